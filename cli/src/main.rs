@@ -1,0 +1,2 @@
+//! taskctl.
+fn main() {}

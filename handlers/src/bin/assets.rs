@@ -1,0 +1,2 @@
+//! The assets function.
+fn main() {}

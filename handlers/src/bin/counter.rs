@@ -1,0 +1,2 @@
+//! The counter function.
+fn main() {}

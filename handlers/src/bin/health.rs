@@ -1,0 +1,2 @@
+//! The health function.
+fn main() {}

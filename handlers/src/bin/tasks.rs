@@ -1,0 +1,2 @@
+//! The tasks function.
+fn main() {}
