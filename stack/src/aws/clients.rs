@@ -1,0 +1,89 @@
+//! The SDK clients, one of each, made once. Retries are switched off here: every repetition is decided in one place
+//! (`call`), where it is paced, classified and told.
+
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_credential_types::Credentials;
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
+
+/// Where and as whom AWS is called.
+#[derive(Debug, Clone, Default)]
+pub struct Connection {
+    /// Region.
+    pub region: String,
+    /// Profile of the shared configuration files; none = the SDK's default chain.
+    pub profile: Option<String>,
+    /// One endpoint for every service instead of AWS's own (an emulator).
+    pub endpoint_url: Option<String>,
+    /// Fixed access key and secret instead of the default chain.
+    pub credentials: Option<(String, String)>,
+}
+
+/// One client per service.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// API Gateway (HTTP APIs).
+    pub apigateway: aws_sdk_apigatewayv2::Client,
+    /// CloudWatch.
+    pub cloudwatch: aws_sdk_cloudwatch::Client,
+    /// CloudWatch Logs.
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    /// DynamoDB.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// EventBridge.
+    pub events: aws_sdk_eventbridge::Client,
+    /// IAM.
+    pub iam: aws_sdk_iam::Client,
+    /// Lambda.
+    pub lambda: aws_sdk_lambda::Client,
+    /// Resource Groups Tagging API.
+    pub tagging: aws_sdk_resourcegroupstagging::Client,
+    /// S3.
+    pub s3: aws_sdk_s3::Client,
+    /// SNS.
+    pub sns: aws_sdk_sns::Client,
+    /// STS.
+    pub sts: aws_sdk_sts::Client,
+}
+
+impl Clients {
+    /// Makes the clients. Nothing is called yet.
+    pub async fn connect(connection: &Connection) -> Self {
+        let timeouts = TimeoutConfig::builder().connect_timeout(Duration::from_millis(3_100)).build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .region(aws_config::Region::new(connection.region.clone()))
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts);
+        if let Some(profile) = &connection.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(url) = &connection.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        if let Some((key, secret)) = &connection.credentials {
+            loader = loader.credentials_provider(Credentials::new(key, secret, None, None, "taskctl"));
+        }
+        let config = loader.load().await;
+        let s3 = aws_sdk_s3::config::Builder::from(&config)
+            .force_path_style(config.endpoint_url().is_some())
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .build();
+        Self {
+            apigateway: aws_sdk_apigatewayv2::Client::new(&config),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(&config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            events: aws_sdk_eventbridge::Client::new(&config),
+            iam: aws_sdk_iam::Client::new(&config),
+            lambda: aws_sdk_lambda::Client::new(&config),
+            tagging: aws_sdk_resourcegroupstagging::Client::new(&config),
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            sns: aws_sdk_sns::Client::new(&config),
+            sts: aws_sdk_sts::Client::new(&config),
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! The context of a run: who we are, the clients, and the one way in which AWS is called – paced, cancellable,
+//! repeated where the error table says so, and told as events.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::time::Instant;
+
+use super::clients::Clients;
+use super::error::{AwsError, Class, patience};
+use super::pace::Pacer;
+use crate::event::{Event, Events};
+use crate::resource::{Outputs, ResourceId};
+
+tokio::task_local! {
+    /// The resource on whose behalf this task calls AWS.
+    static ON_BEHALF: ResourceId;
+}
+
+/// Who and where the stack is. App, stage and region never change; the account comes from STS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Application.
+    pub app: String,
+    /// Stage.
+    pub stage: String,
+    /// Region.
+    pub region: String,
+    /// Account id, 12 digits.
+    pub account: String,
+    /// ARN partition: `aws`, `aws-cn`, `aws-us-gov`, …
+    pub partition: String,
+}
+
+impl Identity {
+    /// `{app}-{stage}-`, the start of every derived name.
+    pub fn prefix(&self) -> String {
+        format!("{}-{}-", self.app, self.stage)
+    }
+
+    /// The ownership tags.
+    pub fn tags(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            ("app".to_owned(), self.app.clone()),
+            ("stage".to_owned(), self.stage.clone()),
+            ("managed-by".to_owned(), "taskctl".to_owned()),
+        ])
+    }
+
+    /// An ARN in this region and account.
+    pub fn arn(&self, service: &str, resource: &str) -> String {
+        format!("arn:{}:{service}:{}:{}:{resource}", self.partition, self.region, self.account)
+    }
+}
+
+/// A call to be made: its names, and whether repeating it can do harm.
+#[derive(Debug, Clone, Copy)]
+pub struct Op {
+    service: &'static str,
+    name: &'static str,
+    repeat: Repeat,
+    limit: Duration,
+    missing: Missing,
+}
+
+/// Whether a call may be repeated when nobody knows if it was processed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    Safe,
+    /// It would make a second one: the caller looks first.
+    Never,
+}
+
+/// What "not found" means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// An answer.
+    Answer,
+    /// It was made a moment ago and is not known everywhere yet.
+    NotYet,
+}
+
+/// A call that may be repeated.
+pub const fn op(service: &'static str, name: &'static str) -> Op {
+    Op { service, name, repeat: Repeat::Safe, limit: Duration::from_secs(30), missing: Missing::Answer }
+}
+
+impl Op {
+    /// A call that makes another one each time: after an unknown outcome the caller must look before repeating.
+    pub const fn once(mut self) -> Self {
+        self.repeat = Repeat::Never;
+        self
+    }
+
+    /// A call that carries a package: it may take minutes.
+    pub const fn upload(mut self) -> Self {
+        self.limit = Duration::from_secs(300);
+        self
+    }
+
+    /// "Not found" means "not yet": what the call is about was made a moment ago.
+    pub const fn just_made(mut self) -> Self {
+        self.missing = Missing::NotYet;
+        self
+    }
+}
+
+/// Tells the time; injected so that tests need not wait.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> jiff::Timestamp;
+}
+
+/// Guards every call against a lost lease. The lease's own implementation lives in `release`.
+pub trait LeaseGuard: Send + Sync {
+    /// Whether the lease outlives an attempt of this length.
+    fn outlives(&self, attempt: Duration) -> bool;
+}
+
+/// Asks running work to stop after the calls in flight.
+#[derive(Debug, Clone)]
+pub struct Cancel {
+    sender: Arc<watch::Sender<bool>>,
+}
+
+impl Default for Cancel {
+    fn default() -> Self {
+        Self { sender: Arc::new(watch::Sender::new(false)) }
+    }
+}
+
+impl Cancel {
+    /// Asks.
+    pub fn cancel(&self) {
+        self.sender.send_replace(true);
+    }
+
+    /// Whether somebody asked.
+    pub fn is_cancelled(&self) -> bool {
+        *self.sender.borrow()
+    }
+
+    /// Waits until somebody asks.
+    pub async fn cancelled(&self) {
+        let mut receiver = self.sender.subscribe();
+        if receiver.wait_for(|asked| *asked).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The context of a run. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    identity: Identity,
+    clients: Clients,
+    events: Events,
+    clock: Arc<dyn Clock>,
+    cancel: Cancel,
+    pacer: Pacer,
+    calls: AtomicU64,
+    lease: RwLock<Option<Arc<dyn LeaseGuard>>>,
+    outputs: RwLock<BTreeMap<ResourceId, Outputs>>,
+    queues: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    packages: RwLock<BTreeMap<String, Arc<Vec<u8>>>>,
+}
+
+impl Context {
+    /// Makes a context.
+    pub fn new(identity: Identity, clients: Clients, events: Events, clock: Arc<dyn Clock>, cancel: Cancel) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                identity,
+                clients,
+                events,
+                clock,
+                cancel,
+                pacer: Pacer::default(),
+                calls: AtomicU64::new(0),
+                lease: RwLock::new(None),
+                outputs: RwLock::default(),
+                queues: Mutex::default(),
+                packages: RwLock::default(),
+            }),
+        }
+    }
+
+    /// Who and where.
+    pub fn identity(&self) -> &Identity {
+        &self.inner.identity
+    }
+
+    /// The clients.
+    pub fn clients(&self) -> &Clients {
+        &self.inner.clients
+    }
+
+    /// The time.
+    pub fn now(&self) -> jiff::Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// The stop signal.
+    pub fn cancel(&self) -> &Cancel {
+        &self.inner.cancel
+    }
+
+    /// Tells.
+    pub fn emit(&self, event: Event) {
+        self.inner.events.emit(event);
+    }
+
+    /// The sink.
+    pub fn events(&self) -> &Events {
+        &self.inner.events
+    }
+
+    /// AWS calls made so far.
+    pub fn calls(&self) -> u64 {
+        self.inner.calls.load(Ordering::Relaxed)
+    }
+
+    /// From now on every call is guarded by this lease.
+    pub fn guard(&self, lease: Option<Arc<dyn LeaseGuard>>) {
+        *self.inner.lease.write().unwrap_or_else(PoisonError::into_inner) = lease;
+    }
+
+    /// What a resource has told so far.
+    pub fn outputs(&self, id: &ResourceId) -> Outputs {
+        let outputs = self.inner.outputs.read().unwrap_or_else(PoisonError::into_inner);
+        outputs.get(id).cloned().unwrap_or_default()
+    }
+
+    /// One output of a resource that must exist by now.
+    pub fn output(&self, id: &ResourceId, key: &str) -> Result<String, AwsError> {
+        self.outputs(id).get(key).cloned().ok_or_else(|| {
+            AwsError::own("taskctl", "resolve", Class::Invalid, format!("{id} has no {key} yet, although something refers to it"))
+        })
+    }
+
+    /// Keeps what a resource tells.
+    pub fn learn(&self, id: &ResourceId, outputs: Outputs) {
+        self.inner
+            .outputs
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(id.clone())
+            .or_default()
+            .extend(outputs);
+    }
+
+    /// Makes a function's package known, by the base64 SHA-256 that AWS shows.
+    pub fn add_package(&self, code_sha256: &str, zip: Vec<u8>) {
+        let mut packages = self.inner.packages.write().unwrap_or_else(PoisonError::into_inner);
+        packages.insert(code_sha256.to_owned(), Arc::new(zip));
+    }
+
+    /// A package by its hash.
+    pub fn package(&self, code_sha256: &str) -> Result<Arc<Vec<u8>>, AwsError> {
+        let packages = self.inner.packages.read().unwrap_or_else(PoisonError::into_inner);
+        packages.get(code_sha256).cloned().ok_or_else(|| {
+            AwsError::own("taskctl", "package", Class::Invalid, format!("no package with CodeSha256 {code_sha256} was built in this run"))
+        })
+    }
+
+    /// Runs work on behalf of a resource, so that its retries are told with its name.
+    pub async fn on_behalf<T>(id: ResourceId, work: impl Future<Output = T>) -> T {
+        ON_BEHALF.scope(id, work).await
+    }
+
+    /// Waits for its turn among calls that AWS does not take side by side (one queue per key).
+    pub async fn serial(&self, key: impl Into<String>) -> OwnedMutexGuard<()> {
+        let queue = {
+            let mut queues = self.inner.queues.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(queues.entry(key.into()).or_default())
+        };
+        queue.lock_owned().await
+    }
+
+    /// Calls AWS.
+    pub async fn call<T, E, F>(&self, op: Op, request: impl Fn() -> F) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let mut began: Option<(Class, Instant)> = None;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            self.may_call(op)?;
+            self.inner.pacer.pace(op.service, op.name).await;
+            self.may_call(op)?;
+            let error = match self.attempt(op, &request).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let class = match (error.class, op.missing) {
+                (Class::NotFound, Missing::NotYet) => Class::Settling,
+                (Class::Transient, _) if op.repeat == Repeat::Never => return Err(error),
+                (class, _) => class,
+            };
+            let Some(patience) = patience(class) else { return Err(error) };
+            let since = match began {
+                Some((before, since)) if before == class => since,
+                Some(_) | None => {
+                    began = Some((class, Instant::now()));
+                    Instant::now()
+                }
+            };
+            if since.elapsed() >= patience.total {
+                return Err(error);
+            }
+            let grown = patience.first.saturating_mul(1 << (attempt - 1).min(10)).min(patience.longest);
+            let delay = jittered(grown, self.calls(), class);
+            self.emit(Event::Retrying {
+                id: ON_BEHALF.try_with(ResourceId::clone).ok(),
+                operation: format!("{}:{}", op.service, op.name),
+                attempt,
+                reason: error.message.clone(),
+                delay_millis: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            });
+            self.pause(op, delay).await?;
+        }
+    }
+
+    async fn attempt<T, E, F>(&self, op: Op, request: &impl Fn() -> F) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        self.inner.calls.fetch_add(1, Ordering::Relaxed);
+        let start = Instant::now();
+        let answer = match tokio::time::timeout(op.limit, request()).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(AwsError::from_sdk(op.service, op.name, &error)),
+            Err(_) => Err(AwsError::own(
+                op.service,
+                op.name,
+                Class::Transient,
+                format!("no answer within {} s", op.limit.as_secs()),
+            )),
+        };
+        self.emit(Event::Call {
+            operation: format!("{}:{}", op.service, op.name),
+            millis: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            outcome: match &answer {
+                Ok(_) => "ok".to_owned(),
+                Err(error) => error.code.clone().unwrap_or_else(|| format!("{:?}", error.class)),
+            },
+        });
+        answer
+    }
+
+    /// Whether another call may start.
+    fn may_call(&self, op: Op) -> Result<(), AwsError> {
+        if self.inner.cancel.is_cancelled() {
+            return Err(AwsError::own(op.service, op.name, Class::Interrupted, "stopped before the call was made"));
+        }
+        let lease = self.inner.lease.read().unwrap_or_else(PoisonError::into_inner);
+        match lease.as_ref() {
+            Some(lease) if !lease.outlives(op.limit) => {
+                Err(AwsError::own(op.service, op.name, Class::LeaseLost, "the lease on this stage was lost before the call was made"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn pause(&self, op: Op, delay: Duration) -> Result<(), AwsError> {
+        tokio::select! {
+            () = tokio::time::sleep(delay) => Ok(()),
+            () = self.inner.cancel.cancelled() => self.may_call(op),
+        }
+    }
+
+    /// Asks until the answer is there: every 200 ms at first, every 2 s later.
+    pub async fn poll<T, F>(&self, reason: &str, limit: Duration, ask: impl Fn() -> F) -> Result<T, AwsError>
+    where
+        F: Future<Output = Result<Option<T>, AwsError>>,
+    {
+        let began = Instant::now();
+        let mut told = false;
+        let mut delay = Duration::from_millis(200);
+        loop {
+            if let Some(answer) = ask().await? {
+                return Ok(answer);
+            }
+            if began.elapsed() > limit {
+                return Err(AwsError::own(
+                    "taskctl",
+                    "wait",
+                    Class::Busy,
+                    format!("waited {} s for the {reason}", limit.as_secs()),
+                ));
+            }
+            if !told {
+                told = true;
+                if let Ok(id) = ON_BEHALF.try_with(ResourceId::clone) {
+                    self.emit(Event::Waiting { id, reason: reason.to_owned() });
+                }
+            }
+            self.pause(op("taskctl", "wait"), delay).await?;
+            delay = delay.mul_f64(1.3).min(Duration::from_secs(2));
+        }
+    }
+}
+
+/// A pause somewhere in the upper part of what backing off allows: throttled calls are spread over all of it.
+fn jittered(grown: Duration, seed: u64, class: Class) -> Duration {
+    let spread = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+    #[expect(clippy::cast_precision_loss, reason = "24 bits")]
+    let share = spread as f64 / f64::from(1u32 << 24);
+    match class {
+        Class::Throttled => grown.mul_f64(0.3 + 0.7 * share),
+        _ => grown.mul_f64(0.8 + 0.2 * share),
+    }
+}

@@ -1,0 +1,392 @@
+//! What AWS's errors mean, in one table. The code is the contract; where two meanings share a code, the message tells
+//! them apart. Sources: the API references of each service and the AWS pages named in the rules.
+
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+/// A call that AWS refused, or that never came back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{service}:{operation} failed{}: {message}", .code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default())]
+pub struct AwsError {
+    /// Service, as its IAM prefix spells it.
+    pub service: &'static str,
+    /// Operation.
+    pub operation: &'static str,
+    /// Error code, where AWS gave one.
+    pub code: Option<String>,
+    /// Message, or what happened to the connection.
+    pub message: String,
+    /// HTTP status, where there was an answer.
+    pub status: Option<u16>,
+    /// AWS's request id, to quote to support.
+    pub request_id: Option<String>,
+    /// What it means.
+    pub class: Class,
+}
+
+/// What an error means to whoever made the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The thing is not there.
+    NotFound,
+    /// The thing is there already.
+    AlreadyExists,
+    /// Too fast: slow down and repeat.
+    Throttled,
+    /// AWS or the network failed; the call may or may not have been processed.
+    Transient,
+    /// Something made a moment ago is not known everywhere yet: repeat.
+    Settling,
+    /// The thing is being changed by an earlier call: repeat.
+    Busy,
+    /// A condition of the call (ETag, revision) no longer holds.
+    Precondition,
+    /// A permission is missing.
+    Denied,
+    /// Credentials are missing, wrong or expired.
+    Credentials,
+    /// A quota of the account is used up.
+    Quota,
+    /// The request can never work as it is.
+    Invalid,
+    /// The operator asked to stop before the call was made.
+    Interrupted,
+    /// The lease was lost before the call was made.
+    LeaseLost,
+}
+
+/// A row of the table: the first that fits decides.
+struct Rule {
+    /// Services it speaks of; empty means all.
+    services: &'static [&'static str],
+    /// Codes, compared without a trailing `Exception`.
+    codes: &'static [&'static str],
+    /// Part of the message, lower case; empty means any.
+    message: &'static str,
+    class: Class,
+}
+
+const fn rule(
+    services: &'static [&'static str],
+    codes: &'static [&'static str],
+    message: &'static str,
+    class: Class,
+) -> Rule {
+    Rule { services, codes, message, class }
+}
+
+/// The table. Order matters: special cases before general ones.
+const RULES: &[Rule] = &[
+    // Lambda sees a role some seconds after IAM made it.
+    // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html (eventual consistency)
+    rule(&["lambda"], &["InvalidParameterValue"], "cannot be assumed by lambda", Class::Settling),
+    rule(&["lambda"], &["InvalidParameterValue"], "does not have permissions", Class::Settling),
+    rule(&["lambda"], &["InvalidParameterValue"], "kms key is invalid for creategrant", Class::Settling),
+    rule(&["iam", "s3", "sns"], &["MalformedPolicyDocument", "MalformedPolicy", "InvalidParameter"], "invalid principal", Class::Settling),
+    rule(&["events", "scheduler"], &["Validation"], "assume", Class::Settling),
+    // https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
+    rule(&["lambda"], &["ResourceConflict"], "in progress", Class::Busy),
+    rule(&["lambda"], &["ResourceConflict"], "pending", Class::Busy),
+    rule(&["lambda"], &["ResourceConflict"], "currently in the following state", Class::Busy),
+    rule(&["lambda"], &["ResourceConflict"], "already exist", Class::AlreadyExists),
+    rule(&["lambda"], &["ResourceConflict"], "following aliases reference", Class::Invalid),
+    rule(&["lambda"], &["ResourceConflict"], "", Class::Busy),
+    rule(&["lambda"], &["PreconditionFailed"], "", Class::Precondition),
+    rule(&["lambda"], &["CodeStorageExceeded"], "", Class::Quota),
+    // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
+    rule(&["dynamodb"], &["ResourceInUse"], "already exists", Class::AlreadyExists),
+    rule(&["dynamodb"], &["ResourceInUse"], "", Class::Busy),
+    rule(&["dynamodb"], &["ContinuousBackupsUnavailable"], "", Class::Busy),
+    rule(&["dynamodb"], &["LimitExceeded"], "simultaneous", Class::Busy),
+    rule(&["dynamodb"], &["LimitExceeded"], "too many operations", Class::Busy),
+    rule(&["dynamodb"], &["Validation"], "indexes are being", Class::Busy),
+    rule(&["dynamodb"], &["TableNotFound"], "", Class::NotFound),
+    // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+    rule(&["s3"], &["BucketAlreadyOwnedByYou", "BucketAlreadyExists"], "", Class::AlreadyExists),
+    rule(&["s3"], &["OperationAborted", "ConditionalRequestConflict"], "", Class::Busy),
+    rule(&["s3"], &["PreconditionFailed"], "", Class::Precondition),
+    rule(
+        &["s3"],
+        &[
+            "NoSuchBucketPolicy",
+            "NoSuchCORSConfiguration",
+            "NoSuchWebsiteConfiguration",
+            "NoSuchLifecycleConfiguration",
+            "NoSuchTagSet",
+            "ServerSideEncryptionConfigurationNotFoundError",
+            "NoSuchPublicAccessBlockConfiguration",
+            "OwnershipControlsNotFoundError",
+            "NoSuchKey",
+            "NoSuchBucket",
+        ],
+        "",
+        Class::NotFound,
+    ),
+    // https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/
+    rule(&["apigateway"], &["Conflict"], "concurrent", Class::Busy),
+    rule(&["apigateway"], &["Conflict"], "in progress", Class::Busy),
+    rule(&["apigateway"], &["ConcurrentModification"], "", Class::Busy),
+    rule(&["apigateway"], &["Conflict"], "", Class::AlreadyExists),
+    rule(&["apigateway"], &["BadRequest"], "insufficient permissions to enable logging", Class::Settling),
+    // IAM, Logs, EventBridge
+    rule(&["iam"], &["EntityAlreadyExists"], "", Class::AlreadyExists),
+    rule(&["iam"], &["ConcurrentModification"], "", Class::Busy),
+    rule(&["iam"], &["DeleteConflict"], "", Class::Busy),
+    rule(&["iam"], &["LimitExceeded"], "", Class::Quota),
+    rule(&["logs"], &["ResourceAlreadyExists"], "", Class::AlreadyExists),
+    rule(&["logs"], &["OperationAborted"], "", Class::Busy),
+    rule(&["logs"], &["LimitExceeded"], "", Class::Quota),
+    rule(&["events"], &["ConcurrentModification"], "", Class::Busy),
+    rule(&["cloudwatch"], &["ResourceNotFound", "DashboardNotFoundError"], "", Class::NotFound),
+    // everywhere
+    rule(
+        &[],
+        &[
+            "Throttling",
+            "Throttled",
+            "RequestThrottled",
+            "TooManyRequests",
+            "RequestLimitExceeded",
+            "ProvisionedThroughputExceeded",
+            "BandwidthLimitExceeded",
+            "SlowDown",
+            "PriorRequestNotComplete",
+            "LimitExceeded",
+        ],
+        "",
+        Class::Throttled,
+    ),
+    rule(
+        &[],
+        &[
+            "ExpiredToken",
+            "InvalidClientTokenId",
+            "UnrecognizedClient",
+            "SignatureDoesNotMatch",
+            "InvalidSignature",
+            "RequestTimeTooSkewed",
+            "RequestExpired",
+            "AuthFailure",
+            "MissingAuthenticationToken",
+            "IncompleteSignature",
+            "InvalidAccessKeyId",
+            "OptInRequired",
+        ],
+        "",
+        Class::Credentials,
+    ),
+    rule(&[], &["AccessDenied", "Forbidden", "UnauthorizedOperation", "Unauthorized", "AuthorizationError"], "", Class::Denied),
+    rule(&[], &["ResourceNotFound", "NotFound", "NoSuchEntity", "404"], "", Class::NotFound),
+    rule(&[], &["ServiceQuotaExceeded", "QuotaExceeded"], "", Class::Quota),
+    rule(
+        &[],
+        &["InternalServerError", "InternalError", "InternalFailure", "ServiceUnavailable", "Service", "RequestTimeout", "ServerError"],
+        "",
+        Class::Transient,
+    ),
+];
+
+/// Finds the meaning of an error.
+pub fn classify(service: &str, code: Option<&str>, message: &str, status: Option<u16>) -> Class {
+    let message = message.to_lowercase();
+    if let Some(code) = code {
+        let code = code.rsplit('#').next().unwrap_or(code);
+        let short = code.strip_suffix("Exception").unwrap_or(code);
+        let fits = |rule: &&Rule| {
+            (rule.services.is_empty() || rule.services.contains(&service))
+                && (rule.codes.contains(&short) || rule.codes.contains(&code))
+                && message.contains(rule.message)
+        };
+        if let Some(rule) = RULES.iter().find(fits) {
+            return rule.class;
+        }
+    }
+    match status {
+        Some(404) => Class::NotFound,
+        Some(403) => Class::Denied,
+        Some(412) => Class::Precondition,
+        Some(429) => Class::Throttled,
+        Some(status) if status >= 500 => Class::Transient,
+        Some(_) => Class::Invalid,
+        None => Class::Transient,
+    }
+}
+
+impl AwsError {
+    /// From what the SDK reports.
+    pub fn from_sdk<E>(service: &'static str, operation: &'static str, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        match error {
+            SdkError::ServiceError(context) => {
+                let inner = context.err();
+                let code = inner.code().map(str::to_owned);
+                let message = inner.message().map(str::to_owned).unwrap_or_else(|| inner.to_string());
+                let class = classify(service, code.as_deref(), &message, status);
+                let request_id = inner.meta().extra("aws_request_id").map(str::to_owned);
+                Self { service, operation, code, message: single_line(&message), status, request_id, class }
+            }
+            other => {
+                let message = single_line(&chain(other));
+                let lower = message.to_lowercase();
+                let class = match other {
+                    SdkError::ConstructionFailure(_) if lower.contains("credential") || lower.contains("token") => {
+                        Class::Credentials
+                    }
+                    SdkError::ConstructionFailure(_) => Class::Invalid,
+                    SdkError::DispatchFailure(_) if lower.contains("credential") => Class::Credentials,
+                    SdkError::ResponseError(_) => match status {
+                        Some(status) if status < 500 => classify(service, None, &message, Some(status)),
+                        Some(_) | None => Class::Transient,
+                    },
+                    _ => Class::Transient,
+                };
+                Self { service, operation, code: None, message, status, request_id: None, class }
+            }
+        }
+    }
+
+    /// An error of our own making about a call that was not, or not rightly, answered.
+    pub fn own(service: &'static str, operation: &'static str, class: Class, message: impl Into<String>) -> Self {
+        Self { service, operation, code: None, message: message.into(), status: None, request_id: None, class }
+    }
+
+    /// What the operator can do.
+    pub fn hint(&self) -> Option<String> {
+        match self.class {
+            Class::Credentials => Some(
+                "check the credentials: `aws sts get-caller-identity`, `aws sso login`, AWS_PROFILE or --profile; then run the same command again"
+                    .to_owned(),
+            ),
+            Class::Denied => Some(format!(
+                "the caller lacks {}; add it to the deployer's policy (`taskctl export policy` prints a sufficient one) and run the same command again",
+                self.denied_action().unwrap_or_else(|| format!("{}:{}", self.service, self.operation))
+            )),
+            Class::Quota => Some(
+                "raise the quota in Service Quotas, or remove what is no longer needed; then run the same command again".to_owned(),
+            ),
+            Class::Transient => Some("check the network and https://health.aws.amazon.com; then run the same command again, it goes on where it stopped".to_owned()),
+            Class::Throttled | Class::Settling | Class::Busy => {
+                Some("AWS did not get ready in time; run the same command again, it goes on where it stopped".to_owned())
+            }
+            Class::Interrupted => Some("run the same command again, it goes on where it stopped".to_owned()),
+            Class::LeaseLost => Some("another command took over; look at `taskctl status`, then run the command again".to_owned()),
+            Class::NotFound | Class::AlreadyExists | Class::Precondition | Class::Invalid => None,
+        }
+    }
+
+    /// The missing IAM action, as AWS's message names it (`… is not authorized to perform: lambda:CreateFunction …`).
+    pub fn denied_action(&self) -> Option<String> {
+        let after = self.message.split("to perform").nth(1)?;
+        let action: String = after
+            .trim_start_matches([':', ' '])
+            .chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, ':' | '*' | '-'))
+            .collect();
+        action.contains(':').then_some(action)
+    }
+}
+
+/// How long to go on repeating a call that fails in this way, and the first and longest pause.
+pub(crate) fn patience(class: Class) -> Option<Patience> {
+    let patience = |total, first, longest| Some(Patience { total: secs(total), first: millis(first), longest: millis(longest) });
+    match class {
+        Class::Throttled => patience(300, 300, 20_000),
+        Class::Transient => patience(60, 200, 5_000),
+        Class::Settling => patience(120, 250, 1_000),
+        Class::Busy => patience(900, 200, 2_000),
+        Class::NotFound
+        | Class::AlreadyExists
+        | Class::Precondition
+        | Class::Denied
+        | Class::Credentials
+        | Class::Quota
+        | Class::Invalid
+        | Class::Interrupted
+        | Class::LeaseLost => None,
+    }
+}
+
+/// Patience with one class of error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience {
+    pub total: Duration,
+    pub first: Duration,
+    pub longest: Duration,
+}
+
+const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+const fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn single_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(service: &str, code: &str, message: &str, expected: Class) {
+        assert_eq!(classify(service, Some(code), message, Some(400)), expected, "{service} {code} {message}");
+    }
+
+    #[test]
+    fn meanings() {
+        check(
+            "lambda",
+            "InvalidParameterValueException",
+            "The role defined for the function cannot be assumed by Lambda.",
+            Class::Settling,
+        );
+        check("lambda", "InvalidParameterValueException", "memory is wrong", Class::Invalid);
+        check("lambda", "ResourceConflictException", "An update is in progress for resource: x", Class::Busy);
+        check("lambda", "ResourceConflictException", "Function already exist: x", Class::AlreadyExists);
+        check("dynamodb", "ResourceInUseException", "Table already exists: x", Class::AlreadyExists);
+        check("dynamodb", "LimitExceededException", "too many tables simultaneously", Class::Busy);
+        check("iam", "LimitExceeded", "Cannot exceed quota for RolesPerAccount: 1000", Class::Quota);
+        check("iam", "NoSuchEntity", "", Class::NotFound);
+        check("iam", "NoSuchEntityException", "", Class::NotFound);
+        check("s3", "NoSuchBucketPolicy", "", Class::NotFound);
+        check("cloudwatch", "Throttling", "Rate exceeded", Class::Throttled);
+        check("apigateway", "ConflictException", "Unable to complete operation due to concurrent modification.", Class::Busy);
+        check("apigateway", "ConflictException", "Route with key GET /x already exists", Class::AlreadyExists);
+        check("sts", "ExpiredTokenException", "", Class::Credentials);
+        assert_eq!(classify("lambda", None, "", Some(503)), Class::Transient);
+        assert_eq!(classify("s3", None, "", Some(412)), Class::Precondition);
+    }
+
+    #[test]
+    fn a_denied_action_is_read_from_the_message() {
+        let error = AwsError::own(
+            "lambda",
+            "CreateFunction",
+            Class::Denied,
+            "User: arn:aws:iam::1:user/x is not authorized to perform: iam:PassRole on resource: y because no policy allows it",
+        );
+        assert_eq!(error.denied_action().as_deref(), Some("iam:PassRole"));
+    }
+}

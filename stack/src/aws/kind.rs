@@ -1,0 +1,257 @@
+//! What a resource kind is. A kind is one file that implements [`Kind`] and one line in the registry; everything else
+//! (planning, execution, tests, reference pages, the deployer's policy) follows from it.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::context::Context;
+use super::error::{AwsError, Class};
+use super::reader::Reader;
+use crate::plan::{Change, Effect, KindRules, Namesake, Replacement, Rollback, Sensitivity};
+use crate::resource::{Observed, Outputs, ResourceId};
+
+/// What is fixed about a kind.
+#[derive(Debug)]
+pub struct Spec {
+    /// Name in identities and output, `service_thing`.
+    pub name: &'static str,
+    /// For people: `DynamoDB table`.
+    pub title: &'static str,
+    /// AWS's page about it.
+    pub documentation: &'static str,
+    /// IAM actions that reading it takes.
+    pub read_actions: &'static [&'static str],
+    /// IAM actions that making and changing it takes, beside reading.
+    pub write_actions: &'static [&'static str],
+    /// IAM actions that deleting it takes, beside reading.
+    pub delete_actions: &'static [&'static str],
+    /// Whether deleting it loses people's data.
+    pub holds_data: bool,
+    /// Whether `rollback` brings its former state back.
+    pub rollback: Rollback,
+    /// How a replacement goes.
+    pub replacement: Replacement,
+    /// Fields (or their parents) that AWS cannot change in place.
+    pub replace_on: &'static [&'static str],
+    /// Fields (or their parents) whose values are never shown.
+    pub hidden: &'static [&'static str],
+    /// Kinds whose deletion comes first.
+    pub deleted_after: &'static [(&'static str, Namesake)],
+    /// How long making one usually takes; decides what starts first.
+    pub usual: Duration,
+}
+
+/// Something found on AWS that carries our tags or name, wanted or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Identity it would have.
+    pub id: ResourceId,
+    /// What deleting it needs.
+    pub outputs: Outputs,
+}
+
+/// A resource kind.
+#[async_trait]
+pub trait Kind: Send + Sync + 'static {
+    /// The settings that taskctl manages. Desired and observed have the same shape.
+    type Model: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send + Sync;
+
+    /// What is fixed about it.
+    fn spec(&self) -> &'static Spec;
+
+    /// Examples for tests and the reference page: a small one first, then one that sets every field.
+    fn examples(&self) -> Vec<Self::Model>;
+
+    /// Reads it by the name in its desired model. `None`: does not exist.
+    async fn read(&self, reader: &Reader, id: &ResourceId, desired: &Self::Model) -> Result<Option<Observed<Self::Model>>, AwsError>;
+
+    /// Everything of this kind that is ours, from calls that planning makes anyway.
+    async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError>;
+
+    /// Makes it and waits until it can be used. Finding it already there (an earlier run was cut off) is no error for
+    /// the engine: on [`Class::AlreadyExists`] it reads again and updates.
+    async fn create(&self, context: &Context, id: &ResourceId, desired: &Self::Model) -> Result<Outputs, AwsError>;
+
+    /// Changes the named fields.
+    async fn update(
+        &self,
+        context: &Context,
+        id: &ResourceId,
+        desired: &Self::Model,
+        observed: &Observed<Self::Model>,
+        changes: &Fields,
+    ) -> Result<Outputs, AwsError>;
+
+    /// Deletes it. Not being there is success. `outputs` are those of reading or enumerating.
+    async fn delete(&self, context: &Context, id: &ResourceId, outputs: &Outputs) -> Result<(), AwsError>;
+}
+
+/// Which fields change.
+#[derive(Debug, Clone, Default)]
+pub struct Fields {
+    paths: Vec<String>,
+}
+
+impl Fields {
+    /// From the plan's changes.
+    pub fn new(changes: &[Change]) -> Self {
+        Self { paths: changes.iter().map(|change| change.field.clone()).collect() }
+    }
+
+    /// Whether a field, or something inside it, changes.
+    pub fn touch(&self, field: &str) -> bool {
+        self.paths.iter().any(|path| within(path, field))
+    }
+
+    /// Whether any of these changes.
+    pub fn touch_any(&self, fields: &[&str]) -> bool {
+        fields.iter().any(|field| self.touch(field))
+    }
+}
+
+/// Whether a path is a field or lies inside it.
+fn within(path: &str, field: &str) -> bool {
+    path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// A kind without its type, as the registry keeps it.
+#[async_trait]
+pub trait AnyKind: KindRules + Send + Sync {
+    /// What is fixed about it.
+    fn spec(&self) -> &'static Spec;
+    /// Examples, as data.
+    fn examples(&self) -> Vec<Value>;
+    /// Reads.
+    async fn read(&self, reader: &Reader, id: &ResourceId, desired: &Value) -> Result<Option<Observed>, AwsError>;
+    /// Enumerates.
+    async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError>;
+    /// Creates.
+    async fn create(&self, context: &Context, id: &ResourceId, desired: &Value) -> Result<Outputs, AwsError>;
+    /// Updates.
+    async fn update(
+        &self,
+        context: &Context,
+        id: &ResourceId,
+        desired: &Value,
+        observed: &Observed,
+        changes: &Fields,
+    ) -> Result<Outputs, AwsError>;
+    /// Deletes.
+    async fn delete(&self, context: &Context, id: &ResourceId, outputs: &Outputs) -> Result<(), AwsError>;
+}
+
+/// A registered kind with its place in the order.
+pub(super) struct Registered<K> {
+    pub kind: K,
+    pub order: usize,
+}
+
+impl<K: Kind> KindRules for Registered<K> {
+    fn order(&self) -> usize {
+        self.order
+    }
+
+    fn effect(&self, field: &str) -> Effect {
+        if self.kind.spec().replace_on.iter().any(|path| within(field, path)) { Effect::Replace } else { Effect::InPlace }
+    }
+
+    fn sensitivity(&self, field: &str) -> Sensitivity {
+        if self.kind.spec().hidden.iter().any(|path| within(field, path)) { Sensitivity::Hidden } else { Sensitivity::Plain }
+    }
+
+    fn replacement(&self) -> Replacement {
+        self.kind.spec().replacement
+    }
+
+    fn holds_data(&self) -> bool {
+        self.kind.spec().holds_data
+    }
+
+    fn rollback(&self) -> Rollback {
+        self.kind.spec().rollback
+    }
+
+    fn deleted_after(&self) -> &'static [(&'static str, Namesake)] {
+        self.kind.spec().deleted_after
+    }
+}
+
+fn typed<M: DeserializeOwned>(kind: &'static str, value: &Value) -> Result<M, AwsError> {
+    M::deserialize(value)
+        .map_err(|error| AwsError::own("taskctl", "model", Class::Invalid, format!("a {kind} model does not fit: {error}")))
+}
+
+fn untyped<M: Serialize>(kind: &'static str, model: &M) -> Result<Value, AwsError> {
+    serde_json::to_value(model)
+        .map_err(|error| AwsError::own("taskctl", "model", Class::Invalid, format!("a {kind} model does not fit: {error}")))
+}
+
+#[async_trait]
+impl<K: Kind> AnyKind for Registered<K> {
+    fn spec(&self) -> &'static Spec {
+        self.kind.spec()
+    }
+
+    fn examples(&self) -> Vec<Value> {
+        self.kind.examples().iter().filter_map(|model| serde_json::to_value(model).ok()).collect()
+    }
+
+    async fn read(&self, reader: &Reader, id: &ResourceId, desired: &Value) -> Result<Option<Observed>, AwsError> {
+        let name = self.kind.spec().name;
+        let Some(observed) = self.kind.read(reader, id, &typed(name, desired)?).await? else { return Ok(None) };
+        let Observed { model, outputs, ownership, pending } = observed;
+        Ok(Some(Observed { model: untyped(name, &model)?, outputs, ownership, pending }))
+    }
+
+    async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
+        self.kind.enumerate(reader).await
+    }
+
+    async fn create(&self, context: &Context, id: &ResourceId, desired: &Value) -> Result<Outputs, AwsError> {
+        self.kind.create(context, id, &typed(self.kind.spec().name, desired)?).await
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        id: &ResourceId,
+        desired: &Value,
+        observed: &Observed,
+        changes: &Fields,
+    ) -> Result<Outputs, AwsError> {
+        let name = self.kind.spec().name;
+        let seen = Observed {
+            model: typed(name, &observed.model)?,
+            outputs: observed.outputs.clone(),
+            ownership: observed.ownership.clone(),
+            pending: observed.pending.clone(),
+        };
+        self.kind.update(context, id, &typed(name, desired)?, &seen, changes).await
+    }
+
+    async fn delete(&self, context: &Context, id: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
+        self.kind.delete(context, id, outputs).await
+    }
+}
+
+/// Treats "not there" as an answer.
+pub fn found<T>(result: Result<T, AwsError>) -> Result<Option<T>, AwsError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.class == Class::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Treats "not there" as done.
+pub fn gone(result: Result<(), AwsError>) -> Result<(), AwsError> {
+    match result {
+        Err(error) if error.class == Class::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,45 @@
+//! The resource kinds, one line each, roots first. The order is the display order.
+
+use super::kind::{AnyKind, Kind, Registered};
+use crate::plan::{KindRules, Rules};
+
+/// All kinds.
+pub struct Registry {
+    kinds: Vec<Box<dyn AnyKind>>,
+}
+
+/// The kinds that taskctl manages.
+pub fn registry() -> Registry {
+    let mut registry = Registry { kinds: Vec::new() };
+    registry.add(super::log_group::LogGroup);
+    registry
+}
+
+impl Registry {
+    fn add(&mut self, kind: impl Kind) {
+        let order = self.kinds.len();
+        self.kinds.push(Box::new(Registered { kind, order }));
+    }
+
+    /// All kinds, in order.
+    pub fn kinds(&self) -> impl Iterator<Item = &dyn AnyKind> {
+        self.kinds.iter().map(AsRef::as_ref)
+    }
+
+    /// A kind by name.
+    ///
+    /// # Panics
+    /// When no such kind is registered: names come from the registry itself.
+    pub fn kind(&self, name: &str) -> &dyn AnyKind {
+        match self.kinds.iter().find(|kind| kind.spec().name == name) {
+            Some(kind) => kind.as_ref(),
+            None => unreachable!("no kind is called {name}"),
+        }
+    }
+}
+
+impl Rules for Registry {
+    fn of(&self, kind: &str) -> &dyn KindRules {
+        self.kind(kind)
+    }
+}

@@ -1,0 +1,256 @@
+//! What happened, as data: the engine's only way out. Reporters (human, json, github) render these; nothing in this
+//! crate prints. The JSON form is versioned by [`SCHEMA_VERSION`]; fields are added, never renamed, within a version.
+
+use std::sync::{Arc, Mutex};
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{Plan, Verb};
+use crate::resource::{Outputs, ResourceId};
+
+/// Version of the event schema, in every JSON event as `v`.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One fact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "one plan per run; events are not stored in bulk")]
+pub enum Event {
+    /// A command began.
+    Started {
+        /// `plan`, `deploy`, `destroy`, …
+        command: String,
+        /// Application.
+        app: String,
+        /// Stage.
+        stage: String,
+        /// Region.
+        region: String,
+        /// Account id, once known.
+        account: Option<String>,
+    },
+    /// The handlers are being built.
+    BuildStarted {
+        /// The command line that runs.
+        command: String,
+    },
+    /// A line the build printed that a person wants to see.
+    BuildOutput {
+        /// The line.
+        line: String,
+    },
+    /// The handlers were built.
+    BuildFinished {
+        /// Duration.
+        millis: u64,
+    },
+    /// A function's package is ready.
+    Packaged {
+        /// Logical name.
+        function: String,
+        /// Bytes of the zip.
+        zip_bytes: u64,
+        /// base64 of the SHA-256 of the zip, as AWS shows it.
+        code_sha256: String,
+    },
+    /// Existing resources are being read.
+    ReadStarted {
+        /// How many are looked for.
+        resources: usize,
+    },
+    /// Existing resources were read.
+    ReadFinished {
+        /// Duration.
+        millis: u64,
+        /// AWS calls so far.
+        calls: u64,
+    },
+    /// A plan stands.
+    Planned {
+        /// The plan.
+        plan: Plan,
+    },
+    /// Execution begins.
+    ExecutionStarted {
+        /// Number of actions.
+        actions: usize,
+    },
+    /// A resource's action began.
+    ActionStarted {
+        /// Resource.
+        id: ResourceId,
+        /// What is done to it.
+        verb: Verb,
+    },
+    /// A resource waits for AWS.
+    Waiting {
+        /// Resource.
+        id: ResourceId,
+        /// What for, e.g. `function to become active`.
+        reason: String,
+    },
+    /// A call is tried again.
+    Retrying {
+        /// Resource, where the call belongs to one.
+        id: Option<ResourceId>,
+        /// `lambda:CreateFunction`.
+        operation: String,
+        /// Attempt just failed, from 1.
+        attempt: u32,
+        /// Why.
+        reason: String,
+        /// Pause before the next attempt.
+        delay_millis: u64,
+    },
+    /// A resource's action succeeded.
+    ActionFinished {
+        /// Resource.
+        id: ResourceId,
+        /// What was done.
+        verb: Verb,
+        /// Duration.
+        millis: u64,
+        /// Ids and ARNs now known.
+        outputs: Outputs,
+    },
+    /// A resource's action failed.
+    ActionFailed {
+        /// Resource.
+        id: ResourceId,
+        /// What was tried.
+        verb: Verb,
+        /// What happened, why, and what to do.
+        error: ErrorReport,
+    },
+    /// A resource's action was not tried.
+    ActionSkipped {
+        /// Resource.
+        id: ResourceId,
+        /// What would have been done.
+        verb: Verb,
+        /// Why not.
+        reason: String,
+    },
+    /// A call to AWS ended (`--trace` shows these).
+    Call {
+        /// `lambda:GetFunction`.
+        operation: String,
+        /// Duration of the attempt.
+        millis: u64,
+        /// `ok`, or the error code.
+        outcome: String,
+    },
+    /// A release went live.
+    Promoted {
+        /// Release number.
+        release: u64,
+        /// Its colour.
+        color: String,
+        /// The release that was live before.
+        previous: Option<u64>,
+    },
+    /// The user asked to stop; calls in flight are finished first.
+    Stopping,
+    /// Something a person should know, that is no failure.
+    Note {
+        /// Text.
+        message: String,
+    },
+    /// Something that may hurt later.
+    Warning {
+        /// Text.
+        message: String,
+    },
+    /// A command ended.
+    Finished {
+        /// How.
+        outcome: Outcome,
+        /// Duration.
+        millis: u64,
+        /// AWS calls made.
+        calls: u64,
+        /// Endpoints that answer now.
+        endpoints: Endpoints,
+    },
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Everything is as the template says; nothing had to be done.
+    NoChanges,
+    /// Everything was done.
+    Done,
+    /// There are changes to apply (`plan`).
+    Changes,
+    /// Some of it failed; running again goes on.
+    Failed,
+    /// Stopped by the user; running again goes on.
+    Interrupted,
+}
+
+/// Where the stack answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// URL of live, no trailing slash.
+    pub live: Option<String>,
+    /// URL of preview.
+    pub preview: Option<String>,
+    /// URL of the web site.
+    pub site: Option<String>,
+}
+
+/// An error for people and programs: what happened, why, what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReport {
+    /// What happened.
+    pub message: String,
+    /// The chain of causes, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl ErrorReport {
+    /// From an error and its sources.
+    pub fn new(error: &dyn std::error::Error, hint: Option<String>) -> Self {
+        let mut causes = Vec::new();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            causes.push(cause.to_string());
+            source = cause.source();
+        }
+        Self { message: error.to_string(), causes, hint }
+    }
+}
+
+/// Takes events. Must not block.
+pub trait EventSink: Send + Sync {
+    /// Takes one.
+    fn emit(&self, event: Event);
+}
+
+/// A shared sink.
+pub type Events = Arc<dyn EventSink>;
+
+/// Keeps every event, for tests and for replay.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    events: Mutex<Vec<Event>>,
+}
+
+impl Recorder {
+    /// What was recorded, in order.
+    pub fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+impl EventSink for Recorder {
+    fn emit(&self, event: Event) {
+        self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(event);
+    }
+}

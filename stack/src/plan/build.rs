@@ -1,0 +1,306 @@
+//! Building a plan: what is desired against what was observed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Action, Change, Effect, Plan, Rollback, Sensitivity, Step, diff};
+use crate::resource::{Observed, Resource, ResourceId};
+
+/// What was found, by identity. Absent means: does not exist.
+pub type Observations = BTreeMap<ResourceId, Observed>;
+
+/// What a plan is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// What should exist.
+    pub resources: Vec<Resource>,
+    /// What exists and is ours, but is not wanted.
+    pub strays: Vec<Stray>,
+}
+
+/// Something of ours that the template does not have.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stray {
+    /// Identity.
+    pub id: ResourceId,
+    /// What becomes of it.
+    pub disposition: Disposition,
+}
+
+/// What becomes of a stray.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disposition {
+    /// Deleted.
+    Delete {
+        /// Why.
+        reason: String,
+    },
+    /// Left standing.
+    Keep {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What planning must know of a kind. Pure.
+pub trait KindRules {
+    /// Place in the display order, roots first.
+    fn order(&self) -> usize;
+    /// What changing a field does.
+    fn effect(&self, field: &str) -> Effect;
+    /// Whether a field's value may be shown.
+    fn sensitivity(&self, field: &str) -> Sensitivity;
+    /// How a replacement goes.
+    fn replacement(&self) -> Replacement;
+    /// Whether deleting it loses people's data.
+    fn holds_data(&self) -> bool;
+    /// Whether `rollback` brings its former state back.
+    fn rollback(&self) -> Rollback;
+    /// Kinds whose deletion comes first.
+    fn deleted_after(&self) -> &'static [(&'static str, Namesake)];
+}
+
+/// Which resources of a kind a rule speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Namesake {
+    /// The one of the same logical name.
+    Same,
+    /// All of them.
+    Any,
+}
+
+/// How a replacement goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replacement {
+    /// The name is free for both: make the new one first.
+    CreateFirst,
+    /// The name is taken: delete the old one first.
+    DeleteFirst,
+}
+
+/// Looks up a kind's rules.
+pub trait Rules {
+    /// Rules of a kind.
+    fn of(&self, kind: &str) -> &dyn KindRules;
+}
+
+/// Builds the plan.
+pub fn build(request: &Request, observed: &Observations, rules: &dyn Rules) -> Plan {
+    let mut steps = Vec::new();
+    for resource in &request.resources {
+        steps.push(step(resource, observed.get(&resource.id), rules.of(&resource.id.kind)));
+    }
+    for stray in &request.strays {
+        let action = match &stray.disposition {
+            Disposition::Delete { reason } => {
+                Action::Delete { observed: observed.get(&stray.id).cloned(), reason: reason.clone() }
+            }
+            Disposition::Keep { reason } => Action::Keep { reason: reason.clone() },
+        };
+        steps.push(Step {
+            id: stray.id.clone(),
+            action,
+            after: Vec::new(),
+            pending: Vec::new(),
+            rollback: rules.of(&stray.id.kind).rollback(),
+        });
+    }
+    order_edges(&mut steps, request, rules);
+    steps.sort_by_key(|step| (rules.of(&step.id.kind).order(), step.id.clone()));
+    Plan { steps }
+}
+
+fn step(resource: &Resource, observed: Option<&Observed>, rules: &dyn KindRules) -> Step {
+    let desired = resource.desired.clone();
+    let (action, pending) = match observed {
+        None => {
+            let changes = changes(&serde_json::Value::Null, &desired, rules);
+            (Action::Create { desired, changes }, Vec::new())
+        }
+        Some(observed) => {
+            let mut changes = changes(&observed.model, &desired, rules);
+            changes.retain(|change| !observed.pending.iter().any(|pending| covers(&pending.field, &change.field)));
+            let found = Some(observed.clone());
+            let action = if changes.is_empty() {
+                Action::NoOp { observed: found }
+            } else if changes.iter().any(|change| change.effect == Effect::Replace) {
+                match rules.replacement() {
+                    Replacement::CreateFirst => Action::CreateThenDelete { desired, observed: found, changes },
+                    Replacement::DeleteFirst => Action::DeleteThenCreate { desired, observed: found, changes },
+                }
+            } else {
+                Action::Update { desired, observed: found, changes }
+            };
+            (action, observed.pending.clone())
+        }
+    };
+    Step { id: resource.id.clone(), action, after: Vec::new(), pending, rollback: rules.rollback() }
+}
+
+/// Whether a pending field speaks of a changed one: the same path, or one above it.
+fn covers(pending: &str, changed: &str) -> bool {
+    changed == pending || changed.strip_prefix(pending).is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn changes(before: &serde_json::Value, after: &serde_json::Value, rules: &dyn KindRules) -> Vec<Change> {
+    let nothing = serde_json::Value::Object(serde_json::Map::new());
+    let before = if before.is_null() { &nothing } else { before };
+    diff(before, after, &|field| rules.effect(field), &|field| rules.sensitivity(field))
+}
+
+/// Fills in `after`: what a change waits for among the other changes of this plan.
+fn order_edges(steps: &mut [Step], request: &Request, rules: &dyn Rules) {
+    let changing: BTreeSet<ResourceId> =
+        steps.iter().filter(|step| step.action.is_change()).map(|step| step.id.clone()).collect();
+    let deleting: Vec<ResourceId> = steps
+        .iter()
+        .filter(|step| matches!(step.action, Action::Delete { .. }))
+        .map(|step| step.id.clone())
+        .collect();
+    let wanted: BTreeMap<&ResourceId, &Resource> = request.resources.iter().map(|r| (&r.id, r)).collect();
+    for step in steps.iter_mut().filter(|step| step.action.is_change()) {
+        let mut after: BTreeSet<ResourceId> = match wanted.get(&step.id) {
+            Some(resource) => reach(resource, &wanted, &changing),
+            None => BTreeSet::new(),
+        };
+        if matches!(step.action, Action::Delete { .. }) {
+            for (kind, namesake) in rules.of(&step.id.kind).deleted_after() {
+                after.extend(
+                    deleting
+                        .iter()
+                        .filter(|id| id.kind == *kind && (*namesake == Namesake::Any || id.name == step.id.name))
+                        .cloned(),
+                );
+            }
+        }
+        step.after = after.into_iter().collect();
+    }
+}
+
+/// The nearest changing resources below one, looking through those that stay as they are.
+fn reach(
+    resource: &Resource,
+    wanted: &BTreeMap<&ResourceId, &Resource>,
+    changing: &BTreeSet<ResourceId>,
+) -> BTreeSet<ResourceId> {
+    let mut found = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let mut open: Vec<&ResourceId> = resource.depends_on.iter().collect();
+    while let Some(id) = open.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        if changing.contains(id) {
+            found.insert(id.clone());
+        } else if let Some(next) = wanted.get(id) {
+            open.extend(&next.depends_on);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::plan::Verb;
+    use crate::resource::Outputs;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    struct Plain;
+
+    impl KindRules for Plain {
+        fn order(&self) -> usize {
+            0
+        }
+        fn effect(&self, field: &str) -> Effect {
+            if field == "key" { Effect::Replace } else { Effect::InPlace }
+        }
+        fn sensitivity(&self, _: &str) -> Sensitivity {
+            Sensitivity::Plain
+        }
+        fn replacement(&self) -> Replacement {
+            Replacement::DeleteFirst
+        }
+        fn holds_data(&self) -> bool {
+            false
+        }
+        fn rollback(&self) -> Rollback {
+            Rollback::Immediate
+        }
+        fn deleted_after(&self) -> &'static [(&'static str, Namesake)] {
+            &[("thing", Namesake::Same)]
+        }
+    }
+
+    impl Rules for Plain {
+        fn of(&self, _: &str) -> &dyn KindRules {
+            self
+        }
+    }
+
+    fn resource(name: &str, depends_on: &[&str], size: i64) -> Resource {
+        Resource {
+            id: ResourceId::new("thing", name),
+            desired: json!({"key": name, "size": size}),
+            depends_on: depends_on.iter().map(|name| ResourceId::new("thing", *name)).collect(),
+        }
+    }
+
+    #[test]
+    fn edges_look_through_what_does_not_change() {
+        let request =
+            Request { resources: vec![resource("a", &[], 1), resource("b", &["a"], 1), resource("c", &["b"], 1)], strays: vec![] };
+        let mut observed = Observations::new();
+        observed.insert(request.resources[1].id.clone(), Observed::ours(request.resources[1].desired.clone(), Outputs::new()));
+        let plan = build(&request, &observed, &Plain);
+        assert_eq!(plan.steps[2].after, vec![ResourceId::new("thing", "a")]);
+        assert_eq!(plan.steps[1].action.verb(), Verb::NoOp);
+    }
+
+    #[test]
+    fn pending_settings_are_shown_and_are_no_change() {
+        let request = Request { resources: vec![resource("a", &[], 2)], strays: vec![] };
+        let mut seen = Observed::ours(json!({"key": "a", "size": 1}), Outputs::new());
+        seen.pending.push(crate::resource::Pending { field: "size".into(), doing: "growing".into() });
+        let plan = build(&request, &Observations::from([(request.resources[0].id.clone(), seen)]), &Plain);
+        assert!(!plan.has_changes());
+        assert_eq!(plan.steps[0].pending.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn planning_what_stands_is_empty(sizes in prop::collection::vec(0i64..5, 1..8)) {
+            let resources: Vec<Resource> =
+                sizes.iter().enumerate().map(|(i, size)| resource(&format!("r{i}"), &[], *size)).collect();
+            let observed: Observations = resources
+                .iter()
+                .map(|r| (r.id.clone(), Observed::ours(r.desired.clone(), Outputs::new())))
+                .collect();
+            let plan = build(&Request { resources, strays: vec![] }, &observed, &Plain);
+            prop_assert!(!plan.has_changes());
+        }
+
+        #[test]
+        fn every_changed_field_is_named(old in 0i64..5, new in 0i64..5) {
+            let wanted = resource("a", &[], new);
+            let observed = Observations::from([(
+                wanted.id.clone(),
+                Observed::ours(json!({"key": "a", "size": old}), Outputs::new()),
+            )]);
+            let plan = build(&Request { resources: vec![wanted], strays: vec![] }, &observed, &Plain);
+            let fields: Vec<&str> = plan.steps[0].action.changes().iter().map(|c| c.field.as_str()).collect();
+            prop_assert_eq!(fields, if old == new { vec![] } else { vec!["size"] });
+        }
+    }
+
+    #[test]
+    fn replacement_follows_the_kind() {
+        let mut wanted = resource("a", &[], 1);
+        wanted.desired["key"] = json!("other");
+        let observed =
+            Observations::from([(wanted.id.clone(), Observed::ours(json!({"key": "a", "size": 1}), Outputs::new()))]);
+        let plan = build(&Request { resources: vec![wanted], strays: vec![] }, &observed, &Plain);
+        assert!(matches!(plan.steps.first().unwrap().action, Action::DeleteThenCreate { .. }));
+    }
+}

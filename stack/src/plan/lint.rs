@@ -1,0 +1,97 @@
+//! What a plan must not do, checked before the first call that changes anything.
+
+use std::collections::BTreeSet;
+
+use super::{Action, Plan, Request, Rules};
+use crate::graph::Graph;
+use crate::plan::Observations;
+use crate::resource::{Ownership, ResourceId};
+
+/// Why a plan may not be executed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LintError {
+    /// Something of our name that is not ours stands in the way.
+    #[error("{id} exists but does not belong to this stack ({found})")]
+    Foreign {
+        /// Resource.
+        id: ResourceId,
+        /// What was found.
+        found: String,
+    },
+    /// A data store would be deleted or replaced without a flag that names it.
+    #[error("{id} holds data and would be {what}: {fields}")]
+    DataLoss {
+        /// Resource.
+        id: ResourceId,
+        /// `deleted` or `replaced`.
+        what: &'static str,
+        /// The fields that force it.
+        fields: String,
+    },
+    /// Steps wait for each other.
+    #[error("{} wait for each other", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Cycle(Vec<ResourceId>),
+    /// Two resources of one identity.
+    #[error("{0} is declared twice")]
+    Duplicate(ResourceId),
+}
+
+impl LintError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Foreign { id, .. } => format!(
+                "give this one another `name:` in the template, remove what stands there, or take it over with `taskctl adopt {id}`"
+            ),
+            Self::DataLoss { id, .. } => format!(
+                "undo the change in the template, or name it: `--delete-data {}` (its data is lost)",
+                id.name
+            ),
+            Self::Cycle(_) => "remove one of the references in the template".to_owned(),
+            Self::Duplicate(_) => "remove one of the two from the template".to_owned(),
+        }
+    }
+}
+
+/// Everything wrong with a plan. `deletable` are the logical names of data stores the operator has named.
+pub fn lint(
+    plan: &Plan,
+    request: &Request,
+    observed: &Observations,
+    rules: &dyn Rules,
+    deletable: &dyn Fn(&ResourceId) -> bool,
+) -> Vec<LintError> {
+    let mut errors = Vec::new();
+    let mut seen = BTreeSet::new();
+    for resource in &request.resources {
+        if !seen.insert(&resource.id) {
+            errors.push(LintError::Duplicate(resource.id.clone()));
+        }
+        if let Some(Ownership::Foreign { found }) = observed.get(&resource.id).map(|seen| &seen.ownership) {
+            errors.push(LintError::Foreign { id: resource.id.clone(), found: found.clone() });
+        }
+    }
+    for step in &plan.steps {
+        if !rules.of(&step.id.kind).holds_data() || deletable(&step.id) {
+            continue;
+        }
+        match &step.action {
+            Action::CreateThenDelete { changes, .. } | Action::DeleteThenCreate { changes, .. } => {
+                let fields: Vec<&str> = changes
+                    .iter()
+                    .filter(|change| change.effect == super::Effect::Replace)
+                    .map(|change| change.field.as_str())
+                    .collect();
+                errors.push(LintError::DataLoss { id: step.id.clone(), what: "replaced", fields: fields.join(", ") });
+            }
+            Action::Delete { reason, .. } => {
+                errors.push(LintError::DataLoss { id: step.id.clone(), what: "deleted", fields: reason.clone() });
+            }
+            Action::NoOp { .. } | Action::Create { .. } | Action::Update { .. } | Action::Keep { .. } => {}
+        }
+    }
+    if let Err(cycle) = Graph::new(plan.changes().map(|step| (step.id.clone(), step.after.clone()))) {
+        errors.push(LintError::Cycle(cycle.members));
+    }
+    errors
+}

@@ -1,0 +1,3 @@
+//! Releases: numbered, immutable, switched by one call.
+
+pub mod label;

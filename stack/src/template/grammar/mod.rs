@@ -1,0 +1,65 @@
+//! How the template language is described: one description of each key drives the decoder, the JSON Schema and the
+//! reference page, so that they cannot drift. The description itself is `language`; this is only its means.
+
+mod decode;
+mod scalar;
+mod shape;
+
+pub(crate) use decode::{
+    Decode, Decoder, Field, Named, NamedValue, Patch, Reserved, Short, Shorthand, Spanned, Switch, did_you_mean, record_of,
+};
+pub(crate) use scalar::{AnyScalar, Days, Duration, Integer, Minutes, OneOf, OneOrMore, Seconds, Text, TextRule, Variant};
+pub(crate) use shape::{FieldShape, Presence, RecordShape, Shape};
+
+/// Declares a mapping of the language: a struct whose doc comments, types and defaults are its description.
+///
+/// `name: Type = "yaml"` is a key with that default; `name: Spanned<T>` without one is required; `Option<…>` may be
+/// absent; `Reserved` is refused until a later version.
+macro_rules! record {
+    (
+        $(#[doc = $doc:literal])*
+        $vis:vis struct $name:ident as $title:literal {
+            $( $(#[doc = $field_doc:literal])* $field:ident : $type:ty $(= $default:literal)? , )*
+        }
+    ) => {
+        $(#[doc = $doc])*
+        #[derive(Debug, Clone)]
+        $vis struct $name {
+            /// Where it stands.
+            pub(crate) span: $crate::template::fault::Span,
+            $( $(#[doc = $field_doc])* pub(crate) $field: $type, )*
+        }
+
+        impl $crate::template::grammar::Decode for $name {
+            fn shape() -> $crate::template::grammar::Shape {
+                use $crate::template::grammar::{Field, FieldShape, RecordShape, Shape};
+                Shape::Record(RecordShape {
+                    title: $title,
+                    doc: concat!($($doc, "\n"),*),
+                    fields: || vec![ $( FieldShape {
+                        key: $crate::template::grammar::plain_key(stringify!($field)),
+                        doc: concat!($($field_doc, "\n"),*),
+                        shape: <$type as Field>::shape(),
+                        presence: <$type as Field>::presence({ let default: Option<&'static str> = None; $( let _ = default; let default = Some($default); )? default }),
+                    }, )* ],
+                })
+            }
+
+            fn decode(
+                node: &$crate::template::tree::Node,
+                decoder: &mut $crate::template::grammar::Decoder,
+            ) -> Option<Self> {
+                use $crate::template::grammar::Field;
+                let mapping = decoder.record(node, $title, &[$( $crate::template::grammar::plain_key(stringify!($field)) ),*])?;
+                $( let $field = <$type as Field>::decode_field(mapping, $crate::template::grammar::plain_key(stringify!($field)), { let default: Option<&'static str> = None; $( let _ = default; let default = Some($default); )? default }, node.span, decoder); )*
+                Some(Self { span: node.span, $( $field: $field? ),* })
+            }
+        }
+    };
+}
+pub(crate) use record;
+
+/// The key that a field stands for: `r#type` is the key `type`.
+pub(crate) fn plain_key(field: &'static str) -> &'static str {
+    field.strip_prefix("r#").unwrap_or(field)
+}

@@ -1,0 +1,166 @@
+//! The template language: every key, its type, its default and what it means. The decoder, the JSON Schema
+//! (`taskctl schema`) and the reference in `docs/template.md` are all driven by these declarations.
+
+mod alarm;
+mod api;
+mod function;
+mod storage;
+mod text;
+
+pub(crate) use alarm::{AlarmSource, MetricSource, TopicSource};
+pub(crate) use api::{ApiSource, CorsSource, RouteSource};
+pub(crate) use function::{FunctionSource, GrantSource};
+pub(crate) use storage::{BucketSource, IndexSource, KeySource, TableSource};
+pub(crate) use text::*;
+
+use super::grammar::{
+    AnyScalar, Decode, Decoder, Integer, Minutes, Duration, Named, OneOf, Patch, Reserved, Seconds, Shape, Short, Shorthand,
+    Spanned, Switch, Text, Variant, record,
+};
+use super::tree::Node;
+
+/// Keys of a stack that no stage may change.
+pub(crate) const PERMANENT: &[&str] = &["app", "stages"];
+
+record! {
+    /// A stack: everything that one template stands up, once per stage.
+    pub(crate) struct StackSource as "stack" {
+        /// Name of the application. It begins every physical name and cannot be changed later: another name is another stack.
+        app: Spanned<Text<AppName>>,
+        /// AWS region. Permanent, like `app`. May be left out when `--region` or the profile gives one.
+        region: Option<Spanned<Text<RegionName>>>,
+        /// Folder of the cargo package with the functions, relative to the template. Without it: the handlers shipped with taskctl.
+        handlers: Option<Spanned<Text<PathText>>>,
+        /// Tags for everything that takes tags, beside `app`, `stage` and `managed-by`, which taskctl sets itself.
+        tags: Spanned<Named<TagKey, Spanned<AnyScalar<TagValue>>>> = "{}",
+        /// Protected stages get deletion protection on their tables and the release policy `manual`, unless set otherwise.
+        protected: Spanned<bool> = "false",
+        /// How a release goes live. Without it: `immediate`, or `manual` on protected stages.
+        release: Option<Spanned<Short<ReleaseSource>>>,
+        /// Settings for all functions and alarms.
+        defaults: Spanned<DefaultsSource> = "{}",
+        /// The stages and what each sets differently: any key of the template except `app` and `stages`. Mappings are
+        /// merged key by key, everything else is replaced, `null` removes.
+        stages: Spanned<Named<StageName, StagePatch>> = "{dev: {}}",
+        /// DynamoDB tables, on-demand.
+        tables: Spanned<Named<TableKey, TableSource>> = "{}",
+        /// S3 buckets: private, encrypted, reachable over TLS only.
+        buckets: Spanned<Named<LogicalName, BucketSource>> = "{}",
+        /// Lambda functions, each a binary of the cargo package `handlers`.
+        functions: Spanned<Named<LogicalName, FunctionSource>> = "{}",
+        /// The HTTP API.
+        api: Option<Spanned<ApiSource>>,
+        /// CloudWatch alarms: own ones, and changes to the generated ones by their name (`false` removes one).
+        alarms: Spanned<Named<LogicalName, Switch<AlarmSource>>> = "{}",
+        /// SNS topics.
+        topics: Spanned<Named<LogicalName, TopicSource>> = "{}",
+        /// A CloudWatch dashboard of functions, API, tables and alarms.
+        dashboard: Spanned<Switch<DashboardSource>> = "true",
+        /// A schedule that keeps functions warm by calling them through live.
+        warmup: Spanned<Switch<WarmupSource>> = "false",
+        /// Alarms over alarms.
+        composite_alarms: Reserved,
+    }
+}
+
+record! {
+    /// What functions and alarms have in common.
+    pub(crate) struct DefaultsSource as "defaults" {
+        /// Settings that every function has unless it says otherwise.
+        function: Spanned<Patch<FunctionSource>> = "{}",
+        /// What the generated alarms and all alarms have in common.
+        alarm: Spanned<AlarmDefaultsSource> = "{}",
+    }
+}
+
+record! {
+    /// What alarms have in common.
+    pub(crate) struct AlarmDefaultsSource as "alarm defaults" {
+        /// Generate the standard alarms: errors and throttles of each function, live p99 latency and 5xx of the API,
+        /// throttled requests of each table.
+        generate: Spanned<bool> = "true",
+        /// Topics told by every alarm that names none.
+        topics: Spanned<Vec<Spanned<Text<LogicalName>>>> = "[]",
+    }
+}
+
+record! {
+    /// How a release goes live. `release: manual` is short for `release: {policy: manual}`.
+    pub(crate) struct ReleaseSource as "release" {
+        /// What `deploy` and `promote` do.
+        policy: Spanned<OneOf<Policy>>,
+        /// Canary: share of the requests for the new release, percent. Linear: share of each step.
+        percent: Spanned<Integer<1, 50>> = "10",
+        /// Canary: how long the new release is watched.
+        bake: Spanned<Duration<Seconds, 1, 86400>> = "5m",
+        /// Linear: time between steps.
+        interval: Spanned<Duration<Seconds, 1, 86400>> = "3m",
+    }
+}
+
+impl Shorthand for ReleaseSource {
+    const KEY: &'static str = "policy";
+
+    fn short() -> Shape {
+        OneOf::<Policy>::shape()
+    }
+}
+
+/// The release policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Policy {
+    Immediate,
+    Manual,
+    Canary,
+    Linear,
+}
+
+impl Variant for Policy {
+    const WHAT: &'static str = "a release policy";
+    const WORDS: &'static [(&'static str, &'static str, Self)] = &[
+        ("immediate", "`deploy` promotes at once", Self::Immediate),
+        ("manual", "`deploy` leaves the release in preview; `promote` moves it", Self::Manual),
+        ("canary", "`promote` sends a share first and watches", Self::Canary),
+        ("linear", "`promote` raises the share step by step", Self::Linear),
+    ];
+}
+
+record! {
+    /// The dashboard.
+    pub(crate) struct DashboardSource as "dashboard" {
+        /// Physical name instead of the derived one.
+        name: Option<Spanned<Text<NameText>>>,
+    }
+}
+
+record! {
+    /// The warm-up schedule.
+    pub(crate) struct WarmupSource as "warmup" {
+        /// Time between calls.
+        every: Spanned<Duration<Minutes, 1, 60>> = "5m",
+        /// The functions called. Without it: all that the API uses.
+        functions: Option<Spanned<Vec<Spanned<Text<LogicalName>>>>>,
+    }
+}
+
+/// What a stage sets differently: a patch of the whole stack.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StagePatch;
+
+impl Decode for StagePatch {
+    fn shape() -> Shape {
+        match StackSource::shape() {
+            Shape::Record(of) => Shape::Patch { of, without: PERMANENT },
+            other => other,
+        }
+    }
+
+    fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
+        // Its settings are read where they count: laid over the base, as this stage (`stages`).
+        if node.is_null() || node.as_mapping().is_some() {
+            return Some(Self);
+        }
+        decoder.wrong_type(node, "a mapping of what the stage sets differently");
+        None
+    }
+}

@@ -1,0 +1,192 @@
+//! The rules for names and other text.
+
+use crate::template::fault::Code;
+use crate::template::grammar::TextRule;
+
+macro_rules! text_rule {
+    ($(#[doc = $doc:literal])* $name:ident, $what:literal, $pattern:expr, $longest:literal, $code:ident, $allowed:literal) => {
+        $(#[doc = $doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) struct $name;
+
+        impl TextRule for $name {
+            const WHAT: &'static str = $what;
+            const PATTERN: Option<&'static str> = $pattern;
+            const LONGEST: usize = $longest;
+            const ALLOWED: &'static str = $allowed;
+            const CODE: Code = Code::$code;
+        }
+    };
+}
+
+text_rule!(
+    /// Application name.
+    AppName, "an application name", Some("^[a-z]([a-z0-9-]*[a-z0-9])?$"), 31, BadName,
+    "allowed: 1 to 31 of a-z, 0-9 and `-`, beginning with a letter and not ending with `-`"
+);
+text_rule!(
+    /// Stage name.
+    StageName, "a stage name", Some("^[a-z]([a-z0-9-]*[a-z0-9])?$"), 16, BadName,
+    "allowed: 1 to 16 of a-z, 0-9 and `-`, beginning with a letter and not ending with `-`"
+);
+text_rule!(
+    /// Logical name of a part of the stack.
+    LogicalName, "a logical name", Some("^[a-z]([a-z0-9-]*[a-z0-9])?$"), 40, BadName,
+    "allowed: 1 to 40 of a-z, 0-9 and `-`, beginning with a letter and not ending with `-`"
+);
+text_rule!(
+    /// Logical name of a table.
+    TableKey, "a table's logical name", Some("^[a-z]([a-z0-9-]*[a-z0-9])?$"), 40, BadName,
+    "allowed: 1 to 40 of a-z, 0-9 and `-`, beginning with a letter and not ending with `-`"
+);
+text_rule!(
+    /// AWS region; the partitions' regions all have this form.
+    RegionName, "an AWS region", Some("^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$"), 25, BadValue,
+    "a region looks like eu-central-1, us-east-1 or us-gov-west-1"
+);
+text_rule!(
+    /// A path on this machine.
+    PathText, "a path", Some("^[^\\x00]+$"), 4096, BadValue,
+    "a folder, relative to the template"
+);
+text_rule!(
+    /// A physical name; each service's own rule is checked when the stage is known.
+    NameText, "a physical name", Some("^\\S+$"), 512, BadName,
+    "a name without spaces; `${app}`, `${stage}` and `${region}` are filled in"
+);
+text_rule!(
+    /// A description that people read.
+    Description, "a description", None, 256, BadValue,
+    "at most 256 characters"
+);
+text_rule!(
+    /// An alarm's description. <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>
+    AlarmDescription, "an alarm's description", None, 1024, BadValue,
+    "at most 1024 characters"
+);
+text_rule!(
+    /// Key of a tag. <https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html>
+    TagKey, "a tag key", Some("^[a-zA-Z0-9 _.:/=+@-]+$"), 128, BadName,
+    "allowed: 1 to 128 of letters, digits, spaces and _ . : / = + - @"
+);
+text_rule!(
+    /// Value of a tag.
+    TagValue, "a tag value", Some("^[a-zA-Z0-9 _.:/=+@${}-]*$"), 256, BadValue,
+    "allowed: at most 256 of letters, digits, spaces and _ . : / = + - @"
+);
+text_rule!(
+    /// A DynamoDB attribute. <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html>
+    AttributeName, "an attribute name", Some("^[^\\x00-\\x1f]+$"), 255, BadName,
+    "allowed: 1 to 255 characters"
+);
+text_rule!(
+    /// A DynamoDB index. <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_GlobalSecondaryIndex.html>
+    IndexName, "an index name", Some("^[a-zA-Z0-9_.-]{3,}$"), 255, BadName,
+    "allowed: 3 to 255 of a-z, A-Z, 0-9, `_`, `-` and `.`"
+);
+text_rule!(
+    /// An ARN.
+    Arn, "an ARN", Some("^arn:[a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:.+$"), 2048, BadValue,
+    "an ARN looks like arn:aws:kms:eu-central-1:111122223333:key/…"
+);
+text_rule!(
+    /// A KMS key.
+    KmsKey, "a KMS key", Some("^(arn:[a-z0-9-]+:kms:.+|alias/.+|[0-9a-f-]{36}|mrk-[0-9a-f]+)$"), 2048, BadValue,
+    "a key's ARN, its id, or `alias/…`"
+);
+text_rule!(
+    /// A policy that caps a role. <https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePermissionsBoundary.html>
+    PolicyArn, "the ARN of a managed policy", Some("^arn:[a-z0-9-]+:iam::([0-9]{12}|aws):policy/.+$"), 2048, BadValue,
+    "it looks like arn:aws:iam::111122223333:policy/boundary"
+);
+text_rule!(
+    /// A cargo binary.
+    BinaryName, "a cargo binary's name", Some("^[a-zA-Z0-9][a-zA-Z0-9_-]*$"), 64, BadName,
+    "the name of a `[[bin]]` or of a file in src/bin of the handlers package"
+);
+text_rule!(
+    /// An environment variable of a function.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
+    VariableName, "an environment variable's name", Some("^[a-zA-Z][a-zA-Z0-9_]+$"), 256, BadName,
+    "allowed: a letter, then at least one of a-z, A-Z, 0-9 and `_`"
+);
+text_rule!(
+    /// Value of an environment variable.
+    VariableValue, "an environment variable's value", Some("^[^\\x00]*$"), 4096, BadValue,
+    "text, a number, true or false; at most 4096 characters"
+);
+text_rule!(
+    /// A prefix of object keys. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>
+    KeyPrefix, "a prefix of object keys", Some("^[^*?\\x00]+$"), 512, BadValue,
+    "text without `*` and `?`, e.g. `assets/`"
+);
+text_rule!(
+    /// A document of a web site.
+    DocumentName, "a document of the site", Some("^[^/\\x00][^\\x00]*$"), 512, BadValue,
+    "a file name such as index.html"
+);
+text_rule!(
+    /// The key of a route; its parts are checked in `rules`.
+    RouteKey, "a route", Some("^(\\$default|[A-Za-z]+ \\S+)$"), 512, BadValue,
+    "a route is a method and a path, `GET /tasks/{taskId}`, or `$default`"
+);
+text_rule!(
+    /// A web origin; its parts are checked in `rules`.
+    Origin, "an origin", Some("^(\\*|[a-z][a-z0-9+.-]*://[^/\\s]+)$"), 253, BadValue,
+    "an origin is scheme, host and port without a path: https://example.org, http://localhost:1580, or `*`"
+);
+text_rule!(
+    /// An HTTP method.
+    Method, "an HTTP method", Some("^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|\\*)$"), 10, BadValue,
+    "allowed: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS or `*`"
+);
+text_rule!(
+    /// A method of a bucket's CORS rule. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CORSRule.html>
+    ObjectMethod, "a method of a bucket", Some("^(GET|HEAD|PUT|POST|DELETE)$"), 6, BadValue,
+    "allowed: GET, HEAD, PUT, POST, DELETE"
+);
+text_rule!(
+    /// An HTTP header's name.
+    Header, "an HTTP header", Some("^(\\*|[A-Za-z0-9!#$%&'*+.^_`|~-]+)$"), 256, BadValue,
+    "a header's name, e.g. content-type, or `*`"
+);
+text_rule!(
+    /// A metric's namespace. <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html>
+    Namespace, "a metric namespace", Some("^[0-9A-Za-z._/#:-]+$"), 255, BadValue,
+    "allowed: 1 to 255 of letters, digits and . - _ / # :"
+);
+text_rule!(
+    /// A metric's name.
+    MetricName, "a metric name", Some("^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$"), 255, BadValue,
+    "a metric such as Errors, 5xx or Latency"
+);
+text_rule!(
+    /// A metric's statistic. <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html>
+    Statistic, "a statistic", Some("^(Sum|Average|Minimum|Maximum|SampleCount|IQM|(p|tm|tc|ts|wm)(100|[0-9]{1,2}(\\.[0-9]{1,10})?))$"), 16, BadValue,
+    "allowed: Sum, Average, Minimum, Maximum, SampleCount, or a percentile such as p99 or p99.9"
+);
+text_rule!(
+    /// The id of a metric in an expression.
+    MetricId, "a metric's id", Some("^[a-z][a-zA-Z0-9_]*$"), 255, BadName,
+    "allowed: a lower-case letter, then letters, digits and `_`"
+);
+text_rule!(
+    /// A metric math expression.
+    Expression, "a metric math expression", Some("^.+$"), 1024, BadValue,
+    "e.g. IF(invocations > 20, 100 * errors / invocations, 0)"
+);
+text_rule!(
+    /// A dimension of a metric.
+    Dimension, "a dimension's name", Some("^[\\x21-\\x7e]+$"), 255, BadName,
+    "e.g. FunctionName"
+);
+text_rule!(
+    /// The value of a dimension.
+    DimensionValue, "a dimension's value", Some("^[\\x20-\\x7e]+$"), 1024, BadValue,
+    "text, e.g. the function's name"
+);
+text_rule!(
+    /// An e-mail address.
+    Email, "an e-mail address", Some("^[^@\\s<>\"(),;:]+@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\\.)+[A-Za-z]{2,}$"), 254, BadValue,
+    "an address such as ops@example.org"
+);
