@@ -1,0 +1,137 @@
+"""Runs the emulator of `taskctl local`, on a listening socket that it gets as file descriptor 0.
+
+Beside what the emulator does by itself:
+- its state is written to disk soon after a change, not only at the end, so that a crash loses seconds at most;
+- it ends (and saves) when the process that started it is gone;
+- it waits for a predecessor that is still saving the same state.
+"""
+
+import asyncio
+import fcntl
+import os
+import re
+import signal
+import time
+
+QUIET = re.compile(r"^(Describe|Get|List|Head|Query|Scan|BatchGet|Filter|Lookup|Search|Test|StartQuery|StopQuery)")
+CREDENTIAL = re.compile(rb"Credential=[^/,\s]*/[^/]*/[^/]*/([a-z0-9-]+)/aws4_request")
+STATE_KEYS = {
+    b"dynamodb": "dynamodb",
+    b"events": "eventbridge",
+    b"iam": "iam",
+    b"logs": "cloudwatch_logs",
+    b"monitoring": "cloudwatch",
+    b"s3": "s3",
+    b"sns": "sns",
+    b"sqs": "sqs",
+    b"sts": None,
+}
+# Seconds after a change before it is saved, and how many times its own duration a save is spaced from the next.
+SAVE_AFTER = 1.0
+SPACING = 30
+
+
+class Saver:
+    """Knows which services changed since they were saved."""
+
+    def __init__(self, emulator, persistence):
+        self.emulator = emulator
+        self.persistence = persistence
+        self.changed = {}
+        self.not_before = {}
+
+    def note(self, scope):
+        """Marks the service of a request that may have changed something."""
+        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            return
+        headers = dict(scope["headers"])
+        operation = headers.get(b"x-amz-target", b"").rpartition(b".")[2].decode("latin-1")
+        if not operation and "/operation/" in scope["path"]:
+            operation = scope["path"].rpartition("/")[2]
+        if operation and QUIET.match(operation):
+            return
+        found = CREDENTIAL.search(headers.get(b"authorization", b""))
+        key = STATE_KEYS.get(found.group(1), "*") if found else "s3"
+        if key is not None:
+            self.changed.setdefault(key, time.monotonic())
+
+    def save(self, key, get_state):
+        """Writes the state of one service."""
+        started = time.monotonic()
+        state = get_state()
+        if state is not None:
+            self.persistence.save_state(key, state)
+        now = time.monotonic()
+        self.not_before[key] = now + SPACING * (now - started)
+
+    async def run(self):
+        """Saves what changed, for ever."""
+        while True:
+            await asyncio.sleep(SAVE_AFTER / 2)
+            now = time.monotonic()
+            everything = self.emulator._build_persistence_save_dict()
+            if self.changed.get("*", now) < now - SAVE_AFTER:
+                del self.changed["*"]
+                for key in everything:
+                    self.changed.setdefault(key, 0.0)
+            for key, since in list(self.changed.items()):
+                if key == "*" or since > now - SAVE_AFTER or self.not_before.get(key, 0.0) > now:
+                    continue
+                del self.changed[key]
+                if key in everything:
+                    self.save(key, everything[key])
+                    await asyncio.sleep(0)
+
+
+async def end_with(parent):
+    """Returns when the process is no longer the child of `parent`."""
+    while os.getppid() == parent:
+        await asyncio.sleep(0.5)
+
+
+async def serve(parent):
+    """Serves until a signal comes or the parent is gone."""
+    from hypercorn.asyncio import serve as hypercorn_serve
+    from hypercorn.config import Config
+    from ministack import app as emulator
+    from ministack.core import persistence
+
+    saver = Saver(emulator, persistence)
+
+    async def application(scope, receive, send):
+        if scope["type"] == "http":
+            saver.note(scope)
+        await emulator.app(scope, receive, send)
+
+    config = Config()
+    config.bind = ["fd://0"]
+    config.keep_alive_timeout = 3600
+    config.graceful_timeout = 1
+    config.loglevel = "WARNING"
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    async def shutdown():
+        waiting = [asyncio.create_task(stop.wait()), asyncio.create_task(end_with(parent))]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+
+    saving = asyncio.create_task(saver.run())
+    try:
+        await hypercorn_serve(application, config, shutdown_trigger=shutdown)
+    finally:
+        saving.cancel()
+
+
+def main():
+    parent = os.getppid()
+    os.makedirs(os.environ["STATE_DIR"], exist_ok=True)
+    with open(os.path.join(os.environ["STATE_DIR"], "lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        asyncio.run(serve(parent))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+//! Starting, asking and ending the background process, from any other process.
+
+use std::fs::{File, OpenOptions};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use ::http::Request;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::TokioIo;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use super::record::{DaemonRecord, StartFailure, is_served};
+use super::status::{LocalState, LocalStatus};
+use crate::emulator;
+use crate::error::LocalError;
+use crate::files;
+use crate::options::{DaemonCommand, LocalOptions};
+
+/// How long a start may take once everything is installed.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a graceful end may take.
+const END_TIMEOUT: Duration = Duration::from_secs(25);
+/// How long an answer about the status may take.
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What `up` is doing, for those who wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpProgress {
+    /// The emulator is downloaded and installed (first use: 10–60 s).
+    InstallingEmulator {
+        /// Its version.
+        version: &'static str,
+    },
+    /// Another process is starting the same local target.
+    WaitingForAnother,
+    /// A background process of another build or with other ports is replaced.
+    Replacing,
+    /// The background process is started.
+    Starting,
+    /// It is ready.
+    Ready,
+}
+
+/// Makes sure that the local target of these options runs. Safe to call from several processes at once; when it runs
+/// already this takes a few milliseconds.
+pub async fn up(
+    options: &LocalOptions,
+    daemon: &DaemonCommand,
+    mut progress: impl FnMut(UpProgress),
+) -> Result<LocalStatus, LocalError> {
+    if let Some(status) = running(options).await {
+        return Ok(status);
+    }
+    let _alone = alone(options, &mut progress).await?;
+    if let Some(status) = running(options).await {
+        return Ok(status);
+    }
+    if is_served(options) {
+        progress(UpProgress::Replacing);
+        down(options).await?;
+    }
+
+    if !emulator::is_installed(options) {
+        progress(UpProgress::InstallingEmulator {
+            version: emulator::VERSION,
+        });
+        let for_install = options.clone();
+        let installed = tokio::task::spawn_blocking(move || emulator::ensure_installed(&for_install));
+        installed.await.unwrap_or_else(|failed| {
+            Err(LocalError::io(
+                "installing",
+                &options.root,
+                std::io::Error::other(failed),
+            ))
+        })?;
+    }
+
+    progress(UpProgress::Starting);
+    options.store()?;
+    files::remove(&StartFailure::path(options))?;
+    let mut child = spawn(options, daemon)?;
+    let status = wait_until_ready(options, &mut child).await?;
+    progress(UpProgress::Ready);
+    Ok(status)
+}
+
+/// Waits until no other process is starting or ending this local target.
+async fn alone(options: &LocalOptions, progress: &mut impl FnMut(UpProgress)) -> Result<File, LocalError> {
+    let path = options.path("up.lock");
+    let mut told = false;
+    loop {
+        if let Some(lock) = files::try_lock(&path)? {
+            return Ok(lock);
+        }
+        if !std::mem::replace(&mut told, true) {
+            progress(UpProgress::WaitingForAnother);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What the local target says of itself; `Stopped` when it does not run.
+pub async fn status(options: &LocalOptions) -> LocalStatus {
+    let record = DaemonRecord::read(options);
+    let port = record.as_ref().map_or(options.port, |record| record.port);
+    let served = is_served(options);
+    if served && let Some(status) = ask(options, port).await {
+        return status;
+    }
+    LocalStatus {
+        state: if served {
+            LocalState::NotAnswering
+        } else {
+            LocalState::Stopped
+        },
+        endpoint_url: options.endpoint_url(),
+        root: options.root.clone(),
+        pid: record.as_ref().filter(|_| served).map(|record| record.pid),
+        version: record.filter(|_| served).map(|record| record.version),
+        started: None,
+        parts: Vec::new(),
+        apis: Vec::new(),
+        websites: Default::default(),
+        incidents: Vec::new(),
+    }
+}
+
+/// Ends the background process and everything it started; what is kept stays. Fine when nothing runs.
+pub async fn down(options: &LocalOptions) -> Result<Ended, LocalError> {
+    if !is_served(options) {
+        return Ok(Ended::WasStopped);
+    }
+    // Who holds the lock has written the record; a moment after its start it may not have yet.
+    let Some(record) = wait_for(END_TIMEOUT, || DaemonRecord::read(options)).await else {
+        return Ok(Ended::WasStopped);
+    };
+    let Some(pid) = Pid::from_raw(record.pid.cast_signed()) else {
+        return Ok(Ended::WasStopped);
+    };
+    if !is_served(options) {
+        return Ok(Ended::WasStopped);
+    }
+    for signal in [Signal::TERM, Signal::KILL] {
+        let _ = kill_process(pid, signal);
+        if wait_for(END_TIMEOUT, || (!is_served(options)).then_some(()))
+            .await
+            .is_some()
+        {
+            files::remove(&DaemonRecord::path(options))?;
+            return Ok(Ended::Stopped);
+        }
+    }
+    Err(LocalError::StillRunning { pid: record.pid })
+}
+
+/// What `down` found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It ran and was ended.
+    Stopped,
+    /// It did not run.
+    WasStopped,
+}
+
+/// Ends everything and removes what is kept: tables, objects, functions, APIs, logs. The installed emulator stays.
+pub async fn reset(options: &LocalOptions) -> Result<(), LocalError> {
+    down(options).await?;
+    for name in [
+        "state",
+        "runtime",
+        "daemon.json",
+        "daemon-failure.json",
+        "daemon.log",
+        "emulator.log",
+        "emulator.log.1",
+    ] {
+        files::remove(&options.path(name))?;
+    }
+    Ok(())
+}
+
+/// The status, when a process of this build and these options runs and is ready.
+async fn running(options: &LocalOptions) -> Option<LocalStatus> {
+    let record = DaemonRecord::read(options)?;
+    if !record.serves(options) {
+        return None;
+    }
+    ask(options, record.port)
+        .await
+        .filter(|status| matches!(status.state, LocalState::Running | LocalState::Degraded))
+}
+
+/// Asks the process that listens on the endpoint's port. `None` when none answers, or one of another root.
+async fn ask(options: &LocalOptions, port: u16) -> Option<LocalStatus> {
+    let exchange = async {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+        let connection = tokio::spawn(connection);
+        let request = Request::get("/_taskctl/status")
+            .header("host", "localhost")
+            .body(Empty::<bytes::Bytes>::new())
+            .ok()?;
+        let body = sender
+            .send_request(request)
+            .await
+            .ok()?
+            .into_body()
+            .collect()
+            .await
+            .ok()?
+            .to_bytes();
+        connection.abort();
+        serde_json::from_slice::<LocalStatus>(&body).ok()
+    };
+    let status = tokio::time::timeout(ASK_TIMEOUT, exchange).await.ok()??;
+    (status.root == options.root).then_some(status)
+}
+
+fn spawn(options: &LocalOptions, daemon: &DaemonCommand) -> Result<Child, LocalError> {
+    let path = options.path("daemon.log");
+    let log = OpenOptions::new().create(true).append(true).open(&path);
+    let log = log.map_err(|source| LocalError::io("opening", &path, source))?;
+    let copy = log
+        .try_clone()
+        .map_err(|source| LocalError::io("opening", &path, source))?;
+    Command::new(&daemon.program)
+        .args(&daemon.arguments)
+        .current_dir(&options.root)
+        .stdin(Stdio::null())
+        .stdout(copy)
+        .stderr(log)
+        .kill_on_drop(false)
+        .spawn()
+        .map_err(|source| LocalError::io("starting", &daemon.program, source))
+}
+
+async fn wait_until_ready(options: &LocalOptions, child: &mut Child) -> Result<LocalStatus, LocalError> {
+    let failed = |reason: String, advice| LocalError::Daemon {
+        reason,
+        advice,
+        log: options.path("daemon.log"),
+    };
+    let deadline = Instant::now() + START_TIMEOUT;
+    while Instant::now() < deadline {
+        if let Some(status) = running(options).await {
+            return Ok(status);
+        }
+        if let Ok(Some(exit)) = child.try_wait() {
+            return Err(match StartFailure::read(options) {
+                Some(failure) => failed(failure.reason, failure.advice),
+                None => failed(
+                    format!(
+                        "its process ended ({exit})\n{}",
+                        files::tail(&options.path("daemon.log"), 5)
+                    ),
+                    None,
+                ),
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let _ = child.start_kill();
+    Err(failed(
+        format!("it was not ready after {} s", START_TIMEOUT.as_secs()),
+        None,
+    ))
+}
+
+async fn wait_for<T>(limit: Duration, mut found: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(value) = found() {
+            return Some(value);
+        }
+        if Instant::now() > deadline {
+            return None;
+        }
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+}

@@ -1,0 +1,11 @@
+//! The background process of the local target, and how others start, ask and end it.
+
+mod client;
+mod port;
+mod record;
+mod serve;
+mod status;
+
+pub use client::{Ended, UpProgress, down, reset, status, up};
+pub use serve::serve;
+pub use status::{ApiStatus, Incident, LocalState, LocalStatus, PartState, PartStatus};

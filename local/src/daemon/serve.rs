@@ -1,0 +1,244 @@
+//! The background process: starts the parts, watches them, ends them.
+
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::process::Child;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::port::listen;
+use super::record::{DaemonRecord, StartFailure, daemon_lock};
+use super::status::{Board, LocalState, LocalStatus, PartState, PartStatus};
+use crate::emulator::{self, Emulator};
+use crate::endpoint::http::{Body, EmulatorClient, answer, full};
+use crate::endpoint::{Endpoint, OwnPaths};
+use crate::error::LocalError;
+use crate::files;
+use crate::options::LocalOptions;
+
+/// How long the emulator may take to answer after its start.
+const EMULATOR_START: Duration = Duration::from_secs(45);
+/// Restarts of the emulator within [`RESTART_WINDOW`] after which it is given up.
+const RESTARTS: usize = 5;
+/// See [`RESTARTS`].
+const RESTART_WINDOW: Duration = Duration::from_secs(60);
+
+/// Serves the local target of this root until it is told to end (SIGTERM, SIGINT). Runs in the background process that
+/// [`super::up`] starts; a failure to start is left on disk for it.
+pub async fn serve(options: LocalOptions) -> Result<(), LocalError> {
+    // Fails where this is a session of its own already.
+    let _ = rustix::process::setsid();
+    let _ = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .with_env_filter(tracing_subscriber::EnvFilter::new("warn,taskctl_local=info"))
+        .try_init();
+    let result = run(&options).await;
+    if let Err(error) = &result {
+        tracing::error!(%error, "the local target failed");
+        let _ = files::write_json(&StartFailure::path(&options), &StartFailure::of(error));
+    }
+    result
+}
+
+async fn run(options: &LocalOptions) -> Result<(), LocalError> {
+    let started = Instant::now();
+    let Some(_lock) = files::try_lock(&daemon_lock(options))? else {
+        return Err(LocalError::AlreadyServed {
+            root: options.root.clone(),
+        });
+    };
+    let record = DaemonRecord::current(options);
+    files::write_json(&DaemonRecord::path(options), &record)?;
+    let endpoint_port = listen(options.port, "AWS endpoint").await?;
+    let for_install = options.clone();
+    let installation = tokio::task::spawn_blocking(move || emulator::ensure_installed(&for_install))
+        .await
+        .unwrap_or_else(|failed| {
+            Err(LocalError::io(
+                "installing",
+                &options.root,
+                std::io::Error::other(failed),
+            ))
+        })?;
+
+    let emulator = Emulator::bind(options, installation)?;
+    let client = EmulatorClient::new(emulator.address());
+    let mut child = emulator.spawn()?;
+
+    let board = Arc::new(Board::new(initial_status(options, &record)));
+    board.set(emulator_part(&emulator, &child, PartState::Starting));
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let own = Arc::new(Own {
+        board: Arc::clone(&board),
+    });
+    let endpoint = Arc::new(Endpoint::new(client.clone(), own));
+    tasks.spawn(endpoint.serve(endpoint_port, stopped.clone()));
+    board.set(part("endpoint", Some(options.port)));
+
+    let mut terminate = on_signal(SignalKind::terminate(), options)?;
+    let mut interrupt = on_signal(SignalKind::interrupt(), options)?;
+    let mut supervisor = Supervisor {
+        options,
+        emulator: &emulator,
+        board: &board,
+        client: &client,
+        restarts: Vec::new(),
+    };
+    let watched = async {
+        supervisor.wait_until_ready(&mut child).await?;
+        tracing::info!(milliseconds = started.elapsed().as_millis(), "ready");
+        supervisor.watch(&mut child).await;
+        Ok::<(), LocalError>(())
+    };
+    let outcome = tokio::select! {
+        outcome = watched => outcome,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+
+    tracing::info!("ending");
+    let _ = stop.send(true);
+    while tasks.join_next().await.is_some() {}
+    Emulator::end(&mut child).await;
+    if outcome.is_ok() {
+        files::remove(&DaemonRecord::path(options))?;
+    }
+    outcome
+}
+
+fn on_signal(kind: SignalKind, options: &LocalOptions) -> Result<tokio::signal::unix::Signal, LocalError> {
+    signal(kind).map_err(|source| LocalError::io("listening for signals in", &options.root, source))
+}
+
+fn initial_status(options: &LocalOptions, record: &DaemonRecord) -> LocalStatus {
+    LocalStatus {
+        state: LocalState::Starting,
+        endpoint_url: options.endpoint_url(),
+        root: options.root.clone(),
+        pid: Some(record.pid),
+        version: Some(record.version.clone()),
+        started: Some(record.started.clone()),
+        parts: Vec::new(),
+        apis: Vec::new(),
+        websites: Default::default(),
+        incidents: Vec::new(),
+    }
+}
+
+fn part(name: &str, port: Option<u16>) -> PartStatus {
+    PartStatus {
+        name: name.to_owned(),
+        pid: None,
+        port,
+        state: PartState::Running,
+        message: None,
+    }
+}
+
+fn emulator_part(emulator: &Emulator, child: &Child, state: PartState) -> PartStatus {
+    PartStatus {
+        name: "emulator".to_owned(),
+        pid: child.id(),
+        port: Some(emulator.address().port()),
+        state,
+        message: Some(format!("ministack {}", emulator::VERSION)),
+    }
+}
+
+/// Keeps the emulator running.
+struct Supervisor<'daemon> {
+    options: &'daemon LocalOptions,
+    emulator: &'daemon Emulator,
+    board: &'daemon Board,
+    client: &'daemon EmulatorClient,
+    restarts: Vec<Instant>,
+}
+
+impl Supervisor<'_> {
+    /// Waits for the first answer, or for the child to end without one.
+    async fn wait_until_ready(&self, child: &mut Child) -> Result<(), LocalError> {
+        let failed = |reason: String| LocalError::Emulator {
+            reason,
+            log: self.options.path("emulator.log"),
+        };
+        let request = Request::get("/_ministack/health")
+            .header("host", "localhost")
+            .body(full(""));
+        let request = request.map_err(|error| failed(error.to_string()))?;
+        let reason = tokio::select! {
+            answered = tokio::time::timeout(EMULATOR_START, self.client.call(request)) => match answered {
+                Ok(Ok(_)) => {
+                    self.board.set(emulator_part(self.emulator, child, PartState::Running));
+                    return Ok(());
+                }
+                Ok(Err(error)) => format!("its connection broke ({error})"),
+                Err(_) => format!("no answer after {} s", EMULATOR_START.as_secs()),
+            },
+            status = child.wait() => format!("it ended ({})", exit_text(status.ok())),
+        };
+        let log = files::tail(&self.options.path("emulator.log"), 3);
+        Err(failed(format!("{reason}\n{log}")))
+    }
+
+    /// Replaces the child whenever it ends; returns never, or when it ends too often.
+    async fn watch(&mut self, child: &mut Child) {
+        loop {
+            let ended = exit_text(child.wait().await.ok());
+            self.restarts.retain(|at| at.elapsed() < RESTART_WINDOW);
+            self.restarts.push(Instant::now());
+            if self.restarts.len() > RESTARTS {
+                let mut part = emulator_part(self.emulator, child, PartState::Failed);
+                part.message = Some(format!(
+                    "ended {} times within a minute, last {ended}",
+                    self.restarts.len()
+                ));
+                self.board.set(part);
+                std::future::pending::<()>().await;
+            }
+            self.board.set(emulator_part(self.emulator, child, PartState::Starting));
+            self.board
+                .incident("emulator", format!("ended ({ended}), started again"));
+            match self.emulator.spawn() {
+                Ok(next) => *child = next,
+                Err(error) => {
+                    self.board
+                        .incident("emulator", format!("could not be started again: {error}"));
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+            }
+            if let Err(error) = self.wait_until_ready(child).await {
+                self.board.incident("emulator", error.to_string());
+                let _ = child.start_kill();
+            }
+        }
+    }
+}
+
+fn exit_text(status: Option<ExitStatus>) -> String {
+    status.map_or_else(|| "unknown status".to_owned(), |status| status.to_string())
+}
+
+/// What the local target says of itself over HTTP.
+struct Own {
+    board: Arc<Board>,
+}
+
+impl OwnPaths for Own {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
+        match request.uri().path() {
+            "/_taskctl/status" => {
+                let status = serde_json::to_vec(&self.board.read()).unwrap_or_default();
+                answer(StatusCode::OK, "application/json", status)
+            }
+            _ => answer(StatusCode::NOT_FOUND, "text/plain", "not found\n"),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The AWS emulator: ministack in a virtual environment of its own, run as a child on 127.0.0.1.
+//!
+//! It is never reached but through the endpoint; nothing outside this module knows what it is.
+
+mod install;
+mod process;
+
+pub(crate) use install::{Installation, ensure_installed, is_installed};
+pub(crate) use process::Emulator;
+
+/// The version that `requirements.txt` pins.
+pub(crate) const VERSION: &str = "1.5.33";

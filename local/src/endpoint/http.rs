@@ -1,0 +1,116 @@
+//! Bodies and answers of the endpoint, and the connection to the emulator.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+/// What goes wrong with a body or connection.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// A request or response body.
+pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A body of these bytes.
+pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body that is passed through as it comes.
+pub(crate) fn streamed(body: Incoming) -> Body {
+    body.map_err(BoxError::from).boxed_unsync()
+}
+
+/// Why a body could not be read whole.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// Longer than the limit.
+    #[error("the body is longer than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// The other side went away.
+    #[error("reading the body failed: {0}")]
+    Broken(BoxError),
+}
+
+/// Reads a body whole.
+pub(crate) async fn collect(
+    body: impl hyper::body::Body<Data = Bytes, Error: Into<BoxError>>,
+    limit: usize,
+) -> Result<Bytes, ReadError> {
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge { limit }),
+        Err(error) => Err(ReadError::Broken(error)),
+    }
+}
+
+/// An answer with these bytes.
+pub(crate) fn answer(status: StatusCode, content_type: &'static str, bytes: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(full(bytes));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Removes what belongs to one connection only.
+pub(crate) fn remove_connection_headers(headers: &mut HeaderMap) {
+    const NAMES: [HeaderName; 6] = [
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::TE,
+        HeaderName::from_static("keep-alive"),
+        header::EXPECT,
+    ];
+    for name in NAMES {
+        headers.remove(name);
+    }
+}
+
+/// The emulator behind pooled connections.
+#[derive(Clone)]
+pub(crate) struct EmulatorClient {
+    client: Client<HttpConnector, Body>,
+    address: SocketAddr,
+}
+
+impl EmulatorClient {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(300))
+            .pool_max_idle_per_host(64)
+            .build(connector);
+        Self { client, address }
+    }
+
+    /// Sends a request as it is, but to the emulator.
+    pub(crate) async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        *request.uri_mut() = Uri::try_from(format!("http://{}{path}", self.address))?;
+        *request.version_mut() = http::Version::HTTP_11;
+        remove_connection_headers(request.headers_mut());
+        Ok(self.client.request(request).await?)
+    }
+
+    /// Sends a request and reads the answer whole.
+    pub(crate) async fn call(&self, request: Request<Body>) -> Result<Response<Bytes>, BoxError> {
+        let (parts, body) = self.send(request).await?.into_parts();
+        let bytes = body.collect().await?.to_bytes();
+        Ok(Response::from_parts(parts, bytes))
+    }
+}

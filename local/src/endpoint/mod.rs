@@ -1,0 +1,141 @@
+//! The one AWS endpoint of the local target. Every AWS call of `--local` comes here. What this crate owns (HTTP APIs,
+//! functions) is answered here; the rest goes to the emulator, with what it loses or gets wrong mended on the way.
+
+pub(crate) mod http;
+pub(crate) mod identify;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+
+use ::http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use self::http::{Body, BoxError, EmulatorClient, answer, remove_connection_headers, streamed};
+use self::identify::{Call, Service};
+
+/// Paths that belong to the local target itself, not to AWS.
+pub(crate) const OWN_PATHS: &str = "/_taskctl/";
+
+/// Answers requests on [`OWN_PATHS`].
+pub(crate) trait OwnPaths: Send + Sync {
+    /// Answers one.
+    fn answer(&self, request: &Request<Incoming>) -> Response<Body>;
+}
+
+/// The endpoint.
+pub(crate) struct Endpoint {
+    emulator: EmulatorClient,
+    own: Arc<dyn OwnPaths>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(emulator: EmulatorClient, own: Arc<dyn OwnPaths>) -> Self {
+        Self { emulator, own }
+    }
+
+    /// Serves until `stop` says so, then lets running calls end.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, stop: watch::Receiver<bool>) {
+        serve_connections(listener, stop, move |request| {
+            let endpoint = Arc::clone(&self);
+            async move { endpoint.handle(request).await }
+        })
+        .await;
+    }
+
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        if request.uri().path().starts_with(OWN_PATHS) {
+            return self.own.answer(&request);
+        }
+        let (parts, body) = request.into_parts();
+        let call = Call::identify(&parts);
+        match call.service {
+            Service::ApiGateway
+            | Service::CloudWatch
+            | Service::DynamoDb
+            | Service::Events
+            | Service::Iam
+            | Service::Lambda
+            | Service::Logs
+            | Service::S3
+            | Service::Sns
+            | Service::Sts
+            | Service::Tagging
+            | Service::Other => self.pass(Request::from_parts(parts, streamed(body))).await,
+        }
+    }
+
+    /// Hands a request to the emulator and its answer back, both as they come.
+    async fn pass(&self, request: Request<Body>) -> Response<Body> {
+        match self.emulator.send(request).await {
+            Ok(response) => {
+                let (mut parts, body) = response.into_parts();
+                remove_connection_headers(&mut parts.headers);
+                Response::from_parts(parts, streamed(body))
+            }
+            Err(error) => unreachable_emulator(&error),
+        }
+    }
+}
+
+/// A 503 that SDKs retry.
+fn unreachable_emulator(error: &BoxError) -> Response<Body> {
+    tracing::warn!(%error, "the emulator did not answer");
+    let message = format!("{{\"__type\":\"ServiceUnavailable\",\"message\":\"the emulator did not answer: {error}\"}}");
+    answer(StatusCode::SERVICE_UNAVAILABLE, "application/json", message)
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Accepts connections and answers requests with `handle`, until `stop`; then ends connections gracefully.
+pub(crate) async fn serve_connections<Handle, Answer>(
+    listener: TcpListener,
+    mut stop: watch::Receiver<bool>,
+    handle: Handle,
+) where
+    Handle: Fn(Request<Incoming>) -> Answer + Clone + Send + 'static,
+    Answer: Future<Output = Response<Body>> + Send + 'static,
+{
+    let graceful = GracefulShutdown::new();
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .half_close(true)
+        .max_buf_size(256 * 1024);
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors: let some connections end first.
+                    tracing::warn!(%error, "accepting a connection failed");
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            () = stopped(&mut stop) => break,
+        };
+        let _ = stream.set_nodelay(true);
+        let handle = handle.clone();
+        let service = service_fn(move |request| {
+            let answer = handle(request);
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
+        let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), graceful.shutdown()).await;
+}

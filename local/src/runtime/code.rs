@@ -1,0 +1,203 @@
+//! Deployment packages on disk: unpacked once per content under `<root>/code/<sha>`, checked before they are started.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+use zip::ZipArchive;
+
+use super::failure::Failure;
+use crate::ports::{Architecture, FunctionCode};
+
+/// Largest package once unpacked, bytes: <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>.
+const UNPACKED_LIMIT: u64 = 250 * 1024 * 1024;
+
+/// Unpacked packages.
+#[derive(Debug)]
+pub(super) struct CodeStore {
+    directory: PathBuf,
+    unpacked: Mutex<BTreeMap<String, Arc<OnceCell<PathBuf>>>>,
+}
+
+impl CodeStore {
+    /// A store below `root`. What an earlier host left there is used again.
+    pub(super) fn open(root: &Path) -> io::Result<Self> {
+        let directory = root.join("code");
+        fs::create_dir_all(&directory)?;
+        Ok(Self {
+            directory,
+            unpacked: Mutex::default(),
+        })
+    }
+
+    /// The directory that `code` is unpacked in. Several callers at once unpack it once.
+    pub(super) async fn directory(&self, code: &FunctionCode) -> Result<PathBuf, Failure> {
+        let cell = {
+            let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(unpacked.entry(code.sha256.clone()).or_default())
+        };
+        let path = cell.get_or_try_init(|| async {
+            let target = self.directory.join(file_name(&code.sha256));
+            let zip = code.zip.clone();
+            let unpack = move || unpack(&zip, &target).map(|()| target);
+            tokio::task::spawn_blocking(unpack)
+                .await
+                .map_err(|error| Failure::Internal(error.to_string()))?
+        });
+        path.await.cloned()
+    }
+
+    /// Removes what was unpacked here for code that is not among `wanted` (`CodeSha256` values).
+    pub(super) fn retain(&self, wanted: &BTreeSet<String>) {
+        let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+        unpacked.retain(|sha256, cell| {
+            // A cell that another task holds is being unpacked or looked up right now.
+            if wanted.contains(sha256) || Arc::strong_count(cell) > 1 {
+                return true;
+            }
+            if let Some(path) = cell.get()
+                && let Err(error) = fs::remove_dir_all(path)
+            {
+                tracing::warn!(path = %path.display(), %error, "unused code could not be removed");
+            }
+            false
+        });
+    }
+}
+
+fn file_name(sha256: &str) -> String {
+    sha256.trim_end_matches('=').replace('/', "_").replace('+', "-")
+}
+
+fn unpack(zip: &Path, target: &Path) -> Result<(), Failure> {
+    if target.is_dir() {
+        return Ok(());
+    }
+    let fault =
+        |what: &str, error: &dyn std::fmt::Display| Failure::Internal(format!("{what} {}: {error}", zip.display()));
+    let file = File::open(zip).map_err(|error| fault("open package", &error))?;
+    let mut archive = ZipArchive::new(file).map_err(|error| fault("read package", &error))?;
+    match archive.decompressed_size() {
+        Some(size) if size > u128::from(UNPACKED_LIMIT) => {
+            return Err(fault(
+                "unpack package",
+                &format!("unpacked size {size} exceeds {UNPACKED_LIMIT} bytes"),
+            ));
+        }
+        Some(_) | None => {}
+    }
+    let parent = target.parent().unwrap_or(target);
+    let staging = tempfile::Builder::new()
+        .prefix(".unpack-")
+        .tempdir_in(parent)
+        .map_err(|error| fault("make a directory for", &error))?;
+    archive
+        .extract(staging.path())
+        .map_err(|error| fault("unpack package", &error))?;
+    let staged = staging.keep();
+    fs::set_permissions(&staged, fs::Permissions::from_mode(0o755)).map_err(|error| fault("unpack package", &error))?;
+    match fs::rename(&staged, target) {
+        Ok(()) => Ok(()),
+        Err(_) if target.is_dir() => {
+            // Another host on the same root was faster; the content is the same.
+            fs::remove_dir_all(&staged).map_err(|error| fault("unpack package", &error))
+        }
+        Err(error) => Err(fault("unpack package", &error)),
+    }
+}
+
+/// The executable of an unpacked package, or why Lambda could not start it.
+pub(super) fn bootstrap(directory: &Path, architecture: Architecture) -> Result<PathBuf, Failure> {
+    let path = directory.join("bootstrap");
+    let metadata = match fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => metadata,
+        Ok(_) | Err(_) => return Err(Failure::NoBootstrap),
+    };
+    if metadata.permissions().mode() & 0o111 == 0 {
+        return Err(Failure::NotExecutable("permission denied".to_owned()));
+    }
+    let mut head = Vec::with_capacity(256);
+    File::open(&path)
+        .and_then(|file| file.take(256).read_to_end(&mut head))
+        .map_err(|error| Failure::NotExecutable(error.to_string()))?;
+    match executable(&head) {
+        Executable::Elf(found) if found == Some(architecture) && found == host() => Ok(path),
+        Executable::Elf(_) | Executable::Unknown => Err(Failure::NotExecutable("exec format error".to_owned())),
+        Executable::Script(interpreter) if interpreter.exists() => Ok(path),
+        Executable::Script(_) => Err(Failure::NotExecutable("no such file or directory".to_owned())),
+    }
+}
+
+/// The architecture of this machine, when Lambda has it too.
+fn host() -> Option<Architecture> {
+    match std::env::consts::ARCH {
+        "x86_64" => Some(Architecture::X86_64),
+        "aarch64" => Some(Architecture::Arm64),
+        _ => None,
+    }
+}
+
+/// What the first bytes of a file say about how it is executed.
+#[derive(Debug, PartialEq, Eq)]
+enum Executable {
+    /// A binary for an architecture, if it is one of Lambda's.
+    Elf(Option<Architecture>),
+    /// A script and its interpreter.
+    Script(PathBuf),
+    /// Nothing that the kernel executes.
+    Unknown,
+}
+
+fn executable(head: &[u8]) -> Executable {
+    if head.starts_with(b"\x7fELF") {
+        // `e_machine` stands at offset 18 in 32- and 64-bit files; both of Lambda's architectures are little-endian.
+        let machine = head.get(18..20).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
+        return Executable::Elf(match machine {
+            Some(0x3e) => Some(Architecture::X86_64),
+            Some(0xb7) => Some(Architecture::Arm64),
+            Some(_) | None => None,
+        });
+    }
+    let Some(line) = head.strip_prefix(b"#!") else {
+        return Executable::Unknown;
+    };
+    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    match line.split_whitespace().next() {
+        Some(interpreter) => Executable::Script(PathBuf::from(interpreter)),
+        None => Executable::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executables_by_their_first_bytes() {
+        let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
+        elf.resize(20, 0);
+        elf[18] = 0xb7;
+        assert_eq!(executable(&elf), Executable::Elf(Some(Architecture::Arm64)));
+        elf[18] = 0x3e;
+        assert_eq!(executable(&elf), Executable::Elf(Some(Architecture::X86_64)));
+        elf[18] = 0x28;
+        assert_eq!(executable(&elf), Executable::Elf(None));
+        assert_eq!(executable(b"\x7fELF"), Executable::Elf(None));
+        assert_eq!(executable(b"#!/bin/sh\nexit"), Executable::Script("/bin/sh".into()));
+        assert_eq!(
+            executable(b"#! /usr/bin/env python3\n"),
+            Executable::Script("/usr/bin/env".into())
+        );
+        assert_eq!(executable(b"exit 0"), Executable::Unknown);
+    }
+
+    #[test]
+    fn file_names_are_one_path_segment() {
+        assert_eq!(file_name("a/b+c="), "a_b-c");
+    }
+}

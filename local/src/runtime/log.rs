@@ -1,0 +1,287 @@
+//! The log of one execution environment: its own lines, the platform's lines, the tail for `Invoke`, embedded metrics.
+//!
+//! Formats: <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html> (levels, JSON
+//! records) and <https://docs.aws.amazon.com/lambda/latest/dg/nodejs-logging.html> (text lines).
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::emf;
+use super::failure::Failure;
+use super::report::{InitReport, Report};
+use super::variables::region_of;
+use crate::ambient::Ambient;
+use crate::ports::{FunctionVersion, LogEvent, LogFormat, LogSink, MetricSink};
+
+/// Bytes of log that `Invoke` returns at most.
+const TAIL_LIMIT: usize = 4 * 1024;
+
+/// Largest log event, bytes; a longer line becomes several events.
+const EVENT_LIMIT: usize = 256 * 1024;
+
+/// Levels of log lines, least severe first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Fatal,
+}
+
+impl Level {
+    fn parse(name: &str) -> Option<Self> {
+        let names = [
+            ("TRACE", Self::Trace),
+            ("DEBUG", Self::Debug),
+            ("INFO", Self::Info),
+            ("WARN", Self::Warn),
+            ("WARNING", Self::Warn),
+            ("ERROR", Self::Error),
+            ("FATAL", Self::Fatal),
+        ];
+        names
+            .into_iter()
+            .find(|(known, _)| name.eq_ignore_ascii_case(known))
+            .map(|(_, level)| level)
+    }
+}
+
+/// Writes the log of one environment.
+pub(super) struct EnvironmentLog {
+    version: Arc<FunctionVersion>,
+    region: String,
+    stream: String,
+    ambient: Ambient,
+    logs: Arc<dyn LogSink>,
+    metrics: Arc<dyn MetricSink>,
+    application_level: Level,
+    system_level: Level,
+    /// Bytes of a line whose end has not come yet.
+    partial: Vec<u8>,
+    events: Vec<LogEvent>,
+    tail: Option<Vec<u8>>,
+}
+
+impl EnvironmentLog {
+    /// A log with a stream of its own.
+    pub(super) fn new(
+        version: Arc<FunctionVersion>,
+        ambient: Ambient,
+        logs: Arc<dyn LogSink>,
+        metrics: Arc<dyn MetricSink>,
+    ) -> Self {
+        let level = |name: &Option<String>| name.as_deref().and_then(Level::parse).unwrap_or(Level::Info);
+        let day = ambient.now().strftime("%Y/%m/%d").to_string();
+        Self {
+            region: region_of(&version),
+            stream: format!("{day}/[{}]{}", version.version, ambient.id().simple()),
+            application_level: level(&version.application_log_level),
+            system_level: level(&version.system_log_level),
+            version,
+            ambient,
+            logs,
+            metrics,
+            partial: Vec::new(),
+            events: Vec::new(),
+            tail: None,
+        }
+    }
+
+    /// Name of the log stream.
+    pub(super) fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    /// Starts to collect the tail of an invocation.
+    pub(super) fn collect_tail(&mut self) {
+        self.tail = Some(Vec::new());
+    }
+
+    /// The collected tail.
+    pub(super) fn take_tail(&mut self) -> Option<Vec<u8>> {
+        self.tail.take()
+    }
+
+    /// Takes what the process wrote.
+    pub(super) fn output(&mut self, mut bytes: &[u8]) {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            self.partial.extend_from_slice(&bytes[..end]);
+            bytes = &bytes[end + 1..];
+            self.end_line();
+        }
+        self.partial.extend_from_slice(bytes);
+        while self.partial.len() > EVENT_LIMIT {
+            self.end_line();
+        }
+    }
+
+    /// Ends a line that the process left without an end.
+    pub(super) fn end_output(&mut self) {
+        if !self.partial.is_empty() {
+            self.end_line();
+        }
+    }
+
+    /// Hands over what was collected.
+    pub(super) fn flush(&mut self) {
+        if !self.events.is_empty() {
+            self.logs.put(
+                &self.region,
+                &self.version.log_group,
+                &self.stream,
+                std::mem::take(&mut self.events),
+            );
+        }
+    }
+
+    /// An environment starts.
+    pub(super) fn init_start(&mut self) {
+        let runtime = self.version.runtime.replacen('.', ":", 1);
+        let arn = format!("arn:aws:lambda:{}::runtime:local", self.region);
+        let version = format!("{runtime}.local");
+        match self.version.log_format {
+            LogFormat::Text => {
+                self.push(format!(
+                    "INIT_START Runtime Version: {version}\tRuntime Version ARN: {arn}"
+                ));
+            }
+            LogFormat::Json => {
+                let record = json!({
+                    "initializationType": "on-demand",
+                    "phase": "init",
+                    "runtimeVersion": version,
+                    "runtimeVersionArn": arn,
+                    "functionName": self.version.function_name,
+                    "functionVersion": self.version.version,
+                });
+                self.platform(Level::Info, "platform.initStart", record);
+            }
+        }
+    }
+
+    /// An environment has started, or has not. Lambda shows the text form for failures only.
+    pub(super) fn init_report(&mut self, report: &InitReport<'_>) {
+        let level = if report.failure.is_some() {
+            Level::Warn
+        } else {
+            Level::Debug
+        };
+        match self.version.log_format {
+            LogFormat::Text if report.failure.is_some() => self.push(report.to_string()),
+            LogFormat::Text => {}
+            LogFormat::Json => self.platform(level, "platform.initReport", report.record()),
+        }
+    }
+
+    /// An invocation starts.
+    pub(super) fn start(&mut self, request_id: &str) {
+        match self.version.log_format {
+            LogFormat::Text => self.push(format!(
+                "START RequestId: {request_id} Version: {}",
+                self.version.version
+            )),
+            LogFormat::Json => {
+                let record = json!({"requestId": request_id, "functionArn": self.version.function_arn, "version": self.version.version});
+                self.platform(Level::Info, "platform.start", record);
+            }
+        }
+    }
+
+    /// The invocation failed in a way that the platform tells.
+    pub(super) fn failure(&mut self, request_id: &str, failure: &Failure) {
+        if self.version.log_format == LogFormat::Json {
+            // The report record carries it.
+            return;
+        }
+        match failure {
+            Failure::Timeout(_) | Failure::InitTimeout(_) => {
+                let time = self.ambient.now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
+                self.push(format!("{time} {request_id} {}", failure.message()));
+            }
+            Failure::NoBootstrap | Failure::NotExecutable(_) | Failure::Exited(_) | Failure::Internal(_) => {
+                self.push(format!("RequestId: {request_id} Error: {}", failure.message()));
+                self.push(failure.error_type().to_owned());
+            }
+            Failure::Init { .. } | Failure::Function { .. } | Failure::ResponseTooLarge => {}
+        }
+    }
+
+    /// An invocation has ended.
+    pub(super) fn report(&mut self, report: &Report<'_>) {
+        let failed = report.failure.is_some();
+        match self.version.log_format {
+            LogFormat::Text => {
+                self.push(format!("END RequestId: {}", report.request_id));
+                self.push(report.to_string());
+            }
+            LogFormat::Json => {
+                let level = if failed { Level::Warn } else { Level::Debug };
+                self.platform(level, "platform.runtimeDone", report.runtime_done());
+                let level = if failed { Level::Warn } else { Level::Info };
+                self.platform(level, "platform.report", report.record());
+            }
+        }
+    }
+
+    fn platform(&mut self, level: Level, kind: &str, record: Value) {
+        if level >= self.system_level {
+            let time = self.ambient.now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+            self.push(json!({"time": time, "type": kind, "record": record}).to_string());
+        }
+    }
+
+    fn end_line(&mut self) {
+        let rest = self.partial.split_off(self.partial.len().min(EVENT_LIMIT));
+        let line = std::mem::replace(&mut self.partial, rest);
+        let line = String::from_utf8_lossy(&line);
+        let line = line.strip_suffix('\r').unwrap_or(&line);
+        if line.is_empty() || !self.passes(line) {
+            return;
+        }
+        for batch in emf::extract(line) {
+            self.metrics.put(&self.region, &batch.namespace, batch.data);
+        }
+        self.push(line.to_owned());
+    }
+
+    /// Whether a line of the function is severe enough. Lambda judges only JSON lines that carry a level and a time.
+    fn passes(&self, line: &str) -> bool {
+        if self.version.log_format == LogFormat::Text || !line.starts_with('{') {
+            return true;
+        }
+        let Ok(Value::Object(line)) = serde_json::from_str(line) else {
+            return true;
+        };
+        let level = line.get("level").and_then(Value::as_str).and_then(Level::parse);
+        match level {
+            Some(level) if line.contains_key("timestamp") => level >= self.application_level,
+            Some(_) | None => true,
+        }
+    }
+
+    fn push(&mut self, message: String) {
+        if let Some(tail) = &mut self.tail {
+            tail.extend_from_slice(message.as_bytes());
+            tail.push(b'\n');
+            let excess = tail.len().saturating_sub(TAIL_LIMIT);
+            tail.drain(..excess);
+        }
+        self.events.push(LogEvent {
+            timestamp_ms: self.ambient.now_ms(),
+            message,
+        });
+    }
+}
+
+impl fmt::Debug for EnvironmentLog {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("EnvironmentLog")
+            .field("stream", &self.stream)
+            .finish_non_exhaustive()
+    }
+}
