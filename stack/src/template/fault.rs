@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level, Message, Origin, Renderer, Snippet};
 use serde::Serialize;
 use serde_json::json;
 
@@ -30,7 +30,10 @@ impl Span {
     /// The bytes from `start` to `end`.
     #[must_use]
     pub fn new(start: usize, end: usize) -> Self {
-        Self { start, end: end.max(start) }
+        Self {
+            start,
+            end: end.max(start),
+        }
     }
 }
 
@@ -146,7 +149,10 @@ impl Fault {
     /// A warning of this kind.
     #[must_use]
     pub fn warning(code: Code, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(code, message) }
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(code, message)
+        }
     }
 
     /// With the place where it is.
@@ -158,14 +164,20 @@ impl Fault {
     /// With the place where it is and a word about it.
     #[must_use]
     pub fn labelled(mut self, span: Span, label: impl Into<String>) -> Self {
-        self.primary = Some(Mark { span, label: label.into() });
+        self.primary = Some(Mark {
+            span,
+            label: label.into(),
+        });
         self
     }
 
     /// With another place that belongs to it.
     #[must_use]
     pub fn with(mut self, span: Span, label: impl Into<String>) -> Self {
-        self.related.push(Mark { span, label: label.into() });
+        self.related.push(Mark {
+            span,
+            label: label.into(),
+        });
         self
     }
 
@@ -228,7 +240,11 @@ impl Faults {
     #[must_use]
     pub fn new(name: impl Into<String>, text: impl Into<String>, mut list: Vec<Fault>) -> Self {
         list.sort_by_key(|fault| (fault.severity, fault.primary.as_ref().map(|mark| mark.span)));
-        Self { name: name.into(), text: text.into(), list }
+        Self {
+            name: name.into(),
+            text: text.into(),
+            list,
+        }
     }
 
     /// The faults, errors first, then in the order of the text.
@@ -252,7 +268,10 @@ impl Faults {
     /// How many stop the template from being used.
     #[must_use]
     pub fn error_count(&self) -> usize {
-        self.list.iter().filter(|fault| fault.severity == Severity::Error).count()
+        self.list
+            .iter()
+            .filter(|fault| fault.severity == Severity::Error)
+            .count()
     }
 
     /// `file:line:col` of a fault, or the file alone.
@@ -294,7 +313,10 @@ impl Faults {
             Severity::Warning => Level::WARNING,
         };
         let code = fault.code.to_string();
-        let mut group = level.primary_title(&fault.message).id(code).elements(Vec::<Snippet<'_, _>>::new());
+        let mut group = level
+            .primary_title(&fault.message)
+            .id(code)
+            .elements(Vec::<Message<'_>>::new());
         match &fault.primary {
             None => group = group.element(Origin::path(&self.name)),
             Some(primary) => {
@@ -303,7 +325,11 @@ impl Faults {
                     clusters.push((self.window(mark.span), vec![(AnnotationKind::Context, mark)]));
                 }
                 for (window, marks) in join_close(clusters) {
-                    let Some(source) = self.text.get(window.clone()).filter(|text| text.len() <= LONGEST_SNIPPET) else {
+                    let Some(source) = self
+                        .text
+                        .get(window.clone())
+                        .filter(|text| text.len() <= LONGEST_SNIPPET)
+                    else {
                         let at = Position::of(&self.text, marks[0].1.span.start);
                         group = group.element(Origin::path(&self.name).line(at.line).char_column(at.column));
                         continue;
@@ -339,12 +365,14 @@ impl Faults {
         };
         let (mut start, mut end) = (clamp(span.start), clamp(span.end));
         for step in 0..=CONTEXT_LINES {
-            start = text[..start].rfind('\n').map_or(0, |newline| if step < CONTEXT_LINES { newline } else { newline + 1 });
+            start = text[..start]
+                .rfind('\n')
+                .map_or(0, |newline| if step < CONTEXT_LINES { newline } else { newline + 1 });
         }
         for step in 0..=CONTEXT_LINES {
-            end = text[end..].find('\n').map_or(text.len(), |newline| {
-                end + newline + usize::from(step < CONTEXT_LINES)
-            });
+            end = text[end..]
+                .find('\n')
+                .map_or(text.len(), |newline| end + newline + usize::from(step < CONTEXT_LINES));
         }
         start..end.max(start)
     }
@@ -359,7 +387,11 @@ impl Faults {
             end = start + newline;
         }
         if end == start {
-            end = source[start..].chars().next().filter(|next| *next != '\n').map_or(start, |next| start + next.len_utf8());
+            end = source[start..]
+                .chars()
+                .next()
+                .filter(|next| *next != '\n')
+                .map_or(start, |next| start + next.len_utf8());
         }
         start..end.min(length)
     }
@@ -369,7 +401,10 @@ impl Faults {
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         let place = |mark: &Mark| {
-            let (start, end) = (Position::of(&self.text, mark.span.start), Position::of(&self.text, mark.span.end));
+            let (start, end) = (
+                Position::of(&self.text, mark.span.start),
+                Position::of(&self.text, mark.span.end),
+            );
             json!({
                 "label": mark.label, "line": start.line, "column": start.column,
                 "endLine": end.line, "endColumn": end.column,
@@ -396,7 +431,12 @@ impl Faults {
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.error_count();
-        write!(f, "template {} has {count} {}", self.name, if count == 1 { "fault" } else { "faults" })
+        write!(
+            f,
+            "template {} has {count} {}",
+            self.name,
+            if count == 1 { "fault" } else { "faults" }
+        )
     }
 }
 

@@ -16,24 +16,44 @@ pub(crate) fn merge(base: &Rc<Node>, over: &Rc<Node>) -> Rc<Node> {
             None => entries.push(entry.clone()),
             Some(change) if change.value.is_null() => {}
             Some(change) => {
-                entries.push(Entry { key: entry.key.clone(), value: merge(&entry.value, &change.value) });
+                entries.push(Entry {
+                    key: entry.key.clone(),
+                    value: merge(&entry.value, &change.value),
+                });
             }
         }
     }
-    entries.extend(above.entries.iter().filter(|entry| below.get(&entry.key.text).is_none()).cloned());
-    Rc::new(Node { span: over.span, content: Content::Mapping(Mapping { entries }) })
+    entries.extend(
+        above
+            .entries
+            .iter()
+            .filter(|entry| below.get(&entry.key.text).is_none())
+            .cloned(),
+    );
+    Rc::new(Node {
+        span: over.span,
+        content: Content::Mapping(Mapping { entries }),
+    })
 }
 
 /// A mapping with one key's value changed, or without it.
 pub(crate) fn with(node: &Rc<Node>, key: &str, change: impl FnOnce(&Entry) -> Option<Rc<Node>>) -> Rc<Node> {
-    let Some(mapping) = node.as_mapping() else { return Rc::clone(node) };
+    let Some(mapping) = node.as_mapping() else {
+        return Rc::clone(node);
+    };
     let mut change = Some(change);
     let mut entries = Vec::with_capacity(mapping.entries.len());
     for entry in &mapping.entries {
         match change.take_if(|_| entry.key.text == key) {
-            Some(change) => entries.extend(change(entry).map(|value| Entry { key: entry.key.clone(), value })),
+            Some(change) => entries.extend(change(entry).map(|value| Entry {
+                key: entry.key.clone(),
+                value,
+            })),
             None => entries.push(entry.clone()),
         }
     }
-    Rc::new(Node { span: node.span, content: Content::Mapping(Mapping { entries }) })
+    Rc::new(Node {
+        span: node.span,
+        content: Content::Mapping(Mapping { entries }),
+    })
 }

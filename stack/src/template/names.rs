@@ -144,7 +144,11 @@ fn cut(name: &str, longest: usize) -> String {
         return name.to_owned();
     }
     let digest = Sha256::digest(name.as_bytes());
-    let hash: String = digest.iter().take(HASH_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = digest
+        .iter()
+        .take(HASH_DIGITS / 2)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let mut end = longest.saturating_sub(HASH_DIGITS + 1);
     while !name.is_char_boundary(end) {
         end -= 1;

@@ -69,27 +69,51 @@ pub(crate) struct Key {
 impl Node {
     /// Plain text made by taskctl itself, standing for the place `span`.
     pub(crate) fn plain(text: impl Into<String>, span: Span) -> Self {
-        Self { span, content: Content::Scalar(Scalar { text: text.into(), style: Style::Plain }) }
+        Self {
+            span,
+            content: Content::Scalar(Scalar {
+                text: text.into(),
+                style: Style::Plain,
+            }),
+        }
     }
 
     /// Quoted text made by taskctl itself, standing for the place `span`.
     pub(crate) fn quoted(text: impl Into<String>, span: Span) -> Self {
-        Self { span, content: Content::Scalar(Scalar { text: text.into(), style: Style::Quoted }) }
+        Self {
+            span,
+            content: Content::Scalar(Scalar {
+                text: text.into(),
+                style: Style::Quoted,
+            }),
+        }
     }
 
     /// A mapping made by taskctl itself, standing for the place `span`.
     pub(crate) fn mapping(entries: impl IntoIterator<Item = (&'static str, Node)>, span: Span) -> Self {
         let entries = entries
             .into_iter()
-            .map(|(key, value)| Entry { key: Key { text: key.to_owned(), span }, value: Rc::new(value) })
+            .map(|(key, value)| Entry {
+                key: Key {
+                    text: key.to_owned(),
+                    span,
+                },
+                value: Rc::new(value),
+            })
             .collect();
-        Self { span, content: Content::Mapping(Mapping { entries }) }
+        Self {
+            span,
+            content: Content::Mapping(Mapping { entries }),
+        }
     }
 
     /// `null`, `~` or nothing at all.
     pub(crate) fn is_null(&self) -> bool {
         match &self.content {
-            Content::Scalar(Scalar { text, style: Style::Plain }) => {
+            Content::Scalar(Scalar {
+                text,
+                style: Style::Plain,
+            }) => {
                 matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
             }
             Content::Scalar(_) | Content::Sequence(_) | Content::Mapping(_) => false,
@@ -110,8 +134,14 @@ impl Node {
             Content::Sequence(_) => "a list".to_owned(),
             Content::Mapping(_) => "a mapping".to_owned(),
             Content::Scalar(_) if self.is_null() => "nothing".to_owned(),
-            Content::Scalar(Scalar { text, style: Style::Quoted }) => format!("the text \"{}\"", shorten(text)),
-            Content::Scalar(Scalar { text, style: Style::Plain }) => format!("`{}`", shorten(text)),
+            Content::Scalar(Scalar {
+                text,
+                style: Style::Quoted,
+            }) => format!("the text \"{}\"", shorten(text)),
+            Content::Scalar(Scalar {
+                text,
+                style: Style::Plain,
+            }) => format!("`{}`", shorten(text)),
         }
     }
 }
@@ -125,7 +155,11 @@ impl Mapping {
 
 /// A text short enough for a message, on one line.
 pub(crate) fn shorten(text: &str) -> String {
-    let mut short: String = text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut short: String = text
+        .chars()
+        .take(60)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     if text.chars().count() > 60 {
         short.push('…');
     }
@@ -139,11 +173,20 @@ pub(crate) fn parse(text: &str) -> (Option<Rc<Node>>, Vec<Fault>) {
     options.block_nesting_limit = DEEPEST * 2;
     options.flow_nesting_limit = DEEPEST * 2;
     options.emit_unresolved_aliases = true;
-    let mut builder = Builder { text, faults: Vec::new(), anchors: HashMap::new(), open: Vec::new(), root: None, values: 0 };
+    let mut builder = Builder {
+        text,
+        faults: Vec::new(),
+        anchors: HashMap::new(),
+        open: Vec::new(),
+        root: None,
+        values: 0,
+    };
     for event in Parser::new_from_str_with_options(text, options) {
         match event {
             Ok((event, span)) => {
-                let span = span.byte_range().map_or_else(Span::default, |range| Span::new(range.start, range.end));
+                let span = span
+                    .byte_range()
+                    .map_or_else(Span::default, |range| Span::new(range.start, range.end));
                 if let Err(fault) = builder.event(event, span) {
                     builder.faults.push(fault);
                     return (None, builder.faults);
@@ -161,8 +204,17 @@ pub(crate) fn parse(text: &str) -> (Option<Rc<Node>>, Vec<Fault>) {
 
 /// A syntax fault in the words of someone who writes templates.
 fn syntax(text: &str, offset: usize, info: &str) -> Fault {
-    let line_start = text.get(..offset).unwrap_or(text).rfind('\n').map_or(0, |newline| newline + 1);
-    let line = text.get(line_start..).unwrap_or_default().lines().next().unwrap_or_default();
+    let line_start = text
+        .get(..offset)
+        .unwrap_or(text)
+        .rfind('\n')
+        .map_or(0, |newline| newline + 1);
+    let line = text
+        .get(line_start..)
+        .unwrap_or_default()
+        .lines()
+        .next()
+        .unwrap_or_default();
     let indentation = &line[..line.len() - line.trim_start().len()];
     if let Some(tab) = indentation.find('\t') {
         let at = line_start + tab;
@@ -213,8 +265,19 @@ impl Builder<'_> {
                     (ScalarStyle::Plain, Style::Plain) => Style::Plain,
                     _ => Style::Quoted,
                 };
-                let scalar = Scalar { text: value.into_owned(), style };
-                self.finish(Node { span, content: Content::Scalar(scalar) }, anchor, 1, 1)
+                let scalar = Scalar {
+                    text: value.into_owned(),
+                    style,
+                };
+                self.finish(
+                    Node {
+                        span,
+                        content: Content::Scalar(scalar),
+                    },
+                    anchor,
+                    1,
+                    1,
+                )
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.tag(tag.as_deref(), span);
@@ -222,28 +285,46 @@ impl Builder<'_> {
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.tag(tag.as_deref(), span);
-                self.begin(span, anchor, Items::Mapping { entries: Vec::new(), key: None })
+                self.begin(
+                    span,
+                    anchor,
+                    Items::Mapping {
+                        entries: Vec::new(),
+                        key: None,
+                    },
+                )
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(span),
             Event::Alias(id) => match self.anchors.get(&id).cloned() {
                 Some(Built { node, values, depth }) => {
-                    let node = Rc::new(Node { span: node.span, content: node.content.clone() });
+                    let node = Rc::new(Node {
+                        span: node.span,
+                        content: node.content.clone(),
+                    });
                     self.place(Built { node, values, depth }, span, values)
                 }
-                None => Err(Fault::error(Code::Cycle, format!("the alias `{}` refers to a value that it is part of", self.at(span)))
-                    .at(span)
-                    .help("write the value out, or move the anchor to a value that does not contain the alias")),
+                None => Err(Fault::error(
+                    Code::Cycle,
+                    format!("the alias `{}` refers to a value that it is part of", self.at(span)),
+                )
+                .at(span)
+                .help("write the value out, or move the anchor to a value that does not contain the alias")),
             },
             Event::UnresolvedAlias(name) => {
                 self.faults.push(
-                    Fault::error(Code::UnknownReference, format!("no anchor `&{name}` stands before this alias"))
-                        .at(span)
-                        .help("an anchor is set with `&name` before the value; a text that begins with `*` needs quotes"),
+                    Fault::error(
+                        Code::UnknownReference,
+                        format!("no anchor `&{name}` stands before this alias"),
+                    )
+                    .at(span)
+                    .help("an anchor is set with `&name` before the value; a text that begins with `*` needs quotes"),
                 );
                 self.finish(Node::plain("", span), 0, 1, 1)
             }
             Event::DocumentStart(..) if self.root.is_some() => {
-                Err(Fault::error(Code::Unsupported, "a second YAML document begins here").at(span).help("a template is one document: remove the `---`"))
+                Err(Fault::error(Code::Unsupported, "a second YAML document begins here")
+                    .at(span)
+                    .help("a template is one document: remove the `---`"))
             }
             _ => Ok(()),
         }
@@ -261,9 +342,12 @@ impl Builder<'_> {
             Some(tag) if tag.is_yaml_core_schema() => Style::Plain,
             Some(tag) => {
                 self.faults.push(
-                    Fault::error(Code::Unsupported, format!("the tag `{}` has no meaning in a template", tag.original()))
-                        .at(span)
-                        .help("remove the tag; a text that begins with `!` needs quotes"),
+                    Fault::error(
+                        Code::Unsupported,
+                        format!("the tag `{}` has no meaning in a template", tag.original()),
+                    )
+                    .at(span)
+                    .help("remove the tag; a text that begins with `!` needs quotes"),
                 );
                 Style::Plain
             }
@@ -274,13 +358,25 @@ impl Builder<'_> {
         if self.open.len() >= DEEPEST {
             return Err(too_deep(span));
         }
-        self.open.push(Open { span, anchor, items, values: 1, depth: 1 });
+        self.open.push(Open {
+            span,
+            anchor,
+            items,
+            values: 1,
+            depth: 1,
+        });
         Ok(())
     }
 
     fn end(&mut self, span: Span) -> Result<(), Fault> {
         let Some(open) = self.open.pop() else { return Ok(()) };
-        let Open { span: start, anchor, items, values, depth } = open;
+        let Open {
+            span: start,
+            anchor,
+            items,
+            values,
+            depth,
+        } = open;
         let content = match items {
             Items::Sequence(items) => Content::Sequence(items),
             Items::Mapping { entries, .. } => Content::Mapping(Mapping { entries }),
@@ -291,12 +387,28 @@ impl Builder<'_> {
             Content::Mapping(mapping) => mapping.entries.last().map(|entry| entry.value.span.end),
             Content::Scalar(_) => None,
         };
-        let end = if self.at(span).is_empty() { end.unwrap_or(span.end) } else { span.end };
-        self.finish(Node { span: Span::new(start.start, end), content }, anchor, values, depth)
+        let end = if self.at(span).is_empty() {
+            end.unwrap_or(span.end)
+        } else {
+            span.end
+        };
+        self.finish(
+            Node {
+                span: Span::new(start.start, end),
+                content,
+            },
+            anchor,
+            values,
+            depth,
+        )
     }
 
     fn finish(&mut self, node: Node, anchor: usize, values: usize, depth: usize) -> Result<(), Fault> {
-        let built = Built { node: Rc::new(node), values, depth };
+        let built = Built {
+            node: Rc::new(node),
+            values,
+            depth,
+        };
         if anchor != 0 {
             self.anchors.insert(anchor, built.clone());
         }
@@ -337,10 +449,13 @@ impl Builder<'_> {
                             .help("put what functions share under `defaults.function`, or alias the whole value"),
                     ),
                     Some(first) => self.faults.push(
-                        Fault::error(Code::DuplicateKey, format!("the key `{}` stands here twice", shorten(&key.text)))
-                            .labelled(key.span, "again")
-                            .with(first.key.span, "first here")
-                            .help("keep one of them"),
+                        Fault::error(
+                            Code::DuplicateKey,
+                            format!("the key `{}` stands here twice", shorten(&key.text)),
+                        )
+                        .labelled(key.span, "again")
+                        .with(first.key.span, "first here")
+                        .help("keep one of them"),
                     ),
                     None => entries.push(Entry { key, value: node }),
                 },
@@ -352,11 +467,17 @@ impl Builder<'_> {
 
 fn key_of(node: &Node, span: Span, faults: &mut Vec<Fault>) -> Key {
     match &node.content {
-        Content::Scalar(scalar) => Key { text: scalar.text.clone(), span },
+        Content::Scalar(scalar) => Key {
+            text: scalar.text.clone(),
+            span,
+        },
         Content::Sequence(_) | Content::Mapping(_) => {
             faults.push(Fault::error(Code::Unsupported, "a key must be text, not a collection").at(span));
             // Unique, so that it is not a duplicate as well.
-            Key { text: format!("?{}", span.start), span }
+            Key {
+                text: format!("?{}", span.start),
+                span,
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The decoder: from the tree to the records of the language, with every fault collected on the way.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -53,12 +54,20 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     pub(crate) fn new() -> Self {
-        Self { faults: Vec::new(), path: Vec::new(), completeness: Completeness::Whole }
+        Self {
+            faults: Vec::new(),
+            path: Vec::new(),
+            completeness: Completeness::Whole,
+        }
     }
 
     /// The dotted path of the value being read, `functions.tasks.memory`.
     pub(crate) fn path(&self) -> String {
-        if self.path.is_empty() { "the template".to_owned() } else { format!("`{}`", self.path.join(".")) }
+        if self.path.is_empty() {
+            "the template".to_owned()
+        } else {
+            format!("`{}`", self.path.join("."))
+        }
     }
 
     /// Reports a fault.
@@ -68,7 +77,10 @@ impl Decoder {
 
     /// Reports that a value has the wrong type.
     pub(crate) fn wrong_type(&mut self, node: &Node, expected: &str) {
-        let fault = Fault::error(Code::WrongType, format!("{} must be {expected}, not {}", self.path(), node.describe()));
+        let fault = Fault::error(
+            Code::WrongType,
+            format!("{} must be {expected}, not {}", self.path(), node.describe()),
+        );
         self.report(fault.at(node.span));
     }
 
@@ -81,11 +93,15 @@ impl Decoder {
     }
 
     /// The mapping of a record with these keys; the keys that do not belong are reported.
-    pub(crate) fn record<'n>(&mut self, node: &'n Node, title: &str, keys: &[&'static str]) -> Option<&'n Mapping> {
-        static NOTHING: Mapping = Mapping { entries: Vec::new() };
+    pub(crate) fn record<'n>(
+        &mut self,
+        node: &'n Node,
+        title: &str,
+        keys: &[&'static str],
+    ) -> Option<Cow<'n, Mapping>> {
         let mapping = match &node.content {
-            Content::Mapping(mapping) => mapping,
-            Content::Scalar(_) if node.is_null() => &NOTHING,
+            Content::Mapping(mapping) => Cow::Borrowed(mapping),
+            Content::Scalar(_) if node.is_null() => Cow::Owned(Mapping::default()),
             Content::Scalar(_) | Content::Sequence(_) => {
                 self.wrong_type(node, &format!("a mapping ({title})"));
                 return None;
@@ -94,7 +110,11 @@ impl Decoder {
         for entry in &mapping.entries {
             let key = entry.key.text.as_str();
             if !keys.contains(&key) {
-                let at = if self.path.is_empty() { String::new() } else { format!(" in {}", self.path()) };
+                let at = if self.path.is_empty() {
+                    String::new()
+                } else {
+                    format!(" in {}", self.path())
+                };
                 let fault = Fault::error(Code::UnknownKey, format!("unknown key `{}`{at}", tree::shorten(key)))
                     .at(entry.key.span)
                     .maybe_help(did_you_mean(key, keys.iter().copied()))
@@ -133,7 +153,12 @@ pub(crate) fn did_you_mean<'w>(word: &str, words: impl IntoIterator<Item = &'w s
     let folded = word.to_lowercase().replace(['-', ' '], "_");
     words
         .into_iter()
-        .map(|known| (strsim::damerau_levenshtein(&folded, &known.to_lowercase().replace('-', "_")), known))
+        .map(|known| {
+            (
+                strsim::damerau_levenshtein(&folded, &known.to_lowercase().replace('-', "_")),
+                known,
+            )
+        })
         .filter(|(distance, known)| *distance <= 1.max(known.len().min(word.len()) / 3))
         .min()
         .map(|(_, known)| format!("did you mean `{known}`?"))
@@ -181,7 +206,10 @@ impl<T: Decode> Field for Spanned<T> {
         }
         if let Some(default) = default {
             let node = match tree::parse(default).0 {
-                Some(node) => Node { span: owner, content: node.content.clone() },
+                Some(node) => Node {
+                    span: owner,
+                    content: node.content.clone(),
+                },
                 None => Node::plain("", owner),
             };
             return decoder.below(key, |decoder| Self::decode(&node, decoder));
@@ -243,7 +271,10 @@ impl Field for Reserved {
         decoder: &mut Decoder,
     ) -> Option<Self> {
         let off = |node: &Node| matches!(&node.content, Content::Scalar(Scalar { text, style: Style::Plain }) if text == "false");
-        if let Some(entry) = mapping.get(key).filter(|entry| !entry.value.is_null() && !off(&entry.value)) {
+        if let Some(entry) = mapping
+            .get(key)
+            .filter(|entry| !entry.value.is_null() && !off(&entry.value))
+        {
             let fault = Fault::error(Code::NotYet, format!("`{key}` is reserved and not yet built"))
                 .at(entry.key.span)
                 .help("remove it; this version of taskctl would otherwise deploy a stack without it");
@@ -264,7 +295,11 @@ impl<T: Decode> Decode for Vec<T> {
             return None;
         };
         let items = items.iter().enumerate();
-        Some(items.filter_map(|(index, item)| decoder.below(&index.to_string(), |decoder| T::decode(item, decoder))).collect())
+        Some(
+            items
+                .filter_map(|(index, item)| decoder.below(&index.to_string(), |decoder| T::decode(item, decoder)))
+                .collect(),
+        )
     }
 }
 
@@ -287,7 +322,11 @@ pub(crate) struct Named<K, T> {
 impl<K, T> Named<K, T> {
     /// Names and values in the order of the text.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &NamedValue<T>)> {
-        self.order.iter().filter_map(|name| self.values.get_key_value(name).map(|(name, value)| (name.as_str(), value)))
+        self.order.iter().filter_map(|name| {
+            self.values
+                .get_key_value(name)
+                .map(|(name, value)| (name.as_str(), value))
+        })
     }
 
     /// The value by its name.
@@ -308,7 +347,11 @@ impl<K, T> Named<K, T> {
 
 impl<K: TextRule, T: Decode> Decode for Named<K, T> {
     fn shape() -> Shape {
-        Shape::Named { rule: K::WHAT, pattern: K::PATTERN, value: Box::new(T::shape()) }
+        Shape::Named {
+            rule: K::WHAT,
+            pattern: K::PATTERN,
+            value: Box::new(T::shape()),
+        }
     }
 
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
@@ -316,7 +359,12 @@ impl<K: TextRule, T: Decode> Decode for Named<K, T> {
             decoder.wrong_type(node, "a mapping of names");
             return None;
         };
-        let mut named = Self { order: Vec::new(), values: BTreeMap::new(), broken: BTreeSet::new(), rule: PhantomData };
+        let mut named = Self {
+            order: Vec::new(),
+            values: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            rule: PhantomData,
+        };
         for entry in &mapping.entries {
             let Key { text: name, span: key } = &entry.key;
             if let Err(fault) = K::check(name, *key) {
@@ -324,7 +372,10 @@ impl<K: TextRule, T: Decode> Decode for Named<K, T> {
             }
             // A name with nothing behind it stands for its settings all left at their defaults.
             let value = if entry.value.is_null() {
-                Rc::new(Node { span: *key, content: Content::Mapping(Mapping::default()) })
+                Rc::new(Node {
+                    span: *key,
+                    content: Content::Mapping(Mapping::default()),
+                })
             } else {
                 Rc::clone(&entry.value)
             };
@@ -356,9 +407,18 @@ impl<T: Decode> Decode for Switch<T> {
 
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
         match &node.content {
-            Content::Scalar(Scalar { text, style: Style::Plain }) if text == "false" => Some(Self::Off),
-            Content::Scalar(Scalar { text, style: Style::Plain }) if text == "true" => {
-                let defaults = Node { span: node.span, content: Content::Mapping(Mapping::default()) };
+            Content::Scalar(Scalar {
+                text,
+                style: Style::Plain,
+            }) if text == "false" => Some(Self::Off),
+            Content::Scalar(Scalar {
+                text,
+                style: Style::Plain,
+            }) if text == "true" => {
+                let defaults = Node {
+                    span: node.span,
+                    content: Content::Mapping(Mapping::default()),
+                };
                 T::decode(&defaults, decoder).map(Self::On)
             }
             Content::Scalar(_) if !scalar_shaped(&T::shape()) => {
@@ -372,7 +432,10 @@ impl<T: Decode> Decode for Switch<T> {
 
 /// Whether a value of this shape is written as a scalar.
 fn scalar_shaped(shape: &Shape) -> bool {
-    !matches!(shape, Shape::Record(_) | Shape::Named { .. } | Shape::List(_) | Shape::Patch { .. })
+    !matches!(
+        shape,
+        Shape::Record(_) | Shape::Named { .. } | Shape::List(_) | Shape::Patch { .. }
+    )
 }
 
 /// A record that can also be written as one scalar.
@@ -390,7 +453,10 @@ pub(crate) struct Short<T>(pub(crate) T);
 
 impl<T: Shorthand> Decode for Short<T> {
     fn shape() -> Shape {
-        Shape::Short { short: Box::new(T::short()), long: Box::new(T::shape()) }
+        Shape::Short {
+            short: Box::new(T::short()),
+            long: Box::new(T::shape()),
+        }
     }
 
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
@@ -427,7 +493,9 @@ impl<T: Decode> Decode for Patch<T> {
 pub(crate) fn record_of(shape: &Shape) -> Option<RecordShape> {
     match shape {
         Shape::Record(record) | Shape::Patch { of: record, .. } => Some(*record),
-        Shape::List(inner) | Shape::OneOrMore(inner) | Shape::Switch(inner) | Shape::Named { value: inner, .. } => record_of(inner),
+        Shape::List(inner) | Shape::OneOrMore(inner) | Shape::Switch(inner) | Shape::Named { value: inner, .. } => {
+            record_of(inner)
+        }
         Shape::Short { long, .. } => record_of(long),
         Shape::Text { .. }
         | Shape::Integer { .. }

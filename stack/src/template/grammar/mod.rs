@@ -6,9 +6,12 @@ mod scalar;
 mod shape;
 
 pub(crate) use decode::{
-    Decode, Decoder, Field, Named, NamedValue, Patch, Reserved, Short, Shorthand, Spanned, Switch, did_you_mean, record_of,
+    Decode, Decoder, Field, Named, NamedValue, Patch, Reserved, Short, Shorthand, Spanned, Switch, did_you_mean,
+    record_of,
 };
-pub(crate) use scalar::{AnyScalar, Days, Duration, Integer, Minutes, OneOf, OneOrMore, Seconds, Text, TextRule, Variant};
+pub(crate) use scalar::{
+    AnyScalar, Days, Duration, Integer, Minutes, OneOf, OneOrMore, Seconds, Text, TextRule, Variant,
+};
 pub(crate) use shape::{FieldShape, Presence, RecordShape, Shape};
 
 /// Declares a mapping of the language: a struct whose doc comments, types and defaults are its description.
@@ -51,7 +54,7 @@ macro_rules! record {
             ) -> Option<Self> {
                 use $crate::template::grammar::Field;
                 let mapping = decoder.record(node, $title, &[$( $crate::template::grammar::plain_key(stringify!($field)) ),*])?;
-                $( let $field = <$type as Field>::decode_field(mapping, $crate::template::grammar::plain_key(stringify!($field)), { let default: Option<&'static str> = None; $( let _ = default; let default = Some($default); )? default }, node.span, decoder); )*
+                $( let $field = <$type as Field>::decode_field(&mapping, $crate::template::grammar::plain_key(stringify!($field)), { let default: Option<&'static str> = None; $( let _ = default; let default = Some($default); )? default }, node.span, decoder); )*
                 Some(Self { span: node.span, $( $field: $field? ),* })
             }
         }

@@ -26,19 +26,33 @@ pub(crate) trait TextRule {
     fn check(text: &str, span: Span) -> Result<(), Fault> {
         let length = text.chars().count();
         if length > Self::LONGEST {
-            let code = if Self::CODE == Code::BadName { Code::NameTooLong } else { Self::CODE };
+            let code = if Self::CODE == Code::BadName {
+                Code::NameTooLong
+            } else {
+                Self::CODE
+            };
             return Err(Fault::error(
                 code,
-                format!("`{}` has {length} characters; {} has at most {}", tree::shorten(text), Self::WHAT, Self::LONGEST),
+                format!(
+                    "`{}` has {length} characters; {} has at most {}",
+                    tree::shorten(text),
+                    Self::WHAT,
+                    Self::LONGEST
+                ),
             )
             .at(span)
             .help(Self::ALLOWED));
         }
-        let matches = Self::PATTERN.is_none_or(|pattern| Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text)));
+        let matches =
+            Self::PATTERN.is_none_or(|pattern| Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text)));
         if matches {
             return Ok(());
         }
-        Err(Fault::error(Self::CODE, format!("`{}` is not {}", tree::shorten(text), Self::WHAT)).at(span).help(Self::ALLOWED))
+        Err(
+            Fault::error(Self::CODE, format!("`{}` is not {}", tree::shorten(text), Self::WHAT))
+                .at(span)
+                .help(Self::ALLOWED),
+        )
     }
 }
 
@@ -51,7 +65,11 @@ pub(crate) struct Text<R> {
 
 impl<R: TextRule> Decode for Text<R> {
     fn shape() -> Shape {
-        Shape::Text { what: R::WHAT, pattern: R::PATTERN, longest: R::LONGEST }
+        Shape::Text {
+            what: R::WHAT,
+            pattern: R::PATTERN,
+            longest: R::LONGEST,
+        }
     }
 
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
@@ -60,7 +78,10 @@ impl<R: TextRule> Decode for Text<R> {
             fault.message = format!("{}: {}", decoder.path(), fault.message);
             decoder.report(fault);
         }
-        Some(Self { text: scalar.text.clone(), rule: PhantomData })
+        Some(Self {
+            text: scalar.text.clone(),
+            rule: PhantomData,
+        })
     }
 }
 
@@ -73,7 +94,10 @@ pub(crate) struct AnyScalar<R> {
 
 impl<R: TextRule> Decode for AnyScalar<R> {
     fn shape() -> Shape {
-        Shape::AnyScalar { what: R::WHAT, longest: R::LONGEST }
+        Shape::AnyScalar {
+            what: R::WHAT,
+            longest: R::LONGEST,
+        }
     }
 
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
@@ -85,7 +109,10 @@ impl<R: TextRule> Decode for AnyScalar<R> {
             fault.message = format!("{}: {}", decoder.path(), fault.message);
             decoder.report(fault);
         }
-        Some(Self { text: scalar.text.clone(), rule: PhantomData })
+        Some(Self {
+            text: scalar.text.clone(),
+            rule: PhantomData,
+        })
     }
 }
 
@@ -102,7 +129,10 @@ impl<const LEAST: i64, const MOST: i64> Integer<LEAST, MOST> {
 
 impl<const LEAST: i64, const MOST: i64> Decode for Integer<LEAST, MOST> {
     fn shape() -> Shape {
-        Shape::Integer { least: LEAST, most: MOST }
+        Shape::Integer {
+            least: LEAST,
+            most: MOST,
+        }
     }
 
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
@@ -117,9 +147,12 @@ impl<const LEAST: i64, const MOST: i64> Decode for Integer<LEAST, MOST> {
         match scalar.text.parse::<i64>() {
             Ok(number) if (LEAST..=MOST).contains(&number) => Some(Self(number)),
             _ => {
-                let fault = Fault::error(Code::OutOfRange, format!("{} is {}", decoder.path(), tree::shorten(&scalar.text)))
-                    .at(node.span)
-                    .help(format!("allowed: {LEAST} to {MOST}"));
+                let fault = Fault::error(
+                    Code::OutOfRange,
+                    format!("{} is {}", decoder.path(), tree::shorten(&scalar.text)),
+                )
+                .at(node.span)
+                .help(format!("allowed: {LEAST} to {MOST}"));
                 decoder.report(fault);
                 None
             }
@@ -134,7 +167,11 @@ impl Decode for f64 {
 
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
         let scalar = decoder.scalar(node, "a number")?;
-        let number = scalar.text.parse::<f64>().ok().filter(|number| number.is_finite() && scalar.style == Style::Plain);
+        let number = scalar
+            .text
+            .parse::<f64>()
+            .ok()
+            .filter(|number| number.is_finite() && scalar.style == Style::Plain);
         if number.is_none() {
             decoder.wrong_type(node, "a number");
         }
@@ -208,11 +245,18 @@ impl<U: DurationUnit, const LEAST: u64, const MOST: u64> Duration<U, LEAST, MOST
 
 impl<U: DurationUnit, const LEAST: u64, const MOST: u64> Decode for Duration<U, LEAST, MOST> {
     fn shape() -> Shape {
-        Shape::Duration { least: LEAST, most: MOST, unit: U::NAME }
+        Shape::Duration {
+            least: LEAST,
+            most: MOST,
+            unit: U::NAME,
+        }
     }
 
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
-        let expected = format!("a duration such as `30s`, `5m`, `1h` or `30d` (a bare number counts {})", U::NAME);
+        let expected = format!(
+            "a duration such as `30s`, `5m`, `1h` or `30d` (a bare number counts {})",
+            U::NAME
+        );
         let scalar = decoder.scalar(node, &expected)?;
         let text = scalar.text.as_str();
         let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -237,7 +281,10 @@ impl<U: DurationUnit, const LEAST: u64, const MOST: u64> Decode for Duration<U, 
             decoder.report(fault);
             return None;
         }
-        u32::try_from(units).ok().map(|units| Self { units, unit: PhantomData })
+        u32::try_from(units).ok().map(|units| Self {
+            units,
+            unit: PhantomData,
+        })
     }
 }
 
@@ -264,10 +311,18 @@ impl<V: Variant> Decode for OneOf<V> {
         if let Some((_, _, value)) = V::WORDS.iter().find(|(word, _, _)| *word == scalar.text) {
             return Some(Self(*value));
         }
-        let fault = Fault::error(Code::BadValue, format!("{}: `{}` is not {}", decoder.path(), tree::shorten(&scalar.text), V::WHAT))
-            .at(node.span)
-            .maybe_help(did_you_mean(&scalar.text, words()))
-            .help(format!("allowed: {}", words().collect::<Vec<_>>().join(", ")));
+        let fault = Fault::error(
+            Code::BadValue,
+            format!(
+                "{}: `{}` is not {}",
+                decoder.path(),
+                tree::shorten(&scalar.text),
+                V::WHAT
+            ),
+        )
+        .at(node.span)
+        .maybe_help(did_you_mean(&scalar.text, words()))
+        .help(format!("allowed: {}", words().collect::<Vec<_>>().join(", ")));
         decoder.report(fault);
         None
     }

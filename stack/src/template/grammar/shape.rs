@@ -29,7 +29,11 @@ pub(crate) enum Shape {
     /// One value, or several in a list.
     OneOrMore(Box<Shape>),
     /// Names that the author gives, with a value each.
-    Named { rule: &'static str, pattern: Option<&'static str>, value: Box<Shape> },
+    Named {
+        rule: &'static str,
+        pattern: Option<&'static str>,
+        value: Box<Shape>,
+    },
     /// Fixed keys.
     Record(RecordShape),
     /// `true`, `false`, or the settings.
@@ -37,7 +41,10 @@ pub(crate) enum Shape {
     /// A short form, or the long one.
     Short { short: Box<Shape>, long: Box<Shape> },
     /// Fixed keys, none of them required; `null` removes what the base has.
-    Patch { of: RecordShape, without: &'static [&'static str] },
+    Patch {
+        of: RecordShape,
+        without: &'static [&'static str],
+    },
     /// Not yet part of the language.
     Reserved,
 }

@@ -1,6 +1,9 @@
 //! Alarms and topics.
 
-use super::{AlarmDescription, Dimension, DimensionValue, Email, Expression, LogicalName, MetricId, MetricName, NameText, Namespace, Statistic};
+use super::{
+    AlarmDescription, Dimension, DimensionValue, Email, Expression, LogicalName, MetricId, MetricName, NameText,
+    Namespace, Statistic,
+};
 use crate::template::grammar::{AnyScalar, Duration, Integer, Named, OneOf, Seconds, Spanned, Text, Variant, record};
 use crate::template::model::{Comparison, MissingData};
 

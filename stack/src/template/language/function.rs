@@ -60,16 +60,26 @@ record! {
 
 impl Variant for Architecture {
     const WHAT: &'static str = "a CPU architecture";
-    const WORDS: &'static [(&'static str, &'static str, Self)] =
-        &[("x86_64", "Intel and AMD", Self::X86_64), ("arm64", "Graviton", Self::Arm64)];
+    const WORDS: &'static [(&'static str, &'static str, Self)] = &[
+        ("x86_64", "Intel and AMD", Self::X86_64),
+        ("arm64", "Graviton", Self::Arm64),
+    ];
 }
 
 impl Variant for Access {
     const WHAT: &'static str = "an access";
     const WORDS: &'static [(&'static str, &'static str, Self)] = &[
-        ("read", "tables: get, query and check items, indexes too; buckets: get objects", Self::Read),
+        (
+            "read",
+            "tables: get, query and check items, indexes too; buckets: get objects",
+            Self::Read,
+        ),
         ("get", "tables: get single items only", Self::Get),
-        ("write", "tables: put, update, delete and check items; buckets: put and delete objects", Self::Write),
+        (
+            "write",
+            "tables: put, update, delete and check items; buckets: put and delete objects",
+            Self::Write,
+        ),
         ("increment", "tables: update items only", Self::Increment),
         ("presign", "buckets: sign URLs that get and put objects", Self::Presign),
         ("delete", "buckets: delete objects", Self::Delete),

@@ -7,15 +7,15 @@ mod function;
 mod storage;
 mod text;
 
-pub(crate) use alarm::{AlarmSource, MetricSource, TopicSource};
+pub(crate) use alarm::{AlarmSource, ApiSlot, TopicSource};
 pub(crate) use api::{ApiSource, CorsSource, RouteSource};
 pub(crate) use function::{FunctionSource, GrantSource};
-pub(crate) use storage::{BucketSource, IndexSource, KeySource, TableSource};
+pub(crate) use storage::{BucketCorsSource, BucketSource, IndexSource, KeySource, ProjectionType, TableSource};
 pub(crate) use text::*;
 
 use super::grammar::{
-    AnyScalar, Decode, Decoder, Integer, Minutes, Duration, Named, OneOf, Patch, Reserved, Seconds, Shape, Short, Shorthand,
-    Spanned, Switch, Text, Variant, record,
+    AnyScalar, Decode, Decoder, Duration, Integer, Minutes, Named, OneOf, Patch, Reserved, Seconds, Shape, Short,
+    Shorthand, Spanned, Switch, Text, Variant, record,
 };
 use super::tree::Node;
 
@@ -43,7 +43,7 @@ record! {
         /// merged key by key, everything else is replaced, `null` removes.
         stages: Spanned<Named<StageName, StagePatch>> = "{dev: {}}",
         /// DynamoDB tables, on-demand.
-        tables: Spanned<Named<TableKey, TableSource>> = "{}",
+        tables: Spanned<Named<LogicalName, TableSource>> = "{}",
         /// S3 buckets: private, encrypted, reachable over TLS only.
         buckets: Spanned<Named<LogicalName, BucketSource>> = "{}",
         /// Lambda functions, each a binary of the cargo package `handlers`.
@@ -51,7 +51,7 @@ record! {
         /// The HTTP API.
         api: Option<Spanned<ApiSource>>,
         /// CloudWatch alarms: own ones, and changes to the generated ones by their name (`false` removes one).
-        alarms: Spanned<Named<LogicalName, Switch<AlarmSource>>> = "{}",
+        alarms: Spanned<Named<AlarmKey, Switch<AlarmSource>>> = "{}",
         /// SNS topics.
         topics: Spanned<Named<LogicalName, TopicSource>> = "{}",
         /// A CloudWatch dashboard of functions, API, tables and alarms.
@@ -119,7 +119,11 @@ impl Variant for Policy {
     const WHAT: &'static str = "a release policy";
     const WORDS: &'static [(&'static str, &'static str, Self)] = &[
         ("immediate", "`deploy` promotes at once", Self::Immediate),
-        ("manual", "`deploy` leaves the release in preview; `promote` moves it", Self::Manual),
+        (
+            "manual",
+            "`deploy` leaves the release in preview; `promote` moves it",
+            Self::Manual,
+        ),
         ("canary", "`promote` sends a share first and watches", Self::Canary),
         ("linear", "`promote` raises the share step by step", Self::Linear),
     ];

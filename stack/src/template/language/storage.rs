@@ -2,7 +2,8 @@
 
 use super::{AttributeName, DocumentName, Header, IndexName, KmsKey, NameText, ObjectMethod, Origin, PathText};
 use crate::template::grammar::{
-    Days, Decode, Duration, Named, OneOf, Reserved, Seconds, Shape, Short, Shorthand, Spanned, Switch, Text, Variant, record,
+    Days, Decode, Duration, Named, OneOf, Reserved, Seconds, Shape, Short, Shorthand, Spanned, Switch, Text, Variant,
+    record,
 };
 use crate::template::model::{AttributeType, StreamView};
 
@@ -66,8 +67,11 @@ impl Shorthand for KeySource {
 
 impl Variant for AttributeType {
     const WHAT: &'static str = "a key's type";
-    const WORDS: &'static [(&'static str, &'static str, Self)] =
-        &[("string", "text (S)", Self::String), ("number", "number (N)", Self::Number), ("binary", "bytes (B)", Self::Binary)];
+    const WORDS: &'static [(&'static str, &'static str, Self)] = &[
+        ("string", "text (S)", Self::String),
+        ("number", "number (N)", Self::Number),
+        ("binary", "bytes (B)", Self::Binary),
+    ];
 }
 
 impl Variant for StreamView {

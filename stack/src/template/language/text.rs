@@ -35,9 +35,9 @@ text_rule!(
     "allowed: 1 to 40 of a-z, 0-9 and `-`, beginning with a letter and not ending with `-`"
 );
 text_rule!(
-    /// Logical name of a table.
-    TableKey, "a table's logical name", Some("^[a-z]([a-z0-9-]*[a-z0-9])?$"), 40, BadName,
-    "allowed: 1 to 40 of a-z, 0-9 and `-`, beginning with a letter and not ending with `-`"
+    /// Logical name of an alarm; generated ones are a logical name and a word.
+    AlarmKey, "an alarm's logical name", Some("^[a-z]([a-z0-9-]*[a-z0-9])?$"), 64, BadName,
+    "allowed: 1 to 64 of a-z, 0-9 and `-`, beginning with a letter and not ending with `-`"
 );
 text_rule!(
     /// AWS region; the partitions' regions all have this form.

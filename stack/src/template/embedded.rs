@@ -1,0 +1,34 @@
+//! The templates shipped in the binary.
+
+/// A shipped template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Embedded {
+    /// Its name, as `taskctl init --template` takes it.
+    pub name: &'static str,
+    /// What it stands up, in one line.
+    pub summary: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+/// The shipped templates, the default first.
+pub const EMBEDDED: &[Embedded] = &[Embedded {
+    name: "platform",
+    summary: "tasks, users, assets, counter and web page behind one API",
+    text: include_str!("../../../templates/platform.yaml"),
+}];
+
+/// The text of a shipped template.
+#[must_use]
+pub fn embedded(name: &str) -> Option<&'static str> {
+    EMBEDDED
+        .iter()
+        .find(|template| template.name == name)
+        .map(|template| template.text)
+}
+
+/// The names of the shipped templates, the default first.
+#[must_use]
+pub fn embedded_names() -> Vec<&'static str> {
+    EMBEDDED.iter().map(|template| template.name).collect()
+}

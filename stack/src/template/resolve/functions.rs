@@ -1,0 +1,264 @@
+//! Functions and grants of the resolved stack.
+
+use std::collections::BTreeMap;
+
+use super::{Resolver, rules};
+use crate::template::fault::{Code, Fault, Span};
+use crate::template::grammar::NamedValue;
+use crate::template::language::{FunctionSource, GrantSource};
+use crate::template::model::{Access, Function, Grant, GrantTarget};
+
+/// Environment of a function, keys and values as JSON.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
+const LARGEST_ENVIRONMENT: usize = 4096;
+
+/// Inline policies of a role, characters without white space.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+const LARGEST_POLICY: usize = 10_240;
+
+/// Retention in days that CloudWatch Logs takes.
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html>
+const RETENTIONS: &[u32] = &[
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+];
+
+/// Variables that Lambda sets and that a function cannot have itself.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
+const RESERVED_VARIABLES: &[&str] = &[
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "LAMBDA_TASK_ROOT",
+    "LAMBDA_RUNTIME_DIR",
+];
+
+impl Resolver<'_> {
+    pub(super) fn functions(&mut self) -> BTreeMap<String, Function> {
+        let mut functions = BTreeMap::new();
+        for (logical, NamedValue { key, value }) in self.source.functions.value.iter() {
+            self.mark(format!("functions.{logical}"), *key);
+            functions.insert(logical.to_owned(), self.function(logical, *key, value));
+        }
+        functions
+    }
+
+    fn function(&mut self, logical: &str, key: Span, function: &FunctionSource) -> Function {
+        let environment: BTreeMap<String, String> = function
+            .environment
+            .value
+            .iter()
+            .map(|(name, variable)| {
+                (
+                    name.to_owned(),
+                    self.fill(&variable.value.value.text, variable.value.span),
+                )
+            })
+            .collect();
+        let grants: Vec<Grant> = function
+            .grants
+            .value
+            .iter()
+            .filter_map(|grant| self.grant(grant))
+            .collect();
+        self.environment(logical, function, &environment, &grants);
+        self.policy_size(logical, function.grants.span, &grants);
+        self.retention(function.log_retention.value.units(), function.log_retention.span);
+        let name = self.physical_name(function.name.as_ref(), rules::function);
+        if name.is_none() {
+            self.shortened(logical, key);
+        }
+        Function {
+            name,
+            binary: function
+                .binary
+                .as_ref()
+                .map_or_else(|| logical.to_owned(), |binary| binary.value.text.clone()),
+            description: function
+                .description
+                .as_ref()
+                .map(|text| self.fill(&text.value.text, text.span)),
+            architecture: function.architecture.value.0,
+            memory_mb: function.memory.value.u32(),
+            timeout_seconds: function.timeout.value.units(),
+            environment,
+            grants,
+            permissions_boundary: function
+                .permissions_boundary
+                .as_ref()
+                .map(|boundary| boundary.value.text.clone()),
+            log_retention_days: function.log_retention.value.units(),
+            log_level: function.log_level.value.0.0.to_owned(),
+            tracing: function.tracing.value,
+            reserved_concurrency: function.reserved_concurrency.map(|reserved| reserved.value.u32()),
+            ephemeral_storage_mb: function.ephemeral_storage.value.u32(),
+        }
+    }
+
+    fn grant(&mut self, grant: &GrantSource) -> Option<Grant> {
+        let on = match (&grant.table, &grant.bucket) {
+            (Some(table), None) => {
+                self.refer("table", &table.value.text, table.span);
+                GrantTarget::Table(table.value.text.clone())
+            }
+            (None, Some(bucket)) => {
+                self.refer("bucket", &bucket.value.text, bucket.span);
+                GrantTarget::Bucket(bucket.value.text.clone())
+            }
+            (Some(table), Some(bucket)) => {
+                let fault = Fault::error(Code::Conflict, "a grant is on a table or on a bucket, not on both")
+                    .labelled(bucket.span, "bucket")
+                    .with(table.span, "table")
+                    .help("write two grants");
+                self.report(fault);
+                return None;
+            }
+            (None, None) => {
+                let fault = Fault::error(Code::MissingKey, "a grant needs `table` or `bucket`").at(grant.span);
+                self.report(fault.help("e.g. `{table: tasks, access: [read, write]}`"));
+                return None;
+            }
+        };
+        let (kind, allowed): (&str, &[Access]) = match on {
+            GrantTarget::Table(_) => ("table", &[Access::Read, Access::Get, Access::Write, Access::Increment]),
+            GrantTarget::Bucket(_) => (
+                "bucket",
+                &[Access::Read, Access::Write, Access::Delete, Access::Presign],
+            ),
+        };
+        for access in &grant.access.value.0 {
+            if !allowed.contains(&access.value.0) {
+                let words: Vec<&str> = allowed.iter().copied().map(word).collect();
+                let fault = Fault::error(
+                    Code::BadValue,
+                    format!("`{}` cannot be granted on a {kind}", word(access.value.0)),
+                )
+                .at(access.span)
+                .help(format!("allowed on a {kind}: {}", words.join(", ")));
+                self.report(fault);
+            }
+        }
+        if grant.access.value.0.is_empty() {
+            self.report(Fault::error(Code::MissingKey, "a grant needs at least one access").at(grant.access.span));
+        }
+        if let (GrantTarget::Table(_), Some(prefix)) = (&on, &grant.prefix) {
+            let fault = Fault::error(Code::Conflict, "`prefix` is for buckets").at(prefix.span);
+            self.report(fault.help("remove it; a table is granted as a whole"));
+        }
+        let mut access: Vec<Access> = grant.access.value.0.iter().map(|access| access.value.0).collect();
+        access.sort_unstable();
+        access.dedup();
+        Some(Grant {
+            on,
+            access,
+            prefix: grant.prefix.as_ref().map(|prefix| prefix.value.text.clone()),
+        })
+    }
+
+    fn environment(
+        &mut self,
+        logical: &str,
+        function: &FunctionSource,
+        environment: &BTreeMap<String, String>,
+        grants: &[Grant],
+    ) {
+        let derived: BTreeMap<String, String> = grants
+            .iter()
+            .map(|grant| match &grant.on {
+                GrantTarget::Table(table) => (format!("{}_TABLE", variable(table)), self.names().table(table)),
+                GrantTarget::Bucket(bucket) => (format!("{}_BUCKET", variable(bucket)), self.names().bucket(bucket)),
+            })
+            .collect();
+        for (name, value) in function.environment.value.iter() {
+            let reserved = RESERVED_VARIABLES.contains(&name) || name.starts_with("AWS_LAMBDA_");
+            if reserved {
+                let fault =
+                    Fault::error(Code::BadName, format!("Lambda keeps the variable `{name}` for itself")).at(value.key);
+                self.report(fault.help("choose another name"));
+            } else if derived.contains_key(name) {
+                let fault =
+                    Fault::error(Code::Collision, format!("`{name}` is set by a grant of `{logical}`")).at(value.key);
+                self.report(fault.help("remove it: the grant sets it to the physical name"));
+            }
+        }
+        let size = serde_json::to_string(&environment.iter().chain(&derived).collect::<BTreeMap<_, _>>())
+            .map_or(0, |json| json.len());
+        if size > LARGEST_ENVIRONMENT {
+            let message = format!("the environment of `{logical}` has {size} bytes with the variables of its grants");
+            let fault = Fault::error(Code::TooMany, message).at(function.environment.span);
+            self.report(fault.help(format!(
+                "Lambda takes at most {LARGEST_ENVIRONMENT} bytes of keys and values"
+            )));
+        }
+    }
+
+    /// A rough estimate: what cannot fit is found before AWS says so.
+    fn policy_size(&mut self, logical: &str, span: Span, grants: &[Grant]) {
+        let statement = |grant: &Grant| 320 + 40 * grant.access.len() + grant.prefix.as_ref().map_or(0, String::len);
+        let size: usize = 400 + grants.iter().map(statement).sum::<usize>();
+        if size > LARGEST_POLICY {
+            let fault = Fault::warning(
+                Code::TooMany,
+                format!("the role of `{logical}` will have a policy of about {size} characters"),
+            )
+            .at(span)
+            .help(format!(
+                "IAM takes {LARGEST_POLICY} characters of inline policies; split the function"
+            ));
+            self.report(fault);
+        }
+    }
+
+    pub(super) fn retention(&mut self, days: u32, span: Span) {
+        if RETENTIONS.contains(&days) {
+            return;
+        }
+        let next = RETENTIONS
+            .iter()
+            .find(|allowed| **allowed > days)
+            .copied()
+            .unwrap_or(3653);
+        let list: Vec<String> = RETENTIONS.iter().map(u32::to_string).collect();
+        let fault = Fault::error(
+            Code::BadValue,
+            format!("CloudWatch Logs cannot keep logs for {days} days"),
+        )
+        .at(span)
+        .help(format!("did you mean `{next}d`?"))
+        .help(format!("allowed days: {}", list.join(", ")));
+        self.report(fault);
+    }
+
+    fn shortened(&mut self, logical: &str, key: Span) {
+        let plain = format!("{}-{}-{logical}", self.source.app.value.text, self.stage);
+        let name = self.names().function(logical);
+        if name != plain {
+            let fault = Fault::warning(
+                Code::NameTooLong,
+                format!("`{plain}` is too long for a Lambda function and becomes `{name}`"),
+            )
+            .at(key)
+            .help("shorten `app`, the stage or the logical name, or give the function a `name`");
+            self.report(fault);
+        }
+    }
+}
+
+/// `{NAME}` of the variable that a grant sets.
+fn variable(logical: &str) -> String {
+    logical.to_uppercase().replace('-', "_")
+}
+
+fn word(access: Access) -> &'static str {
+    match access {
+        Access::Read => "read",
+        Access::Write => "write",
+        Access::Increment => "increment",
+        Access::Presign => "presign",
+        Access::Get => "get",
+        Access::Delete => "delete",
+    }
+}

@@ -1,0 +1,287 @@
+//! From the words of the template to the resolved stack of one stage, with the rules that need more than one value: that
+//! references lead somewhere, that routes do not collide, that what a service limits stays within its limits.
+
+mod alarms;
+mod api;
+mod functions;
+mod generated;
+mod storage;
+
+pub(crate) use generated::with_generated_alarms;
+
+use std::collections::BTreeMap;
+
+use super::fault::{Code, Fault, Span};
+use super::grammar::{Decoder, NamedValue, Spanned, Switch, Text, TextRule, did_you_mean};
+use super::language::{Policy, StackSource};
+use super::model::{Dashboard, ReleasePolicy, Stack, Warmup};
+use super::names::Names;
+
+/// Stands for the account in checks of lengths, where the real one is not known: all accounts have 12 digits.
+const ANY_ACCOUNT: &str = "000000000000";
+
+/// What is resolved, and what is found on the way.
+pub(crate) struct Resolver<'a> {
+    pub(crate) source: &'a StackSource,
+    pub(crate) stage: &'a str,
+    pub(crate) region: String,
+    pub(crate) faults: Vec<Fault>,
+    /// Places by path, `functions.tasks`.
+    pub(crate) places: BTreeMap<String, Span>,
+}
+
+impl<'a> Resolver<'a> {
+    /// Reads one stage.
+    pub(crate) fn new(source: &'a StackSource, stage: &'a str, region: Option<&str>) -> Self {
+        let region = region
+            .map(str::to_owned)
+            .or_else(|| source.region.as_ref().map(|region| region.value.text.clone()));
+        let mut faults = Vec::new();
+        let region = region.unwrap_or_else(|| {
+            faults.push(
+                Fault::error(Code::MissingKey, "no region: the template has none and none was given")
+                    .at(Span::new(source.span.start, source.span.start))
+                    .help("add `region: eu-central-1` (or another) to the template, or give --region"),
+            );
+            String::new()
+        });
+        Self {
+            source,
+            stage,
+            region,
+            faults,
+            places: BTreeMap::new(),
+        }
+    }
+
+    /// The resolved stack.
+    pub(crate) fn stack(&mut self) -> Stack {
+        let source = self.source;
+        let tables = self.tables();
+        let buckets = self.buckets();
+        let functions = self.functions();
+        let api = self.api();
+        let topics = self.topics();
+        let alarms = self.alarms();
+        self.regions();
+        Stack {
+            app: source.app.value.text.clone(),
+            stage: self.stage.to_owned(),
+            region: self.region.clone(),
+            protected: source.protected.value,
+            release_policy: self.release_policy(),
+            tags: source
+                .tags
+                .value
+                .iter()
+                .map(|(key, tag)| (key.to_owned(), self.fill(&tag.value.value.text, tag.value.span)))
+                .collect(),
+            tables,
+            buckets,
+            functions,
+            api,
+            alarms,
+            topics,
+            dashboards: self.dashboards(),
+            warmup: self.warmup(),
+        }
+    }
+
+    pub(crate) fn names(&self) -> Names<'_> {
+        Names {
+            app: &self.source.app.value.text,
+            stage: self.stage,
+            region: &self.region,
+            account: ANY_ACCOUNT,
+        }
+    }
+
+    pub(crate) fn report(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    pub(crate) fn mark(&mut self, path: String, span: Span) {
+        self.places.insert(path, span);
+    }
+
+    /// A text with `${app}`, `${stage}` and `${region}` filled in; `$${` stands for `${`.
+    pub(crate) fn fill(&mut self, text: &str, span: Span) -> String {
+        let mut filled = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(dollar) = rest.find("${") {
+            if rest[..dollar].ends_with('$') {
+                filled.push_str(&rest[..dollar]);
+                filled.push('{');
+                rest = &rest[dollar + 2..];
+                continue;
+            }
+            filled.push_str(&rest[..dollar]);
+            let after = &rest[dollar + 2..];
+            let Some(close) = after.find('}') else {
+                self.report(
+                    Fault::error(Code::BadValue, "a `${` is not closed")
+                        .at(span)
+                        .help("write `${app}`, `${stage}` or `${region}`; `$${` stands for `${`"),
+                );
+                return filled;
+            };
+            match &after[..close] {
+                "app" => filled.push_str(&self.source.app.value.text),
+                "stage" => filled.push_str(self.stage),
+                "region" => filled.push_str(&self.region.clone()),
+                other => {
+                    let fault = Fault::error(Code::UnknownReference, format!("`${{{other}}}` is not a variable of templates"))
+                        .at(span)
+                        .maybe_help(did_you_mean(other, ["app", "stage", "region"]))
+                        .help("known: `${app}`, `${stage}`, `${region}`; `$${` stands for `${`; other values go into `stages`");
+                    self.report(fault);
+                }
+            }
+            rest = &after[close + 1..];
+        }
+        filled.push_str(rest);
+        filled
+    }
+
+    /// A physical name given in the template, filled in and checked by its service's rule.
+    pub(crate) fn physical_name<R: TextRule>(
+        &mut self,
+        name: Option<&Spanned<Text<R>>>,
+        rule: fn(&str, Span) -> Result<(), Fault>,
+    ) -> Option<String> {
+        let name = name?;
+        let filled = self.fill(&name.value.text, name.span);
+        if let Err(fault) = rule(&filled, name.span) {
+            self.report(fault);
+        }
+        Some(filled)
+    }
+
+    fn release_policy(&mut self) -> ReleasePolicy {
+        let Some(release) = &self.source.release else {
+            return if self.source.protected.value {
+                ReleasePolicy::Manual
+            } else {
+                ReleasePolicy::Immediate
+            };
+        };
+        let release = &release.value.0;
+        let percent = u8::try_from(release.percent.value.u32()).unwrap_or(u8::MAX);
+        match release.policy.value.0 {
+            Policy::Immediate => ReleasePolicy::Immediate,
+            Policy::Manual => ReleasePolicy::Manual,
+            Policy::Canary => ReleasePolicy::Canary {
+                percent,
+                bake_seconds: release.bake.value.units(),
+            },
+            Policy::Linear => ReleasePolicy::Linear {
+                percent,
+                interval_seconds: release.interval.value.units(),
+            },
+        }
+    }
+
+    fn dashboards(&mut self) -> BTreeMap<String, Dashboard> {
+        match &self.source.dashboard.value {
+            Switch::Off => BTreeMap::new(),
+            Switch::On(dashboard) => {
+                let name = self.physical_name(dashboard.name.as_ref(), rules::dashboard);
+                self.mark("dashboard".to_owned(), dashboard.span);
+                BTreeMap::from([("overview".to_owned(), Dashboard { name })])
+            }
+        }
+    }
+
+    fn warmup(&mut self) -> Option<Warmup> {
+        let Switch::On(warmup) = &self.source.warmup.value else {
+            return None;
+        };
+        self.mark("warmup".to_owned(), warmup.span);
+        let functions = match &warmup.functions {
+            Some(functions) => {
+                for function in &functions.value {
+                    self.refer("function", &function.value.text, function.span);
+                }
+                functions
+                    .value
+                    .iter()
+                    .map(|function| function.value.text.clone())
+                    .collect()
+            }
+            None => {
+                let mut used: Vec<String> = Vec::new();
+                for (_, route) in self.source.api.iter().flat_map(|api| api.value.routes.value.iter()) {
+                    let function = &route.value.0.function.value.text;
+                    if !used.contains(function) {
+                        used.push(function.clone());
+                    }
+                }
+                used
+            }
+        };
+        Some(Warmup {
+            every_minutes: warmup.every.value.units(),
+            functions,
+        })
+    }
+
+    /// Checks that a reference leads somewhere.
+    pub(crate) fn refer(&mut self, kind: &str, name: &str, span: Span) -> bool {
+        let source = self.source;
+        let known: Vec<&str> = match kind {
+            "table" => source.tables.value.names().collect(),
+            "bucket" => source.buckets.value.names().collect(),
+            "function" => source.functions.value.names().collect(),
+            _ => source.topics.value.names().collect(),
+        };
+        if known.contains(&name) {
+            return true;
+        }
+        let allowed = if known.is_empty() {
+            format!("the template has no {kind}s; add it under `{kind}s`")
+        } else {
+            format!("{kind}s of the template: {}", known.join(", "))
+        };
+        let fault = Fault::error(Code::UnknownReference, format!("there is no {kind} `{name}`"))
+            .at(span)
+            .maybe_help(did_you_mean(name, known.iter().copied()))
+            .help(allowed);
+        self.report(fault);
+        false
+    }
+
+    fn regions(&mut self) {
+        let Some(region) = &self.source.region else { return };
+        if let Some(fault) = rules::region(&region.value.text, region.span) {
+            self.report(fault);
+        }
+    }
+}
+
+/// The topics' own part of the stack.
+impl Resolver<'_> {
+    fn topics(&mut self) -> BTreeMap<String, super::model::Topic> {
+        let mut topics = BTreeMap::new();
+        for (logical, NamedValue { key, value: topic }) in self.source.topics.value.iter() {
+            self.mark(format!("topics.{logical}"), *key);
+            let name = self.physical_name(topic.name.as_ref(), rules::topic);
+            let emails = topic
+                .emails
+                .value
+                .iter()
+                .map(|email| email.value.text.clone())
+                .collect();
+            topics.insert(logical.to_owned(), super::model::Topic { name, emails });
+        }
+        topics
+    }
+}
+
+pub(crate) mod rules;
+
+/// Reads the words of one stage's tree.
+pub(crate) fn words(node: &super::tree::Node) -> (Option<StackSource>, Vec<Fault>) {
+    let mut decoder = Decoder::new();
+    let source = <StackSource as super::grammar::Decode>::decode(node, &mut decoder);
+    (source, decoder.faults)
+}
