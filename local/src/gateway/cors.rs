@@ -1,0 +1,101 @@
+//! Cross-origin rules of an API: preflights and the headers on every other response.
+//!
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>
+
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
+    HeaderName, HeaderValue, ORIGIN, VARY,
+};
+use http::{HeaderMap, Method, Response, StatusCode};
+use http_body_util::Full;
+
+use super::response::Outgoing;
+use crate::ports::CorsSnapshot;
+
+/// Whether a request asks for permission rather than for an answer.
+pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::OPTIONS && headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The answer to a preflight, or to an `OPTIONS` that has no route.
+pub(super) fn preflight(cors: &CorsSnapshot, request: &HeaderMap) -> Outgoing {
+    let mut response = Response::new(Full::new(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    if allow_origin(cors, request, headers) == Origin::Allowed {
+        insert_list(headers, ACCESS_CONTROL_ALLOW_METHODS, &cors.allow_methods);
+        insert_list(headers, ACCESS_CONTROL_ALLOW_HEADERS, &cors.allow_headers);
+        if let Some(seconds) = cors.max_age_seconds {
+            headers.insert(ACCESS_CONTROL_MAX_AGE, seconds.into());
+        }
+    }
+    response
+}
+
+/// Puts the API's own headers in the place of those that a function gave.
+pub(super) fn apply(cors: &CorsSnapshot, request: &HeaderMap, response: &mut HeaderMap) {
+    for name in [
+        ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_ALLOW_CREDENTIALS,
+        ACCESS_CONTROL_ALLOW_METHODS,
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        ACCESS_CONTROL_MAX_AGE,
+    ] {
+        response.remove(name);
+    }
+    if allow_origin(cors, request, response) == Origin::Allowed {
+        insert_list(response, ACCESS_CONTROL_EXPOSE_HEADERS, &cors.expose_headers);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Allowed,
+    Other,
+}
+
+fn allow_origin(cors: &CorsSnapshot, request: &HeaderMap, response: &mut HeaderMap) -> Origin {
+    let Some(origin) = request.get(ORIGIN) else {
+        return Origin::Other;
+    };
+    let any = cors.allow_origins.iter().any(|allowed| allowed == "*");
+    if !any {
+        // The answer depends on who asks, also when it is no.
+        response.append(VARY, HeaderValue::from_static("origin"));
+    }
+    let listed = origin
+        .to_str()
+        .is_ok_and(|origin| cors.allow_origins.iter().any(|allowed| covers(allowed, origin)));
+    if !any && !listed {
+        return Origin::Other;
+    }
+    let value = if any {
+        HeaderValue::from_static("*")
+    } else {
+        origin.clone()
+    };
+    response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, value);
+    if cors.allow_credentials {
+        response.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
+    Origin::Allowed
+}
+
+/// An origin as it stands, or every one of a scheme (`https://*`).
+fn covers(allowed: &str, origin: &str) -> bool {
+    match allowed.strip_suffix("://*") {
+        Some(scheme) => origin.split_once("://").is_some_and(|(own, _)| own == scheme),
+        None => allowed == origin,
+    }
+}
+
+fn insert_list(headers: &mut HeaderMap, name: HeaderName, items: &[String]) {
+    if !items.is_empty()
+        && let Ok(value) = HeaderValue::from_str(&items.join(","))
+    {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,200 @@
+//! Calling the function behind a route.
+//!
+//! Stage variables in integration URIs:
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-stages.html#http-api-stages.stage-variables>.
+//! Permission: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-troubleshooting-lambda.html>.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::record::IntegrationRecord;
+use super::response::{self, Outgoing};
+use super::route::DEFAULT_ROUTE;
+use super::server::GatewayPorts;
+use crate::ports::{
+    ApiSnapshot, FunctionAddress, IntegrationSnapshot, InvokeKind, InvokeOutcome, InvokeRequest, LogTail, StageSnapshot,
+};
+
+/// Who invokes.
+const PRINCIPAL: &str = "apigateway.amazonaws.com";
+
+/// Longest time limit of an integration: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>.
+const MAX_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The function that an integration stands for on a stage, or what is wrong with it.
+pub(super) fn function(
+    integration: &IntegrationSnapshot,
+    variables: &BTreeMap<String, String>,
+) -> Result<FunctionAddress, String> {
+    match (
+        integration.integration_type.as_str(),
+        integration.payload_format_version.as_str(),
+    ) {
+        ("AWS_PROXY", "2.0") => {}
+        ("AWS_PROXY", version) => return Err(format!("payload format {version} is not served locally")),
+        (other, _) => return Err(format!("integration type {other} is not served locally")),
+    }
+    let uri = substitute(&integration.integration_uri, variables)?;
+    FunctionAddress::parse(&uri).ok_or_else(|| format!("integration URI names no function: {uri}"))
+}
+
+/// Puts stage variables in their places.
+fn substitute(uri: &str, variables: &BTreeMap<String, String>) -> Result<String, String> {
+    const OPEN: &str = "${stageVariables.";
+    let mut filled = String::with_capacity(uri.len());
+    let mut rest = uri;
+    while let Some((before, after)) = rest.split_once(OPEN) {
+        let (name, after) = after
+            .split_once('}')
+            .ok_or_else(|| format!("unclosed stage variable in {uri}"))?;
+        let value = variables
+            .get(name)
+            .ok_or_else(|| format!("stage variable {name} is not set"))?;
+        filled.push_str(before);
+        filled.push_str(value);
+        rest = after;
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+/// What the policy of a function must allow.
+pub(super) fn source_arn(api: &ApiSnapshot, stage: &StageSnapshot, route_key: &str, method: &str) -> String {
+    let ApiSnapshot {
+        api_id,
+        region,
+        account,
+        ..
+    } = api;
+    let scope = format!("arn:aws:execute-api:{region}:{account}:{api_id}/{}", stage.name);
+    match route_key.split_once(' ') {
+        Some((_, path)) => format!("{scope}/{method}{path}"),
+        None => format!("{scope}/{DEFAULT_ROUTE}"),
+    }
+}
+
+/// Invokes a function with an event and turns what it answers into a response.
+pub(super) async fn call(
+    ports: &GatewayPorts,
+    address: FunctionAddress,
+    source_arn: &str,
+    timeout: Duration,
+    trace_id: &str,
+    event: Bytes,
+) -> (Outgoing, IntegrationRecord) {
+    if !ports.functions.may_invoke(&address, PRINCIPAL, source_arn) {
+        let error = format!(
+            "The IAM role configured on the integration or API Gateway doesn't have permissions to call the integration. \
+             Check the permissions and try again: {address} does not let {PRINCIPAL} invoke it for {source_arn}"
+        );
+        return failed(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            IntegrationRecord {
+                error: Some(error),
+                ..Default::default()
+            },
+        );
+    }
+    let request = InvokeRequest {
+        address,
+        payload: event,
+        kind: InvokeKind::RequestResponse,
+        log_tail: LogTail::Omit,
+        client_context: None,
+        trace_id: Some(trace_id.to_owned()),
+    };
+    let begun = Instant::now();
+    // The invocation itself goes on when the gateway stops waiting.
+    let outcome = tokio::time::timeout(timeout.min(MAX_TIMEOUT), ports.invoker.invoke(request)).await;
+    let record = IntegrationRecord {
+        latency: begun.elapsed(),
+        ..Default::default()
+    };
+    match outcome {
+        Ok(outcome) => answer(outcome, record),
+        Err(_) => failed(
+            StatusCode::SERVICE_UNAVAILABLE,
+            IntegrationRecord {
+                error: Some("Endpoint request timed out".to_owned()),
+                ..record
+            },
+        ),
+    }
+}
+
+fn answer(outcome: InvokeOutcome, record: IntegrationRecord) -> (Outgoing, IntegrationRecord) {
+    let completed = match outcome {
+        InvokeOutcome::Completed(completed) => completed,
+        InvokeOutcome::Throttled { request_id, reason } => {
+            let record = IntegrationRecord {
+                service_status: Some(429),
+                request_id: Some(request_id),
+                error: Some(format!("Rate Exceeded: {reason:?}")),
+                ..record
+            };
+            return failed(StatusCode::INTERNAL_SERVER_ERROR, record);
+        }
+        InvokeOutcome::NotFound(error) => {
+            let record = IntegrationRecord {
+                service_status: Some(404),
+                error: Some(error.to_string()),
+                ..record
+            };
+            return failed(StatusCode::INTERNAL_SERVER_ERROR, record);
+        }
+        InvokeOutcome::Refused { status, code, message } => {
+            let answer = if status == 413 {
+                StatusCode::PAYLOAD_TOO_LARGE
+            } else {
+                StatusCode::INTERNAL_SERVER_ERROR
+            };
+            let error = Some(format!("{code}: {message}"));
+            return failed(
+                answer,
+                IntegrationRecord {
+                    service_status: Some(status),
+                    error,
+                    ..record
+                },
+            );
+        }
+        InvokeOutcome::Accepted { request_id } => {
+            let error = Some("the function was queued, not run".to_owned());
+            let record = IntegrationRecord {
+                service_status: Some(202),
+                request_id: Some(request_id),
+                error,
+                ..record
+            };
+            return failed(StatusCode::INTERNAL_SERVER_ERROR, record);
+        }
+    };
+    let mut record = IntegrationRecord {
+        service_status: Some(200),
+        request_id: Some(completed.request_id),
+        ..record
+    };
+    if let Some(error) = completed.function_error {
+        record.error = Some(format!(
+            "The Lambda function returned the following error: {error:?}. Check your Lambda function code and try again."
+        ));
+        return failed(StatusCode::INTERNAL_SERVER_ERROR, record);
+    }
+    match response::from_payload(&completed.payload) {
+        Ok(response) => {
+            record.status = Some(response.status().as_u16());
+            (response, record)
+        }
+        Err(error) => {
+            record.error = Some(error.to_string());
+            failed(StatusCode::INTERNAL_SERVER_ERROR, record)
+        }
+    }
+}
+
+fn failed(status: StatusCode, record: IntegrationRecord) -> (Outgoing, IntegrationRecord) {
+    (response::message(status), record)
+}

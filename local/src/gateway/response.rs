@@ -1,0 +1,158 @@
+//! What a function's answer becomes: the response rules of payload format 2.0, and the gateway's own answers.
+//!
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html#http-api-develop-integrations-lambda.response>
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, SERVER, SET_COOKIE};
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::Full;
+use serde_json::{Map, Value, json};
+
+use super::hop;
+
+/// A response on its way out.
+pub(super) type Outgoing = Response<Full<Bytes>>;
+
+/// Why a function's answer cannot become a response.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InvalidResponse {
+    #[error("the function did not answer with JSON")]
+    NotJson,
+    #[error("the function answered with an invalid {member}")]
+    Member { member: String },
+}
+
+/// An answer of the gateway itself.
+pub(super) fn message(status: StatusCode) -> Outgoing {
+    let text = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "Request Entity Too Large",
+        other => other.canonical_reason().unwrap_or("Internal Server Error"),
+    };
+    json_response(status, Bytes::from(json!({"message": text}).to_string()))
+}
+
+fn json_response(status: StatusCode, body: Bytes) -> Outgoing {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The response that a function's answer stands for.
+pub(super) fn from_payload(payload: &Bytes) -> Result<Outgoing, InvalidResponse> {
+    let answer: Value = serde_json::from_slice(payload).map_err(|_| InvalidResponse::NotJson)?;
+    match answer {
+        Value::Object(answer) if answer.contains_key("statusCode") => formatted(answer),
+        Value::String(text) => Ok(json_response(StatusCode::OK, text.into())),
+        Value::Object(_) | Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {
+            Ok(json_response(StatusCode::OK, payload.clone()))
+        }
+    }
+}
+
+fn formatted(mut answer: Map<String, Value>) -> Result<Outgoing, InvalidResponse> {
+    let status = status(&answer["statusCode"]).ok_or_else(|| invalid("statusCode"))?;
+    let encoded = match answer.get("isBase64Encoded") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(encoded)) => *encoded,
+        Some(Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
+            return Err(invalid("isBase64Encoded"));
+        }
+    };
+    let body = match answer.remove("body") {
+        None | Some(Value::Null) => Bytes::new(),
+        Some(Value::String(body)) if encoded => STANDARD.decode(body).map_err(|_| invalid("body"))?.into(),
+        Some(Value::String(body)) => body.into(),
+        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => return Err(invalid("body")),
+    };
+    let mut headers = headers(answer.get("headers"))?;
+    for cookie in cookies(answer.get("cookies"))? {
+        headers.append(SET_COOKIE, cookie);
+    }
+    let bodiless = status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !bodiless && !headers.contains_key(CONTENT_TYPE) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=utf-8"));
+    }
+    let mut response = Response::new(Full::new(if bodiless { Bytes::new() } else { body }));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+fn status(value: &Value) -> Option<StatusCode> {
+    let code = match value {
+        Value::Number(number) => number.as_u64()?,
+        Value::String(text) => text.parse().ok()?,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    // An informational status is no answer.
+    if !(200..=599).contains(&code) {
+        return None;
+    }
+    StatusCode::from_u16(u16::try_from(code).ok()?).ok()
+}
+
+fn headers(value: Option<&Value>) -> Result<HeaderMap, InvalidResponse> {
+    let mut headers = HeaderMap::new();
+    let given = match value {
+        None | Some(Value::Null) => return Ok(headers),
+        Some(Value::Object(given)) => given,
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            return Err(invalid("headers"));
+        }
+    };
+    for (name, value) in given {
+        let fault = || invalid(&format!("header {name}"));
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            Value::Bool(value) => value.to_string(),
+            Value::Null => continue,
+            Value::Array(_) | Value::Object(_) => return Err(fault()),
+        };
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| fault())?;
+        let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| fault())?;
+        match outgoing_name(name) {
+            Some(name) => drop(headers.append(name, value)),
+            None => {}
+        }
+    }
+    Ok(headers)
+}
+
+/// The name that a header goes out under; `None` for what the gateway writes itself.
+fn outgoing_name(name: HeaderName) -> Option<HeaderName> {
+    if hop::is_hop_by_hop(&name) || name == CONTENT_LENGTH {
+        None
+    } else if name == DATE {
+        Some(HeaderName::from_static("x-amzn-remapped-date"))
+    } else if name == SERVER {
+        Some(HeaderName::from_static("x-amzn-remapped-server"))
+    } else {
+        Some(name)
+    }
+}
+
+fn cookies(value: Option<&Value>) -> Result<Vec<HeaderValue>, InvalidResponse> {
+    match value {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(cookies)) => cookies
+            .iter()
+            .map(|cookie| {
+                let cookie = cookie.as_str().ok_or_else(|| invalid("cookies"))?;
+                HeaderValue::from_bytes(cookie.as_bytes()).map_err(|_| invalid("cookies"))
+            })
+            .collect(),
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => Err(invalid("cookies")),
+    }
+}
+
+fn invalid(member: &str) -> InvalidResponse {
+    InvalidResponse::Member {
+        member: member.to_owned(),
+    }
+}

@@ -1,0 +1,81 @@
+//! Rate limits: a token bucket for each stage and for each route with settings of its own.
+//!
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-throttling.html>
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::ports::{RouteSettings, StageSnapshot};
+
+/// Requests a second of an account, where a stage says nothing.
+const ACCOUNT_RATE: f64 = 10_000.0;
+
+/// Burst of an account, where a stage says nothing.
+const ACCOUNT_BURST: u32 = 5_000;
+
+/// Whether a request may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    Granted,
+    Throttled,
+}
+
+/// The buckets of one API.
+#[derive(Debug, Default)]
+pub(super) struct Throttle {
+    buckets: Mutex<HashMap<(String, Option<String>), Bucket>>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    tokens: f64,
+    filled: Instant,
+    rate: f64,
+    burst: f64,
+}
+
+impl Throttle {
+    /// Takes a token for a request to a route of a stage at this moment.
+    pub(super) fn admit(&self, stage: &StageSnapshot, route_key: &str, now: Instant) -> Admission {
+        let own = stage
+            .route_settings
+            .get(route_key)
+            .filter(|settings| is_limited(settings));
+        let settings = own.unwrap_or(&stage.default_route_settings);
+        let rate = settings.throttling_rate_limit.unwrap_or(ACCOUNT_RATE);
+        let burst = f64::from(settings.throttling_burst_limit.unwrap_or(ACCOUNT_BURST));
+        let key = (stage.name.clone(), own.map(|_| route_key.to_owned()));
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = buckets.entry(key).or_insert(Bucket {
+            tokens: burst,
+            filled: now,
+            rate,
+            burst,
+        });
+        bucket.take(rate, burst, now)
+    }
+}
+
+fn is_limited(settings: &RouteSettings) -> bool {
+    settings.throttling_rate_limit.is_some() || settings.throttling_burst_limit.is_some()
+}
+
+impl Bucket {
+    fn take(&mut self, rate: f64, burst: f64, now: Instant) -> Admission {
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        // What has passed so far was under the limits of then.
+        self.tokens = (self.tokens + passed * self.rate).min(self.burst);
+        self.filled = self.filled.max(now);
+        if burst > self.burst {
+            self.tokens += burst - self.burst;
+        }
+        (self.rate, self.burst) = (rate, burst);
+        self.tokens = self.tokens.min(burst);
+        if self.tokens < 1.0 || rate <= 0.0 {
+            return Admission::Throttled;
+        }
+        self.tokens -= 1.0;
+        Admission::Granted
+    }
+}

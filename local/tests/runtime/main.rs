@@ -1,0 +1,7 @@
+//! The runtime host and the gateway with real child processes.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+mod lifecycle;
+mod serving;
+mod world;
