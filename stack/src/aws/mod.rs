@@ -4,9 +4,11 @@ pub mod api_state;
 pub mod clients;
 pub mod context;
 pub mod error;
+pub mod iam_role;
 pub mod kind;
 pub mod log_group;
 pub mod pace;
+pub mod policy_document;
 pub mod reader;
 mod registry;
 

@@ -15,10 +15,20 @@ use crate::resource::Ownership;
 /// Tags of a resource.
 pub type Tags = BTreeMap<String, String>;
 
+/// What a reader is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Finding out what exists: what no listing shows does not, and nothing more is asked about it.
+    Planning,
+    /// Reading again what AWS has just said exists: where listings lag behind, the resource itself is asked for.
+    Confirming,
+}
+
 /// Shared reads of one run.
 #[derive(Clone)]
 pub struct Reader {
     context: Context,
+    purpose: Purpose,
     shared: Arc<Shared>,
 }
 
@@ -40,7 +50,17 @@ const MAX_PAGES: usize = 1_000;
 impl Reader {
     /// A reader that has read nothing yet.
     pub fn new(context: Context) -> Self {
-        Self { context, shared: Arc::default() }
+        Self { context, purpose: Purpose::Planning, shared: Arc::default() }
+    }
+
+    /// A reader for what AWS has just said exists (a create that answered "already exists").
+    pub fn confirming(context: Context) -> Self {
+        Self { context, purpose: Purpose::Confirming, shared: Arc::default() }
+    }
+
+    /// What it is for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
     }
 
     /// The context.

@@ -11,6 +11,7 @@ pub struct Registry {
 /// The kinds that taskctl manages.
 pub fn registry() -> Registry {
     let mut registry = Registry { kinds: Vec::new() };
+    registry.add(super::iam_role::IamRole);
     registry.add(super::log_group::LogGroup);
     registry
 }
