@@ -4,7 +4,9 @@
 
 pub mod aws;
 pub mod event;
+pub mod execute;
 pub mod graph;
+pub mod package;
 pub mod plan;
 pub mod release;
 pub mod resource;

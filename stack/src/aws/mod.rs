@@ -1,8 +1,16 @@
 //! AWS: the only place that names its SDK. One file per resource kind, one registry line for each.
 
 pub mod api_state;
+pub mod lambda_permission;
+pub mod lambda_function;
+pub mod api_stage;
+pub mod api_deployment;
+pub mod api_route;
+pub mod api_integration;
+pub mod http_api;
 pub mod clients;
 pub mod context;
+pub mod dynamodb_table;
 pub mod error;
 pub mod iam_role;
 pub mod kind;

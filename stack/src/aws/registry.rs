@@ -11,8 +11,17 @@ pub struct Registry {
 /// The kinds that taskctl manages.
 pub fn registry() -> Registry {
     let mut registry = Registry { kinds: Vec::new() };
+    registry.add(super::dynamodb_table::DynamodbTable);
     registry.add(super::iam_role::IamRole);
     registry.add(super::log_group::LogGroup);
+    registry.add(super::lambda_function::LambdaFunction);
+    registry.add(super::lambda_version::LambdaVersion);
+    registry.add(super::lambda_permission::LambdaPermission);
+    registry.add(super::http_api::HttpApi);
+    registry.add(super::api_integration::ApiIntegration);
+    registry.add(super::api_route::ApiRoute);
+    registry.add(super::api_deployment::ApiDeployment);
+    registry.add(super::api_stage::ApiStage);
     registry
 }
 

@@ -1,0 +1,447 @@
+//! Lambda function: its working copy (`$LATEST`) – code, configuration, reserved concurrency, tags. What serves traffic
+//! is a version of it (`lambda_version`), never the working copy.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{
+    ApplicationLogLevel, Architecture, Environment, EphemeralStorage, FunctionCode, LastUpdateStatus, LogFormat, LoggingConfig,
+    Runtime, State, SystemLogLevel, TracingConfig, TracingMode,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::context::{Context, op};
+use super::error::{AwsError, Class};
+use super::kind::{Fields, Found, Kind, Spec, found, gone};
+use super::reader::{Reader, managed, ownership};
+use crate::plan::{Namesake, Replacement, Rollback};
+use crate::resource::{Observed, Outputs, ResourceId, outputs};
+
+/// The kind.
+pub struct LambdaFunction;
+
+/// Settings of a function.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Name, 1–64 characters.
+    pub name: String,
+    /// ARN of the execution role.
+    pub role: String,
+    /// base64 of the SHA-256 of the zip.
+    pub code_sha256: String,
+    /// `x86_64` or `arm64`.
+    pub architecture: String,
+    /// Managed runtime identifier.
+    pub runtime: String,
+    /// Handler; an OS-only runtime ignores it, the API wants it.
+    pub handler: String,
+    /// At most 256 characters.
+    pub description: Option<String>,
+    /// MiB, 128–10,240.
+    pub memory_mb: i32,
+    /// Seconds, 1–900.
+    pub timeout_seconds: i32,
+    /// MiB of /tmp, 512–10,240.
+    pub ephemeral_storage_mb: i32,
+    /// Environment variables, at most 4 KB.
+    pub environment: BTreeMap<String, String>,
+    /// Whether X-Ray samples requests.
+    pub tracing: bool,
+    /// Log group of the function's JSON lines.
+    pub log_group: String,
+    /// Level of the function's own lines.
+    pub log_level: String,
+    /// Level of Lambda's lines.
+    pub system_log_level: String,
+    /// Reserved concurrency; 0 switches the function off.
+    pub reserved_concurrency: Option<i32>,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+    /// `ready`, unless the last change failed on AWS's side.
+    pub status: String,
+}
+
+/// Status of a function whose last change went through.
+pub const READY: &str = "ready";
+
+impl Model {
+    /// Hash over everything that a published version contains: code and configuration, not tags or concurrency.
+    pub fn fingerprint(&self) -> String {
+        let mut versioned = self.clone();
+        versioned.tags = BTreeMap::new();
+        versioned.reserved_concurrency = None;
+        versioned.status = READY.to_owned();
+        let text = serde_json::to_string(&versioned).unwrap_or_default();
+        Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Fields that `UpdateFunctionConfiguration` sets.
+const CONFIGURATION: &[&str] = &[
+    "role",
+    "runtime",
+    "handler",
+    "description",
+    "memory_mb",
+    "timeout_seconds",
+    "ephemeral_storage_mb",
+    "environment",
+    "tracing",
+    "log_group",
+    "log_level",
+    "system_log_level",
+    "status",
+];
+
+static SPEC: Spec = Spec {
+    name: "lambda_function",
+    title: "Lambda function",
+    documentation: "https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html",
+    read_actions: &["lambda:GetFunction"],
+    write_actions: &[
+        "lambda:CreateFunction",
+        "lambda:UpdateFunctionCode",
+        "lambda:UpdateFunctionConfiguration",
+        "lambda:PutFunctionConcurrency",
+        "lambda:DeleteFunctionConcurrency",
+        "lambda:TagResource",
+        "lambda:UntagResource",
+        "iam:PassRole",
+    ],
+    delete_actions: &["lambda:DeleteFunction"],
+    holds_data: false,
+    rollback: Rollback::WithRelease,
+    replacement: Replacement::DeleteFirst,
+    replace_on: &["name"],
+    hidden: &["environment"],
+    deleted_after: &[("http_api", Namesake::Any), ("api_integration", Namesake::Same)],
+    usual: Duration::from_secs(12),
+};
+
+/// ARN of a function.
+pub fn arn(context: &Context, name: &str) -> String {
+    context.identity().arn("lambda", &format!("function:{name}"))
+}
+
+#[async_trait]
+impl Kind for LambdaFunction {
+    type Model = Model;
+
+    fn spec(&self) -> &'static Spec {
+        &SPEC
+    }
+
+    fn examples(&self) -> Vec<Model> {
+        let small = Model {
+            name: "shop-dev-tasks".into(),
+            role: "arn:aws:iam::123456789012:role/taskctl/shop/dev/shop-dev-tasks".into(),
+            code_sha256: "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".into(),
+            architecture: "x86_64".into(),
+            runtime: "provided.al2023".into(),
+            handler: "bootstrap".into(),
+            description: None,
+            memory_mb: 512,
+            timeout_seconds: 30,
+            ephemeral_storage_mb: 512,
+            environment: BTreeMap::new(),
+            tracing: false,
+            log_group: "/aws/lambda/shop-dev-tasks".into(),
+            log_level: "INFO".into(),
+            system_log_level: "INFO".into(),
+            reserved_concurrency: None,
+            tags: BTreeMap::from([("app".to_owned(), "shop".to_owned())]),
+            status: READY.into(),
+        };
+        let full = Model {
+            description: Some("Creates, lists and changes tasks".into()),
+            memory_mb: 1024,
+            timeout_seconds: 10,
+            ephemeral_storage_mb: 1024,
+            environment: BTreeMap::from([("TASKS_TABLE".to_owned(), "shop-dev-tasks".to_owned())]),
+            tracing: true,
+            log_level: "DEBUG".into(),
+            system_log_level: "WARN".into(),
+            reserved_concurrency: Some(5),
+            tags: BTreeMap::from([("app".to_owned(), "shop".to_owned()), ("team".to_owned(), "web".to_owned())]),
+            ..small.clone()
+        };
+        vec![small, full]
+    }
+
+    async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
+        let context = reader.context();
+        let Some(answer) = get(context, &desired.name).await? else { return Ok(None) };
+        Ok(Some(observed(context, desired, &answer)))
+    }
+
+    async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
+        let identity = reader.context().identity();
+        let start = identity.arn("lambda", "function:");
+        let prefix = identity.prefix();
+        let found = reader.tagged().await?.keys().filter_map(|arn| {
+            let name = arn.strip_prefix(&start)?;
+            let logical = name.strip_prefix(&prefix).unwrap_or(name);
+            Some(Found { id: ResourceId::new(SPEC.name, logical), outputs: outputs([("name", name.to_owned())]) })
+        });
+        Ok(found.collect())
+    }
+
+    async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
+        let Model {
+            name,
+            role,
+            code_sha256,
+            architecture,
+            runtime,
+            handler,
+            description,
+            memory_mb,
+            timeout_seconds,
+            ephemeral_storage_mb,
+            environment,
+            tracing: _,
+            log_group: _,
+            log_level: _,
+            system_log_level: _,
+            reserved_concurrency,
+            tags,
+            status: _,
+        } = desired;
+        let zip = context.package(code_sha256)?;
+        let client = &context.clients().lambda;
+        let _turn = context.serial(format!("lambda/{name}")).await;
+        let created = context
+            .call(op("lambda", "CreateFunction").upload(), || {
+                client
+                    .create_function()
+                    .function_name(name)
+                    .role(role)
+                    .runtime(Runtime::from(runtime.as_str()))
+                    .handler(handler)
+                    .set_description(description.clone())
+                    .memory_size(*memory_mb)
+                    .timeout(*timeout_seconds)
+                    .set_ephemeral_storage(storage(*ephemeral_storage_mb))
+                    .environment(variables(environment))
+                    .tracing_config(tracing_config(desired))
+                    .logging_config(logging_config(desired))
+                    .architectures(Architecture::from(architecture.as_str()))
+                    .set_tags(Some(tags.clone().into_iter().collect()))
+                    .code(FunctionCode::builder().zip_file(Blob::new(zip.as_slice())).build())
+                    .publish(true)
+                    .send()
+            })
+            .await?;
+        settle(context, name, "function to become active").await?;
+        if reserved_concurrency.is_some() {
+            put_concurrency(context, name, *reserved_concurrency).await?;
+        }
+        let mut outputs = identity_outputs(context, name);
+        outputs.extend(created.version.map(|version| ("published".to_owned(), version)));
+        Ok(outputs)
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        _: &ResourceId,
+        desired: &Model,
+        observed: &Observed<Model>,
+        changes: &Fields,
+    ) -> Result<Outputs, AwsError> {
+        let name = &desired.name;
+        let client = &context.clients().lambda;
+        let _turn = context.serial(format!("lambda/{name}")).await;
+        let mut outputs = identity_outputs(context, name);
+        if changes.touch_any(CONFIGURATION) {
+            context
+                .call(op("lambda", "UpdateFunctionConfiguration"), || {
+                    client
+                        .update_function_configuration()
+                        .function_name(name)
+                        .role(&desired.role)
+                        .runtime(Runtime::from(desired.runtime.as_str()))
+                        .handler(&desired.handler)
+                        .description(desired.description.clone().unwrap_or_default())
+                        .memory_size(desired.memory_mb)
+                        .timeout(desired.timeout_seconds)
+                        .set_ephemeral_storage(storage(desired.ephemeral_storage_mb))
+                        .environment(variables(&desired.environment))
+                        .tracing_config(tracing_config(desired))
+                        .logging_config(logging_config(desired))
+                        .send()
+                })
+                .await?;
+            settle(context, name, "configuration to take effect").await?;
+        }
+        if changes.touch_any(&["code_sha256", "architecture", "status"]) {
+            let zip = context.package(&desired.code_sha256)?;
+            let updated = context
+                .call(op("lambda", "UpdateFunctionCode").upload(), || {
+                    client
+                        .update_function_code()
+                        .function_name(name)
+                        .zip_file(Blob::new(zip.as_slice()))
+                        .architectures(Architecture::from(desired.architecture.as_str()))
+                        .publish(true)
+                        .send()
+                })
+                .await?;
+            settle(context, name, "code to take effect").await?;
+            outputs.extend(updated.version.filter(|version| version != "$LATEST").map(|v| ("published".to_owned(), v)));
+        }
+        if changes.touch("reserved_concurrency") {
+            put_concurrency(context, name, desired.reserved_concurrency).await?;
+        }
+        if changes.touch("tags") {
+            let arn = arn(context, name);
+            context
+                .call(op("lambda", "TagResource"), || {
+                    client.tag_resource().resource(&arn).set_tags(Some(desired.tags.clone().into_iter().collect())).send()
+                })
+                .await?;
+            let stale: Vec<String> =
+                observed.model.tags.keys().filter(|key| !desired.tags.contains_key(*key)).cloned().collect();
+            if !stale.is_empty() {
+                context
+                    .call(op("lambda", "UntagResource"), || {
+                        client.untag_resource().resource(&arn).set_tag_keys(Some(stale.clone())).send()
+                    })
+                    .await?;
+            }
+        }
+        Ok(outputs)
+    }
+
+    async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
+        let Some(name) = outputs.get("name") else { return Ok(()) };
+        let client = &context.clients().lambda;
+        let _turn = context.serial(format!("lambda/{name}")).await;
+        let deleted =
+            context.call(op("lambda", "DeleteFunction"), || client.delete_function().function_name(name).send()).await;
+        gone(deleted.map(drop))?;
+        context
+            .poll("function to be gone", Duration::from_secs(300), || async {
+                Ok(get(context, name).await?.is_none().then_some(()))
+            })
+            .await
+    }
+}
+
+fn identity_outputs(context: &Context, name: &str) -> Outputs {
+    outputs([("name", name.to_owned()), ("arn", arn(context, name))])
+}
+
+async fn get(context: &Context, name: &str) -> Result<Option<GetFunctionOutput>, AwsError> {
+    let client = &context.clients().lambda;
+    found(context.call(op("lambda", "GetFunction"), || client.get_function().function_name(name).send()).await)
+}
+
+/// What `GetFunction` says, in the model's shape.
+fn observed(context: &Context, desired: &Model, answer: &GetFunctionOutput) -> Observed<Model> {
+    let tags = managed(answer.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect());
+    let owner = ownership(context, &tags);
+    let Some(config) = answer.configuration() else {
+        return Observed::ours(desired.clone(), identity_outputs(context, &desired.name));
+    };
+    let logging = config.logging_config();
+    let text = |value: Option<&str>, default: &str| value.unwrap_or(default).to_owned();
+    let failed = config.state() == Some(&State::Failed) || config.last_update_status() == Some(&LastUpdateStatus::Failed);
+    let model = Model {
+        name: desired.name.clone(),
+        role: text(config.role(), ""),
+        code_sha256: text(config.code_sha256(), ""),
+        architecture: text(config.architectures().first().map(Architecture::as_str), "x86_64"),
+        runtime: text(config.runtime().map(Runtime::as_str), ""),
+        handler: text(config.handler(), ""),
+        description: config.description().filter(|text| !text.is_empty()).map(str::to_owned),
+        memory_mb: config.memory_size().unwrap_or(128),
+        timeout_seconds: config.timeout().unwrap_or(3),
+        ephemeral_storage_mb: config.ephemeral_storage().map_or(512, EphemeralStorage::size),
+        environment: config
+            .environment()
+            .and_then(|environment| environment.variables())
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
+        tracing: config.tracing_config().and_then(|tracing| tracing.mode()) == Some(&TracingMode::Active),
+        log_group: text(logging.and_then(LoggingConfig::log_group), &format!("/aws/lambda/{}", desired.name)),
+        log_level: text(
+            logging.and_then(LoggingConfig::application_log_level).map(ApplicationLogLevel::as_str),
+            if logging.and_then(LoggingConfig::log_format) == Some(&LogFormat::Json) { "INFO" } else { "(text format)" },
+        ),
+        system_log_level: text(logging.and_then(LoggingConfig::system_log_level).map(SystemLogLevel::as_str), "INFO"),
+        reserved_concurrency: answer.concurrency().and_then(|concurrency| concurrency.reserved_concurrent_executions()),
+        tags,
+        status: if failed {
+            format!("failed: {}", config.last_update_status_reason().or(config.state_reason()).unwrap_or("no reason given"))
+        } else {
+            READY.to_owned()
+        },
+    };
+    Observed { model, outputs: identity_outputs(context, &desired.name), ownership: owner, pending: Vec::new() }
+}
+
+/// Waits until the function is active and its last change is in effect.
+async fn settle(context: &Context, name: &str, reason: &str) -> Result<(), AwsError> {
+    let client = &context.clients().lambda;
+    context
+        .poll(reason, Duration::from_secs(600), || async {
+            let answer = context
+                .call(op("lambda", "GetFunction").just_made(), || client.get_function().function_name(name).send())
+                .await?;
+            let Some(config) = answer.configuration() else { return Ok(None) };
+            let reason = config.last_update_status_reason().or(config.state_reason()).unwrap_or("no reason given");
+            if config.state() == Some(&State::Failed) || config.last_update_status() == Some(&LastUpdateStatus::Failed) {
+                return Err(AwsError::own("lambda", "GetFunction", Class::Invalid, format!("AWS could not make {name} ready: {reason}")));
+            }
+            let active = matches!(config.state(), None | Some(State::Active | State::Inactive));
+            let updated = matches!(config.last_update_status(), None | Some(LastUpdateStatus::Successful));
+            Ok((active && updated).then_some(()))
+        })
+        .await
+}
+
+async fn put_concurrency(context: &Context, name: &str, reserved: Option<i32>) -> Result<(), AwsError> {
+    let client = &context.clients().lambda;
+    match reserved {
+        Some(reserved) => context
+            .call(op("lambda", "PutFunctionConcurrency"), || {
+                client.put_function_concurrency().function_name(name).reserved_concurrent_executions(reserved).send()
+            })
+            .await
+            .map(drop),
+        None => context
+            .call(op("lambda", "DeleteFunctionConcurrency"), || {
+                client.delete_function_concurrency().function_name(name).send()
+            })
+            .await
+            .map(drop),
+    }
+}
+
+fn storage(mb: i32) -> Option<EphemeralStorage> {
+    EphemeralStorage::builder().size(mb).build().ok()
+}
+
+fn variables(environment: &BTreeMap<String, String>) -> Environment {
+    Environment::builder().set_variables(Some(environment.clone().into_iter().collect())).build()
+}
+
+fn tracing_config(model: &Model) -> TracingConfig {
+    TracingConfig::builder().mode(if model.tracing { TracingMode::Active } else { TracingMode::PassThrough }).build()
+}
+
+fn logging_config(model: &Model) -> LoggingConfig {
+    LoggingConfig::builder()
+        .log_format(LogFormat::Json)
+        .application_log_level(ApplicationLogLevel::from(model.log_level.as_str()))
+        .system_log_level(SystemLogLevel::from(model.system_log_level.as_str()))
+        .log_group(&model.log_group)
+        .build()
+}

@@ -1,0 +1,256 @@
+//! Runs a plan: everything that may run does, the longest chain first; a failure stops only what waits for it; a stop
+//! asked for lets the calls in flight finish. It decides nothing: the plan has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::aws::Registry;
+use crate::aws::context::Context;
+use crate::aws::error::{AwsError, Class};
+use crate::aws::kind::{AnyKind, Fields};
+use crate::aws::reader::Reader;
+use crate::event::{ErrorReport, Event};
+use crate::graph::Graph;
+use crate::plan::{Action, Change, Effect, Plan, Step, Verb};
+use crate::resource::{Observed, Outputs, Ownership, ResourceId};
+
+/// How an execution ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Execution {
+    /// Done.
+    pub done: Vec<ResourceId>,
+    /// Tried and failed.
+    pub failed: Vec<(ResourceId, AwsError)>,
+    /// Not tried.
+    pub skipped: Vec<ResourceId>,
+}
+
+impl Execution {
+    /// Whether everything was done.
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty() && self.skipped.is_empty()
+    }
+}
+
+/// Actions that run side by side. AWS's quotas are kept by pacing; this bounds memory and open connections.
+const CONCURRENCY: usize = 48;
+
+/// Runs a plan.
+pub async fn execute(context: &Context, registry: &'static Registry, plan: &Plan) -> Execution {
+    learn_standing(context, plan);
+    let steps: BTreeMap<ResourceId, Step> = plan.changes().map(|step| (step.id.clone(), step.clone())).collect();
+    context.emit(Event::ExecutionStarted { actions: steps.len() });
+    let Ok(graph) = Graph::new(steps.values().map(|step| (step.id.clone(), step.after.clone()))) else {
+        // The plan lint has refused cycles before anything gets here.
+        return Execution { skipped: steps.into_keys().collect(), ..Execution::default() };
+    };
+    let urgency = graph.urgency(|id| registry.kind(&id.kind).spec().usual);
+    let mut run = Run { context, registry, graph: &graph, urgency: &urgency, open: BTreeMap::new(), ready: Vec::new(), end: Execution::default() };
+    for id in steps.keys() {
+        let waits = graph.before(id).len();
+        if waits == 0 {
+            run.ready.push(id.clone());
+        }
+        run.open.insert(id.clone(), waits);
+    }
+    let mut tasks: JoinSet<(ResourceId, Verb, Result<Outputs, AwsError>)> = JoinSet::new();
+    loop {
+        run.start(&steps, &mut tasks);
+        match tasks.join_next().await {
+            Some(Ok((id, verb, result))) => run.finish(&steps, &id, verb, result),
+            Some(Err(_)) => {} // A panic in a task: its resource stays open and is reported as skipped below.
+            None => break,
+        }
+    }
+    let left: Vec<ResourceId> = run.open.keys().cloned().collect();
+    run.end.skipped.extend(left);
+    run.end
+}
+
+/// What stands and does not change tells its ids to what does.
+fn learn_standing(context: &Context, plan: &Plan) {
+    for step in &plan.steps {
+        let observed = match &step.action {
+            Action::NoOp { observed }
+            | Action::Update { observed, .. }
+            | Action::CreateThenDelete { observed, .. }
+            | Action::Delete { observed, .. } => observed.as_ref(),
+            Action::Create { .. } | Action::DeleteThenCreate { .. } | Action::Keep { .. } => None,
+        };
+        if let Some(observed) = observed {
+            context.learn(&step.id, observed.outputs.clone());
+        }
+    }
+}
+
+struct Run<'a> {
+    context: &'a Context,
+    registry: &'static Registry,
+    graph: &'a Graph<ResourceId>,
+    urgency: &'a BTreeMap<ResourceId, Duration>,
+    /// Not yet started, with the number of steps each still waits for.
+    open: BTreeMap<ResourceId, usize>,
+    ready: Vec<ResourceId>,
+    end: Execution,
+}
+
+impl Run<'_> {
+    /// Starts what may start, the most urgent first.
+    fn start(&mut self, steps: &BTreeMap<ResourceId, Step>, tasks: &mut JoinSet<(ResourceId, Verb, Result<Outputs, AwsError>)>) {
+        self.ready.sort_by_key(|id| self.urgency.get(id).copied().unwrap_or_default());
+        while tasks.len() < CONCURRENCY {
+            let Some(id) = self.ready.pop() else { break };
+            let Some(step) = steps.get(&id) else { continue };
+            self.open.remove(&id);
+            let verb = step.action.verb();
+            if self.context.cancel().is_cancelled() {
+                self.skip(&id, verb, "stopped");
+                continue;
+            }
+            let (context, kind, step) = (self.context.clone(), self.registry.kind(&id.kind), step.clone());
+            tasks.spawn(async move {
+                context.emit(Event::ActionStarted { id: id.clone(), verb });
+                let began = Instant::now();
+                let result = Context::on_behalf(id.clone(), act(&context, kind, &step)).await;
+                if let Ok(outputs) = &result {
+                    let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    context.emit(Event::ActionFinished { id: id.clone(), verb, millis, outputs: outputs.clone() });
+                }
+                (id, verb, result)
+            });
+        }
+    }
+
+    fn finish(&mut self, steps: &BTreeMap<ResourceId, Step>, id: &ResourceId, verb: Verb, result: Result<Outputs, AwsError>) {
+        match result {
+            Ok(outputs) => {
+                self.context.learn(id, outputs);
+                self.end.done.push(id.clone());
+                for next in self.graph.behind(id) {
+                    if let Some(waits) = self.open.get_mut(next) {
+                        *waits -= 1;
+                        if *waits == 0 {
+                            self.ready.push(next.clone());
+                        }
+                    }
+                }
+            }
+            Err(error) => {
+                if error.class == Class::Interrupted {
+                    self.context.emit(Event::ActionSkipped { id: id.clone(), verb, reason: "stopped".to_owned() });
+                    self.end.skipped.push(id.clone());
+                } else {
+                    self.context.emit(Event::ActionFailed { id: id.clone(), verb, error: report(&error) });
+                    self.end.failed.push((id.clone(), error));
+                }
+                self.skip_behind(steps, id, id);
+            }
+        }
+    }
+
+    /// Everything that waits for a failed step, however far behind, is not tried.
+    fn skip_behind(&mut self, steps: &BTreeMap<ResourceId, Step>, failed: &ResourceId, at: &ResourceId) {
+        let behind: BTreeSet<ResourceId> = self.graph.behind(at).into_iter().cloned().collect();
+        for next in behind {
+            if self.open.remove(&next).is_some() {
+                let verb = steps.get(&next).map_or(Verb::NoOp, |step| step.action.verb());
+                self.skip(&next, verb, &format!("{failed} comes first"));
+                self.skip_behind(steps, failed, &next);
+            }
+        }
+    }
+
+    fn skip(&mut self, id: &ResourceId, verb: Verb, reason: &str) {
+        self.context.emit(Event::ActionSkipped { id: id.clone(), verb, reason: reason.to_owned() });
+        self.end.skipped.push(id.clone());
+    }
+}
+
+/// An error for people and programs.
+pub fn report(error: &AwsError) -> ErrorReport {
+    ErrorReport::new(error, error.hint())
+}
+
+async fn act(context: &Context, kind: &'static dyn AnyKind, step: &Step) -> Result<Outputs, AwsError> {
+    match &step.action {
+        Action::NoOp { .. } | Action::Keep { .. } => Ok(Outputs::new()),
+        Action::Create { desired, .. } => create(context, kind, &step.id, desired).await,
+        Action::Update { desired, observed, changes } => {
+            let Some(observed) = observed else { return create(context, kind, &step.id, desired).await };
+            let updated = kind.update(context, &step.id, desired, observed, &Fields::new(changes)).await;
+            match updated {
+                // It went away between reading and writing.
+                Err(error) if error.class == Class::NotFound => create(context, kind, &step.id, desired).await,
+                other => other,
+            }
+        }
+        Action::CreateThenDelete { desired, observed, .. } => {
+            let made = create(context, kind, &step.id, desired).await?;
+            if let Some(observed) = observed {
+                kind.delete(context, &step.id, &observed.outputs).await?;
+            }
+            Ok(made)
+        }
+        Action::DeleteThenCreate { desired, observed, .. } => {
+            if let Some(observed) = observed {
+                kind.delete(context, &step.id, &observed.outputs).await?;
+            }
+            create(context, kind, &step.id, desired).await
+        }
+        Action::Delete { observed, .. } => {
+            let outputs = observed.as_ref().map(|observed| observed.outputs.clone()).unwrap_or_default();
+            kind.delete(context, &step.id, &outputs).await?;
+            Ok(Outputs::new())
+        }
+    }
+}
+
+/// Creates; when it is there already (an earlier run was cut off after AWS had made it, or reading lagged), takes it as
+/// it is and brings it to what is wanted.
+async fn create(
+    context: &Context,
+    kind: &'static dyn AnyKind,
+    id: &ResourceId,
+    desired: &serde_json::Value,
+) -> Result<Outputs, AwsError> {
+    let refused = match kind.create(context, id, desired).await {
+        Err(error) if error.class == Class::AlreadyExists => error,
+        other => return other,
+    };
+    let observed = context
+        .poll("resource that exists already to be readable", Duration::from_secs(60), || async {
+            kind.read(&Reader::confirming(context.clone()), id, desired).await
+        })
+        .await?;
+    if let Ownership::Foreign { found } = &observed.ownership {
+        return Err(AwsError { message: format!("{}; it does not belong to this stack ({found})", refused.message), ..refused });
+    }
+    converge(context, kind, id, desired, &observed).await
+}
+
+/// Brings something found to what is wanted, without a plan of its own.
+async fn converge(
+    context: &Context,
+    kind: &'static dyn AnyKind,
+    id: &ResourceId,
+    desired: &serde_json::Value,
+    observed: &Observed,
+) -> Result<Outputs, AwsError> {
+    let changes: Vec<Change> =
+        crate::plan::diff(&observed.model, desired, &|field| kind.effect(field), &|field| kind.sensitivity(field));
+    if changes.is_empty() {
+        return Ok(observed.outputs.clone());
+    }
+    if let Some(change) = changes.iter().find(|change| change.effect == Effect::Replace) {
+        return Err(AwsError::own(
+            "taskctl",
+            "create",
+            Class::Invalid,
+            format!("{id} exists already and its {} cannot be changed in place; run the command again to see the plan", change.field),
+        ));
+    }
+    kind.update(context, id, desired, observed, &Fields::new(&changes)).await
+}
