@@ -1,0 +1,1 @@
+//! The assets function: not served yet.

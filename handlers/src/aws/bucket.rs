@@ -1,0 +1,106 @@
+//! An S3 bucket as [`Objects`].
+
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
+
+use super::errors::{said, store_error};
+use crate::ports::{ObjectHead, Objects, SignedUrl, StoreError};
+
+/// A bucket.
+#[derive(Debug, Clone)]
+pub struct S3Objects {
+    client: Client,
+    bucket: String,
+}
+
+impl S3Objects {
+    /// The bucket of that name.
+    pub fn new(client: Client, bucket: String) -> Self {
+        Self { client, bucket }
+    }
+}
+
+impl Objects for S3Objects {
+    fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<ObjectHead>, StoreError> {
+        match self.client.head_object().bucket(&self.bucket).key(key).send().await {
+            Ok(head) => Ok(Some(ObjectHead {
+                size: head.content_length().unwrap_or(0),
+                etag: head.e_tag().unwrap_or_default().to_owned(),
+            })),
+            // Without s3:ListBucket an object that is not there is 403: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+            Err(error)
+                if error
+                    .raw_response()
+                    .is_some_and(|raw| matches!(raw.status().as_u16(), 403 | 404)) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(store_error("HeadObject", error)),
+        }
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let delete = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
+        delete.map(|_| ()).map_err(|error| store_error("DeleteObject", error))
+    }
+
+    async fn upload_url(
+        &self,
+        key: &str,
+        content_type: &str,
+        size: Option<i64>,
+        seconds: u32,
+    ) -> Result<SignedUrl, StoreError> {
+        // A signed length makes S3 refuse any other: https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type(content_type)
+            .set_content_length(size);
+        let signed = put
+            .presigned(valid_for("PutObject", seconds)?)
+            .await
+            .map_err(|error| store_error("PutObject", error))?;
+        Ok(signed_url(&signed))
+    }
+
+    async fn download_url(&self, key: &str, disposition: &str, seconds: u32) -> Result<SignedUrl, StoreError> {
+        let get = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .response_content_disposition(disposition);
+        let signed = get
+            .presigned(valid_for("GetObject", seconds)?)
+            .await
+            .map_err(|error| store_error("GetObject", error))?;
+        Ok(signed_url(&signed))
+    }
+}
+
+fn valid_for(operation: &'static str, seconds: u32) -> Result<PresigningConfig, StoreError> {
+    PresigningConfig::expires_in(Duration::from_secs(seconds.into())).map_err(|error| StoreError::Failed {
+        operation,
+        source: said(error.to_string()),
+    })
+}
+
+/// Every client sends a length of its own accord, and browsers refuse to be told one.
+fn signed_url(signed: &PresignedRequest) -> SignedUrl {
+    let told = signed
+        .headers()
+        .filter(|(name, _)| !name.eq_ignore_ascii_case("content-length") && !name.eq_ignore_ascii_case("host"));
+    SignedUrl {
+        url: signed.uri().to_owned(),
+        headers: told.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+    }
+}

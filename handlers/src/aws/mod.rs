@@ -1,0 +1,13 @@
+//! The ports on AWS: DynamoDB, S3, and the client configuration that Lambda's environment gives. Nothing else in this crate names the SDK.
+
+mod attributes;
+mod bucket;
+mod counter;
+mod environment;
+mod errors;
+mod table;
+
+pub use bucket::S3Objects;
+pub use counter::{DynamoProbe, DynamoTally};
+pub use environment::{Environment, EnvironmentError, number, optional, required};
+pub use table::DynamoStore;

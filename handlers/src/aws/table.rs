@@ -1,0 +1,381 @@
+//! A DynamoDB table as a [`Store`].
+
+use std::collections::{BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, Delete, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update,
+};
+
+use super::attributes::{item as item_of, map, value};
+use super::errors::{is_throttle, said, store_error};
+use crate::ports::{
+    Attribute, Below, Commit, Condition, HotSpot, IndexQuery, Item, OWNER, Page, REVISION, Refusal, Store, StoreError,
+    TTL, Write,
+};
+
+/// Rounds of a batch read before what is left counts as throttled.
+const BATCH_ROUNDS: u32 = 5;
+
+/// A table.
+#[derive(Debug, Clone)]
+pub struct DynamoStore {
+    client: Client,
+    table: String,
+    key: &'static str,
+}
+
+impl DynamoStore {
+    /// The table of that name, whose partition key attribute is `key`.
+    pub fn new(client: Client, table: String, key: &'static str) -> Self {
+        Self { client, table, key }
+    }
+
+    fn key_map(&self, key: &str) -> HashMap<String, AttributeValue> {
+        HashMap::from([(self.key.to_owned(), AttributeValue::S(key.to_owned()))])
+    }
+
+    /// One new item at half of a transaction's price. Its key is fresh, so an equal item found there is our own earlier attempt.
+    async fn put_new(&self, item: &Item) -> Result<Commit, StoreError> {
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(map(item)));
+        let put = put
+            .condition_expression("attribute_not_exists(#key)")
+            .expression_attribute_names("#key", self.key);
+        let put = put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let Err(error) = put.send().await else {
+            return Ok(Commit::Done);
+        };
+        match error.as_service_error() {
+            Some(aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(refused)) => {
+                let existing = refused.item().cloned().map(item_of);
+                if existing.as_ref() == Some(item) {
+                    return Ok(Commit::Done);
+                }
+                Ok(Commit::Refused(vec![Refusal { write: 0, existing }]))
+            }
+            Some(_) | None => Err(store_error("PutItem", error)),
+        }
+    }
+
+    fn transact_item(&self, write: &Write) -> Result<TransactWriteItem, StoreError> {
+        let built = match write {
+            Write::Put { item, when } => {
+                let guard = self.guard(when);
+                Put::builder()
+                    .table_name(&self.table)
+                    .set_item(Some(map(item)))
+                    .set_condition_expression(guard.expression)
+                    .set_expression_attribute_names(guard.names)
+                    .set_expression_attribute_values(guard.values)
+                    .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                    .build()
+                    .map(|put| TransactWriteItem::builder().put(put).build())
+            }
+            Write::Update { key, set, remove, when } => {
+                let mut guard = self.guard(when);
+                let expression = guard.update_expression(set, remove);
+                Update::builder()
+                    .table_name(&self.table)
+                    .set_key(Some(self.key_map(key)))
+                    .update_expression(expression)
+                    .set_condition_expression(guard.expression)
+                    .set_expression_attribute_names(guard.names)
+                    .set_expression_attribute_values(guard.values)
+                    .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                    .build()
+                    .map(|update| TransactWriteItem::builder().update(update).build())
+            }
+            Write::Delete { key, when } => {
+                let guard = self.guard(when);
+                Delete::builder()
+                    .table_name(&self.table)
+                    .set_key(Some(self.key_map(key)))
+                    .set_condition_expression(guard.expression)
+                    .set_expression_attribute_names(guard.names)
+                    .set_expression_attribute_values(guard.values)
+                    .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                    .build()
+                    .map(|delete| TransactWriteItem::builder().delete(delete).build())
+            }
+        };
+        built.map_err(|error| StoreError::Failed {
+            operation: "TransactWriteItems",
+            source: Box::new(error),
+        })
+    }
+
+    fn guard(&self, when: &Condition) -> Guard {
+        let number = |number: i64| AttributeValue::N(number.to_string());
+        let (expression, names, values): (Option<&str>, Vec<(&str, &str)>, Vec<(&str, AttributeValue)>) = match when {
+            Condition::Always => (None, vec![], vec![]),
+            Condition::Absent => (Some("attribute_not_exists(#key)"), vec![("#key", self.key)], vec![]),
+            Condition::AbsentOrExpired(now) => (
+                Some("attribute_not_exists(#key) OR #ttl <= :now"),
+                vec![("#key", self.key), ("#ttl", TTL)],
+                vec![(":now", number(now.seconds()))],
+            ),
+            Condition::FreeFor { now, owner } => (
+                Some("attribute_not_exists(#key) OR #ttl <= :now OR #owner = :owner"),
+                vec![("#key", self.key), ("#ttl", TTL), ("#owner", OWNER)],
+                vec![
+                    (":now", number(now.seconds())),
+                    (":owner", AttributeValue::S(owner.clone())),
+                ],
+            ),
+            Condition::Revision(revision) => (
+                Some("#revision = :revision"),
+                vec![("#revision", REVISION)],
+                vec![(":revision", number(*revision))],
+            ),
+        };
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Guard {
+            expression: expression.map(str::to_owned),
+            names: (!names.is_empty()).then(|| names.into_iter().map(own).collect()),
+            values: (!values.is_empty()).then(|| {
+                values
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .collect()
+            }),
+        }
+    }
+}
+
+/// A condition expression with its names and values.
+struct Guard {
+    expression: Option<String>,
+    names: Option<HashMap<String, String>>,
+    values: Option<HashMap<String, AttributeValue>>,
+}
+
+impl Guard {
+    /// `SET … REMOVE …`, its names and values added to the condition's.
+    fn update_expression(&mut self, set: &Item, remove: &[&str]) -> String {
+        let names = self.names.get_or_insert_default();
+        let mut assignments = Vec::new();
+        for (number, (name, attribute)) in set.0.iter().enumerate() {
+            names.insert(format!("#s{number}"), name.clone());
+            self.values
+                .get_or_insert_default()
+                .insert(format!(":s{number}"), value(attribute));
+            assignments.push(format!("#s{number} = :s{number}"));
+        }
+        let mut removals = Vec::new();
+        for (number, name) in remove.iter().enumerate() {
+            names.insert(format!("#r{number}"), (*name).to_owned());
+            removals.push(format!("#r{number}"));
+        }
+        let mut expression = String::new();
+        if !assignments.is_empty() {
+            expression.push_str("SET ");
+            expression.push_str(&assignments.join(", "));
+        }
+        if !removals.is_empty() {
+            expression.push_str(" REMOVE ");
+            expression.push_str(&removals.join(", "));
+        }
+        expression
+    }
+}
+
+impl Store for DynamoStore {
+    fn key_attribute(&self) -> &'static str {
+        self.key
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Item>, StoreError> {
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(self.key_map(key)))
+            .consistent_read(true);
+        let output = get.send().await.map_err(|error| store_error("GetItem", error))?;
+        Ok(output.item.map(item_of))
+    }
+
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::with_capacity(keys.len());
+        let mut wanted: Vec<_> = keys.iter().map(|key| self.key_map(key)).collect();
+        for _ in 0..BATCH_ROUNDS {
+            if wanted.is_empty() {
+                return Ok(items);
+            }
+            let request = KeysAndAttributes::builder()
+                .set_keys(Some(wanted))
+                .consistent_read(true)
+                .build();
+            let request = request.map_err(|error| StoreError::Failed {
+                operation: "BatchGetItem",
+                source: Box::new(error),
+            })?;
+            let output = self
+                .client
+                .batch_get_item()
+                .request_items(&self.table, request)
+                .send()
+                .await;
+            let output = output.map_err(|error| store_error("BatchGetItem", error))?;
+            for found in output.responses.into_iter().flat_map(HashMap::into_values) {
+                items.extend(found.into_iter().map(item_of));
+            }
+            wanted = output
+                .unprocessed_keys
+                .into_iter()
+                .flat_map(HashMap::into_values)
+                .flat_map(|left| left.keys)
+                .collect();
+        }
+        let source = said(format!("{} keys were left unprocessed", wanted.len()));
+        Err(StoreError::Throttled {
+            operation: "BatchGetItem",
+            hot: HotSpot::Elsewhere,
+            source,
+        })
+    }
+
+    async fn query(&self, query: &IndexQuery) -> Result<Page, StoreError> {
+        let IndexQuery {
+            index,
+            partition_attribute,
+            partition,
+            below,
+            limit,
+            start,
+        } = query;
+        let mut request = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(*index)
+            .expression_attribute_names("#p", *partition_attribute)
+            .expression_attribute_values(":p", AttributeValue::S(partition.clone()))
+            .scan_index_forward(false)
+            .limit(i32::try_from(*limit).unwrap_or(i32::MAX))
+            .set_exclusive_start_key(start.as_ref().map(map));
+        request = match below {
+            Below::Open => request.key_condition_expression("#p = :p"),
+            Below::Text { attribute, less_than } => request
+                .key_condition_expression("#p = :p AND #s < :s")
+                .expression_attribute_names("#s", *attribute)
+                .expression_attribute_values(":s", AttributeValue::S(less_than.clone())),
+            Below::Number { attribute, at_most } => request
+                .key_condition_expression("#p = :p AND #s <= :s")
+                .expression_attribute_names("#s", *attribute)
+                .expression_attribute_values(":s", AttributeValue::N(at_most.to_string())),
+        };
+        let output = request.send().await.map_err(|error| store_error("Query", error))?;
+        let items = output.items.unwrap_or_default().into_iter().map(item_of).collect();
+        Ok(Page {
+            items,
+            next: output.last_evaluated_key.map(item_of),
+        })
+    }
+
+    async fn commit(&self, writes: &[Write]) -> Result<Commit, StoreError> {
+        if let [
+            Write::Put {
+                item,
+                when: Condition::Absent,
+            },
+        ] = writes
+        {
+            return self.put_new(item).await;
+        }
+        let items = writes
+            .iter()
+            .map(|write| self.transact_item(write))
+            .collect::<Result<Vec<_>, _>>()?;
+        let Err(error) = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(items))
+            .send()
+            .await
+        else {
+            return Ok(Commit::Done);
+        };
+        cancelled(error)
+    }
+
+    async fn extend_set(
+        &self,
+        key: &str,
+        attribute: &'static str,
+        members: BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(self.key_map(key)));
+        let update = update
+            .update_expression("ADD #set :members")
+            .expression_attribute_names("#set", attribute);
+        let update = update.expression_attribute_values(":members", value(&Attribute::Set(members)));
+        update
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| store_error("UpdateItem", error))
+    }
+}
+
+/// Why a transaction did not commit: <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>.
+fn cancelled(error: SdkError<TransactWriteItemsError, HttpResponse>) -> Result<Commit, StoreError> {
+    const OPERATION: &str = "TransactWriteItems";
+    let reasons: &[CancellationReason] = match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => cancelled.cancellation_reasons(),
+        Some(TransactWriteItemsError::TransactionInProgressException(_)) => return Ok(Commit::Contended),
+        Some(_) | None => return Err(store_error(OPERATION, error)),
+    };
+    let refusals: Vec<Refusal> = reasons
+        .iter()
+        .enumerate()
+        .filter(|(_, reason)| reason.code() == Some("ConditionalCheckFailed"))
+        .map(|(write, reason)| Refusal {
+            write,
+            existing: reason.item().cloned().map(item_of),
+        })
+        .collect();
+    if !refusals.is_empty() {
+        return Ok(Commit::Refused(refusals));
+    }
+    if reasons
+        .iter()
+        .any(|reason| reason.code() == Some("TransactionConflict"))
+    {
+        return Ok(Commit::Contended);
+    }
+    let told: Vec<String> = reasons
+        .iter()
+        .filter(|reason| reason.code() != Some("None"))
+        .map(|reason| {
+            format!(
+                "{}: {}",
+                reason.code().unwrap_or("?"),
+                reason.message().unwrap_or("no message")
+            )
+        })
+        .collect();
+    if reasons.iter().filter_map(CancellationReason::code).any(is_throttle) {
+        // The reasons of a transaction do not say whether the table or an index is too hot.
+        return Err(StoreError::Throttled {
+            operation: OPERATION,
+            hot: HotSpot::IndexPartition,
+            source: said(told.join("; ")),
+        });
+    }
+    match told.is_empty() {
+        true => Err(store_error(OPERATION, error)),
+        false => Err(StoreError::Failed {
+            operation: OPERATION,
+            source: said(told.join("; ")),
+        }),
+    }
+}

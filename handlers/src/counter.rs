@@ -1,0 +1,74 @@
+//! `GET /counter`: one more visit. The count is raised by an atomic `ADD`; how is the port's matter.
+
+use serde_json::json;
+
+use crate::aws::{DynamoTally, Environment, EnvironmentError, required};
+use crate::http::{Failure, Function, Request, Response, RouteSpec, cause_chain};
+use crate::ports::{Clock, SystemClock, Tally};
+
+/// Partition key attribute of the counter table.
+pub const COUNTER_KEY: &str = "counter_id";
+/// The counter's key.
+pub const COUNTER_ID: &str = "main_counter";
+/// Attribute that holds the count.
+pub const COUNT: &str = "visit_count";
+/// The item expires 30 days after the last visit.
+pub const KEPT_SECONDS: i64 = 30 * 24 * 3600;
+
+/// The counter function.
+#[derive(Debug)]
+pub struct Counter<T, C> {
+    tally: T,
+    clock: C,
+}
+
+/// Its routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// Count a visit.
+    Visit,
+}
+
+/// The function as Lambda runs it.
+pub fn function() -> Result<Counter<DynamoTally, SystemClock>, EnvironmentError> {
+    let table = required("COUNTER_TABLE")?;
+    Ok(Counter {
+        tally: DynamoTally::new(Environment::read()?.dynamodb(), table),
+        clock: SystemClock,
+    })
+}
+
+impl<T: Tally, C: Clock> Function for Counter<T, C> {
+    type Route = Route;
+    const ROUTES: &'static [RouteSpec<Route>] = &[("GET /counter", Route::Visit)];
+
+    async fn handle(&self, route: Route, request: &Request) -> Result<Response, Failure> {
+        let Route::Visit = route;
+        let now = self.clock.now();
+        match self.tally.raise(now).await {
+            Ok(count) => Ok(Response::json(
+                200,
+                &json!({"count": count, "timestamp": now.rfc3339(), "status": "success", "requestId": request.id}),
+            )),
+            Err(error) => Ok(failed(error.into(), &request.id)),
+        }
+    }
+}
+
+/// The counter's own error body.
+fn failed(failure: Failure, request_id: &str) -> Response {
+    let (status, class, message) = failure.shown();
+    let cause = cause_chain(&failure);
+    let mut response = Response::json(
+        status,
+        &json!({"status": "error", "error": class, "message": message, "requestId": request_id}),
+    );
+    response.headers.extend(
+        failure
+            .into_response(request_id)
+            .headers
+            .into_iter()
+            .filter(|(name, _)| *name == "retry-after"),
+    );
+    response.caused_by(cause)
+}

@@ -1,0 +1,21 @@
+//! Requests, responses and errors of the HTTP API, independent of how they come in. Not the routes themselves.
+
+mod body;
+mod failure;
+mod json;
+mod matching;
+mod query;
+mod request;
+mod response;
+mod router;
+
+pub(crate) use body::check_length;
+pub use body::{Fields, Given};
+pub(crate) use failure::shortened;
+pub use failure::{Failure, cause_chain};
+pub use json::Members;
+pub use matching::{IfMatch, etag};
+pub use query::Query;
+pub use request::{Body, Request, Stage};
+pub use response::Response;
+pub use router::{Function, RouteSpec, path_parameter, resolve};

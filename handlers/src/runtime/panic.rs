@@ -1,0 +1,62 @@
+//! Panics become errors of their request; the process goes on.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::{self, AssertUnwindSafe};
+
+use futures::FutureExt as _;
+
+thread_local! {
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// A request's code panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("panicked at {place}: {message}")]
+pub(super) struct Panicked {
+    place: String,
+    message: String,
+}
+
+/// Keeps the place of a panic for the request's log line instead of printing a line of its own.
+pub(super) fn remember_messages() {
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string);
+        PLACE.with_borrow_mut(|kept| *kept = place);
+    }));
+}
+
+/// Runs a future; a panic in it is an error.
+pub(super) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
+    AssertUnwindSafe(future)
+        .catch_unwind()
+        .await
+        .map_err(|payload| Panicked {
+            place: PLACE.take().unwrap_or_else(|| "an unknown place".to_owned()),
+            message: message(payload.as_ref()),
+        })
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_with_its_message() {
+        let outcome = caught(async {
+            if true {
+                panic!("seven is not prime")
+            }
+        })
+        .await;
+        assert!(outcome.is_err_and(|error| error.to_string().contains("seven is not prime")));
+        assert_eq!(caught(async { 7 }).await.ok(), Some(7));
+    }
+}

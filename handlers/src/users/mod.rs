@@ -1,0 +1,1 @@
+//! The users function: not served yet.
