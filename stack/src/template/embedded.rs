@@ -12,11 +12,33 @@ pub struct Embedded {
 }
 
 /// The shipped templates, the default first.
-pub const EMBEDDED: &[Embedded] = &[Embedded {
-    name: "platform",
-    summary: "tasks, users, assets, counter and web page behind one API",
-    text: include_str!("../../../templates/platform.yaml"),
-}];
+pub const EMBEDDED: &[Embedded] = &[
+    Embedded {
+        name: "platform",
+        summary: "tasks, users, assets, counter and web page behind one API",
+        text: include_str!("../../../templates/platform.yaml"),
+    },
+    Embedded {
+        name: "task-tracker",
+        summary: "web page and task API with alarms and dashboard",
+        text: include_str!("../../../templates/task-tracker.yaml"),
+    },
+    Embedded {
+        name: "task-manager",
+        summary: "paginated task API, dev and prod apart",
+        text: include_str!("../../../templates/task-manager.yaml"),
+    },
+    Embedded {
+        name: "backend",
+        summary: "users and assets: unique e-mails, presigned uploads, backups",
+        text: include_str!("../../../templates/backend.yaml"),
+    },
+    Embedded {
+        name: "visitor-counter",
+        summary: "atomic counter and health check, released behind a gate",
+        text: include_str!("../../../templates/visitor-counter.yaml"),
+    },
+];
 
 /// The text of a shipped template.
 #[must_use]

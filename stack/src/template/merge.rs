@@ -3,10 +3,10 @@
 
 use std::rc::Rc;
 
-use super::tree::{Content, Entry, Mapping, Node};
+use super::tree::{Content, Entry, Key, Mapping, Node};
 
-/// `over` laid over `base`.
-pub(crate) fn merge(base: &Rc<Node>, over: &Rc<Node>) -> Rc<Node> {
+/// `over` laid over `base`. A `null` that removes nothing is told to `idle`, with the keys beside it.
+pub(crate) fn merge(base: &Rc<Node>, over: &Rc<Node>, idle: &mut dyn FnMut(&Key, &Mapping)) -> Rc<Node> {
     let (Content::Mapping(below), Content::Mapping(above)) = (&base.content, &over.content) else {
         return Rc::clone(over);
     };
@@ -18,18 +18,22 @@ pub(crate) fn merge(base: &Rc<Node>, over: &Rc<Node>) -> Rc<Node> {
             Some(change) => {
                 entries.push(Entry {
                     key: entry.key.clone(),
-                    value: merge(&entry.value, &change.value),
+                    value: merge(&entry.value, &change.value, idle),
                 });
             }
         }
     }
-    entries.extend(
-        above
-            .entries
-            .iter()
-            .filter(|entry| below.get(&entry.key.text).is_none())
-            .cloned(),
-    );
+    for entry in above
+        .entries
+        .iter()
+        .filter(|entry| below.get(&entry.key.text).is_none())
+    {
+        if entry.value.is_null() {
+            idle(&entry.key, below);
+        } else {
+            entries.push(entry.clone());
+        }
+    }
     Rc::new(Node {
         span: over.span,
         content: Content::Mapping(Mapping { entries }),

@@ -23,10 +23,10 @@ use sha2::{Digest, Sha256};
 
 pub use embedded::{EMBEDDED, Embedded, embedded, embedded_names};
 pub use fault::{Code, Color, Fault, Faults, Mark, Position, Severity, Span};
-use grammar::{TextRule, did_you_mean};
-use language::{AppName, PERMANENT, StageName};
+use grammar::{Decode, TextRule, did_you_mean, expand};
+use language::{AppName, PERMANENT, StackSource, StageName};
 use model::Stack;
-use resolve::Resolver;
+use resolve::{NameOrigin, Resolver, Taken};
 use tree::{Content, Entry, Key, Mapping, Node};
 
 /// A template's text and what to call it in messages.
@@ -123,6 +123,7 @@ pub fn load(source: &Source, stage: &str, options: &Options) -> Result<Loaded, F
     let mut found = Found {
         faults,
         seen: BTreeSet::new(),
+        given: BTreeMap::new(),
     };
     let stages = stages_of(mapping);
     if !stages.iter().any(|(name, _)| name == stage) {
@@ -136,7 +137,8 @@ pub fn load(source: &Source, stage: &str, options: &Options) -> Result<Loaded, F
             .faults
             .push(fault.help(format!("stages of the template: {}", names.join(", "))));
     }
-    let base = with_app(&root, &mut found);
+    let base = expand(&with_app(&root, &mut found), &<StackSource as Decode>::shape());
+    let stages = base.as_mapping().map_or(stages, stages_of);
     let mut asked = None;
     // The stage asked for comes first, so that a fault of several stages is told as its own.
     let (first, others): (Vec<_>, Vec<_>) = stages.iter().partition(|(name, _)| name == stage);
@@ -201,9 +203,33 @@ fn text_of(source: &Source) -> Result<&str, Faults> {
 struct Found {
     faults: Vec<Fault>,
     seen: BTreeSet<(Severity, Option<Span>, Code, String)>,
+    /// Physical names that the template gives, by kind and region, and the first stage that has each.
+    given: BTreeMap<(&'static str, String, String), String>,
 }
 
 impl Found {
+    /// Stages whose resources have the same given names collide unless each has an account of its own.
+    fn share_no_names(&mut self, stage: &str, region: &str, taken: BTreeMap<(&'static str, String), Taken>) {
+        for ((what, name), taken) in taken {
+            if taken.origin == NameOrigin::Derived {
+                continue;
+            }
+            let first = self
+                .given
+                .entry((what, region.to_owned(), name.clone()))
+                .or_insert_with(|| stage.to_owned())
+                .clone();
+            if first != stage {
+                let message = format!("the stages `{first}` and `{stage}` would share {what} named `{name}`");
+                let fault = Fault::warning(Code::Collision, message).at(taken.span);
+                self.add(
+                    vec![fault.help("put `${stage}` into the name, unless each stage has an account of its own")],
+                    None,
+                );
+            }
+        }
+    }
+
     fn add(&mut self, faults: Vec<Fault>, other_stage: Option<&str>) {
         for mut fault in faults {
             let span = fault.primary.as_ref().map(|mark| mark.span);
@@ -299,22 +325,29 @@ fn resolve_stage(
             span,
             content: Content::Mapping(Mapping { entries }),
         });
-        let laid = merge::merge(base, &patch);
+        let mut idle = Vec::new();
+        let laid = merge::merge(base, &patch, &mut |key, beside| {
+            let known = beside.entries.iter().map(|entry| entry.key.text.as_str());
+            idle.push(
+                Fault::error(
+                    Code::UnknownReference,
+                    format!("`{}: null` removes what is not there", tree::shorten(&key.text)),
+                )
+                .at(key.span)
+                .maybe_help(did_you_mean(&key.text, known))
+                .help("in a stage `null` removes what the base has; write `{}` to add something with its defaults"),
+            );
+        });
+        found.add(idle, None);
         merged = Rc::new(Node {
             span: base.span,
             content: laid.content.clone(),
         });
     }
-    let merged = with_function_defaults(&merged);
-    let text = |key: &str| {
-        let node = merged
-            .as_mapping()
-            .and_then(|mapping| mapping.get(key))
-            .map(|entry| Rc::clone(&entry.value));
-        node.and_then(|node| match &node.content {
-            Content::Scalar(scalar) => Some(scalar.text.clone()),
-            Content::Sequence(_) | Content::Mapping(_) => None,
-        })
+    let merged = with_defaults(&merged);
+    let text = |key: &str| match &below(&merged, key)?.content {
+        Content::Scalar(scalar) => Some(scalar.text.clone()),
+        Content::Sequence(_) | Content::Mapping(_) => None,
     };
     let (app, region_text) = (
         text("app").unwrap_or_default(),
@@ -326,8 +359,9 @@ fn resolve_stage(
     let source = source?;
     let mut resolver = Resolver::new(&source, stage, region);
     let stack = resolver.stack();
-    let places = resolver.places;
+    let (places, taken) = (resolver.places, resolver.taken);
     found.add(resolver.faults, other_stage);
+    found.share_no_names(stage, &stack.region, taken);
     Some(Resolved {
         stack,
         places,
@@ -335,48 +369,47 @@ fn resolve_stage(
     })
 }
 
-/// Each function laid over `defaults.function`.
-fn with_function_defaults(root: &Rc<Node>) -> Rc<Node> {
-    let child = |node: &Rc<Node>, key: &str| {
-        node.as_mapping()
-            .and_then(|mapping| mapping.get(key))
-            .map(|entry| Rc::clone(&entry.value))
-            .filter(|node| !node.is_null())
-    };
-    let Some(defaults) = child(root, "defaults").and_then(|defaults| child(&defaults, "function")) else {
-        return Rc::clone(root);
-    };
-    if defaults.as_mapping().is_none() {
-        return Rc::clone(root);
+/// Each table, bucket and function laid over its defaults.
+fn with_defaults(root: &Rc<Node>) -> Rc<Node> {
+    let mut laid = Rc::clone(root);
+    for (section, kind) in [("tables", "table"), ("buckets", "bucket"), ("functions", "function")] {
+        let defaults = below(root, "defaults").and_then(|defaults| below(&defaults, kind));
+        if let Some(defaults) = defaults.filter(|defaults| defaults.as_mapping().is_some()) {
+            laid = merge::with(&laid, section, |entry| Some(over_defaults(&entry.value, &defaults)));
+        }
     }
-    merge::with(root, "functions", |entry| {
-        let functions = &entry.value;
-        let Some(mapping) = functions.as_mapping() else {
-            return Some(Rc::clone(functions));
-        };
-        let entries = mapping
-            .entries
-            .iter()
-            .map(|function| {
-                let value = if function.value.is_null() {
-                    Rc::new(Node {
-                        span: function.key.span,
-                        content: defaults.content.clone(),
-                    })
-                } else {
-                    merge::merge(&defaults, &function.value)
-                };
-                Entry {
-                    key: function.key.clone(),
-                    value,
-                }
+    laid
+}
+
+fn over_defaults(section: &Rc<Node>, defaults: &Rc<Node>) -> Rc<Node> {
+    let Some(mapping) = section.as_mapping() else {
+        return Rc::clone(section);
+    };
+    let lay = |entry: &Entry| {
+        let value = if entry.value.is_null() {
+            Rc::new(Node {
+                span: entry.key.span,
+                content: defaults.content.clone(),
             })
-            .collect();
-        Some(Rc::new(Node {
-            span: functions.span,
-            content: Content::Mapping(Mapping { entries }),
-        }))
+        } else {
+            merge::merge(defaults, &entry.value, &mut |_, _| {})
+        };
+        Entry {
+            key: entry.key.clone(),
+            value,
+        }
+    };
+    let entries = mapping.entries.iter().map(lay).collect();
+    Rc::new(Node {
+        span: section.span,
+        content: Content::Mapping(Mapping { entries }),
     })
+}
+
+/// The value of a key, unless it is `null`.
+fn below(node: &Rc<Node>, key: &str) -> Option<Rc<Node>> {
+    let entry = node.as_mapping()?.get(key)?;
+    Some(Rc::clone(&entry.value)).filter(|value| !value.is_null())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use super::scalar::TextRule;
-use super::shape::{Presence, RecordShape, Shape};
+use super::shape::{Presence, Shape};
 use crate::template::fault::{Code, Fault, Span};
 use crate::template::tree::{self, Content, Key, Mapping, Node, Scalar, Style};
 
@@ -97,7 +97,7 @@ impl Decoder {
         &mut self,
         node: &'n Node,
         title: &str,
-        keys: &[&'static str],
+        keys: &[(&'static str, Presence)],
     ) -> Option<Cow<'n, Mapping>> {
         let mapping = match &node.content {
             Content::Mapping(mapping) => Cow::Borrowed(mapping),
@@ -107,9 +107,14 @@ impl Decoder {
                 return None;
             }
         };
+        let allowed = || {
+            keys.iter()
+                .filter(|(_, presence)| *presence != Presence::Reserved)
+                .map(|(key, _)| *key)
+        };
         for entry in &mapping.entries {
             let key = entry.key.text.as_str();
-            if !keys.contains(&key) {
+            if !keys.iter().any(|(known, _)| *known == key) {
                 let at = if self.path.is_empty() {
                     String::new()
                 } else {
@@ -117,8 +122,11 @@ impl Decoder {
                 };
                 let fault = Fault::error(Code::UnknownKey, format!("unknown key `{}`{at}", tree::shorten(key)))
                     .at(entry.key.span)
-                    .maybe_help(did_you_mean(key, keys.iter().copied()))
-                    .help(format!("allowed in a {title}: {}", keys.join(", ")));
+                    .maybe_help(did_you_mean(key, allowed()))
+                    .help(format!(
+                        "keys of `{title}`: {}",
+                        allowed().collect::<Vec<_>>().join(", ")
+                    ));
                 self.report(fault);
             }
         }
@@ -454,6 +462,7 @@ pub(crate) struct Short<T>(pub(crate) T);
 impl<T: Shorthand> Decode for Short<T> {
     fn shape() -> Shape {
         Shape::Short {
+            key: T::KEY,
             short: Box::new(T::short()),
             long: Box::new(T::shape()),
         }
@@ -486,24 +495,5 @@ impl<T: Decode> Decode for Patch<T> {
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
         decoder.as_patch(|decoder| T::decode(node, decoder));
         Some(Self(PhantomData))
-    }
-}
-
-/// A shape of a record, for tests and pages.
-pub(crate) fn record_of(shape: &Shape) -> Option<RecordShape> {
-    match shape {
-        Shape::Record(record) | Shape::Patch { of: record, .. } => Some(*record),
-        Shape::List(inner) | Shape::OneOrMore(inner) | Shape::Switch(inner) | Shape::Named { value: inner, .. } => {
-            record_of(inner)
-        }
-        Shape::Short { long, .. } => record_of(long),
-        Shape::Text { .. }
-        | Shape::Integer { .. }
-        | Shape::Number
-        | Shape::Boolean
-        | Shape::AnyScalar { .. }
-        | Shape::OneOf(_)
-        | Shape::Duration { .. }
-        | Shape::Reserved => None,
     }
 }

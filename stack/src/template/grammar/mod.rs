@@ -2,15 +2,16 @@
 //! reference page, so that they cannot drift. The description itself is `language`; this is only its means.
 
 mod decode;
+mod expand;
 mod scalar;
 mod shape;
 
 pub(crate) use decode::{
     Decode, Decoder, Field, Named, NamedValue, Patch, Reserved, Short, Shorthand, Spanned, Switch, did_you_mean,
-    record_of,
 };
+pub(crate) use expand::expand;
 pub(crate) use scalar::{
-    AnyScalar, Days, Duration, Integer, Minutes, OneOf, OneOrMore, Seconds, Text, TextRule, Variant,
+    AnyScalar, Days, Duration, Integer, Minutes, OneOf, OneOrMore, Seconds, Text, TextRule, Variant, matches,
 };
 pub(crate) use shape::{FieldShape, Presence, RecordShape, Shape};
 
@@ -43,7 +44,7 @@ macro_rules! record {
                         key: $crate::template::grammar::plain_key(stringify!($field)),
                         doc: concat!($($field_doc, "\n"),*),
                         shape: <$type as Field>::shape(),
-                        presence: <$type as Field>::presence({ let default: Option<&'static str> = None; $( let _ = default; let default = Some($default); )? default }),
+                        presence: <$type as Field>::presence($crate::template::grammar::default_of(&[$($default)?])),
                     }, )* ],
                 })
             }
@@ -53,8 +54,8 @@ macro_rules! record {
                 decoder: &mut $crate::template::grammar::Decoder,
             ) -> Option<Self> {
                 use $crate::template::grammar::Field;
-                let mapping = decoder.record(node, $title, &[$( $crate::template::grammar::plain_key(stringify!($field)) ),*])?;
-                $( let $field = <$type as Field>::decode_field(&mapping, $crate::template::grammar::plain_key(stringify!($field)), { let default: Option<&'static str> = None; $( let _ = default; let default = Some($default); )? default }, node.span, decoder); )*
+                let mapping = decoder.record(node, $title, &[$( ($crate::template::grammar::plain_key(stringify!($field)), <$type as Field>::presence(None)) ),*])?;
+                $( let $field = <$type as Field>::decode_field(&mapping, $crate::template::grammar::plain_key(stringify!($field)), $crate::template::grammar::default_of(&[$($default)?]), node.span, decoder); )*
                 Some(Self { span: node.span, $( $field: $field? ),* })
             }
         }
@@ -65,4 +66,9 @@ pub(crate) use record;
 /// The key that a field stands for: `r#type` is the key `type`.
 pub(crate) fn plain_key(field: &'static str) -> &'static str {
     field.strip_prefix("r#").unwrap_or(field)
+}
+
+/// The default of a field that may have one.
+pub(crate) fn default_of(given: &[&'static str]) -> Option<&'static str> {
+    given.first().copied()
 }

@@ -1,5 +1,7 @@
 //! Single values of the language: text by a rule, numbers in a range, durations, words from a list.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::marker::PhantomData;
 
 use regex_lite::Regex;
@@ -8,6 +10,17 @@ use super::decode::{Decode, Decoder, did_you_mean};
 use super::shape::Shape;
 use crate::template::fault::{Code, Fault, Span};
 use crate::template::tree::{self, Content, Node, Style};
+
+/// Whether a text matches a pattern. Patterns are compiled once: the same few are used for every name.
+pub(crate) fn matches(pattern: &'static str, text: &str) -> bool {
+    thread_local! {
+        static COMPILED: RefCell<HashMap<&'static str, Option<Regex>>> = RefCell::default();
+    }
+    COMPILED.with_borrow_mut(|compiled| {
+        let regex = compiled.entry(pattern).or_insert_with(|| Regex::new(pattern).ok());
+        regex.as_ref().is_some_and(|regex| regex.is_match(text))
+    })
+}
 
 /// A rule for text. The pattern drives the check and the JSON Schema alike.
 pub(crate) trait TextRule {
@@ -43,8 +56,7 @@ pub(crate) trait TextRule {
             .at(span)
             .help(Self::ALLOWED));
         }
-        let matches =
-            Self::PATTERN.is_none_or(|pattern| Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text)));
+        let matches = Self::PATTERN.is_none_or(|pattern| matches(pattern, text));
         if matches {
             return Ok(());
         }
@@ -189,8 +201,18 @@ impl Decode for bool {
         match (scalar.text.as_str(), scalar.style) {
             ("true", Style::Plain) => Some(true),
             ("false", Style::Plain) => Some(false),
-            _ => {
-                decoder.wrong_type(node, "true or false");
+            (word, _) => {
+                let meant = match word.to_lowercase().as_str() {
+                    "true" | "yes" | "on" | "y" => Some("write `true`"),
+                    "false" | "no" | "off" | "n" => Some("write `false`"),
+                    _ => None,
+                };
+                let message = format!("{} must be true or false, not {}", decoder.path(), node.describe());
+                decoder.report(
+                    Fault::error(Code::WrongType, message)
+                        .at(node.span)
+                        .maybe_help(meant.map(str::to_owned)),
+                );
                 None
             }
         }

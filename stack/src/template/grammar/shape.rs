@@ -38,8 +38,12 @@ pub(crate) enum Shape {
     Record(RecordShape),
     /// `true`, `false`, or the settings.
     Switch(Box<Shape>),
-    /// A short form, or the long one.
-    Short { short: Box<Shape>, long: Box<Shape> },
+    /// A scalar that stands for one key of the long form, or the long form.
+    Short {
+        key: &'static str,
+        short: Box<Shape>,
+        long: Box<Shape>,
+    },
     /// Fixed keys, none of them required; `null` removes what the base has.
     Patch {
         of: RecordShape,

@@ -37,7 +37,7 @@ record! {
         protected: Spanned<bool> = "false",
         /// How a release goes live. Without it: `immediate`, or `manual` on protected stages.
         release: Option<Spanned<Short<ReleaseSource>>>,
-        /// Settings for all functions and alarms.
+        /// Settings for all tables, buckets, functions and alarms.
         defaults: Spanned<DefaultsSource> = "{}",
         /// The stages and what each sets differently: any key of the template except `app` and `stages`. Mappings are
         /// merged key by key, everything else is replaced, `null` removes.
@@ -64,8 +64,12 @@ record! {
 }
 
 record! {
-    /// What functions and alarms have in common.
+    /// What tables, buckets, functions and alarms have in common.
     pub(crate) struct DefaultsSource as "defaults" {
+        /// Settings that every table has unless it says otherwise.
+        table: Spanned<Patch<TableSource>> = "{}",
+        /// Settings that every bucket has unless it says otherwise.
+        bucket: Spanned<Patch<BucketSource>> = "{}",
         /// Settings that every function has unless it says otherwise.
         function: Spanned<Patch<FunctionSource>> = "{}",
         /// What the generated alarms and all alarms have in common.

@@ -86,7 +86,7 @@ impl Resolver<'_> {
             ),
         };
         Some(Alarm {
-            name: self.physical_name(alarm.name.as_ref(), rules::alarm),
+            name: self.physical_name(&rules::ALARM, logical, key, alarm.name.as_ref()),
             description,
             metric: metric?,
             period_seconds: alarm.period.value.units(),

@@ -30,7 +30,7 @@ impl Resolver<'_> {
             }
         };
         Some(Api {
-            name: self.physical_name(api.name.as_ref(), rules::api),
+            name: self.physical_name(&rules::API, "api", api.span, api.name.as_ref()),
             description: api
                 .description
                 .as_ref()

@@ -67,7 +67,7 @@ impl Resolver<'_> {
         self.environment(logical, function, &environment, &grants);
         self.policy_size(logical, function.grants.span, &grants);
         self.retention(function.log_retention.value.units(), function.log_retention.span);
-        let name = self.physical_name(function.name.as_ref(), rules::function);
+        let name = self.physical_name(&rules::FUNCTION, logical, key, function.name.as_ref());
         if name.is_none() {
             self.shortened(logical, key);
         }

@@ -44,7 +44,7 @@ pub(crate) fn with_generated_alarms(root: &Rc<Node>, app: &str, stage: &str, reg
             if entry.value.is_null() {
                 Some(generated)
             } else {
-                Some(merge(&generated, &entry.value))
+                Some(merge(&generated, &entry.value, &mut |_, _| {}))
             }
         });
     }

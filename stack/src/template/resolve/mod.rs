@@ -5,6 +5,7 @@ mod alarms;
 mod api;
 mod functions;
 mod generated;
+mod rules;
 mod storage;
 
 pub(crate) use generated::with_generated_alarms;
@@ -16,6 +17,7 @@ use super::grammar::{Decoder, NamedValue, Spanned, Switch, Text, TextRule, did_y
 use super::language::{Policy, StackSource};
 use super::model::{Dashboard, ReleasePolicy, Stack, Warmup};
 use super::names::Names;
+use rules::Naming;
 
 /// Stands for the account in checks of lengths, where the real one is not known: all accounts have 12 digits.
 const ANY_ACCOUNT: &str = "000000000000";
@@ -28,6 +30,26 @@ pub(crate) struct Resolver<'a> {
     pub(crate) faults: Vec<Fault>,
     /// Places by path, `functions.tasks`.
     pub(crate) places: BTreeMap<String, Span>,
+    /// Who has each physical name, by kind of resource.
+    pub(crate) taken: BTreeMap<(&'static str, String), Taken>,
+}
+
+/// Who has a physical name.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken {
+    logical: String,
+    /// Where the physical name is given, else the logical one.
+    pub(crate) span: Span,
+    pub(crate) origin: NameOrigin,
+}
+
+/// Where a physical name comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NameOrigin {
+    /// The template gives it.
+    Given,
+    /// It is derived from application, stage and logical name.
+    Derived,
 }
 
 impl<'a> Resolver<'a> {
@@ -51,6 +73,7 @@ impl<'a> Resolver<'a> {
             region,
             faults,
             places: BTreeMap::new(),
+            taken: BTreeMap::new(),
         }
     }
 
@@ -143,18 +166,47 @@ impl<'a> Resolver<'a> {
         filled
     }
 
-    /// A physical name given in the template, filled in and checked by its service's rule.
-    pub(crate) fn physical_name<R: TextRule>(
+    /// A physical name given in the template, filled in and checked by its service's rule and against the others.
+    fn physical_name<R: TextRule>(
         &mut self,
+        naming: &Naming,
+        logical: &str,
+        key: Span,
         name: Option<&Spanned<Text<R>>>,
-        rule: fn(&str, Span) -> Result<(), Fault>,
     ) -> Option<String> {
-        let name = name?;
-        let filled = self.fill(&name.value.text, name.span);
-        if let Err(fault) = rule(&filled, name.span) {
+        let given = name.map(|name| self.fill(&name.value.text, name.span));
+        let (span, origin) = name.map_or((key, NameOrigin::Derived), |name| (name.span, NameOrigin::Given));
+        if let Some(given) = &given
+            && let Err(fault) = naming.check(given, span)
+        {
             self.report(fault);
         }
-        Some(filled)
+        let physical = given
+            .clone()
+            .unwrap_or_else(|| (naming.derived)(&self.names(), logical));
+        match self.taken.get(&(naming.what, physical.clone())) {
+            Some(first) => {
+                let message = format!(
+                    "`{}` and `{logical}` would both be {} named `{physical}`",
+                    first.logical, naming.what
+                );
+                let fault = Fault::error(Code::Collision, message)
+                    .labelled(span, "again")
+                    .with(first.span, "first");
+                self.report(fault.help("give each its own `name`, or none at all"));
+            }
+            None => {
+                self.taken.insert(
+                    (naming.what, physical),
+                    Taken {
+                        logical: logical.to_owned(),
+                        span,
+                        origin,
+                    },
+                );
+            }
+        }
+        given
     }
 
     fn release_policy(&mut self) -> ReleasePolicy {
@@ -185,7 +237,7 @@ impl<'a> Resolver<'a> {
         match &self.source.dashboard.value {
             Switch::Off => BTreeMap::new(),
             Switch::On(dashboard) => {
-                let name = self.physical_name(dashboard.name.as_ref(), rules::dashboard);
+                let name = self.physical_name(&rules::DASHBOARD, "overview", dashboard.span, dashboard.name.as_ref());
                 self.mark("dashboard".to_owned(), dashboard.span);
                 BTreeMap::from([("overview".to_owned(), Dashboard { name })])
             }
@@ -264,7 +316,7 @@ impl Resolver<'_> {
         let mut topics = BTreeMap::new();
         for (logical, NamedValue { key, value: topic }) in self.source.topics.value.iter() {
             self.mark(format!("topics.{logical}"), *key);
-            let name = self.physical_name(topic.name.as_ref(), rules::topic);
+            let name = self.physical_name(&rules::TOPIC, logical, *key, topic.name.as_ref());
             let emails = topic
                 .emails
                 .value
@@ -276,8 +328,6 @@ impl Resolver<'_> {
         topics
     }
 }
-
-pub(crate) mod rules;
 
 /// Reads the words of one stage's tree.
 pub(crate) fn words(node: &super::tree::Node) -> (Option<StackSource>, Vec<Fault>) {

@@ -1,153 +1,151 @@
-//! The services' rules for physical names given in a template, and for regions.
-
-use regex_lite::Regex;
+//! The services' rules for physical names, and for regions.
 
 use crate::template::fault::{Code, Fault, Span};
-use crate::template::names::longest;
+use crate::template::grammar::matches;
+use crate::template::names::{Names, longest};
 use crate::template::tree::shorten;
 
-/// A table: 3 to 255 of `[a-zA-Z0-9_.-]`.
-pub(super) fn table(name: &str, span: Span) -> Result<(), Fault> {
-    follow(
-        name,
-        span,
-        "a DynamoDB table",
-        3,
-        longest::TABLE,
-        "^[a-zA-Z0-9_.-]+$",
-        "a-z, A-Z, 0-9, `_`, `.` and `-`",
-    )
-}
-
-/// A function: 1 to 64 of `[a-zA-Z0-9-_]`.
-pub(super) fn function(name: &str, span: Span) -> Result<(), Fault> {
-    follow(
-        name,
-        span,
-        "a Lambda function",
-        1,
-        longest::FUNCTION,
-        "^[a-zA-Z0-9_-]+$",
-        "a-z, A-Z, 0-9, `_` and `-`",
-    )
-}
-
-/// An HTTP API: 1 to 128 characters.
-pub(super) fn api(name: &str, span: Span) -> Result<(), Fault> {
-    follow(
-        name,
-        span,
-        "an HTTP API",
-        1,
-        longest::API,
-        "^[ -~]+$",
-        "printable ASCII",
-    )
-}
-
-/// An alarm: 1 to 255 characters.
-pub(super) fn alarm(name: &str, span: Span) -> Result<(), Fault> {
-    follow(
-        name,
-        span,
-        "a CloudWatch alarm",
-        1,
-        longest::ALARM,
-        "^[ -~]+$",
-        "printable ASCII",
-    )
-}
-
-/// A topic: 1 to 256 of `[a-zA-Z0-9_-]`.
-pub(super) fn topic(name: &str, span: Span) -> Result<(), Fault> {
-    follow(
-        name,
-        span,
-        "an SNS topic",
-        1,
-        longest::TOPIC,
-        "^[a-zA-Z0-9_-]+$",
-        "a-z, A-Z, 0-9, `_` and `-`",
-    )
-}
-
-/// A dashboard: 1 to 255 of `[a-zA-Z0-9_-]`.
-pub(super) fn dashboard(name: &str, span: Span) -> Result<(), Fault> {
-    follow(
-        name,
-        span,
-        "a CloudWatch dashboard",
-        1,
-        longest::DASHBOARD,
-        "^[a-zA-Z0-9_-]+$",
-        "a-z, A-Z, 0-9, `_` and `-`",
-    )
-}
-
-/// A bucket. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
-pub(super) fn bucket(name: &str, span: Span) -> Result<(), Fault> {
-    follow(
-        name,
-        span,
-        "an S3 bucket",
-        3,
-        longest::BUCKET,
-        "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
-        "a-z, 0-9, `-` and `.`, beginning and ending with a letter or digit",
-    )?;
-    let refused = |why: &str| {
-        Err(Fault::error(
-            Code::BadName,
-            format!("`{}` cannot be the name of an S3 bucket: {why}", shorten(name)),
-        )
-        .at(span))
-    };
-    if name.contains("..") {
-        return refused("it has two dots in a row");
-    }
-    if name.split('.').count() == 4 && name.split('.').all(|part| part.parse::<u8>().is_ok()) {
-        return refused("it looks like an IP address");
-    }
-    if let Some(prefix) = ["xn--", "sthree-", "amzn-s3-demo-"]
-        .into_iter()
-        .find(|prefix| name.starts_with(prefix))
-    {
-        return refused(&format!("S3 keeps the beginning `{prefix}` for itself"));
-    }
-    let reserved = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"];
-    if let Some(suffix) = reserved.into_iter().find(|suffix| name.ends_with(suffix)) {
-        return refused(&format!("S3 keeps the ending `{suffix}` for itself"));
-    }
-    Ok(())
-}
-
-fn follow(
-    name: &str,
-    span: Span,
-    what: &str,
+/// A kind of resource as far as its names go.
+pub(super) struct Naming {
+    /// What it is, with its article.
+    pub(super) what: &'static str,
     shortest: usize,
     longest: usize,
-    pattern: &str,
-    allowed: &str,
-) -> Result<(), Fault> {
-    let length = name.chars().count();
-    let help = format!("allowed: {shortest} to {longest} of {allowed}");
-    if length > longest {
-        let message = format!(
-            "`{}` has {length} characters; the name of {what} has at most {longest}",
-            shorten(name)
-        );
-        return Err(Fault::error(Code::NameTooLong, message).at(span).help(help));
+    pattern: &'static str,
+    allowed: &'static str,
+    /// Why a name that follows all this is refused nevertheless.
+    refusal: fn(&str) -> Option<String>,
+    /// The name when the template gives none.
+    pub(super) derived: fn(&Names<'_>, &str) -> String,
+}
+
+const WORDS: &str = "a-z, A-Z, 0-9, `_` and `-`";
+
+/// Names of tables.
+pub(super) const TABLE: Naming = Naming {
+    what: "a DynamoDB table",
+    shortest: 3,
+    longest: longest::TABLE,
+    pattern: "^[a-zA-Z0-9_.-]+$",
+    allowed: "a-z, A-Z, 0-9, `_`, `.` and `-`",
+    refusal: |_| None,
+    derived: |names, logical| names.table(logical),
+};
+
+/// Names of buckets. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
+pub(super) const BUCKET: Naming = Naming {
+    what: "an S3 bucket",
+    shortest: 3,
+    longest: longest::BUCKET,
+    pattern: "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+    allowed: "a-z, 0-9, `-` and `.`, beginning and ending with a letter or digit",
+    refusal: bucket_refusal,
+    derived: |names, logical| names.bucket(logical),
+};
+
+/// Names of functions.
+pub(super) const FUNCTION: Naming = Naming {
+    what: "a Lambda function",
+    shortest: 1,
+    longest: longest::FUNCTION,
+    pattern: "^[a-zA-Z0-9_-]+$",
+    allowed: WORDS,
+    refusal: |_| None,
+    derived: |names, logical| names.function(logical),
+};
+
+/// Names of HTTP APIs.
+pub(super) const API: Naming = Naming {
+    what: "an HTTP API",
+    shortest: 1,
+    longest: longest::API,
+    pattern: "^[ -~]+$",
+    allowed: "printable ASCII",
+    refusal: |_| None,
+    derived: |names, _| names.api(),
+};
+
+/// Names of alarms.
+pub(super) const ALARM: Naming = Naming {
+    what: "a CloudWatch alarm",
+    shortest: 1,
+    longest: longest::ALARM,
+    pattern: "^[ -~]+$",
+    allowed: "printable ASCII",
+    refusal: |_| None,
+    derived: |names, logical| names.alarm(logical),
+};
+
+/// Names of topics.
+pub(super) const TOPIC: Naming = Naming {
+    what: "an SNS topic",
+    shortest: 1,
+    longest: longest::TOPIC,
+    pattern: "^[a-zA-Z0-9_-]+$",
+    allowed: WORDS,
+    refusal: |_| None,
+    derived: |names, logical| names.topic(logical),
+};
+
+/// Names of dashboards.
+pub(super) const DASHBOARD: Naming = Naming {
+    what: "a CloudWatch dashboard",
+    shortest: 1,
+    longest: longest::DASHBOARD,
+    pattern: "^[a-zA-Z0-9_-]+$",
+    allowed: WORDS,
+    refusal: |_| None,
+    derived: |names, logical| names.dashboard(logical),
+};
+
+impl Naming {
+    /// Checks a name by the service's rule.
+    pub(super) fn check(&self, name: &str, span: Span) -> Result<(), Fault> {
+        let Self {
+            what,
+            shortest,
+            longest,
+            pattern,
+            allowed,
+            refusal,
+            derived: _,
+        } = self;
+        let length = name.chars().count();
+        let help = format!("allowed: {shortest} to {longest} of {allowed}");
+        if length > *longest {
+            let message = format!(
+                "`{}` has {length} characters; the name of {what} has at most {longest}",
+                shorten(name)
+            );
+            return Err(Fault::error(Code::NameTooLong, message).at(span).help(help));
+        }
+        if length < *shortest || !matches(pattern, name) {
+            let message = format!("`{}` cannot be the name of {what}", shorten(name));
+            return Err(Fault::error(Code::BadName, message).at(span).help(help));
+        }
+        match refusal(name) {
+            Some(why) => {
+                Err(Fault::error(Code::BadName, format!("`{name}` cannot be the name of {what}: {why}")).at(span))
+            }
+            None => Ok(()),
+        }
     }
-    if length < shortest || !Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(name)) {
-        return Err(Fault::error(
-            Code::BadName,
-            format!("`{}` cannot be the name of {what}", shorten(name)),
-        )
-        .at(span)
-        .help(help));
+}
+
+fn bucket_refusal(name: &str) -> Option<String> {
+    if name.contains("..") {
+        return Some("it has two dots in a row".to_owned());
     }
-    Ok(())
+    if name.split('.').count() == 4 && name.split('.').all(|part| part.parse::<u8>().is_ok()) {
+        return Some("it looks like an IP address".to_owned());
+    }
+    let beginnings = ["xn--", "sthree-", "amzn-s3-demo-"];
+    if let Some(beginning) = beginnings.into_iter().find(|beginning| name.starts_with(beginning)) {
+        return Some(format!("S3 keeps the beginning `{beginning}` for itself"));
+    }
+    let endings = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"];
+    let ending = endings.into_iter().find(|ending| name.ends_with(ending))?;
+    Some(format!("S3 keeps the ending `{ending}` for itself"))
 }
 
 /// Beginnings of the regions of all partitions.
@@ -160,12 +158,7 @@ pub(super) fn region(name: &str, span: Span) -> Option<Fault> {
     if area.is_empty() || AREAS.contains(&area) {
         return None;
     }
-    Some(
-        Fault::warning(
-            Code::Suspicious,
-            format!("no AWS partition has regions that begin with `{}-`", shorten(area)),
-        )
-        .at(span)
-        .help(format!("regions begin with one of: {}", AREAS.join(", "))),
-    )
+    let message = format!("no AWS partition has regions that begin with `{}-`", shorten(area));
+    let help = format!("regions begin with one of: {}", AREAS.join(", "));
+    Some(Fault::warning(Code::Suspicious, message).at(span).help(help))
 }

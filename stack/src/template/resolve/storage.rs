@@ -19,12 +19,12 @@ impl Resolver<'_> {
         let mut tables = BTreeMap::new();
         for (logical, NamedValue { key, value }) in self.source.tables.value.iter() {
             self.mark(format!("tables.{logical}"), *key);
-            tables.insert(logical.to_owned(), self.table(logical, value));
+            tables.insert(logical.to_owned(), self.table(logical, *key, value));
         }
         tables
     }
 
-    fn table(&mut self, logical: &str, table: &TableSource) -> Table {
+    fn table(&mut self, logical: &str, key: Span, table: &TableSource) -> Table {
         let partition_key = attribute(&table.partition_key);
         let sort_key = table.sort_key.as_ref().map(attribute);
         self.keys(logical, table);
@@ -34,7 +34,7 @@ impl Resolver<'_> {
             indexes.insert(name.to_owned(), self.index(value));
         }
         Table {
-            name: self.physical_name(table.name.as_ref(), rules::table),
+            name: self.physical_name(&rules::TABLE, logical, key, table.name.as_ref()),
             partition_key,
             sort_key,
             indexes,
@@ -175,14 +175,14 @@ impl Resolver<'_> {
         let mut buckets = BTreeMap::new();
         for (logical, NamedValue { key, value }) in self.source.buckets.value.iter() {
             self.mark(format!("buckets.{logical}"), *key);
-            buckets.insert(logical.to_owned(), self.bucket(value));
+            buckets.insert(logical.to_owned(), self.bucket(logical, *key, value));
         }
         buckets
     }
 
-    fn bucket(&mut self, bucket: &BucketSource) -> Bucket {
+    fn bucket(&mut self, logical: &str, key: Span, bucket: &BucketSource) -> Bucket {
         Bucket {
-            name: self.physical_name(bucket.name.as_ref(), rules::bucket),
+            name: self.physical_name(&rules::BUCKET, logical, key, bucket.name.as_ref()),
             expire_days: bucket.expire.map(|expire| expire.value.units()),
             abort_incomplete_upload_days: match &bucket.abort_incomplete_uploads.value {
                 Switch::Off => None,
