@@ -1,0 +1,107 @@
+//! The zip of a function: one file, `bootstrap`, at the root. The same bytes in give the same bytes out, on every
+//! machine and at every time.
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html>
+
+use std::io::{Cursor, Write as _};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, System, ZipWriter};
+
+/// The largest zip sent in the call itself; above, it goes through a bucket. Lambda takes 50 MB there, and the call's own
+/// limit counts what base64 adds.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+pub const DIRECT_UPLOAD_LIMIT: u64 = 45 * 1024 * 1024;
+/// The largest unzipped package.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+pub const UNZIPPED_LIMIT: u64 = 250 * 1024 * 1024;
+
+/// Raised whenever [`zip`] gives other bytes for the same executable, so that kept zips are made anew.
+pub const FORMAT: u32 = 1;
+
+/// deflate's level. Level 9 saves under 1 % more and takes three times as long.
+const LEVEL: i64 = 6;
+
+/// The name that Lambda starts.
+const BOOTSTRAP: &str = "bootstrap";
+
+/// Makes the zip.
+pub fn zip(executable: &[u8]) -> Result<Vec<u8>, zip::result::ZipError> {
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .compression_level(Some(LEVEL))
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o755)
+        .system(System::Unix);
+    let mut writer = ZipWriter::new(Cursor::new(Vec::with_capacity(executable.len() / 2)));
+    writer.start_file(BOOTSTRAP, options)?;
+    writer.write_all(executable)?;
+    Ok(writer.finish()?.into_inner())
+}
+
+/// `CodeSha256` of a zip.
+pub fn code_sha256(zip: &[u8]) -> String {
+    STANDARD.encode(Sha256::digest(zip))
+}
+
+/// SHA-256 as lower-case hex.
+pub fn hex_sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    /// Something of the size and texture of an executable: runs, repeats and noise, the same everywhere.
+    fn executable() -> Vec<u8> {
+        let mut state = 0x2545_F491_4F6C_DD1D_u64;
+        let mut bytes = b"\x7fELF".to_vec();
+        for block in 0..2_000_u64 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            bytes.extend(state.to_le_bytes());
+            bytes.extend(std::iter::repeat_n(0, usize::try_from(block % 17).unwrap()));
+            bytes.extend(b"core::panicking::panic_fmt");
+        }
+        bytes
+    }
+
+    /// The golden hash: it changes when anything changes the bytes, a new version of the zip or deflate library too.
+    /// Every function's code would then count as changed: raise [`FORMAT`] and say so in the changelog.
+    #[test]
+    fn the_same_executable_gives_the_same_bytes() {
+        let first = zip(&executable()).unwrap();
+        assert_eq!(first, zip(&executable()).unwrap());
+        insta::assert_snapshot!(format!("{} bytes, {}", first.len(), code_sha256(&first)), @"");
+    }
+
+    #[test]
+    fn bootstrap_is_at_the_root_and_may_be_executed() {
+        let bytes = zip(&executable()).unwrap();
+        let mut archive = zip::ZipArchive::new(Cursor::new(&bytes)).unwrap();
+        assert_eq!(archive.len(), 1);
+        let mut file = archive.by_index(0).unwrap();
+        assert_eq!(file.name().unwrap(), "bootstrap");
+        assert_eq!(file.unix_mode(), Some(0o100_755));
+        assert_eq!(file.last_modified(), Some(DateTime::default()));
+        assert!(file.extra_data().is_none_or(|extra| extra.is_empty()));
+        let mut unpacked = Vec::new();
+        file.read_to_end(&mut unpacked).unwrap();
+        assert_eq!(unpacked, executable());
+        // "version made by" of the one central directory entry: its upper byte says Unix.
+        let entry = bytes.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
+        assert_eq!(bytes[entry + 5], 3);
+    }
+
+    #[test]
+    fn hashes_have_the_form_that_aws_shows() {
+        assert_eq!(code_sha256(b""), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+        assert_eq!(hex_sha256(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    }
+}

@@ -1,0 +1,269 @@
+//! Running the build: one Cargo invocation for all functions of an architecture.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::Command;
+
+use crate::event::{Event, Events};
+use crate::template::model::Architecture;
+
+use super::builder::{self, Builder, Destination, HostPlatform, Missing};
+use super::error::{PackageError, architecture_name};
+use super::messages::Gathered;
+use super::{FunctionSource, PackageRequest, explain};
+
+/// A function's executable.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The function.
+    pub source: FunctionSource,
+    /// The executable.
+    pub path: PathBuf,
+    /// What built it.
+    pub builder: Builder,
+}
+
+/// Lines of Cargo's own that are kept for an error.
+const KEPT_LINES: usize = 60;
+
+/// What Cargo sets for the programs it runs, taskctl among them when started by `cargo run`. Build scripts that watch
+/// these variables would otherwise run again each time.
+/// <https://doc.rust-lang.org/cargo/reference/environment-variables.html#environment-variables-cargo-sets-for-crates>
+const SET_BY_CARGO: [&str; 21] = [
+    "CARGO_BIN_NAME",
+    "CARGO_CRATE_NAME",
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_LINKS",
+    "CARGO_MANIFEST_PATH",
+    "CARGO_PKG_AUTHORS",
+    "CARGO_PKG_DESCRIPTION",
+    "CARGO_PKG_HOMEPAGE",
+    "CARGO_PKG_LICENSE",
+    "CARGO_PKG_LICENSE_FILE",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_README",
+    "CARGO_PKG_REPOSITORY",
+    "CARGO_PKG_RUST_VERSION",
+    "CARGO_PKG_VERSION",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+    "CARGO_PRIMARY_PACKAGE",
+    "OUT_DIR",
+];
+
+/// Builds all functions of a request, in its order.
+pub async fn build(request: &PackageRequest, events: &Events) -> Result<Vec<Built>, PackageError> {
+    let host = HostPlatform::current();
+    let mut built: Vec<Option<Built>> = vec![None; request.functions.len()];
+    for architecture in [Architecture::X86_64, Architecture::Arm64] {
+        let (places, functions): (Vec<usize>, Vec<&FunctionSource>) =
+            request.functions.iter().enumerate().filter(|(_, source)| source.architecture == architecture).unzip();
+        let Some(first) = functions.first() else { continue };
+        let builder = Builder::first(host, architecture);
+        if request.destination == Destination::ThisMachine && builder != Builder::Cargo {
+            return Err(PackageError::CannotRunHere {
+                function: first.function.clone(),
+                architecture,
+                host: host_name(host),
+            });
+        }
+        for (place, executable) in places.into_iter().zip(run(request, builder, &functions, events).await?) {
+            built[place] = Some(executable);
+        }
+    }
+    Ok(built.into_iter().flatten().collect())
+}
+
+/// Builds these functions with that builder.
+pub async fn run(
+    request: &PackageRequest,
+    builder: Builder,
+    functions: &[&FunctionSource],
+    events: &Events,
+) -> Result<Vec<Built>, PackageError> {
+    if let (Builder::Zigbuild(architecture), Some(first)) = (builder, functions.first()) {
+        let missing = missing(request, architecture).await;
+        if !missing.is_empty() {
+            return Err(PackageError::NoBuilder {
+                function: first.function.clone(),
+                architecture,
+                reason: Missing::describe(&missing),
+                install: builder::install_lines(&missing),
+            });
+        }
+    }
+    let arguments = builder.arguments(request, functions);
+    let shown = command_line(&arguments);
+    events.emit(Event::BuildStarted { command: shown.clone() });
+    let mut child = cargo(request).args(&arguments).spawn().map_err(|source| start_failure(request, source))?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (gathered, said) = tokio::join!(gather(stdout, events), listen(stderr, events));
+    let status = child.wait().await.map_err(|source| PackageError::io("waiting for", &request.cargo, source))?;
+    if !status.success() {
+        return Err(failure(request, functions, status, gathered, said, shown).await);
+    }
+    let mut built = Vec::with_capacity(functions.len());
+    for source in functions {
+        let Some(path) = gathered.executables.get(&source.binary) else {
+            return Err(explain::missing_binary(request, source).await);
+        };
+        built.push(Built { source: (*source).clone(), path: path.clone(), builder });
+    }
+    Ok(built)
+}
+
+async fn gather(stdout: Option<impl AsyncRead + Unpin>, events: &Events) -> Gathered {
+    let mut gathered = Gathered::default();
+    let Some(stdout) = stdout else { return gathered };
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        for text in gathered.take(&line) {
+            tell(&text, events);
+        }
+    }
+    gathered
+}
+
+/// Passes on what Cargo says of its progress and keeps the end of it.
+async fn listen(stderr: Option<impl AsyncRead + Unpin>, events: &Events) -> Vec<String> {
+    let mut kept = VecDeque::new();
+    let Some(stderr) = stderr else { return Vec::new() };
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        // That nothing had to be built is no news.
+        if !line.trim_start().starts_with("Finished ") && !line.trim().is_empty() {
+            tell(line.trim_start(), events);
+        }
+        if kept.len() == KEPT_LINES {
+            kept.pop_front();
+        }
+        kept.push_back(line);
+    }
+    kept.into()
+}
+
+fn tell(text: &str, events: &Events) {
+    for line in text.lines() {
+        events.emit(Event::BuildOutput { line: line.to_owned() });
+    }
+}
+
+async fn failure(
+    request: &PackageRequest,
+    functions: &[&FunctionSource],
+    status: ExitStatus,
+    gathered: Gathered,
+    said: Vec<String>,
+    command: String,
+) -> PackageError {
+    if status.signal().is_some_and(|signal| signal == signals::INT || signal == signals::TERM) {
+        return PackageError::Interrupted;
+    }
+    let errors = gathered.errors.join("\n\n");
+    let own = explain::errors_of(&said);
+    if [&errors, &own].iter().any(|text| text.contains("No space left on device")) {
+        let path = request.target_dir.clone().unwrap_or_else(|| request.manifest_dir.join("target"));
+        return PackageError::DiskFull { path };
+    }
+    if !gathered.errors.is_empty() {
+        return PackageError::Compile {
+            said: super::error::Said(errors),
+            dir: request.manifest_dir.clone(),
+            command,
+        };
+    }
+    explain::failure(request, functions, status, own, command).await
+}
+
+/// The numbers of the signals that people end programs with, the same on every Unix.
+mod signals {
+    pub const INT: i32 = 2;
+    pub const TERM: i32 = 15;
+}
+
+/// Cargo, in the project, with pipes.
+pub fn cargo(request: &PackageRequest) -> Command {
+    let mut command = Command::new(&request.cargo);
+    command
+        .current_dir(&request.manifest_dir)
+        .env("CARGO_TERM_COLOR", "never")
+        .env("CARGO_TERM_PROGRESS_WHEN", "never")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    for name in SET_BY_CARGO {
+        command.env_remove(name);
+    }
+    command
+}
+
+pub fn start_failure(request: &PackageRequest, source: std::io::Error) -> PackageError {
+    match source.kind() {
+        std::io::ErrorKind::NotFound if !request.manifest_dir.is_dir() => {
+            PackageError::NotAProject { dir: request.manifest_dir.clone() }
+        }
+        std::io::ErrorKind::NotFound => PackageError::CargoMissing { cargo: request.cargo.clone() },
+        _ => PackageError::io("starting", &request.cargo, source),
+    }
+}
+
+/// What a build across to an architecture lacks on this machine.
+pub async fn missing(request: &PackageRequest, architecture: Architecture) -> Vec<Missing> {
+    let dir = &request.manifest_dir;
+    let mut missing = Vec::new();
+    if !succeeds(dir, "cargo-zigbuild", &["--version"]).await {
+        missing.push(Missing::Zigbuild);
+    }
+    if !succeeds(dir, "zig", &["version"]).await && !succeeds(dir, "python3", &["-m", "ziglang", "version"]).await {
+        missing.push(Missing::Zig);
+    }
+    if !has_target(dir, architecture).await {
+        missing.push(Missing::Target(architecture));
+    }
+    missing
+}
+
+async fn succeeds(dir: &Path, program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().await.is_ok_and(|status| status.success())
+}
+
+/// Whether Rust's standard library for an architecture is installed.
+async fn has_target(dir: &Path, architecture: Architecture) -> bool {
+    let mut command = Command::new("rustc");
+    command.args(["--print", "target-libdir", "--target", builder::target(architecture)]).current_dir(dir);
+    command.stdin(Stdio::null()).stderr(Stdio::null());
+    let Ok(output) = command.output().await else { return false };
+    Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() && output.status.success()
+}
+
+/// `cargo …` as a person would type it, without what only a program wants.
+fn command_line(arguments: &[OsString]) -> String {
+    let mut words = vec!["cargo".to_owned()];
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.to_str() {
+            Some("--message-format" | "--config") => {
+                rest.next();
+            }
+            _ => words.push(argument.to_string_lossy().into_owned()),
+        }
+    }
+    words.join(" ")
+}
+
+fn host_name(host: HostPlatform) -> String {
+    match host {
+        HostPlatform::Linux(architecture) => architecture_name(architecture).to_owned(),
+        HostPlatform::Other => format!("{} on {}", std::env::consts::ARCH, std::env::consts::OS),
+    }
+}

@@ -1,0 +1,203 @@
+//! Packages of the functions: `cargo build` → checked executable → reproducible zip.
+//!
+//! Each function's package is a zip with one file, `bootstrap`. The same executable always gives the same bytes, so
+//! `CodeSha256` alone decides whether code has changed. What is not here: the upload (that is the function's kind) and
+//! the choice of which functions a stack has (the template).
+
+mod archive;
+mod artifacts;
+mod build;
+mod builder;
+mod cache;
+mod elf;
+mod error;
+mod explain;
+mod messages;
+mod source;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Event, Events};
+use crate::template::model::{Architecture, Stack};
+
+use build::Built;
+use builder::Builder;
+use cache::Packed;
+
+pub use archive::{DIRECT_UPLOAD_LIMIT, UNZIPPED_LIMIT};
+pub use artifacts::{MANIFEST, read_artifacts, write_artifacts};
+pub use builder::{Destination, HostPlatform};
+pub use elf::{Glibc, RUNTIME_GLIBC};
+pub use error::PackageError;
+pub use source::{SourceVersion, source_version};
+
+/// The Cargo package that holds the functions, unless told otherwise.
+pub const HANDLERS_PACKAGE: &str = "taskctl-handlers";
+/// The Cargo profile that functions are built with, unless told otherwise.
+pub const HANDLERS_PROFILE: &str = "handlers";
+
+/// What is to be packaged, from what, and where to.
+#[derive(Debug, Clone)]
+pub struct PackageRequest {
+    /// The functions.
+    pub functions: Vec<FunctionSource>,
+    /// Where they will run.
+    pub destination: Destination,
+    /// A directory inside the Cargo workspace that has the package.
+    pub manifest_dir: PathBuf,
+    /// The Cargo package of the functions.
+    pub cargo_package: String,
+    /// The Cargo profile.
+    pub profile: String,
+    /// Cargo's target directory; none leaves it to Cargo.
+    pub target_dir: Option<PathBuf>,
+    /// Where zips are kept. Made when missing.
+    pub out_dir: PathBuf,
+    /// The Cargo program.
+    pub cargo: PathBuf,
+    /// Cargo's home, whose path must not end up in an executable; none leaves such paths alone.
+    pub cargo_home: Option<PathBuf>,
+}
+
+/// A function and the executable it is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionSource {
+    /// Logical name of the function.
+    pub function: String,
+    /// Binary target of the Cargo package.
+    pub binary: String,
+    /// CPU architecture of the function.
+    pub architecture: Architecture,
+}
+
+/// The functions of a stack and what they are made of.
+pub fn functions_of(stack: &Stack) -> Vec<FunctionSource> {
+    stack
+        .functions
+        .iter()
+        .map(|(name, function)| FunctionSource {
+            function: name.clone(),
+            binary: function.binary.clone(),
+            architecture: function.architecture,
+        })
+        .collect()
+}
+
+/// A function's package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Package {
+    /// Logical name of the function.
+    pub function: String,
+    /// The zip.
+    pub zip_path: PathBuf,
+    /// Its size, bytes.
+    pub zip_bytes: u64,
+    /// base64 of the zip's SHA-256, the form of AWS's `CodeSha256`.
+    pub code_sha256: String,
+    /// SHA-256 of the executable, lower-case hex.
+    pub binary_sha256: String,
+    /// CPU architecture.
+    pub architecture: Architecture,
+    /// The newest glibc that the executable asks for; none when it is statically linked.
+    pub glibc: Option<Glibc>,
+}
+
+impl Package {
+    /// Whether the zip is small enough to be sent in the call itself; else it goes through a bucket.
+    pub fn fits_direct_upload(&self) -> bool {
+        self.zip_bytes <= DIRECT_UPLOAD_LIMIT
+    }
+}
+
+/// Builds the functions and packages them, in the order of the request.
+pub async fn package(request: &PackageRequest, events: &Events) -> Result<Vec<Package>, PackageError> {
+    if request.functions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let began = Instant::now();
+    let built = build::build(request, events).await?;
+    events.emit(Event::BuildFinished { millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) });
+    let mut packages = Vec::with_capacity(built.len());
+    for (executable, packed) in built.iter().zip(pack_all(&built, request).await?) {
+        let packed = match packed {
+            Err(PackageError::GlibcTooNew { function, needed, .. }) if executable.builder == Builder::Cargo => {
+                older_glibc(executable, function, needed, request, events).await?
+            }
+            other => other?,
+        };
+        for library in &packed.unknown_libraries {
+            let function = &packed.package.function;
+            events.emit(Event::Warning {
+                message: format!("function {function} needs {library}, which the Lambda runtime may not have"),
+            });
+        }
+        events.emit(Event::Packaged {
+            function: packed.package.function.clone(),
+            zip_bytes: packed.package.zip_bytes,
+            code_sha256: packed.package.code_sha256.clone(),
+        });
+        packages.push(packed.package);
+    }
+    Ok(packages)
+}
+
+/// Packs side by side.
+async fn pack_all(built: &[Built], request: &PackageRequest) -> Result<Vec<Result<Packed, PackageError>>, PackageError> {
+    let tasks: Vec<_> = built
+        .iter()
+        .cloned()
+        .map(|executable| {
+            let (out_dir, destination) = (request.out_dir.clone(), request.destination);
+            tokio::task::spawn_blocking(move || cache::pack(&executable, &out_dir, destination))
+        })
+        .collect();
+    let mut packed = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let result = task.await;
+        packed.push(result.map_err(|failed| PackageError::io("packaging", &request.out_dir, std::io::Error::other(failed)))?);
+    }
+    Ok(packed)
+}
+
+/// Builds a function once more, against the runtime's glibc.
+async fn older_glibc(
+    executable: &Built,
+    function: String,
+    needed: Glibc,
+    request: &PackageRequest,
+    events: &Events,
+) -> Result<Packed, PackageError> {
+    let architecture = executable.source.architecture;
+    let missing = build::missing(request, architecture).await;
+    if !missing.is_empty() {
+        return Err(PackageError::GlibcTooNew { function, needed, install: builder::install_lines(&missing) });
+    }
+    let built = build::run(request, Builder::Zigbuild(architecture), &[&executable.source], events).await?;
+    match pack_all(&built, request).await?.pop() {
+        Some(packed) => packed,
+        None => Err(PackageError::GlibcTooNew { function, needed, install: Vec::new() }),
+    }
+}
+
+/// Makes a directory and those above it.
+fn make_dir(path: &Path) -> Result<(), PackageError> {
+    std::fs::create_dir_all(path).map_err(|source| PackageError::io("making", path, source))
+}
+
+/// Writes a file so that it is there whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), PackageError> {
+    use std::io::Write as _;
+
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let failed = |source| PackageError::io("writing", path, source);
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(directory).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.persist(path).map_err(|error| PackageError::io("writing", path, error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

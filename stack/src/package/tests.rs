@@ -1,0 +1,266 @@
+//! Packaging against real, tiny Cargo projects.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::event::{Event, Events, Recorder};
+use crate::template::model::Architecture;
+
+use super::*;
+
+/// A Cargo project with two binaries, in a directory of its own.
+struct Project {
+    dir: tempfile::TempDir,
+}
+
+const MANIFEST_TEXT: &str = r#"
+[package]
+name = "functions"
+version = "0.1.0"
+edition = "2024"
+
+[workspace]
+
+[profile.handlers]
+inherits = "release"
+strip = "symbols"
+"#;
+
+impl Project {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("src/bin")).unwrap();
+        fs::write(dir.path().join("Cargo.toml"), MANIFEST_TEXT).unwrap();
+        let project = Self { dir };
+        project.write("src/bin/counter.rs", "fn main() { println!(\"counter\"); }\n");
+        project.write("src/bin/health.rs", "fn main() { println!(\"health\"); }\n");
+        project
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.dir.path().join(path), text).unwrap();
+    }
+
+    fn request(&self, functions: &[(&str, &str)]) -> PackageRequest {
+        PackageRequest {
+            functions: functions.iter().map(|(function, binary)| source(function, binary, host())).collect(),
+            destination: Destination::Lambda,
+            manifest_dir: self.dir.path().to_owned(),
+            cargo_package: "functions".to_owned(),
+            profile: HANDLERS_PROFILE.to_owned(),
+            target_dir: Some(self.dir.path().join("target")),
+            out_dir: self.dir.path().join("out"),
+            cargo: PathBuf::from(env!("CARGO")),
+            cargo_home: None,
+        }
+    }
+}
+
+fn host() -> Architecture {
+    match HostPlatform::current() {
+        HostPlatform::Linux(architecture) => architecture,
+        HostPlatform::Other => Architecture::Arm64,
+    }
+}
+
+fn other() -> Architecture {
+    match host() {
+        Architecture::Arm64 => Architecture::X86_64,
+        Architecture::X86_64 => Architecture::Arm64,
+    }
+}
+
+fn source(function: &str, binary: &str, architecture: Architecture) -> FunctionSource {
+    FunctionSource { function: function.to_owned(), binary: binary.to_owned(), architecture }
+}
+
+async fn run(request: &PackageRequest) -> (Result<Vec<Package>, PackageError>, Vec<Event>) {
+    let recorder = Arc::new(Recorder::default());
+    let events: Events = recorder.clone();
+    let result = package(request, &events).await;
+    (result, recorder.take())
+}
+
+/// What the operator would read: the error, its causes, its hint.
+async fn failure(request: &PackageRequest, project: &Path) -> String {
+    let error = run(request).await.0.unwrap_err();
+    let report = crate::event::ErrorReport::new(&error, error.hint());
+    let mut lines = vec![report.message];
+    lines.extend(report.causes);
+    lines.extend(report.hint);
+    lines.join("\n").replace(project.to_str().unwrap(), "PROJECT")
+}
+
+#[tokio::test]
+async fn functions_are_built_and_packaged_once() {
+    let project = Project::new();
+    let request = project.request(&[("visits", "counter"), ("health", "health"), ("again", "counter")]);
+
+    let (first, events) = run(&request).await;
+    let first = first.unwrap();
+    let names: Vec<&str> = first.iter().map(|package| package.function.as_str()).collect();
+    assert_eq!(names, ["visits", "health", "again"]);
+    assert_eq!(first[0].code_sha256, first[2].code_sha256);
+    assert_ne!(first[0].code_sha256, first[1].code_sha256);
+    assert!(first.iter().all(|package| package.glibc.is_some_and(|glibc| glibc <= RUNTIME_GLIBC)), "{first:?}");
+    assert!(first[0].fits_direct_upload());
+    let zip = fs::read(&first[0].zip_path).unwrap();
+    assert_eq!(archive::code_sha256(&zip), first[0].code_sha256);
+    assert!(matches!(&events[0], Event::BuildStarted { command } if command.starts_with("cargo build --package functions --profile handlers --bin counter --bin health")));
+    assert!(events.iter().any(|event| matches!(event, Event::BuildOutput { line } if line.starts_with("Compiling"))));
+    assert!(events.iter().any(|event| matches!(event, Event::BuildFinished { .. })));
+    assert_eq!(events.iter().filter(|event| matches!(event, Event::Packaged { .. })).count(), 3);
+
+    // Nothing changed: the same packages, nothing compiled, no zip written.
+    let written = fs::metadata(&first[0].zip_path).unwrap().modified().unwrap();
+    let (second, events) = run(&request).await;
+    assert_eq!(second.unwrap(), first);
+    assert!(!events.iter().any(|event| matches!(event, Event::BuildOutput { .. })), "{events:?}");
+    assert_eq!(fs::metadata(&first[0].zip_path).unwrap().modified().unwrap(), written);
+
+    // One changed: only its package is another.
+    project.write("src/bin/health.rs", "fn main() { println!(\"changed\"); }\n");
+    let third = run(&request).await.0.unwrap();
+    assert_eq!(third[0], first[0]);
+    assert_ne!(third[1].code_sha256, first[1].code_sha256);
+}
+
+#[tokio::test]
+async fn a_damaged_or_lost_zip_is_made_again() {
+    let project = Project::new();
+    let request = project.request(&[("counter", "counter")]);
+    let first = run(&request).await.0.unwrap();
+    for damage in [|path: &Path| fs::remove_file(path), |path: &Path| fs::write(path, "cut")] {
+        damage(&first[0].zip_path).unwrap();
+        assert_eq!(run(&request).await.0.unwrap(), first);
+        assert_eq!(archive::code_sha256(&fs::read(&first[0].zip_path).unwrap()), first[0].code_sha256);
+    }
+}
+
+#[tokio::test]
+async fn the_place_of_the_checkout_does_not_show() {
+    let hash = async |project: &Project| {
+        project.write("src/bin/counter.rs", "fn main() { let x: Option<u8> = std::env::args().next().map(|a| a.len() as u8); println!(\"{}\", x.unwrap() / 0u8.max(std::env::args().count() as u8)); }\n");
+        run(&project.request(&[("counter", "counter")])).await.0.unwrap()[0].code_sha256.clone()
+    };
+    assert_eq!(hash(&Project::new()).await, hash(&Project::new()).await);
+}
+
+#[tokio::test]
+async fn warnings_are_told_when_compiled_and_not_again() {
+    let project = Project::new();
+    project.write("src/bin/counter.rs", "fn main() { let unused = 1; }\n");
+    let request = project.request(&[("counter", "counter")]);
+    let told = |events: Vec<Event>| {
+        events.iter().filter(|event| matches!(event, Event::BuildOutput { line } if line.contains("unused variable"))).count()
+    };
+    assert_eq!(told(run(&request).await.1), 1);
+    assert_eq!(told(run(&request).await.1), 0);
+}
+
+#[tokio::test]
+async fn code_that_does_not_compile_is_one_error_with_the_compilers_words() {
+    let project = Project::new();
+    project.write("src/bin/counter.rs", "fn main() { missing(); }\n");
+    let text = failure(&project.request(&[("counter", "counter")]), project.dir.path()).await;
+    insta::assert_snapshot!(text, @"");
+}
+
+#[tokio::test]
+async fn a_binary_that_is_not_there_is_named_with_its_likes() {
+    let project = Project::new();
+    let text = failure(&project.request(&[("visits", "countr")]), project.dir.path()).await;
+    insta::assert_snapshot!(text, @"");
+}
+
+#[tokio::test]
+async fn a_package_that_is_not_there_is_named() {
+    let project = Project::new();
+    let request = PackageRequest { cargo_package: "handlers".to_owned(), ..project.request(&[("counter", "counter")]) };
+    insta::assert_snapshot!(failure(&request, project.dir.path()).await, @"");
+}
+
+#[tokio::test]
+async fn a_directory_without_a_project_is_said_to_be_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = Project::new();
+    for manifest_dir in [dir.path().to_owned(), dir.path().join("nowhere")] {
+        let request = PackageRequest { manifest_dir, ..project.request(&[("counter", "counter")]) };
+        let text = failure(&request, dir.path()).await;
+        assert!(text.contains("is not inside a Cargo project") && text.contains("--handlers DIR"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_that_cannot_be_read_is_told_in_cargos_words() {
+    let project = Project::new();
+    project.write("Cargo.toml", "[package\n");
+    let text = failure(&project.request(&[("counter", "counter")]), project.dir.path()).await;
+    assert!(text.starts_with("cargo cannot read the project in PROJECT\nerror: "), "{text}");
+}
+
+#[tokio::test]
+async fn without_cargo_it_is_said_how_to_get_it() {
+    let project = Project::new();
+    let request =
+        PackageRequest { cargo: project.dir.path().join("no-cargo"), ..project.request(&[("counter", "counter")]) };
+    let text = failure(&request, project.dir.path()).await;
+    assert!(text.starts_with("cargo was not found (PROJECT/no-cargo)\ninstall Rust: "), "{text}");
+}
+
+/// What cannot be built here is refused before anything is built, with the lines that install what is missing.
+#[tokio::test]
+async fn another_architecture_is_built_across_or_refused() {
+    let project = Project::new();
+    let mut request = project.request(&[]);
+    request.functions = vec![source("counter", "counter", other())];
+    match run(&request).await.0 {
+        Ok(packages) => assert_eq!(packages[0].architecture, other()),
+        Err(PackageError::NoBuilder { function, architecture, install, .. }) => {
+            assert_eq!((function.as_str(), architecture), ("counter", other()));
+            assert!(!install.is_empty());
+        }
+        Err(error) => panic!("{error:?}"),
+    }
+    request.destination = Destination::ThisMachine;
+    assert!(matches!(run(&request).await.0, Err(PackageError::CannotRunHere { .. })));
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_to_be_full() {
+    let full = std::io::Error::from_raw_os_error(28);
+    let error = PackageError::io("writing", Path::new("out/counter.zip"), full);
+    assert_eq!(error.to_string(), "no space left on the disk of out/counter.zip");
+    assert!(error.hint().is_some());
+}
+
+#[tokio::test]
+async fn artifacts_are_what_was_written() {
+    let project = Project::new();
+    let request = project.request(&[("counter", "counter"), ("health", "health")]);
+    let packages = run(&request).await.0.unwrap();
+    let dist = project.dir.path().join("dist");
+    let version = SourceVersion { commit: "0123456789abcdef0123456789abcdef01234567".to_owned(), dirty: true };
+    let written = write_artifacts(&dist, &packages, Some(version.clone())).unwrap();
+    assert_eq!(written[0].zip_path, dist.join("counter.zip"));
+    assert_eq!(read_artifacts(&dist, &request.functions).unwrap(), (written, Some(version)));
+
+    let say = |functions: &[FunctionSource]| {
+        let error = read_artifacts(&dist, functions).unwrap_err();
+        format!("{error}\n{}", error.hint().unwrap_or_default()).replace(project.dir.path().to_str().unwrap(), "PROJECT")
+    };
+    insta::assert_snapshot!(say(&[source("heath", "health", host())]), @"");
+    assert!(say(&[source("counter", "counter", other())]).contains("and the template says"));
+    let zip = fs::read(dist.join("counter.zip")).unwrap();
+    fs::write(dist.join("counter.zip"), &zip[..zip.len() - 1]).unwrap();
+    assert!(say(&request.functions).contains("has another hash than its manifest says"));
+    fs::write(dist.join(MANIFEST), r#"{"format":1,"source":null,"packages":{"counter":{"file":"../counter.zip","bytes":1,"codeSha256":"","binarySha256":"","architecture":"x86_64","glibc":null}}}"#).unwrap();
+    assert!(say(&request.functions).contains("is not the name of a file beside it"));
+    fs::write(dist.join(MANIFEST), "{}").unwrap();
+    assert!(say(&request.functions).contains("is not a manifest of packages: missing field"));
+    fs::remove_file(dist.join(MANIFEST)).unwrap();
+    assert!(say(&request.functions).contains("has no packages.json\nmake it: taskctl package --out"));
+}
