@@ -65,3 +65,93 @@ fn value(name: &str, record: &Record<'_>) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+    use std::collections::BTreeMap;
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use http::StatusCode;
+
+    use super::super::record::IntegrationRecord;
+    use super::*;
+    use crate::ports::{ApiSnapshot, ExecuteApiEndpoint, RouteSettings, StageSnapshot};
+
+    fn check(format: &str, integration: Option<IntegrationRecord>, expected: &str) {
+        let api = ApiSnapshot {
+            api_id: "abc123".to_owned(),
+            region: "eu-central-1".to_owned(),
+            account: "000000000000".to_owned(),
+            endpoint: ExecuteApiEndpoint::Enabled,
+            stages: BTreeMap::new(),
+        };
+        let stage = StageSnapshot {
+            name: "preview".to_owned(),
+            deployment: None,
+            variables: BTreeMap::new(),
+            default_route_settings: RouteSettings::default(),
+            route_settings: BTreeMap::new(),
+            access_log: None,
+        };
+        let record = Record {
+            api: &api,
+            stage: Some(&stage),
+            route_key: Some("GET /tasks".to_owned()),
+            request_id: "id=",
+            time: "2026-11-20T10:00:00.123Z".parse().unwrap(),
+            source_ip: Ipv4Addr::LOCALHOST.into(),
+            user_agent: String::new(),
+            method: "GET",
+            path: "/preview/tasks",
+            protocol: "HTTP/1.1",
+            request_length: 3,
+            response_length: 20,
+            status: StatusCode::OK,
+            latency: Duration::from_micros(4_900),
+            error: None,
+            integration,
+        };
+        assert_eq!(render(format, &record), expected);
+    }
+
+    #[test]
+    fn a_json_template() {
+        let integration = IntegrationRecord {
+            latency: Duration::from_millis(3),
+            service_status: Some(200),
+            status: Some(404),
+            request_id: Some("lambda-id".to_owned()),
+            error: None,
+        };
+        check(
+            r#"{"id":"$context.requestId","at":"$context.requestTime","s":"$context.status","st":"$context.integration.status","ss":"$context.integrationStatus","l":"$context.integrationLatency","e":"$context.integrationErrorMessage","a":"$context.awsEndpointRequestId","n":"$context.responseLength"}"#,
+            Some(integration),
+            r#"{"id":"id=","at":"20/Nov/2026:10:00:00 +0000","s":"200","st":"404","ss":"200","l":"3","e":"-","a":"lambda-id","n":"20"}"#,
+        );
+    }
+
+    #[test]
+    fn what_is_missing_or_unknown_is_a_dash() {
+        check(
+            "$context.integrationStatus $context.nothing $context.identity.userAgent",
+            None,
+            "- - -",
+        );
+        check("$context.authorizer.claims.sub!", None, "-!");
+    }
+
+    #[test]
+    fn a_name_ends_where_it_ends() {
+        check("$context.stage.", None, "preview.");
+        check(
+            "[$context.stage] $context $contextstage $context.routeKey",
+            None,
+            "[preview] $context $contextstage GET /tasks",
+        );
+        check("$context.dataProcessed/$context.responseLatency", None, "23/4");
+        check("", None, "");
+    }
+}

@@ -99,3 +99,114 @@ fn insert_list(headers: &mut HeaderMap, name: HeaderName, items: &[String]) {
         headers.insert(name, value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+    use super::*;
+
+    fn cors(origins: &[&str]) -> CorsSnapshot {
+        let list = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
+        CorsSnapshot {
+            allow_origins: list(origins),
+            allow_methods: list(&["GET", "POST"]),
+            allow_headers: list(&["content-type", "if-match"]),
+            expose_headers: list(&["etag", "location"]),
+            max_age_seconds: Some(600),
+            allow_credentials: false,
+        }
+    }
+
+    fn request(origin: Option<&str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(origin) = origin {
+            headers.insert(ORIGIN, HeaderValue::from_str(origin).unwrap());
+        }
+        headers
+    }
+
+    fn shown(headers: &HeaderMap) -> String {
+        let mut lines: Vec<String> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        lines.sort();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn preflight_of_an_allowed_origin() {
+        let response = preflight(
+            &cors(&["http://localhost:1580"]),
+            &request(Some("http://localhost:1580")),
+        );
+        assert_eq!(response.status(), 204);
+        insta::assert_snapshot!(shown(response.headers()), @r#"
+        access-control-allow-headers: content-type,if-match
+        access-control-allow-methods: GET,POST
+        access-control-allow-origin: http://localhost:1580
+        access-control-max-age: 600
+        vary: origin
+        "#);
+    }
+
+    #[test]
+    fn preflight_of_another_origin_allows_nothing() {
+        for origin in [
+            None,
+            Some("http://localhost"),
+            Some("https://localhost:1580"),
+            Some("null"),
+        ] {
+            let response = preflight(&cors(&["http://localhost:1580"]), &request(origin));
+            assert_eq!(response.status(), 204);
+            assert!(!shown(response.headers()).contains("access-control"), "{origin:?}");
+        }
+    }
+
+    #[test]
+    fn the_functions_own_headers_are_discarded() {
+        let mut response = HeaderMap::new();
+        response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("https://evil"));
+        response.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        response.insert(VARY, HeaderValue::from_static("accept"));
+        apply(&cors(&["http://a"]), &request(Some("http://a")), &mut response);
+        insta::assert_snapshot!(shown(&response), @r#"
+        access-control-allow-origin: http://a
+        access-control-expose-headers: etag,location
+        vary: accept
+        vary: origin
+        "#);
+        let mut response = HeaderMap::new();
+        response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("https://evil"));
+        apply(&cors(&["http://a"]), &request(None), &mut response);
+        assert_eq!(shown(&response), "");
+    }
+
+    #[test]
+    fn every_origin_and_every_origin_of_a_scheme() {
+        let allowed = |origins: &[&str], origin: &str| {
+            let mut response = HeaderMap::new();
+            apply(&cors(origins), &request(Some(origin)), &mut response);
+            response
+                .get(ACCESS_CONTROL_ALLOW_ORIGIN)
+                .map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(allowed(&["*"], "http://a").as_deref(), Some("*"));
+        assert_eq!(
+            allowed(&["https://*"], "https://a.example").as_deref(),
+            Some("https://a.example")
+        );
+        assert_eq!(allowed(&["https://*"], "http://a.example"), None);
+    }
+
+    #[test]
+    fn only_options_with_both_headers_is_a_preflight() {
+        let mut headers = request(Some("http://a"));
+        assert!(!is_preflight(&Method::OPTIONS, &headers));
+        headers.insert(ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("PUT"));
+        assert!(is_preflight(&Method::OPTIONS, &headers));
+        assert!(!is_preflight(&Method::GET, &headers));
+    }
+}

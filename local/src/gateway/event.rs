@@ -235,3 +235,188 @@ fn is_text(content_type: &str) -> bool {
         || essence.ends_with("+json")
         || essence.ends_with("+xml")
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+    use std::net::Ipv4Addr;
+
+    use http::Request;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::ports::{ExecuteApiEndpoint, RouteSettings};
+
+    fn stage(name: &str, variables: &[(&str, &str)]) -> StageSnapshot {
+        StageSnapshot {
+            name: name.to_owned(),
+            deployment: None,
+            variables: variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            default_route_settings: RouteSettings::default(),
+            route_settings: BTreeMap::new(),
+            access_log: None,
+        }
+    }
+
+    fn event_of(
+        request: &http::Request<&str>,
+        path: &str,
+        stage: &StageSnapshot,
+        parameters: BTreeMap<&str, String>,
+    ) -> Value {
+        let api = ApiSnapshot {
+            api_id: "abc123".to_owned(),
+            region: "eu-central-1".to_owned(),
+            account: "000000000000".to_owned(),
+            endpoint: ExecuteApiEndpoint::Enabled,
+            stages: BTreeMap::new(),
+        };
+        let incoming = Incoming {
+            method: request.method().as_str(),
+            path,
+            query: request.uri().query().unwrap_or_default(),
+            protocol: "HTTP/1.1",
+            headers: request.headers(),
+            source_ip: Ipv4Addr::LOCALHOST.into(),
+            server_port: 8080,
+            request_id: "JKJaXmPLvHcESHA=",
+            trace_id: "Root=1-5f84c7a9-0",
+            time: Timestamp::from_millisecond(1_583_348_638_390).unwrap(),
+        };
+        let body = Bytes::copy_from_slice(request.body().as_bytes());
+        let event = event(&api, stage, "POST /tasks/{taskId}", parameters, &incoming, &body).unwrap();
+        serde_json::from_slice(&event).unwrap()
+    }
+
+    #[test]
+    fn an_event_with_everything() {
+        let request = Request::post("/preview/tasks/a%20b?tag=x&tag=y%2Cz&empty=&plus=a+b")
+            .header("Host", "127.0.0.1:8080")
+            .header("Content-Type", "application/json; charset=utf-8")
+            .header("Cookie", "one=1; two=2")
+            .header("Cookie", "three=3")
+            .header("X-Many", "a")
+            .header("X-Many", "b")
+            .header("User-Agent", "curl/8")
+            .header("Connection", "keep-alive")
+            .header("X-Forwarded-For", "10.0.0.1")
+            .body(r#"{"title":"x"}"#)
+            .unwrap();
+        let stage = stage("preview", &[("release", "42"), ("color", "green")]);
+        let parameters = BTreeMap::from([("taskId", "a b".to_owned())]);
+        let event = event_of(&request, "/preview/tasks/a b", &stage, parameters);
+        insta::assert_snapshot!(serde_json::to_string_pretty(&event).unwrap(), @r#"
+        {
+          "version": "2.0",
+          "routeKey": "POST /tasks/{taskId}",
+          "rawPath": "/preview/tasks/a b",
+          "rawQueryString": "tag=x&tag=y%2Cz&empty=&plus=a+b",
+          "cookies": [
+            "one=1",
+            "two=2",
+            "three=3"
+          ],
+          "headers": {
+            "content-type": "application/json; charset=utf-8",
+            "host": "127.0.0.1:8080",
+            "user-agent": "curl/8",
+            "x-amzn-trace-id": "Root=1-5f84c7a9-0",
+            "x-forwarded-for": "10.0.0.1, 127.0.0.1",
+            "x-forwarded-port": "8080",
+            "x-forwarded-proto": "http",
+            "x-many": "a,b"
+          },
+          "queryStringParameters": {
+            "empty": "",
+            "plus": "a b",
+            "tag": "x,y,z"
+          },
+          "requestContext": {
+            "accountId": "000000000000",
+            "apiId": "abc123",
+            "domainName": "abc123.execute-api.eu-central-1.amazonaws.com",
+            "domainPrefix": "abc123",
+            "http": {
+              "method": "POST",
+              "path": "/preview/tasks/a b",
+              "protocol": "HTTP/1.1",
+              "sourceIp": "127.0.0.1",
+              "userAgent": "curl/8"
+            },
+            "requestId": "JKJaXmPLvHcESHA=",
+            "routeKey": "POST /tasks/{taskId}",
+            "stage": "preview",
+            "time": "04/Mar/2020:19:03:58 +0000",
+            "timeEpoch": 1583348638390
+          },
+          "body": "{\"title\":\"x\"}",
+          "pathParameters": {
+            "taskId": "a b"
+          },
+          "isBase64Encoded": false,
+          "stageVariables": {
+            "color": "green",
+            "release": "42"
+          }
+        }
+        "#);
+    }
+
+    #[test]
+    fn what_is_not_there_is_absent() {
+        let request = Request::post("/").header("Host", "h").body("").unwrap();
+        let event = event_of(&request, "/", &stage("$default", &[]), BTreeMap::new());
+        let members: Vec<&str> = event.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(
+            members,
+            [
+                "version",
+                "routeKey",
+                "rawPath",
+                "rawQueryString",
+                "headers",
+                "requestContext",
+                "isBase64Encoded"
+            ]
+        );
+        assert_eq!(event["rawQueryString"], "");
+        assert_eq!(event["requestContext"]["http"]["userAgent"], "");
+    }
+
+    fn check_body(content_type: Option<&str>, body: &[u8], expected: (&str, Encoding)) {
+        let mut headers = HeaderMap::new();
+        if let Some(content_type) = content_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap());
+        }
+        let (text, encoding) = encode(&headers, &Bytes::copy_from_slice(body));
+        assert_eq!(
+            (text.as_deref(), encoding),
+            (Some(expected.0), expected.1),
+            "{content_type:?}"
+        );
+    }
+
+    #[test]
+    fn bodies_by_content_type() {
+        use Encoding::{Base64, Text};
+        check_body(Some("text/plain"), b"hi", ("hi", Text));
+        check_body(Some("Application/JSON"), b"{}", ("{}", Text));
+        check_body(Some("application/problem+json; charset=utf-8"), b"{}", ("{}", Text));
+        check_body(Some("application/javascript"), b"1", ("1", Text));
+        check_body(Some("image/svg+xml"), b"<a/>", ("<a/>", Text));
+        check_body(Some("application/x-www-form-urlencoded"), b"a=b", ("YT1i", Base64));
+        check_body(Some("application/octet-stream"), b"hi", ("aGk=", Base64));
+        check_body(None, b"hi", ("aGk=", Base64));
+        check_body(Some("text/plain"), b"\xff", ("/w==", Base64));
+    }
+
+    #[test]
+    fn clf_time_has_english_months_and_utc() {
+        let time = "2026-01-02T03:04:05.678Z".parse().unwrap();
+        assert_eq!(clf_time(time), "02/Jan/2026:03:04:05 +0000");
+    }
+}

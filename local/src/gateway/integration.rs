@@ -198,3 +198,78 @@ fn answer(outcome: InvokeOutcome, record: IntegrationRecord) -> (Outgoing, Integ
 fn failed(status: StatusCode, record: IntegrationRecord) -> (Outgoing, IntegrationRecord) {
     (response::message(status), record)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::{ExecuteApiEndpoint, RouteSettings};
+
+    const FUNCTION: &str = "arn:aws:lambda:eu-central-1:000000000000:function:tasks";
+
+    fn check(uri: &str, expected: Result<String, &str>) {
+        let integration = IntegrationSnapshot {
+            integration_id: "i1".to_owned(),
+            integration_type: "AWS_PROXY".to_owned(),
+            integration_uri: uri.to_owned(),
+            payload_format_version: "2.0".to_owned(),
+            timeout: MAX_TIMEOUT,
+        };
+        let variables = [("alias", "v7"), ("fn", "tasks")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let found = function(&integration, &variables.into()).map(|address| address.qualified_arn());
+        assert_eq!(found, expected.map_err(str::to_owned), "{uri}");
+    }
+
+    #[test]
+    fn integration_uris() {
+        let invoke = "arn:aws:apigateway:eu-central-1:lambda:path/2015-03-31/functions/";
+        check(&format!("{FUNCTION}:v7"), Ok(format!("{FUNCTION}:v7")));
+        check(
+            &format!("{invoke}{FUNCTION}:v7/invocations"),
+            Ok(format!("{FUNCTION}:v7")),
+        );
+        check(
+            &format!("{invoke}{FUNCTION}:${{stageVariables.alias}}/invocations"),
+            Ok(format!("{FUNCTION}:v7")),
+        );
+        check(
+            &format!("{invoke}arn:aws:lambda:eu-central-1:000000000000:function:${{stageVariables.fn}}/invocations"),
+            Ok(FUNCTION.to_owned()),
+        );
+        check(
+            &format!("{FUNCTION}:${{stageVariables.none}}"),
+            Err("stage variable none is not set"),
+        );
+        check(
+            "https://example.com",
+            Err("integration URI names no function: https://example.com"),
+        );
+    }
+
+    #[test]
+    fn source_arns() {
+        let api = ApiSnapshot {
+            api_id: "abc123".to_owned(),
+            region: "eu-central-1".to_owned(),
+            account: "000000000000".to_owned(),
+            endpoint: ExecuteApiEndpoint::Enabled,
+            stages: BTreeMap::new(),
+        };
+        let stage = |name: &str| StageSnapshot {
+            name: name.to_owned(),
+            deployment: None,
+            variables: BTreeMap::new(),
+            default_route_settings: RouteSettings::default(),
+            route_settings: BTreeMap::new(),
+            access_log: None,
+        };
+        let prefix = "arn:aws:execute-api:eu-central-1:000000000000:abc123";
+        assert_eq!(
+            source_arn(&api, &stage("preview"), "ANY /tasks/{id}", "PUT"),
+            format!("{prefix}/preview/PUT/tasks/{{id}}")
+        );
+        assert_eq!(
+            source_arn(&api, &stage("$default"), "$default", "GET"),
+            format!("{prefix}/$default/$default")
+        );
+    }
+}

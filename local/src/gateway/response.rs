@@ -156,3 +156,129 @@ fn invalid(member: &str) -> InvalidResponse {
         member: member.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// Status, headers and body in one line.
+    fn shown(payload: &str) -> String {
+        let response = match from_payload(&Bytes::copy_from_slice(payload.as_bytes())) {
+            Ok(response) => response,
+            Err(error) => return format!("error: {error}"),
+        };
+        let (parts, body) = response.into_parts();
+        let headers: Vec<String> = parts
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        let body = futures::executor::block_on(body.collect()).unwrap().to_bytes();
+        format!(
+            "{} [{}] {}",
+            parts.status.as_u16(),
+            headers.join("; "),
+            String::from_utf8_lossy(&body)
+        )
+        .trim_end()
+        .to_owned()
+    }
+
+    fn check(payload: &str, expected: &str) {
+        assert_eq!(shown(payload), expected, "{payload}");
+    }
+
+    #[test]
+    fn an_answer_without_status_is_the_body() {
+        check(
+            r#"{"message": "hi"}"#,
+            r#"200 [content-type: application/json] {"message": "hi"}"#,
+        );
+        check(
+            r#"{"body":"x"}"#,
+            r#"200 [content-type: application/json] {"body":"x"}"#,
+        );
+        check(r#""Hello""#, "200 [content-type: application/json] Hello");
+        check("[1]", "200 [content-type: application/json] [1]");
+        check("null", "200 [content-type: application/json] null");
+    }
+
+    #[test]
+    fn an_answer_with_status_is_a_response() {
+        check(r#"{"statusCode":204}"#, "204 []");
+        check(
+            r#"{"statusCode":"201","body":"x"}"#,
+            "201 [content-type: text/plain;charset=utf-8] x",
+        );
+        check(
+            r#"{"statusCode":200,"headers":{"Content-Type":"a/b","X-N":1,"X-T":true,"X-Z":null},"body":"x","multiValueHeaders":{"q":["1"]}}"#,
+            "200 [content-type: a/b; x-n: 1; x-t: true] x",
+        );
+        check(
+            r#"{"statusCode":200,"headers":{"content-type":"a/b"},"cookies":["a=1; Path=/","b=2"],"body":"aGk=","isBase64Encoded":true}"#,
+            "200 [content-type: a/b; set-cookie: a=1; Path=/; set-cookie: b=2] hi",
+        );
+        check(
+            r#"{"statusCode":304,"headers":{"etag":"x"},"body":"dropped"}"#,
+            "304 [etag: x]",
+        );
+    }
+
+    #[test]
+    fn headers_of_the_connection_stay_behind() {
+        check(
+            r#"{"statusCode":200,"headers":{"content-type":"a/b","Connection":"close","Transfer-Encoding":"chunked","Content-Length":"9","Date":"now","Keep-Alive":"1"},"body":"x"}"#,
+            "200 [content-type: a/b; x-amzn-remapped-date: now] x",
+        );
+    }
+
+    #[test]
+    fn invalid_answers() {
+        check("", "error: the function did not answer with JSON");
+        check("{", "error: the function did not answer with JSON");
+        for (payload, member) in [
+            (r#"{"statusCode":null}"#, "statusCode"),
+            (r#"{"statusCode":"abc"}"#, "statusCode"),
+            (r#"{"statusCode":99}"#, "statusCode"),
+            (r#"{"statusCode":101}"#, "statusCode"),
+            (r#"{"statusCode":200.5}"#, "statusCode"),
+            (r#"{"statusCode":200,"body":{}}"#, "body"),
+            (r#"{"statusCode":200,"headers":[]}"#, "headers"),
+            (r#"{"statusCode":200,"headers":{"a":[]}}"#, "header a"),
+            (r#"{"statusCode":200,"headers":{"a b":"x"}}"#, "header a b"),
+            (r#"{"statusCode":200,"headers":{"a":"x\ny"}}"#, "header a"),
+            (r#"{"statusCode":200,"cookies":"a=1"}"#, "cookies"),
+            (r#"{"statusCode":200,"isBase64Encoded":"yes"}"#, "isBase64Encoded"),
+            (r#"{"statusCode":200,"body":"%","isBase64Encoded":true}"#, "body"),
+        ] {
+            check(
+                payload,
+                &format!("error: the function answered with an invalid {member}"),
+            );
+        }
+    }
+
+    #[test]
+    fn messages_of_the_gateway() {
+        for (status, expected) in [
+            (400, "Bad Request"),
+            (403, "Forbidden"),
+            (404, "Not Found"),
+            (413, "Request Entity Too Large"),
+            (429, "Too Many Requests"),
+            (500, "Internal Server Error"),
+            (503, "Service Unavailable"),
+        ] {
+            let response = message(StatusCode::from_u16(status).unwrap());
+            assert_eq!(response.status().as_u16(), status);
+            let body = futures::executor::block_on(response.into_body().collect())
+                .unwrap()
+                .to_bytes();
+            assert_eq!(body, format!(r#"{{"message":"{expected}"}}"#));
+        }
+    }
+}

@@ -178,3 +178,230 @@ impl Segment {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn table(keys: &[&str]) -> RouteTable {
+        RouteTable::of(keys.iter().map(|key| RouteSnapshot {
+            route_id: format!("id of {key}"),
+            route_key: (*key).to_owned(),
+            integration_id: None,
+            authorization_type: "NONE".to_owned(),
+            authorizer_id: None,
+            authorization_scopes: Vec::new(),
+        }))
+    }
+
+    fn found(table: &RouteTable, request: &str) -> String {
+        let (method, path) = request.split_once(' ').unwrap_or_default();
+        match table.find(method, path) {
+            None => "-".to_owned(),
+            Some(found) => {
+                let parameters: Vec<String> = found
+                    .path_parameters
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect();
+                format!("{} {}", found.route.route_key, parameters.join(" "))
+                    .trim_end()
+                    .to_owned()
+            }
+        }
+    }
+
+    fn check(keys: &[&str], cases: &[(&str, &str)]) {
+        let table = table(keys);
+        for (request, expected) in cases {
+            assert_eq!(found(&table, request), *expected, "{request} among {keys:?}");
+        }
+    }
+
+    #[test]
+    fn the_documented_example() {
+        let keys = [
+            "GET /pets/dog/1",
+            "GET /pets/dog/{id}",
+            "GET /pets/{proxy+}",
+            "ANY /{proxy+}",
+            "$default",
+        ];
+        check(
+            &keys,
+            &[
+                ("GET /pets/dog/1", "GET /pets/dog/1"),
+                ("GET /pets/dog/2", "GET /pets/dog/{id} id=2"),
+                ("GET /pets/cat/1", "GET /pets/{proxy+} proxy=cat/1"),
+                ("POST /test/5", "ANY /{proxy+} proxy=test/5"),
+                ("POST /pets/dog/1", "ANY /{proxy+} proxy=pets/dog/1"),
+                ("GET /", "$default"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_full_match_comes_before_a_greedy_one() {
+        check(
+            &["GET /{a}/{b}", "GET /x/{proxy+}", "GET /{proxy+}"],
+            &[
+                ("GET /x/y", "GET /{a}/{b} a=x b=y"),
+                ("GET /x/y/z", "GET /x/{proxy+} proxy=y/z"),
+                ("GET /y", "GET /{proxy+} proxy=y"),
+                ("GET /x", "GET /{proxy+} proxy=x"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_static_segment_comes_before_a_variable_one() {
+        check(
+            &["GET /tasks/{id}", "GET /tasks/new", "GET /{z}/new", "GET /{b}/{c}"],
+            &[
+                ("GET /tasks/new", "GET /tasks/new"),
+                ("GET /tasks/7", "GET /tasks/{id} id=7"),
+                ("GET /users/new", "GET /{z}/new z=users"),
+                ("GET /users/7", "GET /{b}/{c} b=users c=7"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_method_comes_before_any() {
+        check(
+            &["ANY /tasks", "GET /tasks", "ANY /only", "GET /{proxy+}"],
+            &[
+                ("GET /tasks", "GET /tasks"),
+                ("POST /tasks", "ANY /tasks"),
+                ("GET /only", "ANY /only"),
+                ("POST /other", "-"),
+                ("get /tasks", "ANY /tasks"),
+            ],
+        );
+    }
+
+    #[test]
+    fn slashes_and_case_count() {
+        check(
+            &["GET /tasks", "GET /tasks/{id}", "GET /x/{proxy+}", "GET /"],
+            &[
+                ("GET /tasks/", "-"),
+                ("GET //tasks", "-"),
+                ("GET /Tasks", "-"),
+                ("GET /tasks/a/b", "-"),
+                ("GET /x", "-"),
+                ("GET /x/", "-"),
+                ("GET /x/a/", "GET /x/{proxy+} proxy=a/"),
+                ("GET /", "GET /"),
+                ("GET tasks", "-"),
+            ],
+        );
+        check(&["GET /thing/"], &[("GET /thing/", "GET /thing/"), ("GET /thing", "-")]);
+    }
+
+    #[test]
+    fn a_decoded_slash_may_choose_another_route() {
+        let keys = ["GET /files/{name}", "GET /files/{proxy+}"];
+        check(
+            &keys,
+            &[
+                ("GET /files/a", "GET /files/{name} name=a"),
+                ("GET /files/a/b", "GET /files/{proxy+} proxy=a/b"),
+            ],
+        );
+    }
+
+    #[test]
+    fn unreadable_keys_never_match() {
+        check(
+            &["GET", "tasks", "GET tasks", ""],
+            &[("GET /tasks", "-"), ("GET /", "-")],
+        );
+    }
+
+    /// The rule in the simplest words: of the routes that match, the one that no other one precedes.
+    fn reference(keys: &[String], method: &str, path: &str) -> Option<String> {
+        let rank = |key: &str| -> Option<(u8, Vec<u8>, u8)> {
+            if key == DEFAULT_ROUTE {
+                return Some((2, Vec::new(), 0));
+            }
+            let (own, pattern) = key.split_once(' ')?;
+            if own != "ANY" && own != method {
+                return None;
+            }
+            let pattern: Vec<&str> = pattern[1..].split('/').collect();
+            let segments: Vec<&str> = path[1..].split('/').collect();
+            let greedy = pattern.last().is_some_and(|last| last.ends_with("+}"));
+            let fits = if greedy {
+                segments.len() >= pattern.len() && !segments[pattern.len() - 1..].join("/").is_empty()
+            } else {
+                segments.len() == pattern.len()
+            };
+            let mut kinds = Vec::new();
+            for (own, segment) in pattern.iter().zip(&segments) {
+                match own.strip_prefix('{') {
+                    None if own == segment => kinds.push(0),
+                    None => return None,
+                    Some(name) if name.ends_with("+}") => kinds.push(2),
+                    Some(_) if segment.is_empty() => return None,
+                    Some(_) => kinds.push(1),
+                }
+            }
+            fits.then_some((u8::from(greedy), kinds, u8::from(own == "ANY")))
+        };
+        keys.iter()
+            .filter_map(|key| Some((rank(key)?, key.clone())))
+            .min()
+            .map(|(_, key)| key)
+    }
+
+    fn segment() -> impl Strategy<Value = String> {
+        prop_oneof![4 => "[ab]", 1 => Just(String::new())]
+    }
+
+    fn key() -> impl Strategy<Value = String> {
+        let method = prop_oneof![Just("GET"), Just("POST"), Just("ANY")];
+        // One name a position, so that no two keys stand for the same paths.
+        let segments = proptest::collection::vec(prop_oneof!["[ab]".prop_map(Some), Just(None)], 1..4);
+        let path = (segments, any::<bool>()).prop_map(|(segments, greedy)| {
+            let mut path: Vec<String> = segments
+                .into_iter()
+                .enumerate()
+                .map(|(place, fixed)| fixed.unwrap_or_else(|| format!("{{v{place}}}")))
+                .collect();
+            if greedy {
+                path.push("{proxy+}".to_owned());
+            }
+            path.join("/")
+        });
+        prop_oneof![
+            9 => (method, path).prop_map(|(method, path)| format!("{method} /{path}")),
+            1 => Just(DEFAULT_ROUTE.to_owned()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_answer_is_the_rules_and_does_not_depend_on_order(
+            keys in proptest::collection::btree_set(key(), 0..12),
+            shift in 0_usize..12,
+            method in prop_oneof![Just("GET"), Just("POST"), Just("PUT")],
+            path in proptest::collection::vec(segment(), 1..5),
+        ) {
+            let path = format!("/{}", path.join("/"));
+            let mut keys: Vec<String> = keys.into_iter().collect();
+            let expected = reference(&keys, method, &path);
+            for _ in 0..2 {
+                let borrowed: Vec<&str> = keys.iter().map(String::as_str).collect();
+                let table = table(&borrowed);
+                let found = table.find(method, &path).map(|found| found.route.route_key.clone());
+                prop_assert_eq!(&found, &expected, "{} {}", method, path);
+                let middle = shift.min(keys.len());
+                keys.rotate_left(middle);
+                keys.reverse();
+            }
+        }
+    }
+}

@@ -79,3 +79,105 @@ impl Bucket {
         Admission::Granted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn limits(rate: Option<f64>, burst: Option<u32>) -> RouteSettings {
+        RouteSettings {
+            throttling_rate_limit: rate,
+            throttling_burst_limit: burst,
+            detailed_metrics: false,
+        }
+    }
+
+    fn stage(default: RouteSettings, routes: &[(&str, RouteSettings)]) -> StageSnapshot {
+        StageSnapshot {
+            name: "$default".to_owned(),
+            deployment: None,
+            variables: BTreeMap::new(),
+            default_route_settings: default,
+            route_settings: routes
+                .iter()
+                .map(|(key, settings)| ((*key).to_owned(), *settings))
+                .collect(),
+            access_log: None,
+        }
+    }
+
+    /// How many of `requests` at one moment pass.
+    fn granted(throttle: &Throttle, stage: &StageSnapshot, route: &str, now: Instant, requests: usize) -> usize {
+        (0..requests)
+            .filter(|_| throttle.admit(stage, route, now) == Admission::Granted)
+            .count()
+    }
+
+    #[test]
+    fn burst_then_rate() {
+        let throttle = Throttle::default();
+        let stage = stage(limits(Some(10.0), Some(5)), &[]);
+        let start = Instant::now();
+        assert_eq!(granted(&throttle, &stage, "GET /", start, 20), 5);
+        assert_eq!(
+            granted(&throttle, &stage, "GET /", start + Duration::from_millis(100), 20),
+            1
+        );
+        assert_eq!(
+            granted(&throttle, &stage, "GET /", start + Duration::from_millis(350), 20),
+            2
+        );
+        assert_eq!(
+            granted(&throttle, &stage, "GET /", start + Duration::from_secs(60), 20),
+            5
+        );
+    }
+
+    #[test]
+    fn a_route_with_its_own_limit_has_its_own_bucket() {
+        let throttle = Throttle::default();
+        let stage = stage(limits(Some(1.0), Some(2)), &[("GET /own", limits(Some(1.0), Some(3)))]);
+        let now = Instant::now();
+        assert_eq!(granted(&throttle, &stage, "GET /own", now, 9), 3);
+        assert_eq!(granted(&throttle, &stage, "GET /a", now, 1), 1);
+        // The others share one.
+        assert_eq!(granted(&throttle, &stage, "GET /b", now, 9), 1);
+    }
+
+    #[test]
+    fn no_limit_is_the_accounts() {
+        let throttle = Throttle::default();
+        let stage = stage(limits(None, None), &[("GET /", limits(None, None))]);
+        assert_eq!(granted(&throttle, &stage, "GET /", Instant::now(), 6_000), 5_000);
+    }
+
+    #[test]
+    fn zero_lets_nothing_pass() {
+        let throttle = Throttle::default();
+        let now = Instant::now();
+        for limits in [limits(Some(0.0), Some(5)), limits(Some(5.0), Some(0))] {
+            assert_eq!(granted(&throttle, &stage(limits, &[]), "GET /", now, 5), 0);
+        }
+    }
+
+    #[test]
+    fn changed_limits_hold_at_once() {
+        let throttle = Throttle::default();
+        let now = Instant::now();
+        assert_eq!(
+            granted(&throttle, &stage(limits(Some(1.0), Some(2)), &[]), "GET /", now, 9),
+            2
+        );
+        assert_eq!(
+            granted(&throttle, &stage(limits(Some(1.0), Some(5)), &[]), "GET /", now, 9),
+            3
+        );
+        assert_eq!(
+            granted(&throttle, &stage(limits(Some(1.0), Some(1)), &[]), "GET /", now, 9),
+            0
+        );
+    }
+}

@@ -131,7 +131,14 @@ mod tests {
                 )
             })
             .collect();
-        insta::assert_snapshot!(seen.join("\n"), @"");
+        insta::assert_snapshot!(seen.join("\n"), @r#"
+        1700000000000 Requests 1 [function=tasks] Count
+        1700000000000 Requests 1 [function=tasks,version=7] Count
+        1700000000000 Latency 1.5 [function=tasks] Milliseconds
+        1700000000000 Latency 1.5 [function=tasks,version=7] Milliseconds
+        1700000000000 Latency 2 [function=tasks] Milliseconds
+        1700000000000 Latency 2 [function=tasks,version=7] Milliseconds
+        "#);
     }
 
     #[test]

@@ -185,20 +185,20 @@ mod tests {
     fn report_line_of_a_cold_start() {
         insta::assert_snapshot!(
             report(Some(Duration::from_micros(18_451)), None).to_string().replace('\t', " | "),
-            @""
+            @"REPORT RequestId: id-1 | Duration: 1.44 ms | Billed Duration: 20 ms | Memory Size: 512 MB | Max Memory Used: 23 MB | Init Duration: 18.45 ms |"
         );
     }
 
     #[test]
     fn report_line_of_a_timeout() {
         let failure = Failure::Timeout(Duration::from_secs(3));
-        insta::assert_snapshot!(report(None, Some(&failure)).to_string().replace('\t', " | "), @"");
+        insta::assert_snapshot!(report(None, Some(&failure)).to_string().replace('\t', " | "), @"REPORT RequestId: id-1 | Duration: 1.44 ms | Billed Duration: 2 ms | Memory Size: 512 MB | Max Memory Used: 23 MB | Status: timeout |");
     }
 
     #[test]
     fn report_record() {
         let failure = Failure::ResponseTooLarge;
-        insta::assert_snapshot!(report(Some(Duration::from_millis(2)), Some(&failure)).record().to_string(), @"");
+        insta::assert_snapshot!(report(Some(Duration::from_millis(2)), Some(&failure)).record().to_string(), @r#"{"requestId":"id-1","metrics":{"durationMs":1.444,"billedDurationMs":4,"memorySizeMB":512,"maxMemoryUsedMB":23,"initDurationMs":2.0},"status":"error","errorType":"Function.ResponseSizeTooLarge"}"#);
     }
 
     #[test]
@@ -209,6 +209,6 @@ mod tests {
             duration: Duration::from_millis(7),
             failure: Some(&failure),
         };
-        insta::assert_snapshot!(report.to_string().replace('\t', " | "), @"");
+        insta::assert_snapshot!(report.to_string().replace('\t', " | "), @"INIT_REPORT Init Duration: 7.00 ms | Phase: invoke | Status: error | Error Type: Runtime.InvalidEntrypoint");
     }
 }
