@@ -89,6 +89,16 @@ impl Item {
         }
     }
 
+    /// What to set and what to remove to make this item the other one.
+    pub fn changes_to(&self, other: &Self) -> (Self, Vec<String>) {
+        let set = other.0.iter().filter(|(name, value)| self.0.get(*name) != Some(*value));
+        let removed = self.0.keys().filter(|name| !other.0.contains_key(*name));
+        (
+            Self(set.map(|(name, value)| (name.clone(), value.clone())).collect()),
+            removed.cloned().collect(),
+        )
+    }
+
     /// Whether the item's time to live is over. DynamoDB deletes late, so readers look:
     /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html>.
     pub fn expired(&self, now: Millis) -> bool {
@@ -140,7 +150,7 @@ pub enum Write {
         /// Attributes to set.
         set: Item,
         /// Attributes to remove.
-        remove: Vec<&'static str>,
+        remove: Vec<String>,
         /// What must hold.
         when: Condition,
     },

@@ -155,7 +155,7 @@ struct Guard {
 
 impl Guard {
     /// `SET … REMOVE …`, its names and values added to the condition's.
-    fn update_expression(&mut self, set: &Item, remove: &[&str]) -> String {
+    fn update_expression(&mut self, set: &Item, remove: &[String]) -> String {
         let names = self.names.get_or_insert_default();
         let mut assignments = Vec::new();
         for (number, (name, attribute)) in set.0.iter().enumerate() {
@@ -167,7 +167,7 @@ impl Guard {
         }
         let mut removals = Vec::new();
         for (number, name) in remove.iter().enumerate() {
-            names.insert(format!("#r{number}"), (*name).to_owned());
+            names.insert(format!("#r{number}"), name.clone());
             removals.push(format!("#r{number}"));
         }
         let mut expression = String::new();

@@ -1,2 +1,7 @@
 //! The users function.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    taskctl_handlers::runtime::serve(taskctl_handlers::users::function)
+}

@@ -41,6 +41,30 @@ impl<T> Given<T> {
         }
     }
 
+    /// Applies it to a field that may be empty: `null` empties it.
+    pub fn change(&self, field: &mut Option<T>)
+    where
+        T: Clone,
+    {
+        match self {
+            Self::Absent => {}
+            Self::Null => *field = None,
+            Self::Value(value) => *field = Some(value.clone()),
+        }
+    }
+
+    /// Applies it to a field with a default, which `null` stands for.
+    pub fn set(&self, field: &mut T)
+    where
+        T: Clone + Default,
+    {
+        match self {
+            Self::Absent => {}
+            Self::Null => *field = T::default(),
+            Self::Value(value) => field.clone_from(value),
+        }
+    }
+
     /// Another value in its place.
     pub fn try_map<U>(self, map: impl FnOnce(T) -> Result<U, Failure>) -> Result<Given<U>, Failure> {
         Ok(match self {
@@ -119,6 +143,15 @@ impl Fields {
             Some(number) => Ok(number),
             None => Err(Failure::field(name, "must be a whole number")),
         })
+    }
+
+    /// Takes the record's id, which may stand in an update when it is the path's.
+    pub fn same_id(&mut self, name: &'static str, id: &str) -> Result<(), Failure> {
+        match self.text(name)? {
+            Given::Absent => Ok(()),
+            Given::Value(given) if given == id => Ok(()),
+            Given::Null | Given::Value(_) => Err(Failure::field(name, "cannot be changed")),
+        }
     }
 
     /// 400 when something is left that nobody asked for.

@@ -12,7 +12,7 @@ use crate::contention::{Attempt, until_finished};
 use crate::http::{Failure, Function, IfMatch, Request, Response, RouteSpec, etag, shortened};
 use crate::idempotency::{Created, Once, create, refuse};
 use crate::listing::{Listing, PageRequest};
-use crate::ports::{Clock, Commit, Condition, Ids, Item, REVISION, Store, SystemClock, SystemIds, Write};
+use crate::ports::{Clock, Commit, Condition, Ids, Store, SystemClock, SystemIds, Write};
 use crate::record::RecordId;
 
 pub use list::Filter;
@@ -189,19 +189,7 @@ impl<S: Store, C: Clock, I: Ids> Tasks<S, C, I> {
 
 /// The task's own change, and what it means to its postings.
 fn update_writes(before: &Task, after: &Task) -> Vec<Write> {
-    let (old, new) = (before.item(), after.item());
-    let set: Item = Item(
-        new.0
-            .iter()
-            .filter(|(name, value)| old.0.get(*name) != Some(*value))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-    );
-    let remove = model::OPTIONAL
-        .into_iter()
-        .filter(|name| old.0.contains_key(*name) && !new.0.contains_key(*name))
-        .collect();
-    debug_assert!(set.number(REVISION).is_some(), "every change raises the revision");
+    let (set, remove) = before.item().changes_to(&after.item());
     let mut writes = vec![Write::Update {
         key: after.id.to_string(),
         set,

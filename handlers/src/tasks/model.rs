@@ -12,8 +12,6 @@ use crate::record::{Millis, RecordId};
 
 /// Partition key attribute of the table.
 pub(super) const KEY: &str = "taskId";
-/// Attributes that a task may lack.
-pub(super) const OPTIONAL: [&str; 3] = ["description", "dueAt", "tags"];
 
 const TITLE_LENGTH: usize = 200;
 const DESCRIPTION_LENGTH: usize = 4000;
@@ -292,11 +290,7 @@ impl Changes {
     pub fn read(request: &Request) -> Result<Self, Failure> {
         let mut fields = Fields::read(request)?;
         let given = FieldsOfTask::read(&mut fields)?;
-        if let Some(id) = fields.text("taskId")?.value()
-            && id != request.parameter("taskId")
-        {
-            return Err(Failure::field("taskId", "cannot be changed"));
-        }
+        fields.same_id("taskId", request.parameter("taskId"))?;
         fields.finish()?;
         let FieldsOfTask {
             title,
@@ -322,33 +316,16 @@ impl Changes {
         if let Some(title) = &self.title {
             after.title.clone_from(title);
         }
-        change(&mut after.description, &self.description);
-        change(&mut after.due_at, &self.due_at);
-        set(&mut after.status, &self.status);
-        set(&mut after.priority, &self.priority);
-        set(&mut after.tags, &self.tags);
+        self.description.change(&mut after.description);
+        self.due_at.change(&mut after.due_at);
+        self.status.set(&mut after.status);
+        self.priority.set(&mut after.priority);
+        self.tags.set(&mut after.tags);
         if after != *before {
             after.updated = now.max(before.updated);
             after.revision = before.revision + 1;
         }
         after
-    }
-}
-
-fn change<T: Clone>(field: &mut Option<T>, given: &Given<T>) {
-    match given {
-        Given::Absent => {}
-        Given::Null => *field = None,
-        Given::Value(value) => *field = Some(value.clone()),
-    }
-}
-
-/// For fields with a default, `null` means the default.
-fn set<T: Clone + Default>(field: &mut T, given: &Given<T>) {
-    match given {
-        Given::Absent => {}
-        Given::Null => *field = T::default(),
-        Given::Value(value) => *field = value.clone(),
     }
 }
 
