@@ -13,6 +13,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::Instant;
 
+use super::batch::Batches;
 use super::clients::Clients;
 use super::error::{AwsError, Class, patience};
 use super::pace::Pacer;
@@ -173,6 +174,7 @@ struct Inner {
     lease: RwLock<Option<Arc<dyn LeaseGuard>>>,
     outputs: RwLock<BTreeMap<ResourceId, Outputs>>,
     queues: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    batches: Batches,
     packages: RwLock<BTreeMap<String, Arc<Vec<u8>>>>,
 }
 
@@ -191,6 +193,7 @@ impl Context {
                 lease: RwLock::new(None),
                 outputs: RwLock::default(),
                 queues: Mutex::default(),
+                batches: Batches::default(),
                 packages: RwLock::default(),
             }),
         }
@@ -291,6 +294,11 @@ impl Context {
             Arc::clone(queues.entry(key.into()).or_default())
         };
         queue.lock_owned().await
+    }
+
+    /// Who waits to be taken along by another's call.
+    pub(super) fn batches(&self) -> &Batches {
+        &self.inner.batches
     }
 
     /// Calls AWS.

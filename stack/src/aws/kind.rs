@@ -112,6 +112,11 @@ impl Fields {
     pub fn touch_any(&self, fields: &[&str]) -> bool {
         fields.iter().any(|field| self.touch(field))
     }
+
+    /// Whether anything but this field changes.
+    pub fn touch_beyond(&self, field: &str) -> bool {
+        self.paths.iter().any(|path| !within(path, field))
+    }
 }
 
 /// Whether a path is a field or lies inside it.

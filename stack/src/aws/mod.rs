@@ -1,6 +1,9 @@
 //! AWS: the only place that names its SDK. One file per resource kind, one registry line for each.
 
 pub mod api_state;
+mod batch;
+pub mod cloudwatch_alarm;
+pub mod cloudwatch_tags;
 pub mod lambda_permission;
 pub mod lambda_function;
 pub mod api_stage;
@@ -16,6 +19,7 @@ pub mod iam_role;
 pub mod kind;
 pub mod log_group;
 pub mod pace;
+pub mod placeholder;
 pub mod policy_document;
 pub mod reader;
 mod registry;

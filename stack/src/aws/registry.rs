@@ -22,6 +22,7 @@ pub fn registry() -> Registry {
     registry.add(super::api_route::ApiRoute);
     registry.add(super::api_deployment::ApiDeployment);
     registry.add(super::api_stage::ApiStage);
+    registry.add(super::cloudwatch_alarm::CloudwatchAlarm);
     registry
 }
 
