@@ -2,9 +2,10 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::LocalError;
 
@@ -80,4 +81,29 @@ fn open_lock(path: &Path) -> Result<File, LocalError> {
         .write(true)
         .open(path);
     file.map_err(|source| LocalError::io("opening", path, source))
+}
+
+/// Reads JSON; `None` when the file is not there.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LocalError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(LocalError::io("reading", path, source)),
+    };
+    let parsed = serde_json::from_slice(&bytes);
+    parsed
+        .map(Some)
+        .map_err(|source| LocalError::io("reading", path, std::io::Error::other(source)))
+}
+
+/// What is in a directory, sorted; nothing when it is not there.
+pub(crate) fn children(directory: &Path) -> Result<Vec<PathBuf>, LocalError> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(LocalError::io("reading", directory, source)),
+    };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
 }

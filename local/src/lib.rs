@@ -10,12 +10,14 @@ pub mod gateway;
 pub mod ports;
 pub mod runtime;
 
+mod control;
 mod daemon;
 mod emulator;
 mod endpoint;
 mod error;
 mod files;
 mod options;
+mod telemetry;
 
 pub use daemon::{
     ApiStatus, Ended, Incident, LocalState, LocalStatus, PartState, PartStatus, UpProgress, down, reset, serve, status,

@@ -1,6 +1,7 @@
 //! The background process of the local target, and how others start, ask and end it.
 
 mod client;
+mod data_plane;
 mod port;
 mod record;
 mod serve;

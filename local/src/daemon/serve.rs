@@ -8,18 +8,25 @@ use ::http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::data_plane::DataPlane;
 use super::port::listen;
 use super::record::{DaemonRecord, StartFailure, daemon_lock};
-use super::status::{Board, LocalState, LocalStatus, PartState, PartStatus};
+use super::status::{ApiStatus, Board, LocalState, LocalStatus, PartState, PartStatus};
+use crate::ambient::Ambient;
+use crate::control::apigateway::{ApiSummary, Apis};
+use crate::control::lambda::Functions;
 use crate::emulator::{self, Emulator};
 use crate::endpoint::http::{Body, EmulatorClient, answer, full};
-use crate::endpoint::{Endpoint, OwnPaths};
+use crate::endpoint::{Endpoint, OWN_PATHS, OwnPaths};
 use crate::error::LocalError;
 use crate::files;
+use crate::gateway::{Gateway, GatewayPorts};
 use crate::options::LocalOptions;
+use crate::runtime::{RuntimeConfig, RuntimeHost, RuntimePorts};
+use crate::telemetry::Telemetry;
 
 /// How long the emulator may take to answer after its start.
 const EMULATOR_START: Duration = Duration::from_secs(45);
@@ -74,11 +81,39 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     let board = Arc::new(Board::new(initial_status(options, &record)));
     board.set(emulator_part(&emulator, &child, PartState::Starting));
     let (stop, stopped) = watch::channel(false);
+    let (telemetry_stop, telemetry_stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    let own = Arc::new(Own {
-        board: Arc::clone(&board),
+
+    let telemetry = Arc::new(Telemetry::default());
+    let bringing = tokio::spawn(Arc::clone(&telemetry).run(client.clone(), telemetry_stopped));
+    let (events, api_events) = mpsc::unbounded_channel();
+    let state = options.path("state");
+    let apis = Arc::new(Apis::open(&state.join("apis"), options.first_api_port, events)?);
+    let functions = Arc::new(Functions::open(&state.join("functions"), &options.endpoint_url())?);
+    let runtime = Arc::new(start_runtime(options, &functions, &telemetry)?);
+    board.set(part("functions", None));
+    let gateway_ports = GatewayPorts {
+        apis: Arc::clone(&apis) as _,
+        functions: Arc::clone(&functions) as _,
+        invoker: Arc::clone(&runtime) as _,
+        logs: Arc::clone(&telemetry) as _,
+        metrics: Arc::clone(&telemetry) as _,
+    };
+    let gateway = Gateway::new(gateway_ports, Ambient::system());
+    let data_plane = DataPlane::new(gateway, Arc::clone(&apis), Arc::clone(&board));
+    tasks.spawn(data_plane.run(api_events, stopped.clone()));
+
+    let endpoint = Arc::new(Endpoint {
+        emulator: client.clone(),
+        apis: Arc::clone(&apis),
+        functions: Arc::clone(&functions),
+        invoker: Arc::clone(&runtime) as _,
+        own: Arc::new(Own {
+            board: Arc::clone(&board),
+            apis,
+            functions,
+        }),
     });
-    let endpoint = Arc::new(Endpoint::new(client.clone(), own));
     tasks.spawn(endpoint.serve(endpoint_port, stopped.clone()));
     board.set(part("endpoint", Some(options.port)));
 
@@ -106,11 +141,35 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     tracing::info!("ending");
     let _ = stop.send(true);
     while tasks.join_next().await.is_some() {}
+    runtime.shut_down();
+    let _ = telemetry_stop.send(true);
+    let _ = bringing.await;
     Emulator::end(&mut child).await;
     if outcome.is_ok() {
         files::remove(&DaemonRecord::path(options))?;
     }
     outcome
+}
+
+fn start_runtime(
+    options: &LocalOptions,
+    functions: &Arc<Functions>,
+    telemetry: &Arc<Telemetry>,
+) -> Result<RuntimeHost, LocalError> {
+    let search_path = std::env::var_os("PATH").unwrap_or_default();
+    let config = RuntimeConfig::new(options.path("runtime"), options.endpoint_url(), search_path);
+    let ports = RuntimePorts {
+        functions: Arc::clone(functions) as _,
+        logs: Arc::clone(telemetry) as _,
+        metrics: Arc::clone(telemetry) as _,
+    };
+    RuntimeHost::start(config, ports, Ambient::system()).map_err(|source| {
+        LocalError::io(
+            "starting functions in",
+            &options.path("runtime"),
+            std::io::Error::other(source),
+        )
+    })
 }
 
 fn on_signal(kind: SignalKind, options: &LocalOptions) -> Result<tokio::signal::unix::Signal, LocalError> {
@@ -229,16 +288,39 @@ fn exit_text(status: Option<ExitStatus>) -> String {
 /// What the local target says of itself over HTTP.
 struct Own {
     board: Arc<Board>,
+    apis: Arc<Apis>,
+    functions: Arc<Functions>,
+}
+
+impl Own {
+    fn status(&self) -> LocalStatus {
+        let api = |api: ApiSummary| ApiStatus {
+            url: format!("http://127.0.0.1:{}", api.port),
+            id: api.api_id,
+            name: api.name,
+            region: api.region,
+        };
+        LocalStatus {
+            apis: self.apis.summaries().into_iter().map(api).collect(),
+            ..self.board.read()
+        }
+    }
 }
 
 impl OwnPaths for Own {
     fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
-        match request.uri().path() {
-            "/_taskctl/status" => {
-                let status = serde_json::to_vec(&self.board.read()).unwrap_or_default();
-                answer(StatusCode::OK, "application/json", status)
-            }
-            _ => answer(StatusCode::NOT_FOUND, "text/plain", "not found\n"),
+        let path = request.uri().path().strip_prefix(OWN_PATHS).unwrap_or_default();
+        if path == "status" {
+            return answer(
+                StatusCode::OK,
+                "application/json",
+                serde_json::to_vec(&self.status()).unwrap_or_default(),
+            );
+        }
+        let code = path.strip_prefix("code/").and_then(|hash| self.functions.code(hash));
+        match code {
+            Some(zip) => answer(StatusCode::OK, "application/zip", zip),
+            None => answer(StatusCode::NOT_FOUND, "text/plain", "not found\n"),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The one AWS endpoint of the local target. Every AWS call of `--local` comes here. What this crate owns (HTTP APIs,
 //! functions) is answered here; the rest goes to the emulator, with what it loses or gets wrong mended on the way.
 
+pub(crate) mod emulated;
 pub(crate) mod http;
 pub(crate) mod identify;
+mod owned;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -18,6 +20,9 @@ use tokio::sync::watch;
 
 use self::http::{Body, BoxError, EmulatorClient, answer, remove_connection_headers, streamed};
 use self::identify::{Call, Service};
+use crate::control::apigateway::Apis;
+use crate::control::lambda::Functions;
+use crate::ports::Invoker;
 
 /// Paths that belong to the local target itself, not to AWS.
 pub(crate) const OWN_PATHS: &str = "/_taskctl/";
@@ -30,15 +35,19 @@ pub(crate) trait OwnPaths: Send + Sync {
 
 /// The endpoint.
 pub(crate) struct Endpoint {
-    emulator: EmulatorClient,
-    own: Arc<dyn OwnPaths>,
+    /// What is not kept here.
+    pub emulator: EmulatorClient,
+    /// HTTP APIs.
+    pub apis: Arc<Apis>,
+    /// Functions.
+    pub functions: Arc<Functions>,
+    /// What runs functions.
+    pub invoker: Arc<dyn Invoker>,
+    /// Paths that are not AWS's.
+    pub own: Arc<dyn OwnPaths>,
 }
 
 impl Endpoint {
-    pub(crate) fn new(emulator: EmulatorClient, own: Arc<dyn OwnPaths>) -> Self {
-        Self { emulator, own }
-    }
-
     /// Serves until `stop` says so, then lets running calls end.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, stop: watch::Receiver<bool>) {
         serve_connections(listener, stop, move |request| {
@@ -55,12 +64,15 @@ impl Endpoint {
         let (parts, body) = request.into_parts();
         let call = Call::identify(&parts);
         match call.service {
+            Service::ApiGateway if parts.uri.path().starts_with("/v2/") => {
+                self.call_api_gateway(&call, &parts, body).await
+            }
+            Service::Lambda => self.call_lambda(&call, &parts, body).await,
             Service::ApiGateway
             | Service::CloudWatch
             | Service::DynamoDb
             | Service::Events
             | Service::Iam
-            | Service::Lambda
             | Service::Logs
             | Service::S3
             | Service::Sns

@@ -1,0 +1,91 @@
+//! Serves each HTTP API on its port, as APIs come and go.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::port::listen;
+use super::status::{Board, PartState, PartStatus};
+use crate::control::apigateway::{ApiEvent, Apis};
+use crate::gateway::Gateway;
+
+/// The gateway and which APIs it serves.
+pub(super) struct DataPlane {
+    gateway: Gateway,
+    apis: Arc<Apis>,
+    board: Arc<Board>,
+    served: HashMap<String, oneshot::Sender<()>>,
+    tasks: JoinSet<()>,
+}
+
+impl DataPlane {
+    pub(super) fn new(gateway: Gateway, apis: Arc<Apis>, board: Arc<Board>) -> Self {
+        Self {
+            gateway,
+            apis,
+            board,
+            served: HashMap::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Serves what is kept and what comes, until `stop`.
+    pub(super) async fn run(mut self, mut events: mpsc::UnboundedReceiver<ApiEvent>, mut stop: watch::Receiver<bool>) {
+        for api in self.apis.summaries() {
+            match listen(api.port, "HTTP API").await {
+                Ok(listener) => self.serve(api.api_id, listener),
+                Err(error) => self.board.set(PartStatus {
+                    name: format!("http api {}", api.name),
+                    pid: None,
+                    port: Some(api.port),
+                    state: PartState::Failed,
+                    message: Some(format!("{error}; {}", error.hint().unwrap_or_default())),
+                }),
+            }
+        }
+        self.board.set(PartStatus {
+            name: "http apis".to_owned(),
+            pid: None,
+            port: None,
+            state: PartState::Running,
+            message: None,
+        });
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                _ = stop.changed() => None,
+            };
+            match event {
+                Some(ApiEvent::Created { api_id, listener }) => {
+                    let listener = listener
+                        .set_nonblocking(true)
+                        .and_then(|()| TcpListener::from_std(listener));
+                    match listener {
+                        Ok(listener) => self.serve(api_id, listener),
+                        Err(error) => self
+                            .board
+                            .incident("http apis", format!("API {api_id} is not served: {error}")),
+                    }
+                }
+                Some(ApiEvent::Deleted { api_id }) => drop(self.served.remove(&api_id)),
+                None => break,
+            }
+        }
+        self.served.clear();
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    fn serve(&mut self, api_id: String, listener: TcpListener) {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let gateway = self.gateway.clone();
+        self.served.insert(api_id.clone(), stop);
+        self.tasks.spawn(async move {
+            // The sender is dropped, not used.
+            let stopped = async { drop(stopped.await) };
+            gateway.serve(listener, api_id, stopped).await;
+        });
+    }
+}

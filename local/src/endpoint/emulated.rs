@@ -1,0 +1,137 @@
+//! Calls that the local target itself makes to the emulator, in the protocols of the services.
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use serde_json::Value;
+
+use super::http::{BoxError, EmulatorClient, full};
+use super::identify::Call;
+
+/// Who calls: the emulator keeps accounts and regions apart by the credential scope.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub account: String,
+    pub region: String,
+}
+
+impl Caller {
+    /// The caller of a call.
+    pub(crate) fn of(call: &Call) -> Self {
+        Self {
+            account: call.account.clone(),
+            region: call.region.clone(),
+        }
+    }
+
+    fn authorization(&self, service: &str) -> String {
+        let Self { account, region } = self;
+        format!(
+            "AWS4-HMAC-SHA256 Credential={account}/20260101/{region}/{service}/aws4_request, SignedHeaders=host, Signature=0"
+        )
+    }
+}
+
+/// Why a call to the emulator has no result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EmulatedError {
+    /// It was refused.
+    #[error("{code}: {message}")]
+    Refused {
+        /// AWS error code.
+        code: String,
+        /// Message.
+        message: String,
+    },
+    /// There was no answer.
+    #[error("no answer: {0}")]
+    NoAnswer(#[from] BoxError),
+}
+
+impl EmulatedError {
+    /// Whether it was refused with this error code.
+    pub(crate) fn is(&self, wanted: &str) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == wanted)
+    }
+}
+
+impl EmulatorClient {
+    /// A call of a JSON service, e.g. `Logs_20140328.PutLogEvents`.
+    pub(crate) async fn json(
+        &self,
+        caller: &Caller,
+        service: &str,
+        target: &str,
+        input: &Value,
+    ) -> Result<Value, EmulatedError> {
+        let request = Request::post("/")
+            .header("host", "localhost")
+            .header("authorization", caller.authorization(service))
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", target)
+            .body(full(input.to_string()))
+            .map_err(|error| EmulatedError::NoAnswer(error.into()))?;
+        let response = self.call(request).await?;
+        let output: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+        if response.status().is_success() {
+            return Ok(output);
+        }
+        let code = output["__type"]
+            .as_str()
+            .unwrap_or("Unknown")
+            .rsplit('#')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        let message = output["message"]
+            .as_str()
+            .or(output["Message"].as_str())
+            .unwrap_or_default()
+            .to_owned();
+        Err(EmulatedError::Refused { code, message })
+    }
+
+    /// A call of a query service, e.g. `Action=GetRole&…`. Answers with the status and XML as they are.
+    pub(crate) async fn query(
+        &self,
+        caller: &Caller,
+        service: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<Response<Bytes>, EmulatedError> {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(parameters)
+            .finish();
+        let request = Request::post("/")
+            .header("host", "localhost")
+            .header("authorization", caller.authorization(service))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(full(body))
+            .map_err(|error| EmulatedError::NoAnswer(error.into()))?;
+        Ok(self.call(request).await?)
+    }
+
+    /// A request without body on a path of S3.
+    pub(crate) async fn s3(
+        &self,
+        caller: &Caller,
+        method: http::Method,
+        path: &str,
+    ) -> Result<Response<Bytes>, EmulatedError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header("authorization", caller.authorization("s3"))
+            .body(full(""))
+            .map_err(|error| EmulatedError::NoAnswer(error.into()))?;
+        Ok(self.call(request).await?)
+    }
+
+    /// Whether a role exists.
+    pub(crate) async fn role_exists(&self, caller: &Caller, arn: &str) -> Result<bool, EmulatedError> {
+        let name = arn.rsplit('/').next().unwrap_or_default();
+        let parameters = [("Action", "GetRole"), ("Version", "2010-05-08"), ("RoleName", name)];
+        let response = self.query(caller, "iam", &parameters).await?;
+        Ok(response.status() == StatusCode::OK
+            && String::from_utf8_lossy(response.body()).contains(&format!("<Arn>{arn}</Arn>")))
+    }
+}
