@@ -116,9 +116,8 @@ fn headers(value: Option<&Value>) -> Result<HeaderMap, InvalidResponse> {
         };
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| fault())?;
         let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| fault())?;
-        match outgoing_name(name) {
-            Some(name) => drop(headers.append(name, value)),
-            None => {}
+        if let Some(name) = outgoing_name(name) {
+            headers.append(name, value);
         }
     }
     Ok(headers)

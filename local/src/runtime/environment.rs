@@ -20,10 +20,6 @@ use super::report::{InitReport, Phase, Report};
 use super::sandbox::{Run, Sandbox};
 use crate::ports::{FunctionAddress, FunctionVersion, LogTail};
 
-/// How long an environment that has answered is expected to ask for its next event. Within it a waiting invocation
-/// does not make another environment start.
-const SETTLE: Duration = Duration::from_millis(5);
-
 /// How long a starting environment keeps others from starting.
 const START_TURN: Duration = Duration::from_millis(250);
 
@@ -276,7 +272,10 @@ impl Environment {
             self.host.pools.settling(&self.key, self.id);
         }
         let failure = result.as_ref().err().cloned();
-        // The caller comes first. Its slot is free before it can ask again.
+        self.host
+            .measure
+            .invocation(&address, &self.version.version, begun_ms, duration, failure.as_ref());
+        // The caller comes before the rest. Its slot is free before it can ask again.
         drop(slot);
         let (pending, result) = match log_tail {
             LogTail::Omit => {
@@ -318,9 +317,6 @@ impl Environment {
         });
         let tail = self.log.take_tail();
         self.log.flush();
-        self.host
-            .measure
-            .invocation(&address, &self.version.version, begun_ms, duration, failure.as_ref());
         if let (Some(answer), Some(result)) = (pending, result) {
             let _ = answer.send(Answer {
                 result,
@@ -334,7 +330,7 @@ impl Environment {
     /// Waits until the runtime asks for its next event.
     async fn settle(&mut self, mut sandbox: Sandbox) -> Option<Sandbox> {
         let host = Arc::clone(&self.host);
-        let soon = timeout(SETTLE, sandbox.ready(&mut self.log)).await;
+        let soon = timeout(host.config.settle_time, sandbox.ready(&mut self.log)).await;
         host.pools.settled(&host, &self.key, self.id);
         let ready = match soon {
             Ok(ready) => ready,

@@ -56,6 +56,9 @@ pub struct RuntimeConfig {
     pub init_timeout: Duration,
     /// How long an environment without work is kept.
     pub idle_timeout: Duration,
+    /// How long an environment that has answered is expected to take until it asks for its next event. Within that time
+    /// a waiting invocation does not make another environment start.
+    pub settle_time: Duration,
     /// Delays before each retry of a failed asynchronous invocation; their number is the number of retries.
     pub retry_delays: Vec<Duration>,
 }
@@ -73,6 +76,7 @@ impl RuntimeConfig {
             account_concurrency: 1_000,
             init_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(5 * 60),
+            settle_time: Duration::from_millis(20),
             retry_delays: vec![Duration::from_secs(60), Duration::from_secs(120)],
         }
     }
@@ -115,6 +119,17 @@ impl fmt::Debug for RuntimePorts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("RuntimePorts")
     }
+}
+
+/// Environments of a version.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EnvironmentCount {
+    /// All of them.
+    pub total: usize,
+    /// Those that are starting.
+    pub starting: usize,
+    /// Those that have nothing to do.
+    pub idle: usize,
 }
 
 /// The host could not start.
@@ -160,8 +175,8 @@ impl RuntimeHost {
         Ok(Self { host })
     }
 
-    /// Number of environments, starting ones included, that a version has.
-    pub fn environments(&self, version: &FunctionVersion) -> usize {
+    /// The environments that a version has now.
+    pub fn environments(&self, version: &FunctionVersion) -> EnvironmentCount {
         self.host.pools.environments(&PoolKey::of(version))
     }
 

@@ -189,6 +189,8 @@ impl EnvironmentLog {
                 self.platform(Level::Info, "platform.start", record);
             }
         }
+        // An invocation that runs for long shows from its beginning.
+        self.flush();
     }
 
     /// The invocation failed in a way that the platform tells.

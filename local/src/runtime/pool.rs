@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 use super::environment::{Environment, Job, Order};
-use super::host::Host;
+use super::host::{EnvironmentCount, Host};
 use crate::ports::FunctionVersion;
 
 /// Names the pool of a version: ARN, version and revision.
@@ -202,9 +202,16 @@ impl Pools {
         }
     }
 
-    /// Number of environments, starting ones included, of a version.
-    pub(super) fn environments(&self, key: &PoolKey) -> usize {
-        self.lock().pools.get(key).map_or(0, |pool| pool.environments.len())
+    /// The environments of a version.
+    pub(super) fn environments(&self, key: &PoolKey) -> EnvironmentCount {
+        self.lock()
+            .pools
+            .get(key)
+            .map_or_else(EnvironmentCount::default, |pool| EnvironmentCount {
+                total: pool.environments.len(),
+                starting: pool.starting.len(),
+                idle: pool.idle.len(),
+            })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -44,6 +44,10 @@ while True:
     else:
         order = event
     runs += 1
+    if "write_pid" in order:
+        with open(order["write_pid"] + ".new", "w") as noted:
+            noted.write(str(os.getpid()))
+        os.rename(order["write_pid"] + ".new", order["write_pid"])
     if "print" in order:
         print(order["print"], flush=True)
     if "wait_for" in order:

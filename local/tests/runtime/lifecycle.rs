@@ -1,8 +1,15 @@
-//! Environments from start to end: what a function sees, how it fails, how many there are, that none is left behind.
+//! Environments from start to end: what a function sees, and that none is left behind.
 
-use serde_json::json;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::world::World;
+use serde_json::{Value, json};
+use taskctl_local::ambient::Ambient;
+use taskctl_local::ports::{InvokeKind, InvokeOutcome, InvokeRequest, Invoker as _, LogFormat};
+use taskctl_local::runtime::Launcher;
+
+use crate::world::{World, address, host, is_running, request, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_environment_is_used_again() {
@@ -12,5 +19,265 @@ async fn an_environment_is_used_again() {
     let second = world.describe(&address).await;
     assert_eq!(first["pid"], second["pid"]);
     assert_eq!(second["runs"], json!(2));
-    assert_eq!(world.host.environments(&version), 1);
+    assert_eq!(world.host.environments(&version).total, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_sees_what_lambda_shows() {
+    let world = World::new();
+    let (address, _) = world.function("echo", |version| {
+        version.log_format = LogFormat::Json;
+        version.application_log_level = Some("DEBUG".to_owned());
+        version.environment = [
+            ("TASKS_TABLE", "app-dev-tasks"),
+            ("AWS_REGION", "not-this"),
+            ("TZ", "Europe/Berlin"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    });
+    let invocation = InvokeRequest {
+        client_context: Some("Y29udGV4dA==".to_owned()),
+        trace_id: Some("Root=1-2-3".to_owned()),
+        ..request(&address, json!({"hello": "world"}))
+    };
+    let completed = crate::world::completed(world.host.invoke(invocation).await);
+    assert_eq!(completed.executed_version, "1");
+    let seen: Value = serde_json::from_slice(&completed.payload).unwrap();
+    assert_eq!(seen["event"], json!({"hello": "world"}));
+    assert_eq!(seen["request"], json!(completed.request_id));
+    assert_eq!(seen["arn"], json!(address.qualified_arn()));
+    assert_eq!(seen["trace"], "Root=1-2-3");
+    assert_eq!(seen["context"], "Y29udGV4dA==");
+    let left = seen["left"].as_i64().unwrap();
+    assert!((1..=60_000).contains(&left), "{left}");
+
+    let environment = seen["environment"].as_object().unwrap();
+    let expected = [
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_DEFAULT_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_SESSION_TOKEN", "test"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "echo"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+        ("AWS_LAMBDA_LOG_LEVEL", "DEBUG"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/echo"),
+        ("_HANDLER", "bootstrap"),
+        ("TASKS_TABLE", "app-dev-tasks"),
+        ("TZ", "Europe/Berlin"),
+        ("LAMBDA_TASK_ROOT", seen["directory"].as_str().unwrap()),
+    ];
+    for (name, value) in expected {
+        assert_eq!(environment.get(name), Some(&json!(value)), "{name}");
+    }
+    // The interpreter may add variables of its own, but none can come from this process.
+    for (name, value) in std::env::vars() {
+        let allowed = name == "PATH" || expected.iter().any(|(own, _)| *own == name);
+        assert!(
+            allowed || environment.get(&name) != Some(&json!(value)),
+            "{name} came from the host's own environment"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_environment_ends_after_a_while() {
+    let world = World::with(
+        |config| config.idle_timeout = Duration::from_millis(50),
+        Ambient::system(),
+    );
+    let (address, version) = world.function("echo", |_| {});
+    let pid = world.describe(&address).await["pid"].as_u64().unwrap();
+    until("the environment is gone", || {
+        (world.host.environments(&version).total == 0).then_some(())
+    })
+    .await;
+    assert!(!is_running(pid));
+    assert_ne!(world.describe(&address).await["pid"].as_u64(), Some(pid));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_gone_takes_its_environments_along() {
+    let world = World::new();
+    let (address, version) = world.function("echo", |_| {});
+    let pid = world.describe(&address).await["pid"].as_u64().unwrap();
+    world.memory.remove(&address);
+    until("the environment is gone", || {
+        (world.host.environments(&version).total == 0).then_some(())
+    })
+    .await;
+    assert!(!is_running(pid));
+    let outcome = world.host.invoke(request(&address, json!({}))).await;
+    assert!(matches!(outcome, InvokeOutcome::NotFound(_)), "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_invocation_of_a_replaced_version_ends_well() {
+    let world = World::new();
+    let (address, version) = world.function("echo", |_| {});
+    let gate = world.root.path().join("gate");
+    let reached = world.root.path().join("reached");
+    // The order waits first and touches then, so a warm start tells that the environment exists.
+    world.describe(&address).await;
+    let order = json!({"wait_for": gate, "touch": reached});
+    let running = tokio::spawn({
+        let (host, request) = (Arc::clone(&world.host), request(&address, order));
+        async move { host.invoke(request).await }
+    });
+    let next = world.version("echo", "2", |_| {});
+    world.memory.set(&address, &[(&next, 1.0)], None);
+    let other = world.describe(&address).await;
+    assert_eq!(other["environment"]["AWS_LAMBDA_FUNCTION_VERSION"], "2");
+    std::fs::write(&gate, "").unwrap();
+    let completed = crate::world::completed(running.await.unwrap());
+    assert_eq!(completed.function_error, None);
+    assert!(reached.exists());
+    until("the old environment is gone", || {
+        (world.host.environments(&version).total == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_ends_with_the_host() {
+    for launcher in [Launcher::Direct, Launcher::detect(&std::env::var_os("PATH").unwrap())] {
+        let world = World::with(|config| config.launcher = launcher.clone(), Ambient::system());
+        let (address, _) = world.function("echo", |_| {});
+        let completed = world.invoke(&address, json!({"do": "child"})).await;
+        let seen: Value = serde_json::from_slice(&completed.payload).unwrap();
+        let pids = ["pid", "child"].map(|name| seen[name].as_u64().unwrap());
+        assert!(pids.iter().all(|pid| is_running(*pid)), "{launcher:?}");
+        drop(world);
+        until("the processes are gone", || {
+            pids.iter().all(|pid| !is_running(*pid)).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Re-runs this test binary as a host of its own, kills it, and looks for what it left behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_outlives_a_killed_host() {
+    for launcher in ["direct", "detect"] {
+        let root = tempfile::tempdir().unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "lifecycle::a_host_to_be_killed", "--ignored", "--nocapture"])
+            .env("HOST_TO_BE_KILLED", root.path())
+            .env("HOST_LAUNCHER", launcher)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let noted = root.path().join("pid");
+        let pid: u64 = until("the function runs", || {
+            std::fs::read_to_string(&noted).ok()?.parse().ok()
+        })
+        .await;
+        assert!(is_running(pid));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let memory = Arc::default();
+        // A direct child may still run now; the next host on the same root ends it.
+        let _next = (launcher == "direct").then(|| host(root.path(), &memory, |_| {}, Ambient::system()));
+        until("the function is gone", || (!is_running(pid)).then_some(())).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by nothing_outlives_a_killed_host in a process of its own"]
+async fn a_host_to_be_killed() {
+    let Some(root) = std::env::var_os("HOST_TO_BE_KILLED") else {
+        return;
+    };
+    let root = std::path::PathBuf::from(root);
+    let direct = std::env::var("HOST_LAUNCHER").unwrap() == "direct";
+    let world = World::at(root.clone(), |config| {
+        if direct {
+            config.launcher = Launcher::Direct;
+        }
+    });
+    let (address, _) = world.function("echo", |_| {});
+    let order = json!({"write_pid": root.join("pid"), "do": "hang"});
+    world.host.invoke(request(&address, order)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_taken_at_once_and_tried_again() {
+    let retry = Duration::from_millis(10);
+    let world = World::with(|config| config.retry_delays = vec![retry, retry], Ambient::system());
+    let (address, _) = world.function("echo", |_| {});
+    let event = |order: Value| InvokeRequest {
+        kind: InvokeKind::Event,
+        ..request(&address, order)
+    };
+    let outcome = world
+        .host
+        .invoke(event(json!({"print": "running", "do": "fail"})))
+        .await;
+    let InvokeOutcome::Accepted { request_id } = outcome else {
+        panic!("{outcome:?}")
+    };
+    let reports = || {
+        let lines = world.memory.log("/aws/lambda/echo");
+        lines
+            .into_iter()
+            .filter(|line| line.starts_with(&format!("REPORT RequestId: {request_id}")))
+            .count()
+    };
+    until("it has run three times", || (reports() == 3).then_some(())).await;
+    let outcome = world.host.invoke(event(json!({}))).await;
+    let InvokeOutcome::Accepted { request_id: other } = outcome else {
+        panic!("{outcome:?}")
+    };
+    until("the other has run", || {
+        world
+            .memory
+            .log("/aws/lambda/echo")
+            .iter()
+            .any(|line| line.contains(&format!("END RequestId: {other}")))
+            .then_some(())
+    })
+    .await;
+    assert_eq!(reports(), 3);
+    let missing = InvokeRequest {
+        kind: InvokeKind::Event,
+        ..request(&crate::world::address("none", None), json!({}))
+    };
+    assert!(matches!(world.host.invoke(missing).await, InvokeOutcome::NotFound(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_choose_the_version_for_each_invocation() {
+    let rolls = Arc::new(std::sync::Mutex::new(vec![0.95, 0.05, 0.5].into_iter().cycle()));
+    let ambient = Ambient::system().with_chance(move || rolls.lock().unwrap().next().unwrap());
+    let world = World::with(|_| {}, ambient);
+    let (old, new) = (world.version("echo", "1", |_| {}), world.version("echo", "2", |_| {}));
+    let alias = address("echo", Some("live"));
+    world.memory.set(&alias, &[(&old, 0.9), (&new, 0.1)], None);
+    let mut versions = Vec::new();
+    for _ in 0..3 {
+        versions.push(world.invoke(&alias, json!({})).await.executed_version);
+    }
+    assert_eq!(versions, ["1", "2", "1"]);
+    assert_eq!(
+        world
+            .memory
+            .sum("AWS/Lambda", "Invocations", &["echo", "echo:live", "2"]),
+        Some(1.0)
+    );
+    assert_eq!(
+        world
+            .memory
+            .sum("AWS/Lambda", "Invocations", &["echo", "echo:live", "1"]),
+        Some(2.0)
+    );
+    assert_eq!(
+        world.memory.sum("AWS/Lambda", "Invocations", &["echo", "echo:live"]),
+        Some(3.0)
+    );
 }

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod concurrency;
+mod failures;
 mod lifecycle;
+mod logs;
 mod serving;
 mod world;

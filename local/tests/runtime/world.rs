@@ -1,9 +1,11 @@
 //! A world for the host and the gateway to live in: functions, APIs, logs and metrics in memory, real processes.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,7 +24,7 @@ pub const REGION: &str = "eu-central-1";
 pub const ACCOUNT: &str = "000000000000";
 
 /// Longest that a test waits for something that should happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Everything in one place. Implements all ports that the host and the gateway need.
 #[derive(Default)]
@@ -160,9 +162,24 @@ impl Memory {
     }
 }
 
+/// Where a world keeps its files.
+pub enum Root {
+    Temporary(TempDir),
+    Given(PathBuf),
+}
+
+impl Root {
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(directory) => directory.path(),
+            Self::Given(path) => path,
+        }
+    }
+}
+
 /// A host over a world.
 pub struct World {
-    pub root: TempDir,
+    pub root: Root,
     pub memory: Arc<Memory>,
     pub host: Arc<RuntimeHost>,
 }
@@ -173,7 +190,15 @@ impl World {
     }
 
     pub fn with(adjust: impl FnOnce(&mut RuntimeConfig), ambient: Ambient) -> Self {
-        let root = tempfile::tempdir().unwrap();
+        Self::on(Root::Temporary(tempfile::tempdir().unwrap()), adjust, ambient)
+    }
+
+    /// In a directory that someone else cleans up.
+    pub fn at(root: PathBuf, adjust: impl FnOnce(&mut RuntimeConfig)) -> Self {
+        Self::on(Root::Given(root), adjust, Ambient::system())
+    }
+
+    fn on(root: Root, adjust: impl FnOnce(&mut RuntimeConfig), ambient: Ambient) -> Self {
         let memory = Arc::new(Memory::default());
         let host = Arc::new(host(root.path(), &memory, adjust, ambient));
         Self { root, memory, host }
@@ -210,7 +235,7 @@ impl World {
             architecture: Architecture::X86_64,
             memory_mb: 128,
             ephemeral_storage_mb: 512,
-            timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(60),
             environment: BTreeMap::new(),
             log_group: format!("/aws/lambda/{name}"),
             log_format: LogFormat::Text,
@@ -240,7 +265,7 @@ pub fn host(
     adjust: impl FnOnce(&mut RuntimeConfig),
     ambient: Ambient,
 ) -> RuntimeHost {
-    let path = std::env::var_os("PATH").unwrap();
+    let path = search_path();
     let mut config = RuntimeConfig::new(root.join("runtime"), "http://127.0.0.1:4566".to_owned(), path);
     adjust(&mut config);
     let ports = RuntimePorts {
@@ -249,6 +274,23 @@ pub fn host(
         metrics: Arc::clone(memory) as Arc<dyn MetricSink>,
     };
     RuntimeHost::start(config, ports, ambient).unwrap()
+}
+
+/// Where the interpreter of the test runtime really is: what stands first on the path may be a wrapper, slow and with
+/// an environment of its own.
+fn search_path() -> OsString {
+    static FOUND: OnceLock<OsString> = OnceLock::new();
+    FOUND
+        .get_or_init(|| {
+            let found = Command::new("python3")
+                .args(["-c", "import sys; print(sys.executable)"])
+                .output()
+                .unwrap();
+            let interpreter = PathBuf::from(String::from_utf8(found.stdout).unwrap().trim());
+            let directories = [interpreter.parent().unwrap(), Path::new("/usr/bin"), Path::new("/bin")];
+            std::env::join_paths(directories).unwrap()
+        })
+        .clone()
 }
 
 pub fn address(name: &str, qualifier: Option<&str>) -> FunctionAddress {
