@@ -4,6 +4,7 @@ pub mod api_state;
 mod batch;
 pub mod cloudwatch_alarm;
 pub mod cloudwatch_tags;
+pub mod grants;
 pub mod lambda_permission;
 pub mod lambda_function;
 pub mod api_stage;
@@ -22,8 +23,12 @@ pub mod pace;
 pub mod placeholder;
 pub mod policy_document;
 pub mod reader;
+pub mod s3_bucket;
+pub mod sns_topic;
+pub mod release_facts;
 mod registry;
 
 pub mod lambda_version;
+pub mod warmup_rule;
 
 pub use registry::{Registry, registry};

@@ -1,5 +1,7 @@
 //! The resource kinds, one line each, roots first. The order is the display order.
 
+use std::sync::LazyLock;
+
 use super::kind::{AnyKind, Kind, Registered};
 use crate::plan::{KindRules, Rules};
 
@@ -9,9 +11,16 @@ pub struct Registry {
 }
 
 /// The kinds that taskctl manages.
-pub fn registry() -> Registry {
+pub fn registry() -> &'static Registry {
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(kinds);
+    &REGISTRY
+}
+
+fn kinds() -> Registry {
     let mut registry = Registry { kinds: Vec::new() };
     registry.add(super::dynamodb_table::DynamodbTable);
+    registry.add(super::s3_bucket::S3Bucket);
+    registry.add(super::sns_topic::SnsTopic);
     registry.add(super::iam_role::IamRole);
     registry.add(super::log_group::LogGroup);
     registry.add(super::lambda_function::LambdaFunction);
@@ -23,6 +32,7 @@ pub fn registry() -> Registry {
     registry.add(super::api_deployment::ApiDeployment);
     registry.add(super::api_stage::ApiStage);
     registry.add(super::cloudwatch_alarm::CloudwatchAlarm);
+    registry.add(super::warmup_rule::WarmupRule);
     registry
 }
 

@@ -1,0 +1,532 @@
+//! S3 bucket with all its settings: public access block, ownership, encryption, policy, lifecycle, cross-origin rules,
+//! web site, versioning, tags. Objects are the application's (and the site's publisher's); this file only asks whether
+//! there are any, and removes them when the bucket is deleted.
+
+mod empty;
+mod setting;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, ObjectOwnership, Tag, Tagging};
+use aws_smithy_types::error::operation::BuildError;
+use serde::{Deserialize, Serialize};
+
+use super::context::{Context, Identity, op};
+use super::error::{AwsError, Class};
+use super::kind::{Fields, Found, Kind, Spec, found, gone};
+use super::policy_document::{Document, Effect, Statement};
+use super::reader::{Reader, Tags, managed, ownership};
+use crate::plan::{Replacement, Rollback};
+use crate::resource::{Observed, Ownership, Outputs, ResourceId, outputs};
+use crate::template::model::{self, Bucket};
+pub use empty::is_empty;
+use setting::Setting;
+
+/// The kind.
+pub struct S3Bucket;
+
+/// Settings of a bucket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Name, 3–63 characters, unique in the partition.
+    pub name: String,
+    /// What of public access is blocked.
+    pub public_access_block: PublicAccessBlock,
+    /// Who owns objects: `BucketOwnerEnforced` (no ACLs), `BucketOwnerPreferred` or `ObjectWriter`.
+    pub object_ownership: String,
+    /// How objects are encrypted when nobody says.
+    pub encryption: Encryption,
+    /// Bucket policy.
+    pub policy: Document,
+    /// Objects (and, with versioning, versions that are no longer current) expire after so many days.
+    pub expire_days: Option<i32>,
+    /// Incomplete multipart uploads are aborted after so many days.
+    pub abort_incomplete_upload_days: Option<i32>,
+    /// Lifecycle rules that taskctl did not write, in words. Never desired.
+    pub other_lifecycle_rules: Vec<String>,
+    /// Cross-origin rules by their place, from `1`: S3 takes the first that fits.
+    pub cors: BTreeMap<String, CorsRule>,
+    /// Web site.
+    pub website: Option<Website>,
+    /// Keep old versions of objects.
+    pub versioning: bool,
+    /// Tags.
+    pub tags: Tags,
+}
+
+/// What of public access is blocked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicAccessBlock {
+    /// New public ACLs are refused.
+    pub block_public_acls: bool,
+    /// Public ACLs have no effect.
+    pub ignore_public_acls: bool,
+    /// New public policies are refused.
+    pub block_public_policy: bool,
+    /// Public policies let only this account and AWS services in.
+    pub restrict_public_buckets: bool,
+}
+
+impl PublicAccessBlock {
+    /// Everything is blocked.
+    pub const ALL: Self =
+        Self { block_public_acls: true, ignore_public_acls: true, block_public_policy: true, restrict_public_buckets: true };
+
+    /// A policy may make the bucket public; ACLs still cannot.
+    pub const ALL_BUT_POLICY: Self = Self { block_public_policy: false, restrict_public_buckets: false, ..Self::ALL };
+
+    /// Nothing is blocked.
+    pub const NONE: Self =
+        Self { block_public_acls: false, ignore_public_acls: false, block_public_policy: false, restrict_public_buckets: false };
+}
+
+/// Default encryption.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// `AES256` (SSE-S3, what every bucket has), `aws:kms` or `aws:kms:dsse`.
+    pub algorithm: String,
+    /// KMS key; none with SSE-S3, or with the account's own `aws/s3` key.
+    pub kms_key: Option<String>,
+    /// Whether S3 asks KMS once per bucket rather than once per object.
+    pub bucket_key: bool,
+}
+
+impl Encryption {
+    /// SSE-S3, or SSE-KMS with a key (and a bucket key, which spares most of the cost).
+    pub fn new(kms_key: Option<String>) -> Self {
+        match kms_key {
+            None => Self { algorithm: "AES256".to_owned(), kms_key: None, bucket_key: false },
+            Some(key) => Self { algorithm: "aws:kms".to_owned(), kms_key: Some(key), bucket_key: true },
+        }
+    }
+}
+
+/// A cross-origin rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CorsRule {
+    /// Origins.
+    pub allow_origins: BTreeSet<String>,
+    /// Methods.
+    pub allow_methods: BTreeSet<String>,
+    /// Request headers, lower case.
+    pub allow_headers: BTreeSet<String>,
+    /// Response headers that scripts may read, lower case.
+    pub expose_headers: BTreeSet<String>,
+    /// Seconds a preflight may be cached.
+    pub max_age_seconds: i32,
+}
+
+/// A bucket's web site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Website {
+    /// Document for the root and for folders.
+    pub index_document: Option<String>,
+    /// Document for errors.
+    pub error_document: Option<String>,
+    /// Redirects that taskctl did not write, in words. Never desired.
+    pub redirects: Vec<String>,
+}
+
+impl Model {
+    /// The model of a template's bucket under its physical name. `origins` are those that the template cannot know
+    /// (the stage's own site); they are added to its cross-origin rule, where it has one.
+    pub fn new(name: String, bucket: &Bucket, origins: &[String], identity: &Identity, tags: Tags) -> Self {
+        let Bucket { name: _, expire_days, abort_incomplete_upload_days, cors, website, versioning, kms_key } = bucket;
+        let days = |days: Option<u32>| days.map(|days| i32::try_from(days).unwrap_or(i32::MAX));
+        Self {
+            public_access_block: if website.is_some() { PublicAccessBlock::ALL_BUT_POLICY } else { PublicAccessBlock::ALL },
+            object_ownership: ObjectOwnership::BucketOwnerEnforced.as_str().to_owned(),
+            encryption: Encryption::new(kms_key.clone()),
+            policy: policy(identity, &name, website.is_some()),
+            expire_days: days(*expire_days),
+            abort_incomplete_upload_days: days(*abort_incomplete_upload_days),
+            other_lifecycle_rules: Vec::new(),
+            cors: cors.iter().map(|cors| ("1".to_owned(), CorsRule::new(cors, origins))).collect(),
+            website: website.as_ref().map(|site| Website {
+                index_document: Some(site.index_document.clone()),
+                error_document: Some(site.error_document.clone()),
+                redirects: Vec::new(),
+            }),
+            versioning: *versioning,
+            tags,
+            name,
+        }
+    }
+}
+
+impl CorsRule {
+    fn new(cors: &model::Cors, origins: &[String]) -> Self {
+        // S3 knows no credentials: presigned URLs carry theirs.
+        let model::Cors { allow_origins, allow_methods, allow_headers, expose_headers, max_age_seconds, allow_credentials: _ } =
+            cors;
+        let everyone = allow_origins.iter().any(|origin| origin == "*");
+        let more = origins.iter().filter(|_| !everyone);
+        let lower = |names: &[String]| names.iter().map(|name| name.to_lowercase()).collect();
+        Self {
+            allow_origins: allow_origins.iter().chain(more).cloned().collect(),
+            allow_methods: allow_methods.iter().cloned().collect(),
+            allow_headers: lower(allow_headers),
+            expose_headers: lower(expose_headers),
+            max_age_seconds: i32::try_from(*max_age_seconds).unwrap_or(i32::MAX),
+        }
+    }
+}
+
+/// Nobody without TLS; everybody may read a site. A site's own endpoint speaks plain HTTP only, so there the TLS rule
+/// covers everything but reading objects.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/security-best-practices.html>
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/WebsiteAccessPermissionsReqd.html>
+fn policy(identity: &Identity, name: &str, website: bool) -> Document {
+    let bucket = format!("arn:{}:s3:::{name}", identity.partition);
+    let objects = format!("{bucket}/*");
+    let everyone = || BTreeMap::from([("*".to_owned(), BTreeSet::from(["*".to_owned()]))]);
+    let one = |text: &str| BTreeSet::from([text.to_owned()]);
+    let insecure = one("false");
+    let mut tls_only = Statement {
+        effect: Effect::Deny,
+        principals: everyone(),
+        resources: [bucket, objects.clone()].into(),
+        conditions: [("Bool".to_owned(), [("aws:SecureTransport".to_owned(), insecure)].into())].into(),
+        ..Statement::default()
+    };
+    let mut statements = Vec::new();
+    if website {
+        tls_only.not_actions = one("s3:GetObject");
+        statements.push((
+            "PublicRead".to_owned(),
+            Statement { principals: everyone(), ..Statement::allow(&["s3:GetObject"], [objects]) },
+        ));
+    } else {
+        tls_only.actions = one("s3:*");
+    }
+    statements.push(("TlsOnly".to_owned(), tls_only));
+    Document::new(statements)
+}
+
+/// Host of a bucket's web site on AWS. Older Regions have a dash before their name, newer ones a dot.
+/// <https://docs.aws.amazon.com/general/latest/gr/s3.html#s3_website_region_endpoints>
+pub fn website_host(identity: &Identity, name: &str) -> String {
+    const DASHED: [&str; 9] = [
+        "ap-northeast-1",
+        "ap-southeast-1",
+        "ap-southeast-2",
+        "eu-west-1",
+        "sa-east-1",
+        "us-east-1",
+        "us-gov-west-1",
+        "us-west-1",
+        "us-west-2",
+    ];
+    let region = identity.region.as_str();
+    let dot = if DASHED.contains(&region) { '-' } else { '.' };
+    let domain = if identity.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("{name}.s3-website{dot}{region}.{domain}")
+}
+
+static SPEC: Spec = Spec {
+    name: "s3_bucket",
+    title: "S3 bucket",
+    documentation: "https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html",
+    read_actions: &[
+        "s3:GetBucketTagging",
+        "s3:GetBucketPolicy",
+        "s3:GetBucketPublicAccessBlock",
+        "s3:GetEncryptionConfiguration",
+        "s3:GetLifecycleConfiguration",
+        "s3:GetBucketCORS",
+        "s3:GetBucketOwnershipControls",
+        "s3:GetBucketVersioning",
+        "s3:GetBucketWebsite",
+        "tag:GetResources",
+    ],
+    write_actions: &[
+        "s3:CreateBucket",
+        "s3:TagResource",
+        "s3:PutBucketTagging",
+        "s3:PutBucketPolicy",
+        "s3:DeleteBucketPolicy",
+        "s3:PutBucketPublicAccessBlock",
+        "s3:PutEncryptionConfiguration",
+        "s3:PutLifecycleConfiguration",
+        "s3:PutBucketCORS",
+        "s3:PutBucketOwnershipControls",
+        "s3:PutBucketVersioning",
+        "s3:PutBucketWebsite",
+        "s3:DeleteBucketWebsite",
+    ],
+    delete_actions: &[
+        "s3:ListBucketVersions",
+        "s3:ListBucketMultipartUploads",
+        "s3:DeleteObject",
+        "s3:DeleteObjectVersion",
+        "s3:AbortMultipartUpload",
+        "s3:DeleteBucket",
+    ],
+    holds_data: true,
+    rollback: Rollback::Immediate,
+    replacement: Replacement::DeleteFirst,
+    replace_on: &["name"],
+    hidden: &[],
+    deleted_after: &[],
+    usual: Duration::from_secs(2),
+};
+
+/// How long changed settings may take to be seen by those who ask.
+const SETTLING_LIMIT: Duration = Duration::from_secs(60);
+
+#[async_trait]
+impl Kind for S3Bucket {
+    type Model = Model;
+
+    fn spec(&self) -> &'static Spec {
+        &SPEC
+    }
+
+    fn examples(&self) -> Vec<Model> {
+        let identity = Identity {
+            app: "shop".to_owned(),
+            stage: "dev".to_owned(),
+            region: "us-east-1".to_owned(),
+            account: "000000000000".to_owned(),
+            partition: "aws".to_owned(),
+        };
+        let bucket = Bucket {
+            name: None,
+            expire_days: None,
+            abort_incomplete_upload_days: None,
+            cors: None,
+            website: None,
+            versioning: false,
+            kms_key: None,
+        };
+        let cors = model::Cors {
+            allow_origins: vec!["http://localhost:1580".to_owned()],
+            allow_methods: vec!["GET".to_owned(), "PUT".to_owned()],
+            allow_headers: vec!["*".to_owned()],
+            expose_headers: vec!["etag".to_owned()],
+            max_age_seconds: 3600,
+            allow_credentials: false,
+        };
+        let site =
+            model::Website { source: None, index_document: "index.html".to_owned(), error_document: "error.html".to_owned() };
+        let full = Bucket {
+            name: None,
+            expire_days: Some(30),
+            abort_incomplete_upload_days: Some(7),
+            cors: Some(cors),
+            website: Some(site),
+            versioning: true,
+            kms_key: Some("arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555".to_owned()),
+        };
+        let name = || "shop-dev-assets-000000000000-us-east-1".to_owned();
+        vec![
+            Self::Model::new(name(), &bucket, &[], &identity, identity.tags()),
+            Self::Model::new(name(), &full, &["https://shop.example".to_owned()], &identity, {
+                let mut tags = identity.tags();
+                tags.insert("owner".to_owned(), "team".to_owned());
+                tags
+            }),
+        ]
+    }
+
+    async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
+        let context = reader.context();
+        let name = desired.name.as_str();
+        let arn = arn(context, name);
+        // A bucket that is not known by its tags is looked for; one that is may be gone all the same.
+        let tags = match reader.tagged().await?.get(&arn) {
+            Some(tags) if *tags == desired.tags => None,
+            Some(_) | None => match there(read_tags(context, name).await)? {
+                Some(tags) => Some(managed(tags)),
+                None => return Ok(None),
+            },
+        };
+        let tags = tags.unwrap_or_else(|| desired.tags.clone());
+        let Some(model) = there(setting::read(context, desired, tags.clone()).await)? else { return Ok(None) };
+        Ok(Some(Observed { model, outputs: named(context, name), ownership: owner(context, &tags), pending: Vec::new() }))
+    }
+
+    async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
+        let context = reader.context();
+        let identity = context.identity();
+        let start = arn(context, "");
+        let end = format!("-{}-{}", identity.account, identity.region);
+        let names = reader.tagged().await?.keys().filter_map(|arn| arn.strip_prefix(&start));
+        Ok(names
+            .map(|name| {
+                let logical = name.strip_prefix(&identity.prefix()).and_then(|rest| rest.strip_suffix(&end));
+                Found { id: ResourceId::new(SPEC.name, logical.unwrap_or(name)), outputs: named(context, name) }
+            })
+            .collect())
+    }
+
+    async fn is_empty(&self, context: &Context, outputs: &Outputs) -> Result<bool, AwsError> {
+        match outputs.get("name") {
+            Some(name) => is_empty(context, name).await,
+            None => Ok(true),
+        }
+    }
+
+    async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
+        make(context, desired).await?;
+        // A new bucket blocks all public access, has no ACLs and uses SSE-S3; the rest is written. The block is written
+        // in any case: it must not depend on a default.
+        // https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-overview.html
+        let settings = Setting::ALL.into_iter().filter(|setting| setting.differs_from_new(desired));
+        setting::write(context, desired, &settings.collect::<Vec<_>>()).await?;
+        Ok(named(context, &desired.name))
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        _: &ResourceId,
+        desired: &Model,
+        _: &Observed<Model>,
+        changes: &Fields,
+    ) -> Result<Outputs, AwsError> {
+        let settings = Setting::ALL.into_iter().filter(|setting| changes.touch_any(setting.fields()));
+        setting::write(context, desired, &settings.collect::<Vec<_>>()).await?;
+        Ok(named(context, &desired.name))
+    }
+
+    async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
+        let Some(name) = outputs.get("name") else { return Ok(()) };
+        let _turn = context.serial(turn(name)).await;
+        let client = &context.clients().s3;
+        // What is written while the bucket is being emptied makes S3 refuse: then once more.
+        const ROUNDS: usize = 5;
+        for round in 1..=ROUNDS {
+            if !empty::empty(context, name).await? {
+                return Ok(());
+            }
+            let deleted = context
+                .call(op("s3", "DeleteBucket"), || {
+                    client.delete_bucket().bucket(name).expected_bucket_owner(&context.identity().account).send()
+                })
+                .await;
+            match deleted {
+                Err(error) if error.code.as_deref() == Some("BucketNotEmpty") && round < ROUNDS => {}
+                other => return gone(other.map(drop)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the bucket with its tags.
+async fn make(context: &Context, desired: &Model) -> Result<(), AwsError> {
+    let Model { name, tags, object_ownership, .. } = desired;
+    let identity = context.identity();
+    let elsewhere = identity.region != "us-east-1";
+    let configuration = CreateBucketConfiguration::builder()
+        // us-east-1 is the one Region that must not be named.
+        .set_location_constraint(elsewhere.then(|| BucketLocationConstraint::from(identity.region.as_str())))
+        .set_tags((!tags.is_empty()).then(|| labels(tags)).transpose()?)
+        .build();
+    let client = &context.clients().s3;
+    context
+        .call(op("s3", "CreateBucket"), || {
+            client
+                .create_bucket()
+                .bucket(name)
+                .object_ownership(ObjectOwnership::from(object_ownership.as_str()))
+                .create_bucket_configuration(configuration.clone())
+                .send()
+        })
+        .await?;
+    if elsewhere {
+        return Ok(());
+    }
+    // us-east-1 answers 200 for a bucket that the account has already: only its tags tell whether this call made it.
+    // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html (BucketAlreadyOwnedByYou)
+    let tagged = context
+        .poll("bucket to show its tags", SETTLING_LIMIT, || async {
+            let found = there(read_tags(context, name).await)?.map(managed).unwrap_or_default();
+            Ok((!found.is_empty() || tags.is_empty()).then_some(found))
+        })
+        .await
+        .or_else(|error| if error.service == "taskctl" && error.class == Class::Busy { Ok(Tags::new()) } else { Err(error) })?;
+    if tagged == *tags {
+        return Ok(());
+    }
+    Err(AwsError::own("s3", "CreateBucket", Class::AlreadyExists, format!("bucket {name} was there before, with other tags")))
+}
+
+/// Whether a bucket is ours. One without any tags is not: it was not made by taskctl, which tags in the call that makes
+/// a bucket, so nothing but `adopt` may take it over, empty or not.
+fn owner(context: &Context, tags: &Tags) -> Ownership {
+    ownership(context, tags)
+}
+
+/// Reads the tags; none set is an empty map.
+async fn read_tags(context: &Context, name: &str) -> Result<Tags, AwsError> {
+    let client = &context.clients().s3;
+    let answer = context
+        .call(op("s3", "GetBucketTagging"), || {
+            client.get_bucket_tagging().bucket(name).expected_bucket_owner(&context.identity().account).send()
+        })
+        .await;
+    let tags = unset(answer)?.map(|answer| answer.tag_set).unwrap_or_default();
+    Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
+}
+
+async fn write_tags(context: &Context, name: &str, tags: &Tags) -> Result<(), AwsError> {
+    let client = &context.clients().s3;
+    let tagging = fits(Tagging::builder().set_tag_set(Some(labels(tags)?)).build())?;
+    context
+        .call(op("s3", "PutBucketTagging").just_made(), || {
+            client
+                .put_bucket_tagging()
+                .bucket(name)
+                .tagging(tagging.clone())
+                .expected_bucket_owner(&context.identity().account)
+                .send()
+        })
+        .await
+        .map(drop)
+}
+
+fn labels(tags: &Tags) -> Result<Vec<Tag>, AwsError> {
+    tags.iter().map(|(key, value)| fits(Tag::builder().key(key).value(value).build())).collect()
+}
+
+/// Treats "this setting is not set" as an answer, but not "there is no such bucket".
+fn unset<T>(result: Result<T, AwsError>) -> Result<Option<T>, AwsError> {
+    match result {
+        Err(error) if error.code.as_deref() == Some("NoSuchBucket") => Err(error),
+        other => found(other),
+    }
+}
+
+/// Treats "there is no such bucket" as an answer.
+fn there<T>(result: Result<T, AwsError>) -> Result<Option<T>, AwsError> {
+    found(result)
+}
+
+/// A part of a request that the SDK could not put together.
+fn fits<T>(built: Result<T, BuildError>) -> Result<T, AwsError> {
+    built.map_err(|error| AwsError::own("s3", "request", Class::Invalid, error.to_string()))
+}
+
+/// The queue of calls that change a bucket: S3 refuses two at a time.
+fn turn(name: &str) -> String {
+    format!("s3:{name}")
+}
+
+fn arn(context: &Context, name: &str) -> String {
+    format!("arn:{}:s3:::{name}", context.identity().partition)
+}
+
+fn named(context: &Context, name: &str) -> Outputs {
+    outputs([("name", name.to_owned()), ("arn", arn(context, name))])
+}
+
+/// Whether a bucket is served as a web site.
+pub async fn is_website(context: &Context, name: &str) -> Result<bool, AwsError> {
+    let client = &context.clients().s3;
+    let answer = context.call(op("s3", "GetBucketWebsite"), || client.get_bucket_website().bucket(name).send()).await;
+    Ok(super::kind::found(answer)?.is_some())
+}

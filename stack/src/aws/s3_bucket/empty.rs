@@ -1,0 +1,162 @@
+//! The objects of a bucket: whether there are any, and how they go. A bucket can be deleted only when no version, no
+//! delete marker and no unfinished upload is left in it.
+//! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/delete-bucket.html>
+
+use aws_sdk_s3::types::{Delete, MultipartUpload, ObjectIdentifier};
+use futures::{FutureExt, TryStreamExt, stream};
+
+use super::{fits, there};
+use crate::aws::context::{Context, op};
+use crate::aws::error::{AwsError, Class, classify};
+
+/// Pages of objects being deleted at the same time, and uploads being aborted.
+const SIDE_BY_SIDE: usize = 4;
+
+/// Where a listing goes on.
+#[derive(Debug, Clone, Default)]
+struct Marker {
+    key: Option<String>,
+    /// Version or upload.
+    id: Option<String>,
+}
+
+/// A page of versions and delete markers.
+struct Page {
+    objects: Vec<ObjectIdentifier>,
+    versions: usize,
+    next: Option<Marker>,
+}
+
+/// Whether a bucket has no object, in any version. One that does not exist is empty; delete markers and unfinished
+/// uploads are no data.
+pub async fn is_empty(context: &Context, name: &str) -> Result<bool, AwsError> {
+    let mut marker = Marker::default();
+    loop {
+        let Some(page) = there(versions(context, name, &marker).await)? else { return Ok(true) };
+        if page.versions > 0 {
+            return Ok(false);
+        }
+        match page.next {
+            Some(next) => marker = next,
+            None => return Ok(true),
+        }
+    }
+}
+
+/// Empties a bucket. `false`: there is no such bucket.
+pub(super) async fn empty(context: &Context, name: &str) -> Result<bool, AwsError> {
+    let emptied = futures::try_join!(delete_versions(context, name), abort_uploads(context, name));
+    Ok(there(emptied)?.is_some())
+}
+
+/// Deletes all versions and delete markers; while one page is being deleted the next is listed.
+async fn delete_versions(context: &Context, name: &str) -> Result<(), AwsError> {
+    let pages = stream::try_unfold(Some(Marker::default()), |marker| next_page(context, name, marker).boxed());
+    pages.try_for_each_concurrent(SIDE_BY_SIDE, |objects| delete(context, name, objects).boxed()).await
+}
+
+type Unfolded = Option<(Vec<ObjectIdentifier>, Option<Marker>)>;
+
+async fn next_page(context: &Context, name: &str, marker: Option<Marker>) -> Result<Unfolded, AwsError> {
+    let Some(marker) = marker else { return Ok(None) };
+    let page = versions(context, name, &marker).await?;
+    Ok(Some((page.objects, page.next)))
+}
+
+async fn versions(context: &Context, name: &str, marker: &Marker) -> Result<Page, AwsError> {
+    let client = &context.clients().s3;
+    let page = context
+        .call(op("s3", "ListObjectVersions"), || {
+            client
+                .list_object_versions()
+                .bucket(name)
+                .set_key_marker(marker.key.clone())
+                .set_version_id_marker(marker.id.clone())
+                .expected_bucket_owner(&context.identity().account)
+                .send()
+        })
+        .await?;
+    let identify = |key: Option<&str>, version: Option<&str>| {
+        fits(ObjectIdentifier::builder().key(key.unwrap_or_default()).set_version_id(version.map(str::to_owned)).build())
+    };
+    let versions = page.versions().iter().map(|version| identify(version.key(), version.version_id()));
+    let markers = page.delete_markers().iter().map(|marker| identify(marker.key(), marker.version_id()));
+    Ok(Page {
+        objects: versions.chain(markers).collect::<Result<_, _>>()?,
+        versions: page.versions().len(),
+        next: (page.is_truncated() == Some(true))
+            .then(|| Marker { key: page.next_key_marker, id: page.next_version_id_marker }),
+    })
+}
+
+/// Deletes one page. A key that S3 was too busy for stays, and makes the bucket count as not empty.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>
+async fn delete(context: &Context, name: &str, objects: Vec<ObjectIdentifier>) -> Result<(), AwsError> {
+    if objects.is_empty() {
+        return Ok(());
+    }
+    let client = &context.clients().s3;
+    let delete = fits(Delete::builder().set_objects(Some(objects)).quiet(true).build())?;
+    let answer = context
+        .call(op("s3", "DeleteObjects"), || {
+            client
+                .delete_objects()
+                .bucket(name)
+                .delete(delete.clone())
+                .expected_bucket_owner(&context.identity().account)
+                .send()
+        })
+        .await?;
+    for failed in answer.errors() {
+        let message = failed.message().unwrap_or_default();
+        let class = classify("s3", failed.code(), message, None);
+        if !matches!(class, Class::Throttled | Class::Transient | Class::Busy | Class::NotFound) {
+            let text = format!("object {} cannot be deleted: {message}", failed.key().unwrap_or_default());
+            return Err(AwsError { code: failed.code().map(str::to_owned), ..AwsError::own("s3", "DeleteObjects", class, text) });
+        }
+    }
+    Ok(())
+}
+
+async fn abort_uploads(context: &Context, name: &str) -> Result<(), AwsError> {
+    let client = &context.clients().s3;
+    let owner = &context.identity().account;
+    let mut marker = Marker::default();
+    loop {
+        let page = context
+            .call(op("s3", "ListMultipartUploads"), || {
+                client
+                    .list_multipart_uploads()
+                    .bucket(name)
+                    .set_key_marker(marker.key.clone())
+                    .set_upload_id_marker(marker.id.clone())
+                    .expected_bucket_owner(owner)
+                    .send()
+            })
+            .await?;
+        stream::iter(page.uploads().iter().cloned().map(Ok))
+            .try_for_each_concurrent(SIDE_BY_SIDE, |upload| abort(context, name, upload).boxed())
+            .await?;
+        if page.is_truncated() != Some(true) {
+            return Ok(());
+        }
+        marker = Marker { key: page.next_key_marker, id: page.next_upload_id_marker };
+    }
+}
+
+async fn abort(context: &Context, name: &str, upload: MultipartUpload) -> Result<(), AwsError> {
+    let client = &context.clients().s3;
+    let aborted = context
+        .call(op("s3", "AbortMultipartUpload"), || {
+            client
+                .abort_multipart_upload()
+                .bucket(name)
+                .set_key(upload.key.clone())
+                .set_upload_id(upload.upload_id.clone())
+                .expected_bucket_owner(&context.identity().account)
+                .send()
+        })
+        .await;
+    // Finished or aborted by its owner in the meantime.
+    there(aborted).map(drop)
+}
