@@ -18,3 +18,6 @@ pub mod record;
 
 pub mod aws;
 pub mod runtime;
+
+#[cfg(test)]
+mod memory;

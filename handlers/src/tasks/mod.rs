@@ -211,3 +211,6 @@ fn update_writes(before: &Task, after: &Task) -> Vec<Write> {
     }));
     writes
 }
+
+#[cfg(test)]
+mod tests;
