@@ -78,7 +78,7 @@ mod tests {
     fn the_same_executable_gives_the_same_bytes() {
         let first = zip(&executable()).unwrap();
         assert_eq!(first, zip(&executable()).unwrap());
-        insta::assert_snapshot!(format!("{} bytes, {}", first.len(), code_sha256(&first)), @"");
+        insta::assert_snapshot!(format!("{} bytes, {}", first.len(), code_sha256(&first)), @"22360 bytes, ZtgIuBGAMgDjHEQQVdu0A3A5+CWCQNgUyPNep6/sXUE=");
     }
 
     #[test]
@@ -102,6 +102,9 @@ mod tests {
     #[test]
     fn hashes_have_the_form_that_aws_shows() {
         assert_eq!(code_sha256(b""), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
-        assert_eq!(hex_sha256(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(
+            hex_sha256(b""),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
     }
 }

@@ -46,7 +46,11 @@ pub fn write_artifacts(
     source: Option<SourceVersion>,
 ) -> Result<Vec<Package>, PackageError> {
     make_dir(dir)?;
-    let mut manifest = Manifest { format: FORMAT, source, packages: BTreeMap::new() };
+    let mut manifest = Manifest {
+        format: FORMAT,
+        source,
+        packages: BTreeMap::new(),
+    };
     let mut written = Vec::with_capacity(packages.len());
     for package in packages {
         let file = format!("{}.zip", package.function);
@@ -62,7 +66,10 @@ pub fn write_artifacts(
             glibc: package.glibc,
         };
         manifest.packages.insert(package.function.clone(), entry);
-        written.push(Package { zip_path: path, ..package.clone() });
+        written.push(Package {
+            zip_path: path,
+            ..package.clone()
+        });
     }
     let path = dir.join(MANIFEST);
     let mut text = serde_json::to_vec_pretty(&manifest)
@@ -82,10 +89,16 @@ pub fn read_artifacts(
         ErrorKind::NotFound | ErrorKind::NotADirectory => PackageError::NoArtifacts { dir: dir.to_owned() },
         _ => PackageError::io("reading", &path, error),
     })?;
-    let bad = |reason: String| PackageError::BadArtifacts { path: path.clone(), reason };
+    let bad = |reason: String| PackageError::BadArtifacts {
+        path: path.clone(),
+        reason,
+    };
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
     if manifest.format != FORMAT {
-        return Err(bad(format!("its format is {}, and this taskctl reads format {FORMAT}", manifest.format)));
+        return Err(bad(format!(
+            "its format is {}, and this taskctl reads format {FORMAT}",
+            manifest.format
+        )));
     }
     let mut packages = Vec::with_capacity(functions.len());
     for source in functions {
@@ -96,7 +109,10 @@ pub fn read_artifacts(
                 available: manifest.packages.keys().cloned().collect(),
             });
         };
-        if Path::new(&entry.file).file_name().is_none_or(|name| name != entry.file.as_str()) {
+        if Path::new(&entry.file)
+            .file_name()
+            .is_none_or(|name| name != entry.file.as_str())
+        {
             return Err(bad(format!("`{}` is not the name of a file beside it", entry.file)));
         }
         if entry.architecture != source.architecture {

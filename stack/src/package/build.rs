@@ -63,8 +63,12 @@ pub async fn build(request: &PackageRequest, events: &Events) -> Result<Vec<Buil
     let host = HostPlatform::current();
     let mut built: Vec<Option<Built>> = vec![None; request.functions.len()];
     for architecture in [Architecture::X86_64, Architecture::Arm64] {
-        let (places, functions): (Vec<usize>, Vec<&FunctionSource>) =
-            request.functions.iter().enumerate().filter(|(_, source)| source.architecture == architecture).unzip();
+        let (places, functions): (Vec<usize>, Vec<&FunctionSource>) = request
+            .functions
+            .iter()
+            .enumerate()
+            .filter(|(_, source)| source.architecture == architecture)
+            .unzip();
         let Some(first) = functions.first() else { continue };
         let builder = Builder::first(host, architecture);
         if request.destination == Destination::ThisMachine && builder != Builder::Cargo {
@@ -102,10 +106,16 @@ pub async fn run(
     let arguments = builder.arguments(request, functions);
     let shown = command_line(&arguments);
     events.emit(Event::BuildStarted { command: shown.clone() });
-    let mut child = cargo(request).args(&arguments).spawn().map_err(|source| start_failure(request, source))?;
+    let mut child = cargo(request)
+        .args(&arguments)
+        .spawn()
+        .map_err(|source| start_failure(request, source))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (gathered, said) = tokio::join!(gather(stdout, events), listen(stderr, events));
-    let status = child.wait().await.map_err(|source| PackageError::io("waiting for", &request.cargo, source))?;
+    let status = child
+        .wait()
+        .await
+        .map_err(|source| PackageError::io("waiting for", &request.cargo, source))?;
     if !status.success() {
         return Err(failure(request, functions, status, gathered, said, shown).await);
     }
@@ -114,7 +124,11 @@ pub async fn run(
         let Some(path) = gathered.executables.get(&source.binary) else {
             return Err(explain::missing_binary(request, source).await);
         };
-        built.push(Built { source: (*source).clone(), path: path.clone(), builder });
+        built.push(Built {
+            source: (*source).clone(),
+            path: path.clone(),
+            builder,
+        });
     }
     Ok(built)
 }
@@ -163,13 +177,22 @@ async fn failure(
     said: Vec<String>,
     command: String,
 ) -> PackageError {
-    if status.signal().is_some_and(|signal| signal == signals::INT || signal == signals::TERM) {
+    if status
+        .signal()
+        .is_some_and(|signal| signal == signals::INT || signal == signals::TERM)
+    {
         return PackageError::Interrupted;
     }
     let errors = gathered.errors.join("\n\n");
     let own = explain::errors_of(&said);
-    if [&errors, &own].iter().any(|text| text.contains("No space left on device")) {
-        let path = request.target_dir.clone().unwrap_or_else(|| request.manifest_dir.join("target"));
+    if [&errors, &own]
+        .iter()
+        .any(|text| text.contains("No space left on device"))
+    {
+        let path = request
+            .target_dir
+            .clone()
+            .unwrap_or_else(|| request.manifest_dir.join("target"));
         return PackageError::DiskFull { path };
     }
     if !gathered.errors.is_empty() {
@@ -207,10 +230,12 @@ pub fn cargo(request: &PackageRequest) -> Command {
 
 pub fn start_failure(request: &PackageRequest, source: std::io::Error) -> PackageError {
     match source.kind() {
-        std::io::ErrorKind::NotFound if !request.manifest_dir.is_dir() => {
-            PackageError::NotAProject { dir: request.manifest_dir.clone() }
-        }
-        std::io::ErrorKind::NotFound => PackageError::CargoMissing { cargo: request.cargo.clone() },
+        std::io::ErrorKind::NotFound if !request.manifest_dir.is_dir() => PackageError::NotAProject {
+            dir: request.manifest_dir.clone(),
+        },
+        std::io::ErrorKind::NotFound => PackageError::CargoMissing {
+            cargo: request.cargo.clone(),
+        },
         _ => PackageError::io("starting", &request.cargo, source),
     }
 }
@@ -233,16 +258,25 @@ pub async fn missing(request: &PackageRequest, architecture: Architecture) -> Ve
 
 async fn succeeds(dir: &Path, program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(arguments)
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.status().await.is_ok_and(|status| status.success())
 }
 
 /// Whether Rust's standard library for an architecture is installed.
 async fn has_target(dir: &Path, architecture: Architecture) -> bool {
     let mut command = Command::new("rustc");
-    command.args(["--print", "target-libdir", "--target", builder::target(architecture)]).current_dir(dir);
+    command
+        .args(["--print", "target-libdir", "--target", builder::target(architecture)])
+        .current_dir(dir);
     command.stdin(Stdio::null()).stderr(Stdio::null());
-    let Ok(output) = command.output().await else { return false };
+    let Ok(output) = command.output().await else {
+        return false;
+    };
     Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() && output.status.success()
 }
 

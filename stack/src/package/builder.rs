@@ -62,7 +62,11 @@ impl Builder {
         let mut arguments: Vec<OsString> = match self {
             Self::Cargo => vec!["build".into()],
             Self::Zigbuild(architecture) => {
-                vec!["zigbuild".into(), "--target".into(), format!("{}.{RUNTIME_GLIBC}", target(architecture)).into()]
+                vec![
+                    "zigbuild".into(),
+                    "--target".into(),
+                    format!("{}.{RUNTIME_GLIBC}", target(architecture)).into(),
+                ]
             }
         };
         arguments.extend(["--package".into(), request.cargo_package.clone().into()]);

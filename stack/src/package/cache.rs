@@ -93,7 +93,11 @@ pub fn pack(built: &Built, out_dir: &Path, destination: Destination) -> Result<P
 /// Whether it can run where it will.
 fn check(built: &Built, record: &Record, destination: Destination) -> Result<(), PackageError> {
     let function = &built.source.function;
-    let refuse = |reason| PackageError::NotRunnable { function: function.clone(), path: built.path.clone(), reason };
+    let refuse = |reason| PackageError::NotRunnable {
+        function: function.clone(),
+        path: built.path.clone(),
+        reason,
+    };
     if record.architecture != built.source.architecture {
         return Err(refuse(format!(
             "it is for {}, and the function is for {}",
@@ -106,9 +110,11 @@ fn check(built: &Built, record: &Record, destination: Destination) -> Result<(),
     }
     elf::check_interpreter(record.architecture, record.interpreter.as_deref()).map_err(refuse)?;
     match record.glibc {
-        Some(needed) if needed > RUNTIME_GLIBC => {
-            Err(PackageError::GlibcTooNew { function: function.clone(), needed, install: Vec::new() })
-        }
+        Some(needed) if needed > RUNTIME_GLIBC => Err(PackageError::GlibcTooNew {
+            function: function.clone(),
+            needed,
+            install: Vec::new(),
+        }),
         Some(_) | None => Ok(()),
     }
 }

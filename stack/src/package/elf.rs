@@ -16,8 +16,16 @@ use crate::template::model::Architecture;
 pub const RUNTIME_GLIBC: Glibc = Glibc { major: 2, minor: 34 };
 
 /// Libraries that come with glibc and gcc, present in the runtime.
-const KNOWN_LIBRARIES: [&str; 8] =
-    ["libc.so", "libm.so", "libgcc_s.so", "libdl.so", "libpthread.so", "librt.so", "libutil.so", "ld-linux"];
+const KNOWN_LIBRARIES: [&str; 8] = [
+    "libc.so",
+    "libm.so",
+    "libgcc_s.so",
+    "libdl.so",
+    "libpthread.so",
+    "librt.so",
+    "libutil.so",
+    "ld-linux",
+];
 
 /// A version of glibc.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +63,9 @@ impl Serialize for Glibc {
 
 impl<'de> Deserialize<'de> for Glibc {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -86,7 +96,12 @@ pub fn inspect(bytes: &[u8]) -> Result<Executable, String> {
     let architecture = match header.e_machine(endian) {
         elf::EM_X86_64 => Architecture::X86_64,
         elf::EM_AARCH64 => Architecture::Arm64,
-        other => return Err(format!("its machine is ELF number {}, neither x86_64 nor arm64", other.0)),
+        other => {
+            return Err(format!(
+                "its machine is ELF number {}, neither x86_64 nor arm64",
+                other.0
+            ));
+        }
     };
     match header.e_type(endian) {
         elf::ET_EXEC | elf::ET_DYN => {}
@@ -121,7 +136,9 @@ pub fn check_interpreter(architecture: Architecture, interpreter: Option<&str>) 
     match interpreter {
         None => Ok(()),
         Some(found) if found == expected => Ok(()),
-        Some(found) => Err(format!("it is loaded by {found}, which the runtime lacks (it has {expected})")),
+        Some(found) => Err(format!(
+            "it is loaded by {found}, which the runtime lacks (it has {expected})"
+        )),
     }
 }
 
@@ -129,7 +146,9 @@ type Sections<'data> = SectionTable<'data, elf::FileHeader64<Endianness>, &'data
 
 fn newest_glibc(sections: &Sections<'_>, endian: Endianness, bytes: &[u8]) -> object::read::Result<Option<Glibc>> {
     let mut newest = None;
-    let Some((mut needs, link)) = sections.gnu_verneed(endian, bytes)? else { return Ok(None) };
+    let Some((mut needs, link)) = sections.gnu_verneed(endian, bytes)? else {
+        return Ok(None);
+    };
     let strings = sections.strings(endian, bytes, link)?;
     while let Some((_, mut versions)) = needs.next()? {
         while let Some(version) = versions.next()? {
@@ -138,7 +157,9 @@ fn newest_glibc(sections: &Sections<'_>, endian: Endianness, bytes: &[u8]) -> ob
                 continue;
             }
             let name = String::from_utf8_lossy(version.name(endian, strings)?).into_owned();
-            let glibc = name.strip_prefix("GLIBC_").and_then(|version| version.parse::<Glibc>().ok());
+            let glibc = name
+                .strip_prefix("GLIBC_")
+                .and_then(|version| version.parse::<Glibc>().ok());
             newest = newest.max(glibc);
         }
     }
@@ -148,7 +169,9 @@ fn newest_glibc(sections: &Sections<'_>, endian: Endianness, bytes: &[u8]) -> ob
 fn unknown_libraries(sections: &Sections<'_>, endian: Endianness, bytes: &[u8]) -> object::read::Result<Vec<String>> {
     let mut unknown = Vec::new();
     for section in sections.iter() {
-        let Some((entries, link)) = section.dynamic(endian, bytes)? else { continue };
+        let Some((entries, link)) = section.dynamic(endian, bytes)? else {
+            continue;
+        };
         let strings = sections.strings(endian, bytes, link)?;
         for entry in entries.iter().filter(|entry| entry.tag(endian) == elf::DT_NEEDED) {
             let name = String::from_utf8_lossy(entry.string(endian, strings)?).into_owned();
@@ -169,10 +192,20 @@ mod tests {
     fn this_test_is_an_executable() {
         let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let found = inspect(&bytes).unwrap();
-        let expected = if cfg!(target_arch = "aarch64") { Architecture::Arm64 } else { Architecture::X86_64 };
+        let expected = if cfg!(target_arch = "aarch64") {
+            Architecture::Arm64
+        } else {
+            Architecture::X86_64
+        };
         assert_eq!(found.architecture, expected);
-        assert_eq!(check_interpreter(found.architecture, found.interpreter.as_deref()), Ok(()));
-        assert!(found.glibc.is_some_and(|glibc| glibc.major == 2 && glibc.minor > 4), "{found:?}");
+        assert_eq!(
+            check_interpreter(found.architecture, found.interpreter.as_deref()),
+            Ok(())
+        );
+        assert!(
+            found.glibc.is_some_and(|glibc| glibc.major == 2 && glibc.minor > 4),
+            "{found:?}"
+        );
         assert_eq!(found.unknown_libraries, Vec::<String>::new());
     }
 
@@ -208,7 +241,10 @@ mod tests {
     fn a_foreign_machine_is_named() {
         let mut bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         bytes[18..20].copy_from_slice(&243_u16.to_le_bytes());
-        assert_eq!(inspect(&bytes).unwrap_err(), "its machine is ELF number 243, neither x86_64 nor arm64");
+        assert_eq!(
+            inspect(&bytes).unwrap_err(),
+            "its machine is ELF number 243, neither x86_64 nor arm64"
+        );
         bytes[18..20].copy_from_slice(&183_u16.to_le_bytes());
         assert_eq!(inspect(&bytes).unwrap().architecture, Architecture::Arm64);
     }

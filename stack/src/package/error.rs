@@ -101,7 +101,10 @@ pub enum PackageError {
         host: String,
     },
     /// The executable wants a newer glibc than the runtime's.
-    #[error("the binary of function {function} needs glibc {needed}, and the Lambda runtime has {}", super::RUNTIME_GLIBC)]
+    #[error(
+        "the binary of function {function} needs glibc {needed}, and the Lambda runtime has {}",
+        super::RUNTIME_GLIBC
+    )]
     GlibcTooNew {
         /// Logical name of the function.
         function: String,
@@ -205,11 +208,20 @@ pub enum PackageError {
 pub struct Said(pub String);
 
 impl PackageError {
+    /// A package that was made cannot be read any more.
+    pub fn unreadable(path: &Path, source: io::Error) -> Self {
+        Self::io("reading", path, source)
+    }
+
     /// Turns an I/O failure on `path` into an error; a full disk is its own.
     pub(super) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path: path.to_owned() },
-            _ => Self::Io { operation, path: path.to_owned(), source },
+            _ => Self::Io {
+                operation,
+                path: path.to_owned(),
+                source,
+            },
         }
     }
 
@@ -235,9 +247,10 @@ impl PackageError {
                 Some(near) => format!("did you mean `{near}`? There are {}", list(available)),
                 None => format!("set `binary:` of the function to one of {}", list(available)),
             }),
-            Self::Compile { dir, command, .. } => {
-                Some(format!("mend the errors; to see only the build: (cd {} && {command})", dir.display()))
-            }
+            Self::Compile { dir, command, .. } => Some(format!(
+                "mend the errors; to see only the build: (cd {} && {command})",
+                dir.display()
+            )),
             Self::Cargo { command, .. } => Some(format!("to see only the build: {command}")),
             Self::Interrupted => Some("run it again; the build goes on where it was".to_owned()),
             Self::NoBuilder { install, .. } => Some(format!("install what is missing:\n{}", commands(install))),
@@ -255,18 +268,28 @@ impl PackageError {
                 "make it again: taskctl package --out {}",
                 path.parent().unwrap_or(Path::new(".")).display()
             )),
-            Self::ArtifactMissing { dir, function, available } => Some(match nearest(function, available) {
+            Self::ArtifactMissing {
+                dir,
+                function,
+                available,
+            } => Some(match nearest(function, available) {
                 Some(near) => format!("did you mean `{near}`? Packages are there for {}", list(available)),
-                None => format!("make it again with this template: taskctl package --out {}", dir.display()),
+                None => format!(
+                    "make it again with this template: taskctl package --out {}",
+                    dir.display()
+                ),
             }),
-            Self::ArtifactArchitecture { dir, .. } => {
-                Some(format!("make it again with this template: taskctl package --out {}", dir.display()))
-            }
+            Self::ArtifactArchitecture { dir, .. } => Some(format!(
+                "make it again with this template: taskctl package --out {}",
+                dir.display()
+            )),
             Self::ArtifactHash { path, .. } => Some(format!(
                 "the file was changed or cut off on its way; fetch it again, or make it again: taskctl package --out {}",
                 path.parent().unwrap_or(Path::new(".")).display()
             )),
-            Self::DiskFull { .. } => Some("free some space and run it again; `cargo clean` frees old builds".to_owned()),
+            Self::DiskFull { .. } => {
+                Some("free some space and run it again; `cargo clean` frees old builds".to_owned())
+            }
             Self::Io { .. } => None,
         }
     }
@@ -281,11 +304,19 @@ pub(super) fn architecture_name(architecture: Architecture) -> &'static str {
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 fn commands(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    lines
+        .iter()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn nearest<'names>(wanted: &str, names: &'names [String]) -> Option<&'names String> {

@@ -42,7 +42,11 @@ pub async fn failure(
         Ok(metadata) => metadata,
         Err(error) => return error,
     };
-    let Some(package) = metadata.packages.iter().find(|package| package.name == request.cargo_package) else {
+    let Some(package) = metadata
+        .packages
+        .iter()
+        .find(|package| package.name == request.cargo_package)
+    else {
         return PackageError::PackageMissing {
             package: request.cargo_package.clone(),
             workspace: metadata.workspace_root,
@@ -58,14 +62,21 @@ pub async fn failure(
             available: binaries,
         };
     }
-    PackageError::Cargo { status: status.to_string(), said: Said(said), command }
+    PackageError::Cargo {
+        status: status.to_string(),
+        said: Said(said),
+        command,
+    }
 }
 
 /// A build that succeeded without an executable that was asked for.
 pub async fn missing_binary(request: &PackageRequest, source: &FunctionSource) -> PackageError {
     let available = match metadata(request).await {
         Ok(metadata) => {
-            let package = metadata.packages.iter().find(|package| package.name == request.cargo_package);
+            let package = metadata
+                .packages
+                .iter()
+                .find(|package| package.name == request.cargo_package);
             package.map(binaries).unwrap_or_default()
         }
         Err(error) => return error,
@@ -94,9 +105,14 @@ async fn metadata(request: &PackageRequest) -> Result<Metadata, PackageError> {
         let text = String::from_utf8_lossy(&output.stderr);
         let said = errors_of(&text.lines().map(str::to_owned).collect::<Vec<_>>());
         return Err(if said.contains("could not find `Cargo.toml`") {
-            PackageError::NotAProject { dir: request.manifest_dir.clone() }
+            PackageError::NotAProject {
+                dir: request.manifest_dir.clone(),
+            }
         } else {
-            PackageError::Manifest { dir: request.manifest_dir.clone(), said: Said(said) }
+            PackageError::Manifest {
+                dir: request.manifest_dir.clone(),
+                said: Said(said),
+            }
         });
     }
     serde_json::from_slice(&output.stdout).map_err(|error| PackageError::Manifest {
@@ -107,5 +123,10 @@ async fn metadata(request: &PackageRequest) -> Result<Metadata, PackageError> {
 
 fn binaries(package: &CargoPackage) -> Vec<String> {
     let of_kind_bin = |target: &&Target| target.kind.iter().any(|kind| kind == "bin");
-    package.targets.iter().filter(of_kind_bin).map(|target| target.name.clone()).collect()
+    package
+        .targets
+        .iter()
+        .filter(of_kind_bin)
+        .map(|target| target.name.clone())
+        .collect()
 }

@@ -52,21 +52,40 @@ impl Gathered {
     /// Takes a line and gives back what a person wants to see of it. Cargo repeats the warnings of what it did not
     /// have to compile; they are left out.
     pub fn take(&mut self, line: &str) -> Vec<String> {
-        let Ok(message) = serde_json::from_str(line) else { return Vec::new() };
+        let Ok(message) = serde_json::from_str(line) else {
+            return Vec::new();
+        };
         match message {
-            Message::CompilerMessage { package_id, target, message } => {
-                let Some(rendered) = message.rendered else { return Vec::new() };
+            Message::CompilerMessage {
+                package_id,
+                target,
+                message,
+            } => {
+                let Some(rendered) = message.rendered else {
+                    return Vec::new();
+                };
                 let rendered = rendered.trim_end().to_owned();
                 if message.level.starts_with("error") {
                     self.errors.push(rendered.clone());
                     vec![rendered]
                 } else {
-                    self.waiting.entry((package_id, target.name)).or_default().push(rendered);
+                    self.waiting
+                        .entry((package_id, target.name))
+                        .or_default()
+                        .push(rendered);
                     Vec::new()
                 }
             }
-            Message::CompilerArtifact { package_id, target, fresh, executable } => {
-                let warnings = self.waiting.remove(&(package_id, target.name.clone())).unwrap_or_default();
+            Message::CompilerArtifact {
+                package_id,
+                target,
+                fresh,
+                executable,
+            } => {
+                let warnings = self
+                    .waiting
+                    .remove(&(package_id, target.name.clone()))
+                    .unwrap_or_default();
                 if let Some(executable) = executable
                     && target.kind.iter().any(|kind| kind == "bin")
                 {
@@ -112,7 +131,12 @@ mod tests {
     #[test]
     fn other_lines_say_nothing() {
         let mut gathered = Gathered::default();
-        for line in ["", "not json", r#"{"reason":"build-finished","success":true}"#, r#"{"reason":"new","x":1}"#] {
+        for line in [
+            "",
+            "not json",
+            r#"{"reason":"build-finished","success":true}"#,
+            r#"{"reason":"new","x":1}"#,
+        ] {
             assert!(gathered.take(line).is_empty());
         }
     }

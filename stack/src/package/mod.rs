@@ -119,7 +119,9 @@ pub async fn package(request: &PackageRequest, events: &Events) -> Result<Vec<Pa
     }
     let began = Instant::now();
     let built = build::build(request, events).await?;
-    events.emit(Event::BuildFinished { millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) });
+    events.emit(Event::BuildFinished {
+        millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+    });
     let mut packages = Vec::with_capacity(built.len());
     for (executable, packed) in built.iter().zip(pack_all(&built, request).await?) {
         let packed = match packed {
@@ -145,7 +147,10 @@ pub async fn package(request: &PackageRequest, events: &Events) -> Result<Vec<Pa
 }
 
 /// Packs side by side.
-async fn pack_all(built: &[Built], request: &PackageRequest) -> Result<Vec<Result<Packed, PackageError>>, PackageError> {
+async fn pack_all(
+    built: &[Built],
+    request: &PackageRequest,
+) -> Result<Vec<Result<Packed, PackageError>>, PackageError> {
     let tasks: Vec<_> = built
         .iter()
         .cloned()
@@ -157,7 +162,9 @@ async fn pack_all(built: &[Built], request: &PackageRequest) -> Result<Vec<Resul
     let mut packed = Vec::with_capacity(tasks.len());
     for task in tasks {
         let result = task.await;
-        packed.push(result.map_err(|failed| PackageError::io("packaging", &request.out_dir, std::io::Error::other(failed)))?);
+        packed.push(
+            result.map_err(|failed| PackageError::io("packaging", &request.out_dir, std::io::Error::other(failed)))?,
+        );
     }
     Ok(packed)
 }
@@ -173,12 +180,20 @@ async fn older_glibc(
     let architecture = executable.source.architecture;
     let missing = build::missing(request, architecture).await;
     if !missing.is_empty() {
-        return Err(PackageError::GlibcTooNew { function, needed, install: builder::install_lines(&missing) });
+        return Err(PackageError::GlibcTooNew {
+            function,
+            needed,
+            install: builder::install_lines(&missing),
+        });
     }
     let built = build::run(request, Builder::Zigbuild(architecture), &[&executable.source], events).await?;
     match pack_all(&built, request).await?.pop() {
         Some(packed) => packed,
-        None => Err(PackageError::GlibcTooNew { function, needed, install: Vec::new() }),
+        None => Err(PackageError::GlibcTooNew {
+            function,
+            needed,
+            install: Vec::new(),
+        }),
     }
 }
 
@@ -193,9 +208,13 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), PackageError> {
 
     let directory = path.parent().unwrap_or(Path::new("."));
     let failed = |source| PackageError::io("writing", path, source);
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(directory).map_err(failed)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempfile_in(directory)
+        .map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
-    file.persist(path).map_err(|error| PackageError::io("writing", path, error.error))?;
+    file.persist(path)
+        .map_err(|error| PackageError::io("writing", path, error.error))?;
     Ok(())
 }
 

@@ -46,7 +46,10 @@ fn parse(status: &str) -> Option<SourceVersion> {
     let commit = status.lines().find_map(|line| line.strip_prefix("# branch.oid "))?;
     let is_hash = commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
     let dirty = status.lines().any(|line| !line.starts_with('#'));
-    is_hash.then(|| SourceVersion { commit: commit.to_owned(), dirty })
+    is_hash.then(|| SourceVersion {
+        commit: commit.to_owned(),
+        dirty,
+    })
 }
 
 #[cfg(test)]

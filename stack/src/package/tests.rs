@@ -46,7 +46,10 @@ impl Project {
 
     fn request(&self, functions: &[(&str, &str)]) -> PackageRequest {
         PackageRequest {
-            functions: functions.iter().map(|(function, binary)| source(function, binary, host())).collect(),
+            functions: functions
+                .iter()
+                .map(|(function, binary)| source(function, binary, host()))
+                .collect(),
             destination: Destination::Lambda,
             manifest_dir: self.dir.path().to_owned(),
             cargo_package: "functions".to_owned(),
@@ -74,7 +77,11 @@ fn other() -> Architecture {
 }
 
 fn source(function: &str, binary: &str, architecture: Architecture) -> FunctionSource {
-    FunctionSource { function: function.to_owned(), binary: binary.to_owned(), architecture }
+    FunctionSource {
+        function: function.to_owned(),
+        binary: binary.to_owned(),
+        architecture,
+    }
 }
 
 async fn run(request: &PackageRequest) -> (Result<Vec<Package>, PackageError>, Vec<Event>) {
@@ -105,20 +112,40 @@ async fn functions_are_built_and_packaged_once() {
     assert_eq!(names, ["visits", "health", "again"]);
     assert_eq!(first[0].code_sha256, first[2].code_sha256);
     assert_ne!(first[0].code_sha256, first[1].code_sha256);
-    assert!(first.iter().all(|package| package.glibc.is_some_and(|glibc| glibc <= RUNTIME_GLIBC)), "{first:?}");
+    assert!(
+        first
+            .iter()
+            .all(|package| package.glibc.is_some_and(|glibc| glibc <= RUNTIME_GLIBC)),
+        "{first:?}"
+    );
     assert!(first[0].fits_direct_upload());
     let zip = fs::read(&first[0].zip_path).unwrap();
     assert_eq!(archive::code_sha256(&zip), first[0].code_sha256);
-    assert!(matches!(&events[0], Event::BuildStarted { command } if command.starts_with("cargo build --package functions --profile handlers --bin counter --bin health")));
-    assert!(events.iter().any(|event| matches!(event, Event::BuildOutput { line } if line.starts_with("Compiling"))));
+    assert!(
+        matches!(&events[0], Event::BuildStarted { command } if command.starts_with("cargo build --package functions --profile handlers --bin counter --bin health"))
+    );
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, Event::BuildOutput { line } if line.starts_with("Compiling")))
+    );
     assert!(events.iter().any(|event| matches!(event, Event::BuildFinished { .. })));
-    assert_eq!(events.iter().filter(|event| matches!(event, Event::Packaged { .. })).count(), 3);
+    assert_eq!(
+        events
+            .iter()
+            .filter(|event| matches!(event, Event::Packaged { .. }))
+            .count(),
+        3
+    );
 
     // Nothing changed: the same packages, nothing compiled, no zip written.
     let written = fs::metadata(&first[0].zip_path).unwrap().modified().unwrap();
     let (second, events) = run(&request).await;
     assert_eq!(second.unwrap(), first);
-    assert!(!events.iter().any(|event| matches!(event, Event::BuildOutput { .. })), "{events:?}");
+    assert!(
+        !events.iter().any(|event| matches!(event, Event::BuildOutput { .. })),
+        "{events:?}"
+    );
     assert_eq!(fs::metadata(&first[0].zip_path).unwrap().modified().unwrap(), written);
 
     // One changed: only its package is another.
@@ -133,10 +160,16 @@ async fn a_damaged_or_lost_zip_is_made_again() {
     let project = Project::new();
     let request = project.request(&[("counter", "counter")]);
     let first = run(&request).await.0.unwrap();
-    for damage in [|path: &Path| fs::remove_file(path), |path: &Path| fs::write(path, "cut")] {
+    for damage in [
+        |path: &Path| fs::remove_file(path),
+        |path: &Path| fs::write(path, "cut"),
+    ] {
         damage(&first[0].zip_path).unwrap();
         assert_eq!(run(&request).await.0.unwrap(), first);
-        assert_eq!(archive::code_sha256(&fs::read(&first[0].zip_path).unwrap()), first[0].code_sha256);
+        assert_eq!(
+            archive::code_sha256(&fs::read(&first[0].zip_path).unwrap()),
+            first[0].code_sha256
+        );
     }
 }
 
@@ -144,7 +177,9 @@ async fn a_damaged_or_lost_zip_is_made_again() {
 async fn the_place_of_the_checkout_does_not_show() {
     let hash = async |project: &Project| {
         project.write("src/bin/counter.rs", "fn main() { let x: Option<u8> = std::env::args().next().map(|a| a.len() as u8); println!(\"{}\", x.unwrap() / 0u8.max(std::env::args().count() as u8)); }\n");
-        run(&project.request(&[("counter", "counter")])).await.0.unwrap()[0].code_sha256.clone()
+        run(&project.request(&[("counter", "counter")])).await.0.unwrap()[0]
+            .code_sha256
+            .clone()
     };
     assert_eq!(hash(&Project::new()).await, hash(&Project::new()).await);
 }
@@ -155,7 +190,10 @@ async fn warnings_are_told_when_compiled_and_not_again() {
     project.write("src/bin/counter.rs", "fn main() { let unused = 1; }\n");
     let request = project.request(&[("counter", "counter")]);
     let told = |events: Vec<Event>| {
-        events.iter().filter(|event| matches!(event, Event::BuildOutput { line } if line.contains("unused variable"))).count()
+        events
+            .iter()
+            .filter(|event| matches!(event, Event::BuildOutput { line } if line.contains("unused variable")))
+            .count()
     };
     assert_eq!(told(run(&request).await.1), 1);
     assert_eq!(told(run(&request).await.1), 0);
@@ -166,21 +204,38 @@ async fn code_that_does_not_compile_is_one_error_with_the_compilers_words() {
     let project = Project::new();
     project.write("src/bin/counter.rs", "fn main() { missing(); }\n");
     let text = failure(&project.request(&[("counter", "counter")]), project.dir.path()).await;
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+the functions do not compile
+error[E0425]: cannot find function `missing` in this scope
+ --> src/bin/counter.rs:1:13
+  |
+1 | fn main() { missing(); }
+  |             ^^^^^^^ not found in this scope
+mend the errors; to see only the build: (cd PROJECT && cargo build --package functions --profile handlers --bin counter --target-dir PROJECT/target)
+"#);
 }
 
 #[tokio::test]
 async fn a_binary_that_is_not_there_is_named_with_its_likes() {
     let project = Project::new();
     let text = failure(&project.request(&[("visits", "countr")]), project.dir.path()).await;
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+function visits is made of the binary `countr`, which package `functions` does not have
+did you mean `counter`? There are counter, health
+"#);
 }
 
 #[tokio::test]
 async fn a_package_that_is_not_there_is_named() {
     let project = Project::new();
-    let request = PackageRequest { cargo_package: "handlers".to_owned(), ..project.request(&[("counter", "counter")]) };
-    insta::assert_snapshot!(failure(&request, project.dir.path()).await, @"");
+    let request = PackageRequest {
+        cargo_package: "handlers".to_owned(),
+        ..project.request(&[("counter", "counter")])
+    };
+    insta::assert_snapshot!(failure(&request, project.dir.path()).await, @r#"
+the Cargo workspace PROJECT has no package `handlers`
+name the project that has it with --handlers DIR; this one has functions
+"#);
 }
 
 #[tokio::test]
@@ -188,9 +243,15 @@ async fn a_directory_without_a_project_is_said_to_be_one() {
     let dir = tempfile::tempdir().unwrap();
     let project = Project::new();
     for manifest_dir in [dir.path().to_owned(), dir.path().join("nowhere")] {
-        let request = PackageRequest { manifest_dir, ..project.request(&[("counter", "counter")]) };
+        let request = PackageRequest {
+            manifest_dir,
+            ..project.request(&[("counter", "counter")])
+        };
         let text = failure(&request, dir.path()).await;
-        assert!(text.contains("is not inside a Cargo project") && text.contains("--handlers DIR"), "{text}");
+        assert!(
+            text.contains("is not inside a Cargo project") && text.contains("--handlers DIR"),
+            "{text}"
+        );
     }
 }
 
@@ -199,16 +260,24 @@ async fn a_manifest_that_cannot_be_read_is_told_in_cargos_words() {
     let project = Project::new();
     project.write("Cargo.toml", "[package\n");
     let text = failure(&project.request(&[("counter", "counter")]), project.dir.path()).await;
-    assert!(text.starts_with("cargo cannot read the project in PROJECT\nerror: "), "{text}");
+    assert!(
+        text.starts_with("cargo cannot read the project in PROJECT\nerror: "),
+        "{text}"
+    );
 }
 
 #[tokio::test]
 async fn without_cargo_it_is_said_how_to_get_it() {
     let project = Project::new();
-    let request =
-        PackageRequest { cargo: project.dir.path().join("no-cargo"), ..project.request(&[("counter", "counter")]) };
+    let request = PackageRequest {
+        cargo: project.dir.path().join("no-cargo"),
+        ..project.request(&[("counter", "counter")])
+    };
     let text = failure(&request, project.dir.path()).await;
-    assert!(text.starts_with("cargo was not found (PROJECT/no-cargo)\ninstall Rust: "), "{text}");
+    assert!(
+        text.starts_with("cargo was not found (PROJECT/no-cargo)\ninstall Rust: "),
+        "{text}"
+    );
 }
 
 /// What cannot be built here is refused before anything is built, with the lines that install what is missing.
@@ -219,7 +288,12 @@ async fn another_architecture_is_built_across_or_refused() {
     request.functions = vec![source("counter", "counter", other())];
     match run(&request).await.0 {
         Ok(packages) => assert_eq!(packages[0].architecture, other()),
-        Err(PackageError::NoBuilder { function, architecture, install, .. }) => {
+        Err(PackageError::NoBuilder {
+            function,
+            architecture,
+            install,
+            ..
+        }) => {
             assert_eq!((function.as_str(), architecture), ("counter", other()));
             assert!(!install.is_empty());
         }
@@ -243,16 +317,26 @@ async fn artifacts_are_what_was_written() {
     let request = project.request(&[("counter", "counter"), ("health", "health")]);
     let packages = run(&request).await.0.unwrap();
     let dist = project.dir.path().join("dist");
-    let version = SourceVersion { commit: "0123456789abcdef0123456789abcdef01234567".to_owned(), dirty: true };
+    let version = SourceVersion {
+        commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+        dirty: true,
+    };
     let written = write_artifacts(&dist, &packages, Some(version.clone())).unwrap();
     assert_eq!(written[0].zip_path, dist.join("counter.zip"));
-    assert_eq!(read_artifacts(&dist, &request.functions).unwrap(), (written, Some(version)));
+    assert_eq!(
+        read_artifacts(&dist, &request.functions).unwrap(),
+        (written, Some(version))
+    );
 
     let say = |functions: &[FunctionSource]| {
         let error = read_artifacts(&dist, functions).unwrap_err();
-        format!("{error}\n{}", error.hint().unwrap_or_default()).replace(project.dir.path().to_str().unwrap(), "PROJECT")
+        format!("{error}\n{}", error.hint().unwrap_or_default())
+            .replace(project.dir.path().to_str().unwrap(), "PROJECT")
     };
-    insta::assert_snapshot!(say(&[source("heath", "health", host())]), @"");
+    insta::assert_snapshot!(say(&[source("heath", "health", host())]), @r#"
+PROJECT/dist has no package for function heath
+did you mean `health`? Packages are there for counter, health
+"#);
     assert!(say(&[source("counter", "counter", other())]).contains("and the template says"));
     let zip = fs::read(dist.join("counter.zip")).unwrap();
     fs::write(dist.join("counter.zip"), &zip[..zip.len() - 1]).unwrap();
