@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use http::header::EXPECT;
 use http::request::Parts;
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 
 use super::access_log;
@@ -23,6 +24,9 @@ use crate::ports::{ApiSnapshot, ExecuteApiEndpoint, LogEvent, StageSnapshot};
 
 /// Largest request body, bytes: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>.
 const BODY_LIMIT: usize = 10 * 1024 * 1024;
+
+/// Most that is read of a body that is too large, bytes.
+const DISCARD_LIMIT: usize = 10 * BODY_LIMIT;
 
 /// Largest request line and headers together, bytes (same page).
 const HEAD_LIMIT: usize = 10_240;
@@ -110,7 +114,7 @@ pub(super) async fn answer(
         trace_id: &trace_id,
         time,
     };
-    let body = read(body).await;
+    let body = read(&parts.headers, body).await;
     let request_length = body.as_ref().map_or(0, |body| body.len() as u64);
     let well_formed = decoded.as_ref().map(|_| ()).map_err(|malformed| *malformed);
     let exchange = Exchange {
@@ -263,15 +267,28 @@ fn head_length(parts: &Parts) -> usize {
     parts.method.as_str().len() + target + LINE + headers
 }
 
-async fn read(body: hyper::body::Incoming) -> Result<Bytes, StatusCode> {
-    if body.size_hint().lower() > BODY_LIMIT as u64 {
+async fn read(headers: &HeaderMap, mut body: hyper::body::Incoming) -> Result<Bytes, StatusCode> {
+    if body.size_hint().lower() > BODY_LIMIT as u64 && headers.contains_key(EXPECT) {
+        // The client asks before it sends.
         return Err(StatusCode::PAYLOAD_TOO_LARGE);
     }
-    match Limited::new(body, BODY_LIMIT).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
-        Err(_) => Err(StatusCode::BAD_REQUEST),
+    let mut taken = BytesMut::new();
+    let mut length = 0;
+    // What is too large is still taken in: a client that is cut off while it sends never reads the answer.
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
+        length += data.len();
+        if length > DISCARD_LIMIT {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        if length <= BODY_LIMIT {
+            taken.extend_from_slice(&data);
+        }
     }
+    if length > BODY_LIMIT {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    Ok(taken.freeze())
 }
 
 fn note(state: &ApiState, record: &Record<'_>) {

@@ -50,6 +50,8 @@ while True:
         os.rename(order["write_pid"] + ".new", order["write_pid"])
     if "print" in order:
         print(order["print"], flush=True)
+    if "touch_first" in order:
+        open(order["touch_first"], "w").close()
     if "wait_for" in order:
         while not os.path.exists(order["wait_for"]):
             time.sleep(0.002)

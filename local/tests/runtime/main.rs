@@ -6,5 +6,6 @@ mod concurrency;
 mod failures;
 mod lifecycle;
 mod logs;
+mod served;
 mod serving;
 mod world;
