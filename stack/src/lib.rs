@@ -3,6 +3,8 @@
 //! own accord: those come in through its context.
 
 pub mod aws;
+pub mod compile;
+pub mod engine;
 pub mod event;
 pub mod execute;
 pub mod graph;
@@ -10,4 +12,5 @@ pub mod package;
 pub mod plan;
 pub mod release;
 pub mod resource;
+pub mod status;
 pub mod template;

@@ -71,6 +71,14 @@ impl Kind for ApiDeployment {
         }]
     }
 
+    fn reads_by_content(&self) -> bool {
+        true
+    }
+
+    fn contained_in(&self) -> Option<&'static str> {
+        Some("http_api")
+    }
+
     async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
         let Some(api) = reader.api().await? else { return Ok(None) };
         let releases = api.releases();

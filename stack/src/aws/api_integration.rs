@@ -71,6 +71,10 @@ impl Kind for ApiIntegration {
         vec![example.clone(), Model { target: target(2), timeout_millis: 5_000, ..example }]
     }
 
+    fn contained_in(&self) -> Option<&'static str> {
+        Some("http_api")
+    }
+
     async fn read(&self, reader: &Reader, id: &ResourceId, _: &Model) -> Result<Option<Observed<Model>>, AwsError> {
         let Some(api) = reader.api().await? else { return Ok(None) };
         let Some(integration) = chosen(api, &id.name) else { return Ok(None) };

@@ -55,6 +55,14 @@ impl Kind for ApiRoute {
         vec![Model { integration: "tasks".into(), authorization: "NONE".into() }]
     }
 
+    fn contained_in(&self) -> Option<&'static str> {
+        Some("http_api")
+    }
+
+    fn deleted_before(&self) -> &'static [&'static str] {
+        &["api_deployment"]
+    }
+
     async fn read(&self, reader: &Reader, id: &ResourceId, _: &Model) -> Result<Option<Observed<Model>>, AwsError> {
         let Some(api) = reader.api().await? else { return Ok(None) };
         let Some(route) = api.routes.iter().find(|route| route.route_key() == Some(id.name.as_str())) else {

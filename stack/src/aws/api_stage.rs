@@ -150,6 +150,10 @@ impl Kind for ApiStage {
         vec![small, full]
     }
 
+    fn contained_in(&self) -> Option<&'static str> {
+        Some("http_api")
+    }
+
     async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
         let Some(api) = reader.api().await? else { return Ok(None) };
         let Some(stage) = api.stage(&desired.stage) else { return Ok(None) };

@@ -239,6 +239,11 @@ impl Context {
         self.inner.calls.load(Ordering::Relaxed)
     }
 
+    /// Counts calls that were made before this context existed.
+    pub fn count_calls(&self, calls: u64) {
+        self.inner.calls.fetch_add(calls, Ordering::Relaxed);
+    }
+
     /// From now on every call is guarded by this lease.
     pub fn guard(&self, lease: Option<Arc<dyn LeaseGuard>>) {
         *self.inner.lease.write().unwrap_or_else(PoisonError::into_inner) = lease;

@@ -146,6 +146,10 @@ impl Kind for IamRole {
         ]
     }
 
+    fn serves_function(&self) -> bool {
+        true
+    }
+
     async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
         let context = reader.context();
         let details = match reader.purpose() {

@@ -67,11 +67,36 @@ pub trait Kind: Send + Sync + 'static {
     /// Examples for tests and the reference page: a small one first, then one that sets every field.
     fn examples(&self) -> Vec<Self::Model>;
 
+    /// Whether reading it takes more than its name: the content of the functions' packages.
+    fn reads_by_content(&self) -> bool {
+        false
+    }
+
+    /// Whether it serves the function of the same logical name, and stays as long as a release needs that function.
+    fn serves_function(&self) -> bool {
+        false
+    }
+
+    /// The kind whose deletion takes this one along.
+    fn contained_in(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Kinds that must be changed only after a stray of this kind is gone.
+    fn deleted_before(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Reads it by the name in its desired model. `None`: does not exist.
     async fn read(&self, reader: &Reader, id: &ResourceId, desired: &Self::Model) -> Result<Option<Observed<Self::Model>>, AwsError>;
 
     /// Everything of this kind that is ours, from calls that planning makes anyway.
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError>;
+
+    /// Whether a data store has no data. Only asked of kinds that hold data.
+    async fn is_empty(&self, _context: &Context, _outputs: &Outputs) -> Result<bool, AwsError> {
+        Ok(false)
+    }
 
     /// Makes it and waits until it can be used. Finding it already there (an earlier run was cut off) is no error for
     /// the engine: on [`Class::AlreadyExists`] it reads again and updates.
@@ -131,10 +156,18 @@ pub trait AnyKind: KindRules + Send + Sync {
     fn spec(&self) -> &'static Spec;
     /// Examples, as data.
     fn examples(&self) -> Vec<Value>;
+    /// See [`Kind::reads_by_content`].
+    fn reads_by_content(&self) -> bool;
+    /// See [`Kind::serves_function`].
+    fn serves_function(&self) -> bool;
+    /// See [`Kind::contained_in`].
+    fn contained_in(&self) -> Option<&'static str>;
     /// Reads.
     async fn read(&self, reader: &Reader, id: &ResourceId, desired: &Value) -> Result<Option<Observed>, AwsError>;
     /// Enumerates.
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError>;
+    /// See [`Kind::is_empty`].
+    async fn is_empty(&self, context: &Context, outputs: &Outputs) -> Result<bool, AwsError>;
     /// Creates.
     async fn create(&self, context: &Context, id: &ResourceId, desired: &Value) -> Result<Outputs, AwsError>;
     /// Updates.
@@ -184,6 +217,10 @@ impl<K: Kind> KindRules for Registered<K> {
     fn deleted_after(&self) -> &'static [(&'static str, Namesake)] {
         self.kind.spec().deleted_after
     }
+
+    fn deleted_before(&self) -> &'static [&'static str] {
+        self.kind.deleted_before()
+    }
 }
 
 fn typed<M: DeserializeOwned>(kind: &'static str, value: &Value) -> Result<M, AwsError> {
@@ -206,6 +243,18 @@ impl<K: Kind> AnyKind for Registered<K> {
         self.kind.examples().iter().filter_map(|model| serde_json::to_value(model).ok()).collect()
     }
 
+    fn reads_by_content(&self) -> bool {
+        self.kind.reads_by_content()
+    }
+
+    fn serves_function(&self) -> bool {
+        self.kind.serves_function()
+    }
+
+    fn contained_in(&self) -> Option<&'static str> {
+        self.kind.contained_in()
+    }
+
     async fn read(&self, reader: &Reader, id: &ResourceId, desired: &Value) -> Result<Option<Observed>, AwsError> {
         let name = self.kind.spec().name;
         let Some(observed) = self.kind.read(reader, id, &typed(name, desired)?).await? else { return Ok(None) };
@@ -215,6 +264,10 @@ impl<K: Kind> AnyKind for Registered<K> {
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
         self.kind.enumerate(reader).await
+    }
+
+    async fn is_empty(&self, context: &Context, outputs: &Outputs) -> Result<bool, AwsError> {
+        self.kind.is_empty(context, outputs).await
     }
 
     async fn create(&self, context: &Context, id: &ResourceId, desired: &Value) -> Result<Outputs, AwsError> {

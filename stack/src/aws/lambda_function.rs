@@ -172,6 +172,10 @@ impl Kind for LambdaFunction {
         vec![small, full]
     }
 
+    fn serves_function(&self) -> bool {
+        true
+    }
+
     async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
         let context = reader.context();
         let Some(answer) = get(context, &desired.name).await? else { return Ok(None) };
@@ -339,6 +343,30 @@ fn identity_outputs(context: &Context, name: &str) -> Outputs {
 async fn get(context: &Context, name: &str) -> Result<Option<GetFunctionOutput>, AwsError> {
     let client = &context.clients().lambda;
     found(context.call(op("lambda", "GetFunction"), || client.get_function().function_name(name).send()).await)
+}
+
+/// How a function is, in a few words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FunctionState {
+    /// `Active`, `Pending`, `Failed`, …; `Missing` when it is not there.
+    pub state: String,
+    /// MiB.
+    pub memory_mb: Option<i32>,
+    /// Architecture.
+    pub architecture: Option<String>,
+}
+
+/// How a function is.
+pub async fn state(context: &Context, name: &str) -> Result<FunctionState, AwsError> {
+    let answer = get(context, name).await?;
+    let Some(config) = answer.as_ref().and_then(GetFunctionOutput::configuration) else {
+        return Ok(FunctionState { state: "Missing".to_owned(), ..FunctionState::default() });
+    };
+    Ok(FunctionState {
+        state: config.state().map_or("Active", State::as_str).to_owned(),
+        memory_mb: config.memory_size(),
+        architecture: config.architectures().first().map(|architecture| architecture.as_str().to_owned()),
+    })
 }
 
 /// What `GetFunction` says, in the model's shape.

@@ -79,6 +79,14 @@ impl Kind for LambdaPermission {
         }]
     }
 
+    fn reads_by_content(&self) -> bool {
+        true
+    }
+
+    fn contained_in(&self) -> Option<&'static str> {
+        Some("lambda_function")
+    }
+
     async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
         let context = reader.context();
         let Some(alias) = super::lambda_version::find(reader, &desired.function, &desired.fingerprint).await? else {

@@ -109,6 +109,14 @@ impl Kind for LambdaVersion {
         vec![Model { function: "shop-dev-tasks".into(), fingerprint: "0123456789abcdef".into(), routing: OWN_VERSION.into() }]
     }
 
+    fn reads_by_content(&self) -> bool {
+        true
+    }
+
+    fn contained_in(&self) -> Option<&'static str> {
+        Some("lambda_function")
+    }
+
     async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
         let Some(alias) = find(reader, &desired.function, &desired.fingerprint).await? else { return Ok(None) };
         let outputs = version_outputs(reader.context(), &desired.function, alias.version);

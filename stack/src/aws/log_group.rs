@@ -76,6 +76,10 @@ impl Kind for LogGroup {
         ]
     }
 
+    fn serves_function(&self) -> bool {
+        true
+    }
+
     async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
         let groups = reader.log_groups().await?;
         let Some(group) = groups.iter().find(|group| group.log_group_name() == Some(desired.name.as_str())) else {
@@ -102,7 +106,8 @@ impl Kind for LogGroup {
         let access = access_log_prefix(context.identity());
         let found = reader.log_groups().await?.iter().filter_map(|group| {
             let name = group.log_group_name()?;
-            let logical = name.strip_prefix(&functions).or_else(|| name.strip_prefix(&access))?;
+            let of_function = name.strip_prefix(&functions).map(str::to_owned);
+            let logical = of_function.or_else(|| Some(format!("{}.access", name.strip_prefix(&access)?)))?;
             tagged.contains_key(&arn(context, name)).then(|| Found {
                 id: ResourceId::new(SPEC.name, logical),
                 outputs: outputs([("name", name.to_owned())]),

@@ -57,6 +57,8 @@ pub trait KindRules {
     fn rollback(&self) -> Rollback;
     /// Kinds whose deletion comes first.
     fn deleted_after(&self) -> &'static [(&'static str, Namesake)];
+    /// Kinds that change only after a stray of this kind is gone.
+    fn deleted_before(&self) -> &'static [&'static str];
 }
 
 /// Which resources of a kind a rule speaks of.
@@ -171,8 +173,12 @@ fn order_edges(steps: &mut [Step], request: &Request, rules: &dyn Rules) {
                         .cloned(),
                 );
             }
+        } else {
+            after.extend(
+                deleting.iter().filter(|id| rules.of(&id.kind).deleted_before().contains(&step.id.kind.as_str())).cloned(),
+            );
         }
-        step.after = after.into_iter().collect();
+        step.after = after.into_iter().filter(|id| *id != step.id).collect();
     }
 }
 
@@ -230,6 +236,9 @@ mod tests {
         }
         fn deleted_after(&self) -> &'static [(&'static str, Namesake)] {
             &[("thing", Namesake::Same)]
+        }
+        fn deleted_before(&self) -> &'static [&'static str] {
+            &["release"]
         }
     }
 

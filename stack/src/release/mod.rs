@@ -1,3 +1,4 @@
 //! Releases: numbered, immutable, switched by one call.
 
 pub mod label;
+pub mod layout;

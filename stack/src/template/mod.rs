@@ -13,7 +13,9 @@ mod language;
 mod merge;
 pub mod model;
 pub mod names;
+mod reference;
 mod resolve;
+mod schema;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +28,9 @@ pub use fault::{Code, Color, Fault, Faults, Mark, Position, Severity, Span};
 use grammar::{Decode, TextRule, did_you_mean, expand};
 use language::{AppName, PERMANENT, StackSource, StageName};
 use model::Stack;
+pub use reference::reference;
 use resolve::{NameOrigin, Resolver, Taken};
+pub use schema::json_schema;
 use tree::{Content, Entry, Key, Mapping, Node};
 
 /// A template's text and what to call it in messages.
@@ -143,12 +147,11 @@ pub fn load(source: &Source, stage: &str, options: &Options) -> Result<Loaded, F
     // The stage asked for comes first, so that a fault of several stages is told as its own.
     let (first, others): (Vec<_>, Vec<_>) = stages.iter().partition(|(name, _)| name == stage);
     for (name, patch) in first.into_iter().chain(others) {
-        let region = options.region.as_deref().filter(|_| name == stage);
         let resolved = resolve_stage(
             &base,
             name,
             patch.as_ref(),
-            region,
+            options.region.as_deref(),
             &mut found,
             (name != stage).then_some(name),
         );
@@ -344,6 +347,8 @@ fn resolve_stage(
             content: laid.content.clone(),
         });
     }
+    // Given for the stage asked for; the other stages have it where the template has none.
+    let region = region.filter(|_| other_stage.is_none() || below(&merged, "region").is_none());
     let merged = with_defaults(&merged);
     let text = |key: &str| match &below(&merged, key)?.content {
         Content::Scalar(scalar) => Some(scalar.text.clone()),

@@ -2,9 +2,10 @@
 //! and a text that grows out of bounds when its aliases are followed is refused. What the keys mean is not known here.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as MapEntry;
 use std::rc::Rc;
 
-use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, Tag};
+use serde_yaml::granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, Tag};
 
 use super::fault::{Code, Fault, Span};
 
@@ -12,7 +13,7 @@ use super::fault::{Code, Fault, Span};
 pub(crate) const LARGEST_TEXT: usize = 1_000_000;
 
 /// Most values in a template with its aliases followed.
-const MOST_VALUES: usize = 100_000;
+const MOST_VALUES: usize = 20_000;
 
 /// Deepest nesting with aliases followed. The language itself needs about ten.
 const DEEPEST: usize = 32;
@@ -131,6 +132,7 @@ impl Node {
     /// What this value is, in words for a message.
     pub(crate) fn describe(&self) -> String {
         match &self.content {
+            Content::Sequence(items) if items.is_empty() => "an empty list".to_owned(),
             Content::Sequence(_) => "a list".to_owned(),
             Content::Mapping(_) => "a mapping".to_owned(),
             Content::Scalar(_) if self.is_null() => "nothing".to_owned(),
@@ -194,7 +196,10 @@ pub(crate) fn parse(text: &str) -> (Option<Rc<Node>>, Vec<Fault>) {
             }
             Err(error) => {
                 let offset = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
-                builder.faults.push(syntax(text, offset, &error.info()));
+                builder.faults.push(match error.kind() {
+                    ErrorKind::RecursionLimitExceeded => too_deep(Span::new(offset, offset)),
+                    _ => syntax(text, offset, &error.info()),
+                });
                 return (None, builder.faults);
             }
         }
@@ -244,7 +249,21 @@ struct Open {
 
 enum Items {
     Sequence(Vec<Rc<Node>>),
-    Mapping { entries: Vec<Entry>, key: Option<Key> },
+    Mapping {
+        entries: Vec<Entry>,
+        keys: HashMap<String, Span>,
+        pending: Pending,
+    },
+}
+
+/// What the next value of a mapping is.
+enum Pending {
+    /// A key.
+    Key,
+    /// The value of this key.
+    Value(Key),
+    /// The value of a key that is a fault.
+    Skipped,
 }
 
 struct Builder<'a> {
@@ -290,7 +309,8 @@ impl Builder<'_> {
                     anchor,
                     Items::Mapping {
                         entries: Vec::new(),
-                        key: None,
+                        keys: HashMap::new(),
+                        pending: Pending::Key,
                     },
                 )
             }
@@ -440,44 +460,48 @@ impl Builder<'_> {
         open.depth = open.depth.max(depth + 1);
         match &mut open.items {
             Items::Sequence(items) => items.push(node),
-            Items::Mapping { entries, key } => match key.take() {
-                None => *key = Some(key_of(&node, span, &mut self.faults)),
-                Some(key) => match entries.iter().find(|entry| entry.key.text == key.text) {
-                    _ if key.text == "<<" => self.faults.push(
-                        Fault::error(Code::Unsupported, "merge keys are not used in templates")
-                            .at(key.span)
-                            .help("put what functions share under `defaults.function`, or alias the whole value"),
-                    ),
-                    Some(first) => self.faults.push(
+            Items::Mapping { entries, keys, pending } => match std::mem::replace(pending, Pending::Key) {
+                Pending::Key => *pending = pending_of(&node, span, &mut self.faults),
+                Pending::Value(key) => match keys.entry(key.text.clone()) {
+                    MapEntry::Vacant(vacant) => {
+                        vacant.insert(key.span);
+                        entries.push(Entry { key, value: node });
+                    }
+                    MapEntry::Occupied(first) => self.faults.push(
                         Fault::error(
                             Code::DuplicateKey,
                             format!("the key `{}` stands here twice", shorten(&key.text)),
                         )
                         .labelled(key.span, "again")
-                        .with(first.key.span, "first here")
+                        .with(*first.get(), "first here")
                         .help("keep one of them"),
                     ),
-                    None => entries.push(Entry { key, value: node }),
                 },
+                Pending::Skipped => {}
             },
         }
         Ok(())
     }
 }
 
-fn key_of(node: &Node, span: Span, faults: &mut Vec<Fault>) -> Key {
+/// What a key makes of the value behind it.
+fn pending_of(node: &Node, span: Span, faults: &mut Vec<Fault>) -> Pending {
     match &node.content {
-        Content::Scalar(scalar) => Key {
+        Content::Scalar(scalar) if scalar.text == "<<" => {
+            faults.push(
+                Fault::error(Code::Unsupported, "merge keys are not used in templates")
+                    .at(span)
+                    .help("put what functions share under `defaults.function`, or alias the whole value"),
+            );
+            Pending::Skipped
+        }
+        Content::Scalar(scalar) => Pending::Value(Key {
             text: scalar.text.clone(),
             span,
-        },
+        }),
         Content::Sequence(_) | Content::Mapping(_) => {
             faults.push(Fault::error(Code::Unsupported, "a key must be text, not a collection").at(span));
-            // Unique, so that it is not a duplicate as well.
-            Key {
-                text: format!("?{}", span.start),
-                span,
-            }
+            Pending::Skipped
         }
     }
 }

@@ -44,6 +44,9 @@ enum Completeness {
     Patch,
 }
 
+/// Faults after which unknown keys get no suggestions: who has that many has another problem, and each costs time.
+const MOST_SUGGESTIONS: usize = 100;
+
 /// Collects faults and knows where in the template the reader is.
 #[derive(Debug)]
 pub(crate) struct Decoder {
@@ -86,7 +89,7 @@ impl Decoder {
 
     /// Reads below a key.
     pub(crate) fn below<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
-        self.path.push(key.to_owned());
+        self.path.push(tree::shorten(key));
         let value = read(self);
         self.path.pop();
         value
@@ -122,7 +125,11 @@ impl Decoder {
                 };
                 let fault = Fault::error(Code::UnknownKey, format!("unknown key `{}`{at}", tree::shorten(key)))
                     .at(entry.key.span)
-                    .maybe_help(did_you_mean(key, allowed()))
+                    .maybe_help(if self.faults.len() < MOST_SUGGESTIONS {
+                        did_you_mean(key, allowed())
+                    } else {
+                        None
+                    })
                     .help(format!(
                         "keys of `{title}`: {}",
                         allowed().collect::<Vec<_>>().join(", ")
@@ -358,6 +365,7 @@ impl<K: TextRule, T: Decode> Decode for Named<K, T> {
         Shape::Named {
             rule: K::WHAT,
             pattern: K::PATTERN,
+            longest: K::LONGEST,
             value: Box::new(T::shape()),
         }
     }
@@ -379,7 +387,7 @@ impl<K: TextRule, T: Decode> Decode for Named<K, T> {
                 decoder.report(fault);
             }
             // A name with nothing behind it stands for its settings all left at their defaults.
-            let value = if entry.value.is_null() {
+            let value = if entry.value.is_null() && !scalar_only(&T::shape()) {
                 Rc::new(Node {
                     span: *key,
                     content: Content::Mapping(Mapping::default()),
@@ -429,7 +437,7 @@ impl<T: Decode> Decode for Switch<T> {
                 };
                 T::decode(&defaults, decoder).map(Self::On)
             }
-            Content::Scalar(_) if !scalar_shaped(&T::shape()) => {
+            Content::Scalar(_) if !takes_scalar(&T::shape()) => {
                 decoder.wrong_type(node, "true, false, or a mapping of settings");
                 None
             }
@@ -438,12 +446,21 @@ impl<T: Decode> Decode for Switch<T> {
     }
 }
 
-/// Whether a value of this shape is written as a scalar.
-fn scalar_shaped(shape: &Shape) -> bool {
+/// Whether a value of this shape can be written as a scalar.
+fn takes_scalar(shape: &Shape) -> bool {
     !matches!(
         shape,
         Shape::Record(_) | Shape::Named { .. } | Shape::List(_) | Shape::Patch { .. }
     )
+}
+
+/// Whether a value of this shape is always written as a scalar.
+fn scalar_only(shape: &Shape) -> bool {
+    match shape {
+        Shape::Switch(settings) => scalar_only(settings),
+        Shape::Short { long, .. } => scalar_only(long),
+        other => takes_scalar(other),
+    }
 }
 
 /// A record that can also be written as one scalar.

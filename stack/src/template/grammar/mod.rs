@@ -28,6 +28,7 @@ macro_rules! record {
     ) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone)]
+        #[allow(dead_code, reason = "some keys are read from the tree, before the record is made")]
         $vis struct $name {
             /// Where it stands.
             pub(crate) span: $crate::template::fault::Span,

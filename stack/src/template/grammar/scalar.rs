@@ -113,10 +113,7 @@ impl<R: TextRule> Decode for AnyScalar<R> {
     }
 
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
-        let Content::Scalar(scalar) = &node.content else {
-            decoder.wrong_type(node, R::WHAT);
-            return None;
-        };
+        let scalar = decoder.scalar(node, &format!("{} (`\"\"` for an empty text)", R::WHAT))?;
         if let Err(mut fault) = R::check(&scalar.text, node.span) {
             fault.message = format!("{}: {}", decoder.path(), fault.message);
             decoder.report(fault);
@@ -361,7 +358,12 @@ impl<T: Decode> Decode for OneOrMore<T> {
 
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
         match &node.content {
-            Content::Sequence(_) => Vec::decode(node, decoder).map(Self),
+            Content::Sequence(items) => {
+                if items.is_empty() {
+                    decoder.wrong_type(node, "one value or a list of them");
+                }
+                Vec::decode(node, decoder).map(Self)
+            }
             Content::Scalar(_) | Content::Mapping(_) => T::decode(node, decoder).map(|value| Self(vec![value])),
         }
     }

@@ -32,6 +32,7 @@ pub(crate) enum Shape {
     Named {
         rule: &'static str,
         pattern: Option<&'static str>,
+        longest: usize,
         value: Box<Shape>,
     },
     /// Fixed keys.

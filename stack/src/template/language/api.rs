@@ -20,8 +20,8 @@ record! {
         access_log: Spanned<Switch<AccessLogSource>> = "true",
         /// Metrics per route, which CloudWatch charges for.
         detailed_metrics: Spanned<bool> = "false",
-        /// Routes: `GET /tasks: tasks`, method and path to function.
-        routes: Spanned<Named<RouteKey, Short<RouteSource>>>,
+        /// Routes, at least one: `GET /tasks: tasks`, method and path to function.
+        routes: Spanned<Named<RouteKey, Short<RouteSource>>> = "{}",
         /// JWT authorizers.
         authorizers: Reserved,
         /// A custom domain name.

@@ -85,11 +85,6 @@ text_rule!(
     "allowed: 3 to 255 of a-z, A-Z, 0-9, `_`, `-` and `.`"
 );
 text_rule!(
-    /// An ARN.
-    Arn, "an ARN", Some("^arn:[a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:.+$"), 2048, BadValue,
-    "an ARN looks like arn:aws:kms:eu-central-1:111122223333:key/…"
-);
-text_rule!(
     /// A KMS key.
     KmsKey, "a KMS key", Some("^(arn:[a-z0-9-]+:kms:.+|alias/.+|[0-9a-f-]{36}|mrk-[0-9a-f]+)$"), 2048, BadValue,
     "a key's ARN, its id, or `alias/…`"

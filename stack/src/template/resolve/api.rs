@@ -100,6 +100,10 @@ impl Resolver<'_> {
     }
 
     fn routes(&mut self, api: &ApiSource) -> Vec<Route> {
+        if api.routes.value.names().next().is_none() {
+            let fault = Fault::error(Code::MissingKey, "the API needs `routes`").at(api.routes.span);
+            self.report(fault.help("e.g. `routes: {GET /tasks: tasks}`"));
+        }
         if api.routes.value.len() > MOST_ROUTES {
             let fault = Fault::error(Code::TooMany, format!("the API has {} routes", api.routes.value.len()))
                 .at(api.routes.span);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Resolver, rules};
 use crate::template::fault::{Code, Fault, Span};
-use crate::template::grammar::NamedValue;
-use crate::template::language::{FunctionSource, GrantSource};
+use crate::template::grammar::{NamedValue, TextRule};
+use crate::template::language::{FunctionSource, GrantSource, LogicalName};
 use crate::template::model::{Access, Function, Grant, GrantTarget};
 
 /// Environment of a function, keys and values as JSON.
@@ -68,7 +68,7 @@ impl Resolver<'_> {
         self.policy_size(logical, function.grants.span, &grants);
         self.retention(function.log_retention.value.units(), function.log_retention.span);
         let name = self.physical_name(&rules::FUNCTION, logical, key, function.name.as_ref());
-        if name.is_none() {
+        if name.is_none() && LogicalName::check(logical, key).is_ok() {
             self.shortened(logical, key);
         }
         Function {
@@ -140,9 +140,6 @@ impl Resolver<'_> {
                 .help(format!("allowed on a {kind}: {}", words.join(", ")));
                 self.report(fault);
             }
-        }
-        if grant.access.value.0.is_empty() {
-            self.report(Fault::error(Code::MissingKey, "a grant needs at least one access").at(grant.access.span));
         }
         if let (GrantTarget::Table(_), Some(prefix)) = (&on, &grant.prefix) {
             let fault = Fault::error(Code::Conflict, "`prefix` is for buckets").at(prefix.span);

@@ -4,6 +4,8 @@
 use std::rc::Rc;
 
 use crate::template::fault::Span;
+use crate::template::grammar::TextRule;
+use crate::template::language::LogicalName;
 use crate::template::merge::{merge, with};
 use crate::template::tree::{Content, Entry, Key, Mapping, Node, Scalar, Style};
 
@@ -109,7 +111,7 @@ fn alarms(root: &Mapping, commands: &Commands<'_>, owner: Span) -> Node {
             words("Throttles", "0", "greater-than", &throttled),
         );
     }
-    if let Some(api) = root.get("api").filter(|api| !api.value.is_null()) {
+    if let Some(api) = root.get("api").filter(|api| api.value.as_mapping().is_some()) {
         let span = api.key.span;
         let words = |metric: &str, statistic: &str, threshold: &str, periods: &str, datapoints: &str, what: &str| {
             vec![
@@ -171,13 +173,14 @@ fn alarms(root: &Mapping, commands: &Commands<'_>, owner: Span) -> Node {
     }
 }
 
+/// The names in a section, without those that are at fault themselves.
 fn keys(root: &Mapping, section: &str) -> Vec<Key> {
-    root.get(section)
-        .and_then(|entry| {
-            entry
-                .value
-                .as_mapping()
-                .map(|mapping| mapping.entries.iter().map(|entry| entry.key.clone()).collect())
-        })
-        .unwrap_or_default()
+    let mapping = root.get(section).and_then(|entry| entry.value.as_mapping());
+    let keys = mapping
+        .into_iter()
+        .flat_map(|mapping| &mapping.entries)
+        .map(|entry| &entry.key);
+    keys.filter(|key| LogicalName::check(&key.text, key.span).is_ok())
+        .cloned()
+        .collect()
 }

@@ -1,7 +1,8 @@
 //! The services' rules for physical names, and for regions.
 
 use crate::template::fault::{Code, Fault, Span};
-use crate::template::grammar::matches;
+use crate::template::grammar::{TextRule, matches};
+use crate::template::language::RegionName;
 use crate::template::names::{Names, longest};
 use crate::template::tree::shorten;
 
@@ -155,7 +156,7 @@ const AREAS: &[&str] = &["us", "eu", "ap", "sa", "ca", "me", "af", "il", "mx", "
 /// A region that follows the form and belongs to no partition is probably misspelt.
 pub(super) fn region(name: &str, span: Span) -> Option<Fault> {
     let area = name.split('-').next().unwrap_or_default();
-    if area.is_empty() || AREAS.contains(&area) {
+    if AREAS.contains(&area) || RegionName::check(name, span).is_err() {
         return None;
     }
     let message = format!("no AWS partition has regions that begin with `{}-`", shorten(area));

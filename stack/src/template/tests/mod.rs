@@ -1,6 +1,12 @@
 //! Templates from text to stack, and from bad text to faults.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod faults;
+mod names;
+mod reading;
+mod reference;
+mod robust;
+mod schema;
 mod shipped;
 
 use super::{Color, Loaded, Options, Source, load};

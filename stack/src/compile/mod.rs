@@ -1,0 +1,414 @@
+//! What a stack consists of: each part of the template becomes resources with desired models and the few edges that
+//! AWS enforces. Pure but for types; nothing is read here.
+
+mod alarm;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::aws::api_stage::{AccessLog, LIVE, PREVIEW, Throttle, stage_of};
+use crate::aws::context::Identity;
+use crate::aws::http_api::{self, CorsModel};
+use crate::aws::lambda_function::READY;
+use crate::aws::lambda_permission::{Statement, THIS_API};
+use crate::aws::lambda_version::OWN_VERSION;
+use crate::aws::{
+    api_deployment, api_integration, api_route, api_stage, dynamodb_table,
+    grants, iam_role, lambda_function, lambda_permission, lambda_version, log_group, s3_bucket, sns_topic,
+    warmup_rule,
+};
+use crate::release::layout::{GoLive, Layout, ReleaseFacts, layout};
+use crate::resource::{Resource, ResourceId};
+use crate::template::model::{Api, Architecture, Cors, Function, GrantTarget, Stack};
+use crate::template::names::Names;
+
+/// The runtime of every function. <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html>
+const RUNTIME: &str = "provided.al2023";
+/// The longest an HTTP API waits for a function, ms.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
+const LONGEST_INTEGRATION_MILLIS: i32 = 30_000;
+/// What preview may take, requests a second and burst: it shares live's data and is reachable by anyone.
+const PREVIEW_THROTTLE: (f64, i32) = (50.0, 100);
+
+/// Everything that decides what should exist.
+pub struct Inputs<'a> {
+    /// The template.
+    pub stack: &'a Stack,
+    /// Who and where.
+    pub identity: &'a Identity,
+    /// base64 SHA-256 of each function's package, by logical name.
+    pub packages: &'a BTreeMap<String, String>,
+    /// URL at which a bucket's web site is served, by the bucket's physical name.
+    pub website_url: &'a (dyn Fn(&str) -> String + Sync),
+    /// Commit of the code.
+    pub commit: Option<String>,
+    /// Whether a new release goes live with its deploy.
+    pub go_live: GoLive,
+}
+
+impl Inputs<'_> {
+    fn names(&self) -> Names<'_> {
+        let Identity { app, stage, region, account, partition: _ } = self.identity;
+        Names { app, stage, region, account }
+    }
+
+    fn tags(&self) -> BTreeMap<String, String> {
+        let mut tags = self.stack.tags.clone();
+        tags.extend(self.identity.tags());
+        tags
+    }
+
+    /// Physical name of a table.
+    pub fn table(&self, logical: &str) -> String {
+        let given = self.stack.tables.get(logical).and_then(|table| table.name.clone());
+        given.unwrap_or_else(|| self.names().table(logical))
+    }
+
+    /// Physical name of a bucket.
+    pub fn bucket(&self, logical: &str) -> String {
+        let given = self.stack.buckets.get(logical).and_then(|bucket| bucket.name.clone());
+        given.unwrap_or_else(|| self.names().bucket(logical))
+    }
+
+    /// Physical name of a function.
+    pub fn function(&self, logical: &str) -> String {
+        let given = self.stack.functions.get(logical).and_then(|function| function.name.clone());
+        given.unwrap_or_else(|| self.names().function(logical))
+    }
+
+    /// Physical name of a topic.
+    pub fn topic(&self, logical: &str) -> String {
+        let given = self.stack.topics.get(logical).and_then(|topic| topic.name.clone());
+        given.unwrap_or_else(|| self.names().topic(logical))
+    }
+
+    /// Physical names of all functions by logical name.
+    pub fn functions(&self) -> BTreeMap<String, String> {
+        self.stack.functions.keys().map(|name| (name.clone(), self.function(name))).collect()
+    }
+
+    /// Origin of the stage's web site.
+    pub fn site_url(&self) -> Option<String> {
+        let (logical, _) = self.stack.buckets.iter().find(|(_, bucket)| bucket.website.is_some())?;
+        Some((self.website_url)(&self.bucket(logical)).trim_end_matches('/').to_owned())
+    }
+
+    fn target(&self, target: &GrantTarget) -> String {
+        match target {
+            GrantTarget::Table(logical) => self.table(logical),
+            GrantTarget::Bucket(logical) => self.bucket(logical),
+        }
+    }
+}
+
+/// A resource from a typed model.
+fn resource<M: Serialize>(kind: &str, name: &str, model: &M, depends_on: Vec<ResourceId>) -> Resource {
+    let desired = serde_json::to_value(model).unwrap_or_default();
+    Resource { id: ResourceId::new(kind, name), desired, depends_on }
+}
+
+fn id(kind: &str, name: &str) -> ResourceId {
+    ResourceId::new(kind, name)
+}
+
+/// What does not depend on which releases exist.
+pub fn standing(inputs: &Inputs<'_>) -> Vec<Resource> {
+    let mut resources = Vec::new();
+    for name in inputs.stack.functions.keys() {
+        function(inputs, name, &mut resources);
+    }
+    for (name, table) in &inputs.stack.tables {
+        let model = dynamodb_table::Model::new(inputs.table(name), table, inputs.tags());
+        resources.push(resource("dynamodb_table", name, &model, Vec::new()));
+    }
+    for (name, bucket) in &inputs.stack.buckets {
+        let origins: Vec<String> = inputs.site_url().into_iter().collect();
+        let model = s3_bucket::Model::new(inputs.bucket(name), bucket, &origins, inputs.identity, inputs.tags());
+        resources.push(resource("s3_bucket", name, &model, Vec::new()));
+    }
+    for (name, topic) in &inputs.stack.topics {
+        let model = sns_topic::Model::new(inputs.topic(name), topic, inputs.tags());
+        resources.push(resource("sns_topic", name, &model, Vec::new()));
+    }
+    if let Some(api) = &inputs.stack.api {
+        let model = http_api::Model {
+            name: api.name.clone().unwrap_or_else(|| inputs.names().api()),
+            description: api.description.clone(),
+            cors: api.cors.as_ref().map(|cors| cors_model(cors, inputs.site_url())),
+            endpoint_enabled: true,
+            tags: inputs.tags(),
+        };
+        resources.push(resource("http_api", http_api::NAME, &model, Vec::new()));
+        for route in &api.routes {
+            let model = api_route::Model { integration: route.function.clone(), authorization: "NONE".into() };
+            let needs = vec![id("api_integration", &route.function), http_api::id()];
+            resources.push(resource("api_route", &route.key, &model, needs));
+        }
+        if let Some(days) = api.access_log_retention_days {
+            let group = log_group::Model {
+                name: inputs.names().access_log_group(),
+                retention_days: i32::try_from(days).ok(),
+                tags: inputs.tags(),
+            };
+            resources.push(resource("log_group", ACCESS_LOG, &group, Vec::new()));
+        }
+    }
+    for (name, alarm) in &inputs.stack.alarms {
+        let (model, needs) = alarm::compile(inputs, name, alarm);
+        resources.push(resource("cloudwatch_alarm", name, &model, needs));
+    }
+    resources
+}
+
+/// Logical name of the access log's group; a function cannot have it, since it has a dot.
+const ACCESS_LOG: &str = "api.access";
+
+fn cors_model(cors: &Cors, site: Option<String>) -> CorsModel {
+    let mut allow_origins = cors.allow_origins.clone();
+    if !allow_origins.iter().any(|origin| origin == "*") {
+        allow_origins.extend(site);
+    }
+    CorsModel {
+        allow_origins,
+        allow_methods: cors.allow_methods.clone(),
+        allow_headers: cors.allow_headers.clone(),
+        expose_headers: cors.expose_headers.clone(),
+        max_age_seconds: i32::try_from(cors.max_age_seconds).unwrap_or(i32::MAX),
+        allow_credentials: cors.allow_credentials,
+    }
+    .normalised()
+}
+
+fn function_model(inputs: &Inputs<'_>, name: &str, function: &Function) -> lambda_function::Model {
+    let physical = inputs.function(name);
+    let mut environment = function.environment.clone();
+    for grant in &function.grants {
+        let (logical, suffix) = match &grant.on {
+            GrantTarget::Table(logical) => (logical, "TABLE"),
+            GrantTarget::Bucket(logical) => (logical, "BUCKET"),
+        };
+        let key = format!("{}_{suffix}", logical.to_uppercase().replace('-', "_"));
+        environment.entry(key).or_insert_with(|| inputs.target(&grant.on));
+    }
+    let names = inputs.names();
+    lambda_function::Model {
+        role: format!(
+            "arn:{}:iam::{}:role{}{}",
+            inputs.identity.partition,
+            inputs.identity.account,
+            names.role_path(),
+            names.role(name)
+        ),
+        code_sha256: inputs.packages.get(name).cloned().unwrap_or_default(),
+        architecture: match function.architecture {
+            Architecture::Arm64 => "arm64".into(),
+            Architecture::X86_64 => "x86_64".into(),
+        },
+        runtime: RUNTIME.into(),
+        handler: "bootstrap".into(),
+        description: function.description.clone(),
+        memory_mb: i32::try_from(function.memory_mb).unwrap_or(i32::MAX),
+        timeout_seconds: i32::try_from(function.timeout_seconds).unwrap_or(i32::MAX),
+        ephemeral_storage_mb: i32::try_from(function.ephemeral_storage_mb).unwrap_or(i32::MAX),
+        environment,
+        tracing: function.tracing,
+        log_group: names.function_log_group(&physical),
+        log_level: function.log_level.clone(),
+        system_log_level: "INFO".into(),
+        reserved_concurrency: function.reserved_concurrency.and_then(|reserved| i32::try_from(reserved).ok()),
+        tags: inputs.tags(),
+        status: READY.into(),
+        name: physical,
+    }
+}
+
+/// A function with its role, log group, version and the permission to invoke that version.
+fn function(inputs: &Inputs<'_>, name: &str, resources: &mut Vec<Resource>) {
+    let Some(function) = inputs.stack.functions.get(name) else { return };
+    let names = inputs.names();
+    let policy = grants::statements(inputs.identity, inputs.stack, function, &inputs.function(name), |target| inputs.target(target));
+    let role = iam_role::Model {
+        description: Some(format!("Execution role of {}", inputs.function(name))),
+        permissions_boundary: function.permissions_boundary.clone(),
+        tags: inputs.tags(),
+        ..iam_role::Model::new(names.role(name), names.role_path(), policy)
+    };
+    resources.push(resource("iam_role", name, &role, Vec::new()));
+    let model = function_model(inputs, name, function);
+    let group = log_group::Model {
+        name: model.log_group.clone(),
+        retention_days: i32::try_from(function.log_retention_days).ok(),
+        tags: inputs.tags(),
+    };
+    resources.push(resource("log_group", name, &group, Vec::new()));
+    resources.push(resource("lambda_function", name, &model, vec![id("iam_role", name), id("log_group", name)]));
+    let fingerprint = model.fingerprint();
+    let version =
+        lambda_version::Model { function: model.name.clone(), fingerprint: fingerprint.clone(), routing: OWN_VERSION.into() };
+    resources.push(resource("lambda_version", name, &version, vec![id("lambda_function", name)]));
+    let mut statements = BTreeMap::new();
+    let mut needs = vec![id("lambda_version", name)];
+    if inputs.stack.api.as_ref().is_some_and(|api| api.routes.iter().any(|route| route.function == name)) {
+        let api = Statement { principal: "apigateway.amazonaws.com".into(), source: THIS_API.into() };
+        statements.insert("api".to_owned(), api);
+        needs.push(http_api::id());
+    }
+    if inputs.stack.warmup.as_ref().is_some_and(|warmup| warmup.functions.iter().any(|function| function == name)) {
+        let source = inputs.identity.arn("events", &format!("rule/{}", names.rule(&warmup_name(inputs, name))));
+        statements.insert("warmup".to_owned(), Statement { principal: "events.amazonaws.com".into(), source });
+    }
+    if !statements.is_empty() {
+        let permission = lambda_permission::Model { function: model.name, fingerprint, statements };
+        resources.push(resource("lambda_permission", name, &permission, needs));
+    }
+}
+
+/// A rule takes few targets, so there is one rule for every few functions.
+fn warmup_name(inputs: &Inputs<'_>, function: &str) -> String {
+    let functions = inputs.stack.warmup.as_ref().map(|warmup| warmup.functions.as_slice()).unwrap_or_default();
+    let place = functions.iter().position(|name| name == function).unwrap_or_default();
+    format!("warmup-{}", place / warmup_rule::MAX_TARGETS + 1)
+}
+
+/// The rules that ping the functions through live.
+fn warmup(inputs: &Inputs<'_>, layout: &Layout, resources: &mut Vec<Resource>) {
+    let Some(warmup) = &inputs.stack.warmup else { return };
+    let alias = if layout.is_new && layout.live.release == layout.release { warmup_rule::Alias::New } else { warmup_rule::Alias::Live };
+    let mut rules: BTreeMap<String, BTreeMap<String, warmup_rule::Target>> = BTreeMap::new();
+    for function in &warmup.functions {
+        let target = warmup_rule::Target {
+            function: inputs.function(function),
+            alias: alias.clone(),
+            input: Some(r#"{"taskctl":"warm-up"}"#.to_owned()),
+        };
+        rules.entry(warmup_name(inputs, function)).or_default().insert(function.clone(), target);
+    }
+    for (name, targets) in rules {
+        let needs = std::iter::once(api_stage::id(LIVE))
+            .chain(targets.keys().flat_map(|function| [id("lambda_version", function), id("lambda_permission", function)]))
+            .collect();
+        let model = warmup_rule::Model {
+            name: inputs.names().rule(&name),
+            description: format!("Pings functions of {} {} through live", inputs.identity.app, inputs.identity.stage),
+            schedule: warmup_rule::every_minutes(warmup.every_minutes),
+            state: "ENABLED".to_owned(),
+            targets,
+            tags: inputs.tags(),
+        };
+        resources.push(resource("warmup_rule", &name, &model, needs));
+    }
+}
+
+/// What depends on which releases exist: integrations, the release itself, and the slots.
+pub fn released(inputs: &Inputs<'_>, facts: &ReleaseFacts) -> (Vec<Resource>, Option<Layout>) {
+    let Some(api) = &inputs.stack.api else { return (Vec::new(), None) };
+    let fingerprints: BTreeMap<String, String> = api
+        .routes
+        .iter()
+        .filter_map(|route| {
+            let function = inputs.stack.functions.get(&route.function)?;
+            Some((route.function.clone(), function_model(inputs, &route.function, function).fingerprint()))
+        })
+        .collect();
+    let layout = layout(facts, &fingerprint(inputs, api, &fingerprints), &fingerprints, inputs.go_live);
+    let mut resources = Vec::new();
+    for (name, version) in &layout.versions {
+        let timeout = inputs.stack.functions.get(name).map_or(30, |function| function.timeout_seconds);
+        let model = api_integration::Model {
+            target: inputs.identity.arn("lambda", &format!("function:{}:v{version}", inputs.function(name))),
+            kind: "AWS_PROXY".into(),
+            payload_format: "2.0".into(),
+            timeout_millis: i32::try_from(timeout.saturating_mul(1_000)).unwrap_or(i32::MAX).clamp(50, LONGEST_INTEGRATION_MILLIS),
+        };
+        resources.push(resource("api_integration", name, &model, vec![http_api::id()]));
+    }
+    let release = api_deployment::Model {
+        release: layout.release,
+        fingerprint: fingerprint(inputs, api, &fingerprints),
+        versions: layout.versions.iter().map(|(name, version)| (name.clone(), version.to_string())).collect(),
+        commit: if layout.is_new { inputs.commit.clone() } else { layout.commit.clone() },
+    };
+    let mut needs: Vec<ResourceId> = api.routes.iter().map(|route| id("api_route", &route.key)).collect();
+    needs.extend(layout.versions.keys().flat_map(|name| [id("api_integration", name), id("lambda_version", name)]));
+    needs.push(http_api::id());
+    resources.push(resource("api_deployment", "release", &release, needs));
+    let mut needs = vec![api_deployment::id()];
+    needs.extend(layout.versions.keys().map(|name| id("lambda_permission", name)));
+    if api.access_log_retention_days.is_some() {
+        needs.push(id("log_group", ACCESS_LOG));
+    }
+    let preview = api_stage::Model {
+        stage: stage_of(PREVIEW).into(),
+        release: Some(layout.preview.release),
+        variables: layout.preview.variables.clone(),
+        throttle_rate: PREVIEW_THROTTLE.0.min(f64::from(api.throttle_rate)),
+        throttle_burst: PREVIEW_THROTTLE.1.min(i32::try_from(api.throttle_burst).unwrap_or(i32::MAX)),
+        routes: BTreeMap::new(),
+        ..live_model(inputs, api, &layout)
+    };
+    resources.push(resource("api_stage", PREVIEW, &preview, needs));
+    resources.push(resource("api_stage", LIVE, &live_model(inputs, api, &layout), vec![api_stage::id(PREVIEW)]));
+    warmup(inputs, &layout, &mut resources);
+    (resources, Some(layout))
+}
+
+fn live_model(inputs: &Inputs<'_>, api: &Api, layout: &Layout) -> api_stage::Model {
+    let log = api.access_log_retention_days.map(|_| AccessLog {
+        destination: inputs.identity.arn("logs", &format!("log-group:{}", inputs.names().access_log_group())),
+        format: access_log_format(),
+    });
+    api_stage::Model {
+        stage: stage_of(LIVE).into(),
+        release: Some(layout.live.release),
+        variables: layout.live.variables.clone(),
+        auto_deploy: false,
+        throttle_rate: f64::from(api.throttle_rate),
+        throttle_burst: i32::try_from(api.throttle_burst).unwrap_or(i32::MAX),
+        detailed_metrics: api.detailed_metrics,
+        routes: api
+            .routes
+            .iter()
+            .filter_map(|route| {
+                let (rate, burst) = (route.throttle_rate?, route.throttle_burst?);
+                let throttle = Throttle { rate: f64::from(rate), burst: i32::try_from(burst).unwrap_or(i32::MAX) };
+                Some((route.key.clone(), throttle))
+            })
+            .collect(),
+        access_log: log,
+        tags: inputs.tags(),
+    }
+}
+
+/// One JSON line a request; every value is quoted, since a missing one is a bare dash.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html>
+fn access_log_format() -> String {
+    let fields = [
+        ("requestId", "requestId"),
+        ("time", "requestTime"),
+        ("timeEpoch", "requestTimeEpoch"),
+        ("sourceIp", "identity.sourceIp"),
+        ("method", "httpMethod"),
+        ("path", "path"),
+        ("route", "routeKey"),
+        ("stage", "stage"),
+        ("status", "status"),
+        ("responseLength", "responseLength"),
+        ("latencyMs", "responseLatency"),
+        ("integrationLatencyMs", "integrationLatency"),
+        ("integrationError", "integrationErrorMessage"),
+        ("userAgent", "identity.userAgent"),
+    ];
+    let pairs: Vec<String> = fields.iter().map(|(key, variable)| format!("\"{key}\":\"$context.{variable}\"")).collect();
+    format!("{{{}}}", pairs.join(","))
+}
+
+/// Hash over everything a release's snapshot contains.
+fn fingerprint(inputs: &Inputs<'_>, api: &Api, versions: &BTreeMap<String, String>) -> String {
+    let mut routes: Vec<(&str, &str)> = api.routes.iter().map(|route| (route.key.as_str(), route.function.as_str())).collect();
+    routes.sort_unstable();
+    let cors = api.cors.as_ref().map(|cors| cors_model(cors, inputs.site_url()));
+    let text = serde_json::to_string(&(routes, versions, cors)).unwrap_or_default();
+    Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,367 @@
+//! The engine's front door: connect, plan, apply, destroy, status. It orchestrates and decides nothing by itself – what
+//! should exist is `compile`'s, what happens is the plan's, how is the executor's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::aws::clients::{Clients, Connection};
+use crate::aws::context::{Cancel, Clock, Context, Identity, op};
+use crate::aws::error::{AwsError, Class};
+use crate::aws::kind::Found;
+use crate::aws::reader::Reader;
+use crate::aws::{Registry, api_stage, registry, release_facts};
+use crate::compile::{self, Inputs};
+use crate::event::{Endpoints, ErrorReport, Event, Events};
+use crate::execute::{Execution, execute};
+use crate::package::{Package, PackageError};
+use crate::plan::{Disposition, LintError, Observations, Plan, Request, Stray, build, lint};
+use crate::release::layout::{GoLive, Layout, ReleaseFacts};
+use crate::resource::{Observed, Outputs, Ownership, Resource, ResourceId};
+use crate::template::model::{ReleasePolicy, Stack};
+
+/// Which stack, and where.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Application.
+    pub app: String,
+    /// Stage.
+    pub stage: String,
+    /// How AWS is reached.
+    pub connection: Connection,
+}
+
+/// Why the engine stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// AWS refused or could not be reached.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// The functions could not be packaged.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// The plan must not be executed.
+    #[error("the plan cannot be carried out: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Lint(Vec<LintError>),
+}
+
+impl EngineError {
+    /// For people and programs.
+    pub fn report(&self) -> ErrorReport {
+        let hint = match self {
+            Self::Aws(error) => error.hint(),
+            Self::Package(error) => error.hint(),
+            Self::Lint(errors) => {
+                let hints: BTreeSet<String> = errors.iter().map(LintError::hint).collect();
+                Some(hints.into_iter().collect::<Vec<_>>().join("; "))
+            }
+        };
+        ErrorReport::new(self, hint)
+    }
+
+    /// Whether the operator asked for the stop.
+    pub fn is_interrupt(&self) -> bool {
+        matches!(self, Self::Aws(error) if error.class == Class::Interrupted)
+    }
+}
+
+/// What a plan is made from, beside AWS.
+pub struct PlanInputs<'a> {
+    /// The template.
+    pub stack: &'a Stack,
+    /// URL at which a bucket's web site is served, by the bucket's physical name.
+    pub website_url: &'a (dyn Fn(&str) -> String + Sync),
+    /// Commit of the code.
+    pub commit: Option<String>,
+    /// Whether a new release goes live; none = as the stage's policy says.
+    pub go_live: Option<GoLive>,
+}
+
+/// Which data stores may be deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeleteData {
+    /// Those of these logical names.
+    Named(BTreeSet<String>),
+    /// All.
+    All,
+}
+
+impl DeleteData {
+    /// None at all.
+    pub fn none() -> Self {
+        Self::Named(BTreeSet::new())
+    }
+
+    fn covers(&self, id: &ResourceId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.contains(&id.name),
+        }
+    }
+}
+
+/// A plan with what it was made from.
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// Where releases stand after it.
+    pub layout: Option<Layout>,
+    /// Where they stand now.
+    pub facts: ReleaseFacts,
+    /// Everything wrong with it.
+    pub errors: Vec<LintError>,
+    packages: Vec<Package>,
+}
+
+/// The engine, connected.
+pub struct Engine {
+    context: Context,
+    registry: &'static Registry,
+}
+
+/// Reads that run side by side.
+const READS: usize = 64;
+
+impl Engine {
+    /// Connects: who we are decides names and ARNs.
+    pub async fn connect(target: &Target, events: Events, clock: Arc<dyn Clock>, cancel: Cancel) -> Result<Self, EngineError> {
+        let clients = Clients::connect(&target.connection).await;
+        let unknown = Identity {
+            app: target.app.clone(),
+            stage: target.stage.clone(),
+            region: target.connection.region.clone(),
+            account: String::new(),
+            partition: "aws".to_owned(),
+        };
+        let anonymous = Context::new(unknown.clone(), clients.clone(), events.clone(), clock.clone(), cancel.clone());
+        let sts = &clients.sts;
+        let caller = anonymous.call(op("sts", "GetCallerIdentity"), || sts.get_caller_identity().send()).await?;
+        let partition = caller.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws").to_owned();
+        let account = caller.account().unwrap_or_default().to_owned();
+        let context = Context::new(Identity { account, partition, ..unknown }, clients, events, clock, cancel);
+        context.count_calls(anonymous.calls());
+        Ok(Self { context, registry: registry() })
+    }
+
+    /// The context, for what runs beside the engine.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Plans: reads what exists while the functions are packaged, and compares.
+    pub async fn plan(
+        &self,
+        inputs: &PlanInputs<'_>,
+        packages: impl Future<Output = Result<Vec<Package>, PackageError>>,
+    ) -> Result<Planned, EngineError> {
+        let reader = Reader::new(self.context.clone());
+        let nothing = BTreeMap::new();
+        let early_inputs = self.inputs(inputs, &nothing);
+        let functions = early_inputs.functions();
+        let standing = compile::standing(&early_inputs);
+        let early: Vec<Resource> = standing.into_iter().filter(|one| !self.registry.kind(&one.id.kind).reads_by_content()).collect();
+        self.context.emit(Event::ReadStarted { resources: early.len() });
+        let began = tokio::time::Instant::now();
+        let reads = async {
+            let joined = futures::try_join!(
+                self.read(&reader, early),
+                async { release_facts::read(&reader, &functions).await.map_err(EngineError::from) },
+                self.enumerate(&reader)
+            )?;
+            Ok::<_, EngineError>(joined)
+        };
+        let packages = async { packages.await.map_err(EngineError::from) };
+        let (packages, (mut observed, facts, found)) = futures::try_join!(packages, reads)?;
+        let hashes: BTreeMap<String, String> =
+            packages.iter().map(|package| (package.function.clone(), package.code_sha256.clone())).collect();
+        let inputs = self.inputs(inputs, &hashes);
+        let mut resources = compile::standing(&inputs);
+        let (released, layout) = compile::released(&inputs, &facts);
+        resources.extend(released);
+        let late: Vec<Resource> = resources.iter().filter(|one| !observed.read.contains(&one.id)).cloned().collect();
+        let late = self.read(&reader, late).await?;
+        observed.found.extend(late.found);
+        self.context.emit(Event::ReadFinished {
+            millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            calls: self.context.calls(),
+        });
+        let request = Request { strays: self.strays(&resources, found, &facts, &mut observed.found), resources };
+        let plan = build(&request, &observed.found, self.registry);
+        let errors = lint(&plan, &request, &observed.found, self.registry, &|_| false);
+        Ok(Planned { plan, layout, facts, errors, packages })
+    }
+
+    fn inputs<'a>(&'a self, inputs: &PlanInputs<'a>, packages: &'a BTreeMap<String, String>) -> Inputs<'a> {
+        let by_policy = match inputs.stack.release_policy {
+            ReleasePolicy::Immediate => GoLive::AtOnce,
+            ReleasePolicy::Manual | ReleasePolicy::Canary { .. } | ReleasePolicy::Linear { .. } => GoLive::Wait,
+        };
+        Inputs {
+            stack: inputs.stack,
+            identity: self.context.identity(),
+            packages,
+            website_url: inputs.website_url,
+            commit: inputs.commit.clone(),
+            go_live: inputs.go_live.unwrap_or(by_policy),
+        }
+    }
+
+    async fn read(&self, reader: &Reader, resources: Vec<Resource>) -> Result<ReadResult, EngineError> {
+        let read = resources.iter().map(|resource| resource.id.clone()).collect();
+        let found: Vec<(ResourceId, Option<Observed>)> = stream::iter(resources)
+            .map(|resource| async move {
+                let kind = self.registry.kind(&resource.id.kind);
+                let observed = kind.read(reader, &resource.id, &resource.desired).await?;
+                Ok::<_, AwsError>((resource.id, observed))
+            })
+            .buffer_unordered(READS)
+            .try_collect()
+            .await?;
+        let found = found.into_iter().filter_map(|(id, observed)| Some((id, observed?))).collect();
+        Ok(ReadResult { read, found })
+    }
+
+    async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, EngineError> {
+        let found: Vec<Vec<Found>> = stream::iter(self.registry.kinds())
+            .map(|kind| kind.enumerate(reader))
+            .buffer_unordered(READS)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// What is ours but not wanted, and what becomes of it.
+    fn strays(
+        &self,
+        wanted: &[Resource],
+        found: Vec<Found>,
+        facts: &ReleaseFacts,
+        observed: &mut Observations,
+    ) -> Vec<Stray> {
+        let wanted: BTreeSet<&ResourceId> = wanted.iter().map(|resource| &resource.id).collect();
+        let taken: BTreeSet<String> = observed.values().filter_map(|one| one.outputs.get("name").cloned()).collect();
+        let needed = needed_functions(facts);
+        let mut strays = Vec::new();
+        for Found { id, outputs } in found {
+            // A resource with a name of its own is found under its physical name.
+            if wanted.contains(&id) || outputs.get("name").is_some_and(|name| taken.contains(name)) {
+                continue;
+            }
+            let kind = self.registry.kind(&id.kind);
+            let disposition = if kind.holds_data() {
+                Disposition::Keep { reason: format!("it may hold data; `taskctl destroy --delete-data {}` deletes it", id.name) }
+            } else if let Some(release) = needed.get(&id.name).filter(|_| kind.serves_function()) {
+                Disposition::Keep { reason: format!("release {release} needs it; it goes when no release that can be live does") }
+            } else {
+                Disposition::Delete { reason: "not in the template".to_owned() }
+            };
+            observed.insert(id.clone(), stray_observation(outputs));
+            strays.push(Stray { id, disposition });
+        }
+        strays
+    }
+
+    /// Carries a plan out.
+    pub async fn apply(&self, planned: &Planned) -> Result<Execution, EngineError> {
+        if !planned.errors.is_empty() {
+            return Err(EngineError::Lint(planned.errors.clone()));
+        }
+        for package in &planned.packages {
+            let zip = tokio::fs::read(&package.zip_path).await.map_err(|source| PackageError::unreadable(&package.zip_path, source))?;
+            self.context.add_package(&package.code_sha256, zip);
+        }
+        let execution = execute(&self.context, self.registry, &planned.plan).await;
+        if let Some(layout) = planned.layout.as_ref().filter(|_| execution.done.contains(&api_stage::id(api_stage::LIVE))) {
+            let before = planned.facts.live.as_ref().and_then(|live| live.release);
+            if before != Some(layout.live.release) {
+                self.context.emit(Event::Promoted {
+                    release: layout.live.release,
+                    color: layout.live.variables.get("color").cloned().unwrap_or_default(),
+                    previous: before,
+                });
+            }
+        }
+        Ok(execution)
+    }
+
+    /// Plans the end of a stage: everything of it, data stores only where named or empty.
+    pub async fn plan_destroy(&self, delete_data: &DeleteData) -> Result<Planned, EngineError> {
+        let reader = Reader::new(self.context.clone());
+        self.context.emit(Event::ReadStarted { resources: 0 });
+        let began = tokio::time::Instant::now();
+        let found = self.enumerate(&reader).await?;
+        let kinds: BTreeSet<String> = found.iter().map(|one| one.id.kind.clone()).collect();
+        let mut observed = Observations::new();
+        let mut strays = Vec::new();
+        let mut emptied = BTreeSet::new();
+        let judged: Vec<(Found, bool)> = stream::iter(found)
+            .map(|one| async move {
+                let kind = self.registry.kind(&one.id.kind);
+                let empty = kind.holds_data() && !delete_data.covers(&one.id) && kind.is_empty(&self.context, &one.outputs).await?;
+                Ok::<_, AwsError>((one, empty))
+            })
+            .buffer_unordered(READS)
+            .try_collect()
+            .await?;
+        for (Found { id, outputs }, empty) in judged {
+            let kind = self.registry.kind(&id.kind);
+            if kind.contained_in().is_some_and(|container| kinds.contains(container)) {
+                continue;
+            }
+            let disposition = if kind.holds_data() && !delete_data.covers(&id) && !empty {
+                Disposition::Keep { reason: format!("it holds data; `--delete-data {}` deletes it", id.name) }
+            } else {
+                emptied.insert(id.clone());
+                Disposition::Delete { reason: "the stage is destroyed".to_owned() }
+            };
+            observed.insert(id.clone(), stray_observation(outputs));
+            strays.push(Stray { id, disposition });
+        }
+        self.context.emit(Event::ReadFinished {
+            millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            calls: self.context.calls(),
+        });
+        let request = Request { resources: Vec::new(), strays };
+        let plan = build(&request, &observed, self.registry);
+        let errors = lint(&plan, &request, &observed, self.registry, &|id| emptied.contains(id));
+        Ok(Planned { plan, layout: None, facts: ReleaseFacts::default(), errors, packages: Vec::new() })
+    }
+
+    /// Where the stack answers.
+    pub async fn endpoints(&self, site: Option<String>) -> Result<Endpoints, EngineError> {
+        let reader = Reader::new(self.context.clone());
+        Ok(match reader.api().await? {
+            Some(state) => crate::status::endpoints(state, site),
+            None => Endpoints { site, ..Endpoints::default() },
+        })
+    }
+}
+
+struct ReadResult {
+    read: BTreeSet<ResourceId>,
+    found: Observations,
+}
+
+fn stray_observation(outputs: Outputs) -> Observed {
+    Observed { model: serde_json::Value::Null, outputs, ownership: Ownership::Ours, pending: Vec::new() }
+}
+
+/// Functions that live, preview or the release before live need, with one such release.
+fn needed_functions(facts: &ReleaseFacts) -> BTreeMap<String, u64> {
+    let slots = [&facts.live, &facts.preview];
+    let releases = slots.into_iter().flatten().flat_map(|slot| {
+        let previous = slot.variables.get("previousRelease").and_then(|text| text.parse().ok());
+        [slot.release, previous].into_iter().flatten()
+    });
+    let mut needed = BTreeMap::new();
+    for number in releases {
+        if let Some(label) = facts.releases.get(&number) {
+            for function in label.versions.keys() {
+                needed.entry(function.clone()).or_insert(number);
+            }
+        }
+    }
+    needed
+}

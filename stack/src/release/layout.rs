@@ -1,0 +1,297 @@
+//! Where releases stand after a deploy: which number the release has, what live and preview serve, with which variables.
+//! Pure: facts in, layout out.
+
+use std::collections::BTreeMap;
+
+use super::label::ReleaseLabel;
+
+/// What AWS has of releases.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReleaseFacts {
+    /// Releases with a deployment, by number.
+    pub releases: BTreeMap<u64, ReleaseLabel>,
+    /// Their deployment ids.
+    pub deployments: BTreeMap<u64, String>,
+    /// The live slot.
+    pub live: Option<SlotFacts>,
+    /// The preview slot.
+    pub preview: Option<SlotFacts>,
+    /// Published versions by logical function name: number and fingerprint, oldest first.
+    pub versions: BTreeMap<String, Vec<(u64, String)>>,
+}
+
+/// What a slot serves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SlotFacts {
+    /// Release of its deployment; none when the deployment is not ours.
+    pub release: Option<u64>,
+    /// Its deployment.
+    pub deployment: String,
+    /// Its stage variables.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// Whether a release goes live with its deploy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GoLive {
+    /// At once.
+    AtOnce,
+    /// It waits in preview for `promote`.
+    Wait,
+}
+
+/// A colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Color {
+    /// Blue.
+    Blue,
+    /// Green.
+    Green,
+}
+
+impl Color {
+    /// As in stage variables and output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Blue => "blue",
+            Self::Green => "green",
+        }
+    }
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Blue => Self::Green,
+            Self::Green => Self::Blue,
+        }
+    }
+
+    fn of(variables: &BTreeMap<String, String>) -> Option<Self> {
+        match variables.get("color").map(String::as_str) {
+            Some("blue") => Some(Self::Blue),
+            Some("green") => Some(Self::Green),
+            Some(_) | None => None,
+        }
+    }
+}
+
+/// What a slot should serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// Release.
+    pub release: u64,
+    /// Stage variables.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// Where releases stand after a deploy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// The release with the wanted content.
+    pub release: u64,
+    /// Its colour.
+    pub color: Color,
+    /// Whether it must be made.
+    pub is_new: bool,
+    /// Live; none while the first release is not live yet.
+    pub live: Slot,
+    /// Preview.
+    pub preview: Slot,
+    /// Version of each function: the one with the wanted fingerprint, else the number expected next.
+    pub versions: BTreeMap<String, u64>,
+    /// Commit in the label of an existing release.
+    pub commit: Option<String>,
+}
+
+/// Lays out the releases. `fingerprint` is the wanted content, `functions` the wanted version fingerprints.
+pub fn layout(facts: &ReleaseFacts, fingerprint: &str, functions: &BTreeMap<String, String>, go_live: GoLive) -> Layout {
+    let live = facts.live.as_ref().and_then(|slot| settled(facts, slot));
+    let preview = facts.preview.as_ref().and_then(|slot| settled(facts, slot));
+    let live_color = facts.live.as_ref().and_then(|slot| Color::of(&slot.variables));
+    let holds = |release: Option<u64>| {
+        release.filter(|number| facts.releases.get(number).is_some_and(|label| label.fingerprint == fingerprint))
+    };
+    let standing = holds(live).or_else(|| holds(preview));
+    // With neither slot made yet, an earlier run was cut off between the deployment and its slots.
+    let orphan = if live.is_none() && preview.is_none() {
+        facts.releases.iter().rev().find(|(_, label)| label.fingerprint == fingerprint).map(|(number, _)| *number)
+    } else {
+        let newest = facts.releases.keys().next_back().copied();
+        holds(newest).filter(|number| live.is_none_or(|live| *number > live))
+    };
+    let release = standing.or(orphan).unwrap_or_else(|| next_number(facts));
+    let is_live = live == Some(release);
+    let color = match (is_live, live_color) {
+        (true, Some(color)) => color,
+        (false, Some(color)) => color.other(),
+        (_, None) => Color::Blue,
+    };
+    let live_slot = match live {
+        Some(number) if number == release || go_live == GoLive::Wait => Slot {
+            release: number,
+            variables: variables(
+                number,
+                live_color.unwrap_or(Color::Blue),
+                facts.live.as_ref().and_then(|slot| previous(facts, slot)),
+            ),
+        },
+        Some(number) => Slot { release, variables: variables(release, color, Some(number).and_then(|n| with_deployment(facts, n))) },
+        None => Slot { release, variables: variables(release, color, None) },
+    };
+    let preview_slot = Slot {
+        release,
+        variables: if live_slot.release == release { live_slot.variables.clone() } else { variables(release, color, None) },
+    };
+    let versions = functions
+        .iter()
+        .map(|(name, wanted)| {
+            let known = facts.versions.get(name).map(Vec::as_slice).unwrap_or_default();
+            let same = known.iter().filter(|(_, fingerprint)| fingerprint == wanted).map(|(number, _)| *number).max();
+            let next = known.iter().map(|(number, _)| *number).max().unwrap_or(0) + 1;
+            (name.clone(), same.unwrap_or(next))
+        })
+        .collect();
+    Layout {
+        release,
+        color,
+        is_new: !facts.releases.contains_key(&release),
+        live: live_slot,
+        preview: preview_slot,
+        versions,
+        commit: facts.releases.get(&release).and_then(|label| label.commit.clone()),
+    }
+}
+
+/// The release a slot serves; when somebody put a foreign deployment there, the one its variables still name.
+fn settled(facts: &ReleaseFacts, slot: &SlotFacts) -> Option<u64> {
+    slot.release.or_else(|| {
+        let named: u64 = slot.variables.get("release")?.parse().ok()?;
+        facts.releases.contains_key(&named).then_some(named)
+    })
+}
+
+/// One more than every number ever seen.
+fn next_number(facts: &ReleaseFacts) -> u64 {
+    let named = [&facts.live, &facts.preview].into_iter().flatten().flat_map(|slot| {
+        ["release", "previousRelease"].into_iter().filter_map(|key| slot.variables.get(key)?.parse::<u64>().ok())
+    });
+    named.chain(facts.releases.keys().copied()).max().unwrap_or(0) + 1
+}
+
+/// The release before, as a slot's variables name it, while its deployment still stands.
+fn previous(facts: &ReleaseFacts, slot: &SlotFacts) -> Option<(u64, String)> {
+    let number: u64 = slot.variables.get("previousRelease")?.parse().ok()?;
+    with_deployment(facts, number)
+}
+
+fn with_deployment(facts: &ReleaseFacts, number: u64) -> Option<(u64, String)> {
+    Some((number, facts.deployments.get(&number)?.clone()))
+}
+
+fn variables(release: u64, color: Color, previous: Option<(u64, String)>) -> BTreeMap<String, String> {
+    let mut variables =
+        BTreeMap::from([("release".to_owned(), release.to_string()), ("color".to_owned(), color.as_str().to_owned())]);
+    if let Some((number, deployment)) = previous {
+        variables.insert("previousRelease".to_owned(), number.to_string());
+        variables.insert("previousDeployment".to_owned(), deployment);
+    }
+    variables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn label(number: u64, fingerprint: &str) -> ReleaseLabel {
+        ReleaseLabel { number, fingerprint: fingerprint.to_owned(), versions: BTreeMap::new(), commit: None }
+    }
+
+    /// Carries a layout out, as the executor would.
+    fn apply(facts: &mut ReleaseFacts, layout: &Layout, fingerprint: &str) {
+        facts.releases.entry(layout.release).or_insert_with(|| label(layout.release, fingerprint));
+        facts.deployments.entry(layout.release).or_insert_with(|| format!("d{}", layout.release));
+        let slot = |slot: &Slot| SlotFacts {
+            release: Some(slot.release),
+            deployment: format!("d{}", slot.release),
+            variables: slot.variables.clone(),
+        };
+        facts.preview = Some(slot(&layout.preview));
+        facts.live = Some(slot(&layout.live));
+    }
+
+    #[test]
+    fn the_first_release_is_blue_and_live() {
+        let first = layout(&ReleaseFacts::default(), "aa", &BTreeMap::from([("tasks".to_owned(), "f".to_owned())]), GoLive::Wait);
+        assert_eq!((first.release, first.color, first.is_new), (1, Color::Blue, true));
+        assert_eq!(first.live.release, 1);
+        assert_eq!(first.versions["tasks"], 1);
+    }
+
+    #[test]
+    fn a_second_release_is_green_and_remembers_the_first() {
+        let mut facts = ReleaseFacts::default();
+        let first = layout(&facts, "aa", &BTreeMap::new(), GoLive::AtOnce);
+        apply(&mut facts, &first, "aa");
+        let waiting = layout(&facts, "bb", &BTreeMap::new(), GoLive::Wait);
+        assert_eq!((waiting.preview.release, waiting.live.release, waiting.color), (2, 1, Color::Green));
+        let second = layout(&facts, "bb", &BTreeMap::new(), GoLive::AtOnce);
+        assert_eq!(second.live.variables["previousDeployment"], "d1");
+        assert_eq!(second.live.variables["color"], "green");
+    }
+
+    #[test]
+    fn a_release_that_waits_is_taken_and_not_made_again() {
+        let mut facts = ReleaseFacts::default();
+        apply(&mut facts, &layout(&ReleaseFacts::default(), "aa", &BTreeMap::new(), GoLive::AtOnce), "aa");
+        let waiting = layout(&facts, "bb", &BTreeMap::new(), GoLive::Wait);
+        apply(&mut facts, &waiting, "bb");
+        let promoted = layout(&facts, "bb", &BTreeMap::new(), GoLive::AtOnce);
+        assert_eq!((promoted.release, promoted.is_new, promoted.live.release), (2, false, 2));
+    }
+
+    #[test]
+    fn a_deployment_made_before_a_crash_is_taken() {
+        let mut facts = ReleaseFacts::default();
+        facts.releases.insert(1, label(1, "aa"));
+        facts.deployments.insert(1, "d1".to_owned());
+        let resumed = layout(&facts, "aa", &BTreeMap::new(), GoLive::AtOnce);
+        assert_eq!((resumed.release, resumed.is_new), (1, false));
+    }
+
+    #[test]
+    fn a_foreign_deployment_on_live_is_put_back() {
+        let mut facts = ReleaseFacts::default();
+        apply(&mut facts, &layout(&ReleaseFacts::default(), "aa", &BTreeMap::new(), GoLive::AtOnce), "aa");
+        if let Some(live) = facts.live.as_mut() {
+            live.release = None;
+            live.deployment = "foreign".to_owned();
+        }
+        let repaired = layout(&facts, "aa", &BTreeMap::new(), GoLive::AtOnce);
+        assert_eq!((repaired.release, repaired.live.release, repaired.is_new), (1, 1, false));
+    }
+
+    proptest! {
+        /// Whatever is deployed in whatever order: numbers only grow, doing it again changes nothing, and live remembers
+        /// a release that exists.
+        #[test]
+        fn deploying_twice_is_deploying_once(deploys in prop::collection::vec(("[a-d]", any::<bool>()), 1..12)) {
+            let mut facts = ReleaseFacts::default();
+            for (fingerprint, wait) in deploys {
+                let go_live = if wait { GoLive::Wait } else { GoLive::AtOnce };
+                let newest = facts.releases.keys().next_back().copied().unwrap_or(0);
+                let first = layout(&facts, &fingerprint, &BTreeMap::new(), go_live);
+                prop_assert!(!first.is_new || first.release == newest + 1);
+                apply(&mut facts, &first, &fingerprint);
+                let again = layout(&facts, &fingerprint, &BTreeMap::new(), go_live);
+                prop_assert!(!again.is_new);
+                prop_assert_eq!(&again.live, &first.live);
+                prop_assert_eq!(&again.preview, &first.preview);
+                if let Some(previous) = again.live.variables.get("previousRelease") {
+                    let number: u64 = previous.parse().unwrap_or(0);
+                    prop_assert!(facts.deployments.contains_key(&number) && number != again.live.release);
+                }
+            }
+        }
+    }
+}
