@@ -276,7 +276,9 @@ async fn read(headers: &HeaderMap, mut body: hyper::body::Incoming) -> Result<By
     let mut length = 0;
     // What is too large is still taken in: a client that is cut off while it sends never reads the answer.
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else {
+            continue;
+        };
         length += data.len();
         if length > DISCARD_LIMIT {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);

@@ -28,6 +28,8 @@ pub(super) struct Sandbox {
     calls: mpsc::Receiver<ApiCall>,
     /// The runtime's open request for the next event.
     next: Option<oneshot::Sender<Delivery>>,
+    /// When the process was started.
+    started: Instant,
     /// Closes the server with the sandbox.
     _api: RuntimeApi,
 }
@@ -66,6 +68,7 @@ impl Sandbox {
         let api = RuntimeApi::listen(sender).await.map_err(internal)?;
         log.init_start();
         let start = start(host, version, log.stream(), bootstrap, directory, &api);
+        let started = Instant::now();
         let (process, output) = host
             .spawner
             .spawn(start, Arc::clone(&host.ledger))
@@ -76,6 +79,7 @@ impl Sandbox {
             output: Some(output),
             calls,
             next: None,
+            started,
             _api: api,
         })
     }
@@ -259,6 +263,11 @@ impl Sandbox {
             }
         }
         log.flush();
+    }
+
+    /// Time since the process was started.
+    pub(super) fn age(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Largest resident memory so far, MiB, where the system tells.

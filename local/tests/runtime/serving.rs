@@ -46,10 +46,16 @@ async fn stages_have_prefixes_variables_and_deployments_of_their_own() {
     let served = serve(&world).await;
     let event = order(&json!({"do": "event"}));
     let live = read(&served.get(&format!("/tasks?{event}")).await);
-    assert_eq!((&live["rawPath"], &live["stageVariables"]), (&json!("/tasks"), &json!({"release": "1"})));
+    assert_eq!(
+        (&live["rawPath"], &live["stageVariables"]),
+        (&json!("/tasks"), &json!({"release": "1"}))
+    );
     assert_eq!(live["requestContext"]["stage"], "$default");
     let preview = read(&served.get(&format!("/preview/tasks?{event}")).await);
-    assert_eq!((&preview["rawPath"], &preview["stageVariables"]), (&json!("/preview/tasks"), &json!({"release": "2"})));
+    assert_eq!(
+        (&preview["rawPath"], &preview["stageVariables"]),
+        (&json!("/preview/tasks"), &json!({"release": "2"}))
+    );
     assert_eq!(preview["requestContext"]["http"]["path"], "/preview/tasks");
     assert_eq!(preview["routeKey"], "ANY /tasks");
 }
@@ -60,7 +66,11 @@ async fn answers_of_the_gateway_itself() {
     let (function, _) = world.function("echo", |_| {});
     let (forbidden, _) = world.function("forbidden", |_| {});
     allow(&world, &function);
-    let mut deployed = deployment("d1", &function, &["ANY /{proxy+}", "GET /token", "GET /empty", "GET /forbidden"]);
+    let mut deployed = deployment(
+        "d1",
+        &function,
+        &["ANY /{proxy+}", "GET /token", "GET /empty", "GET /forbidden"],
+    );
     deployed.routes[1].authorization_type = "JWT".to_owned();
     deployed.routes[2].integration_id = None;
     deployed.routes[3].integration_id = Some("i2".to_owned());
@@ -81,15 +91,43 @@ async fn answers_of_the_gateway_itself() {
     // Neither a missing permission nor an unknown authorization lets anyone through.
     check(served.get("/token").await, 500, "Internal Server Error");
     check(served.get("/forbidden").await, 500, "Internal Server Error");
-    check(served.get(&format!("/x?{}", order(&json!({"do": "fail"})))).await, 500, "Internal Server Error");
-    check(served.get(&format!("/x?{}", order(&json!({"do": "raw", "text": "{"})))).await, 500, "Internal Server Error");
-    check(served.get(&format!("/x?{}", order(&json!({"do": "exit", "code": 1})))).await, 500, "Internal Server Error");
+    check(
+        served.get(&format!("/x?{}", order(&json!({"do": "fail"})))).await,
+        500,
+        "Internal Server Error",
+    );
+    check(
+        served
+            .get(&format!("/x?{}", order(&json!({"do": "raw", "text": "{"}))))
+            .await,
+        500,
+        "Internal Server Error",
+    );
+    check(
+        served
+            .get(&format!("/x?{}", order(&json!({"do": "exit", "code": 1}))))
+            .await,
+        500,
+        "Internal Server Error",
+    );
     let bad_shape = order(&json!({"do": "respond", "response": {"statusCode": 200, "body": {}}}));
-    check(served.get(&format!("/x?{bad_shape}")).await, 500, "Internal Server Error");
+    check(
+        served.get(&format!("/x?{bad_shape}")).await,
+        500,
+        "Internal Server Error",
+    );
     let long = Request::get("/").header("x-long", "x".repeat(10_240));
-    check(served.send(long, "/x", "").await, 431, "Request Header Fields Too Large");
+    check(
+        served.send(long, "/x", "").await,
+        431,
+        "Request Header Fields Too Large",
+    );
     let large = vec![b'x'; 10 * 1024 * 1024 + 1];
-    check(served.send(Request::post("/"), "/x", large).await, 413, "Request Entity Too Large");
+    check(
+        served.send(Request::post("/"), "/x", large).await,
+        413,
+        "Request Entity Too Large",
+    );
 
     let mut disabled = api(vec![stage("$default", deployed)]);
     disabled.endpoint = ExecuteApiEndpoint::Disabled;
@@ -104,16 +142,24 @@ async fn a_body_and_its_answer_pass_unchanged() {
     let world = World::new();
     let (function, _) = world.function("echo", |_| {});
     allow(&world, &function);
-    world.memory.set_api(api(vec![stage("$default", deployment("d1", &function, &["POST /x"]))]));
+    world
+        .memory
+        .set_api(api(vec![stage("$default", deployment("d1", &function, &["POST /x"]))]));
     let served = serve(&world).await;
     let event = format!("/x?{}", order(&json!({"do": "event"})));
     let text = Request::post("/").header("content-type", "application/json");
     let seen = read(&served.send(text, &event, r#"{"title":"ü"}"#).await);
-    assert_eq!((&seen["body"], &seen["isBase64Encoded"]), (&json!(r#"{"title":"ü"}"#), &json!(false)));
+    assert_eq!(
+        (&seen["body"], &seen["isBase64Encoded"]),
+        (&json!(r#"{"title":"ü"}"#), &json!(false))
+    );
     assert_eq!(seen["headers"]["content-length"], "14");
     let binary = Request::post("/").header("content-type", "image/png");
     let seen = read(&served.send(binary, &event, vec![0, 159, 146]).await);
-    assert_eq!((&seen["body"], &seen["isBase64Encoded"]), (&json!("AJ+S"), &json!(true)));
+    assert_eq!(
+        (&seen["body"], &seen["isBase64Encoded"]),
+        (&json!("AJ+S"), &json!(true))
+    );
     let answer = json!({
         "statusCode": 201,
         "headers": {"content-type": "image/png", "x-own": "1", "connection": "close"},
@@ -144,7 +190,9 @@ async fn cross_origin_rules_come_from_the_api() {
     world.memory.set_api(api(vec![stage("$default", deployed)]));
     let served = serve(&world).await;
     let origin = "http://localhost:1580";
-    let preflight = Request::options("/").header("origin", origin).header("access-control-request-method", "GET");
+    let preflight = Request::options("/")
+        .header("origin", origin)
+        .header("access-control-request-method", "GET");
     let response = served.send(preflight, "/none/such", "").await;
     assert_eq!(response.status(), 204);
     assert_eq!(response.headers()["access-control-allow-origin"], origin);
@@ -154,11 +202,21 @@ async fn cross_origin_rules_come_from_the_api() {
     let path = format!("/x?{}", order(&json!({"do": "respond", "response": evil})));
     let response = served.send(Request::get("/").header("origin", origin), &path, "").await;
     assert_eq!(response.headers()["access-control-allow-origin"], origin);
-    let response = served.send(Request::get("/").header("origin", "http://evil"), &path, "").await;
+    let response = served
+        .send(Request::get("/").header("origin", "http://evil"), &path, "")
+        .await;
     assert_eq!(response.headers().get("access-control-allow-origin"), None);
     // The gateway's own errors can be read by scripts, too.
-    let response = served.send(Request::get("/").header("origin", origin), "/none", "").await;
-    assert_eq!((response.status().as_u16(), &response.headers()["access-control-allow-origin"]), (404, &origin.parse().unwrap()));
+    let response = served
+        .send(Request::get("/").header("origin", origin), "/none", "")
+        .await;
+    assert_eq!(
+        (
+            response.status().as_u16(),
+            &response.headers()["access-control-allow-origin"]
+        ),
+        (404, &origin.parse().unwrap())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +241,12 @@ async fn limits_of_a_stage_turn_away() {
     assert_eq!(world.memory.sum("AWS/ApiGateway", "Count", &[API]), Some(6.0));
     assert_eq!(world.memory.sum("AWS/ApiGateway", "4xx", &[API, "$default"]), Some(3.0));
     assert_eq!(world.memory.sum("AWS/ApiGateway", "5xx", &[API, "$default"]), Some(0.0));
-    assert_eq!(world.memory.sum("AWS/ApiGateway", "Count", &[API, "$default", "GET", "/x"]), Some(6.0));
+    assert_eq!(
+        world
+            .memory
+            .sum("AWS/ApiGateway", "Count", &[API, "$default", "GET", "/x"]),
+        Some(6.0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +260,8 @@ async fn an_integration_that_takes_too_long_is_503_and_goes_on() {
     let mut logged = stage("$default", deployed);
     logged.access_log = Some(AccessLog {
         destination_arn: format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/vendedlogs/api"),
-        format: "$context.status $context.integrationStatus $context.routeKey $context.integrationErrorMessage".to_owned(),
+        format: "$context.status $context.integrationStatus $context.routeKey $context.integrationErrorMessage"
+            .to_owned(),
     });
     world.memory.set_api(api(vec![logged]));
     // Warm, so that the time is the function's.
@@ -210,7 +274,10 @@ async fn an_integration_that_takes_too_long_is_503_and_goes_on() {
     assert_eq!(read(&response), json!({"message": "Service Unavailable"}));
     std::fs::write(&gate, "").unwrap();
     until("the function has gone on", || left.exists().then_some(())).await;
-    assert_eq!(world.memory.log("/aws/vendedlogs/api"), ["503 - GET /x Endpoint request timed out"]);
+    assert_eq!(
+        world.memory.log("/aws/vendedlogs/api"),
+        ["503 - GET /x Endpoint request timed out"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,7 +287,9 @@ async fn a_throttled_function_is_an_internal_error() {
     let function = crate::world::address("echo", Some("v1"));
     world.memory.set(&function, &[(&version, 1.0)], Some(0));
     allow(&world, &function);
-    world.memory.set_api(api(vec![stage("$default", deployment("d1", &function, &["GET /x"]))]));
+    world
+        .memory
+        .set_api(api(vec![stage("$default", deployment("d1", &function, &["GET /x"]))]));
     let served = serve(&world).await;
     assert_eq!(served.get("/x").await.status(), 500);
     let outcome = world.host.invoke(request(&function, json!({}))).await;
@@ -234,7 +303,10 @@ async fn a_connection_is_kept_for_many_requests() {
     let served = serve(&world).await;
     let mut stream = tokio::net::TcpStream::connect(served.address).await.unwrap();
     for _ in 0..3 {
-        stream.write_all(b"POST /none HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello").await.unwrap();
+        stream
+            .write_all(b"POST /none HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello")
+            .await
+            .unwrap();
         let mut seen = Vec::new();
         while !seen.ends_with(b"{\"message\":\"Not Found\"}") {
             let mut buffer = [0; 1024];
@@ -266,7 +338,12 @@ async fn a_switch_is_seen_by_the_next_request_and_loses_none() {
     let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let clients: Vec<_> = (0..4)
         .map(|_| {
-            let (served, path, stop, sent) = (Arc::clone(&served), Arc::clone(&path), Arc::clone(&stop), Arc::clone(&sent));
+            let (served, path, stop, sent) = (
+                Arc::clone(&served),
+                Arc::clone(&path),
+                Arc::clone(&stop),
+                Arc::clone(&sent),
+            );
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
                     let response = served.get(&path).await;
@@ -294,7 +371,9 @@ async fn a_gateway_that_ends_finishes_what_is_in_flight() {
     let world = World::new();
     let (function, _) = world.function("echo", |_| {});
     allow(&world, &function);
-    world.memory.set_api(api(vec![stage("$default", deployment("d1", &function, &["GET /x"]))]));
+    world
+        .memory
+        .set_api(api(vec![stage("$default", deployment("d1", &function, &["GET /x"]))]));
     world.describe(&function).await;
     let served = serve(&world).await;
     let (reached, gate) = (world.root.path().join("reached"), world.root.path().join("gate"));
