@@ -72,3 +72,43 @@ fn failed(failure: Failure, request_id: &str) -> Response {
     );
     response.caused_by(cause)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{ManualClock, MemoryTally, request, send};
+    use crate::ports::HotSpot;
+
+    #[tokio::test]
+    async fn each_visit_counts() {
+        let (tally, clock) = (MemoryTally::default(), ManualClock::new());
+        let counter = Counter { tally: &tally, clock };
+        send(&counter, request("GET", "/counter", None)).await;
+        let reply = send(&counter, request("GET", "/counter", None)).await;
+        let body =
+            json!({"count": 2, "timestamp": "2025-11-20T23:31:15.123Z", "status": "success", "requestId": "request-1"});
+        assert_eq!((reply.status, reply.body), (200, body));
+    }
+
+    #[tokio::test]
+    async fn failures_have_the_counters_own_body() {
+        let tally = MemoryTally::default();
+        let counter = Counter {
+            tally: &tally,
+            clock: ManualClock::new(),
+        };
+        tally.broken.set(true);
+        let reply = send(&counter, request("GET", "/counter", None)).await;
+        let body = json!({"status": "error", "error": "Internal Server Error",
+            "message": "An unexpected error occurred. Please try again later.", "requestId": "request-1"});
+        assert_eq!((reply.status, reply.body), (500, body));
+        tally.fault.set(Some(HotSpot::Elsewhere));
+        let reply = send(&counter, request("GET", "/counter", None)).await;
+        assert_eq!((reply.status, reply.headers["retry-after"].as_str()), (503, "1"));
+        assert_eq!(
+            (&reply.body["status"], &reply.body["error"]),
+            (&json!("error"), &json!("Unavailable"))
+        );
+        assert_eq!(tally.count.get(), 0);
+    }
+}

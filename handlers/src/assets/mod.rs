@@ -276,3 +276,6 @@ impl<S: Store, O: Objects, C: Clock, I: Ids> Assets<S, O, C, I> {
 pub fn expiry(created: Millis) -> i64 {
     created.plus_seconds(KEPT_SECONDS).seconds()
 }
+
+#[cfg(test)]
+mod tests;

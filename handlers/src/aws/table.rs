@@ -17,6 +17,7 @@ use crate::ports::{
     Attribute, Below, Commit, Condition, HotSpot, IndexQuery, Item, OWNER, Page, REVISION, Refusal, Store, StoreError,
     TTL, Write,
 };
+use crate::record::Millis;
 
 /// Rounds of a batch read before what is left counts as throttled.
 const BATCH_ROUNDS: u32 = 5;
@@ -109,44 +110,31 @@ impl DynamoStore {
     }
 
     fn guard(&self, when: &Condition) -> Guard {
-        let number = |number: i64| AttributeValue::N(number.to_string());
-        let (expression, names, values): (Option<&str>, Vec<(&str, &str)>, Vec<(&str, AttributeValue)>) = match when {
-            Condition::Always => (None, vec![], vec![]),
-            Condition::Absent => (Some("attribute_not_exists(#key)"), vec![("#key", self.key)], vec![]),
-            Condition::AbsentOrExpired(now) => (
-                Some("attribute_not_exists(#key) OR #ttl <= :now"),
-                vec![("#key", self.key), ("#ttl", TTL)],
-                vec![(":now", number(now.seconds()))],
-            ),
-            Condition::FreeFor { now, owner } => (
-                Some("attribute_not_exists(#key) OR #ttl <= :now OR #owner = :owner"),
-                vec![("#key", self.key), ("#ttl", TTL), ("#owner", OWNER)],
-                vec![
-                    (":now", number(now.seconds())),
-                    (":owner", AttributeValue::S(owner.clone())),
-                ],
-            ),
-            Condition::Revision(revision) => (
-                Some("#revision = :revision"),
-                vec![("#revision", REVISION)],
-                vec![(":revision", number(*revision))],
-            ),
-        };
-        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        Guard {
-            expression: expression.map(str::to_owned),
-            names: (!names.is_empty()).then(|| names.into_iter().map(own).collect()),
-            values: (!values.is_empty()).then(|| {
-                values
-                    .into_iter()
-                    .map(|(name, value)| (name.to_owned(), value))
-                    .collect()
-            }),
+        let seconds = |now: &Millis| AttributeValue::N(now.seconds().to_string());
+        match when {
+            Condition::Always => Guard::default(),
+            Condition::Absent => Guard::of("attribute_not_exists(#key)").name("#key", self.key),
+            Condition::AbsentOrExpired(now) => Guard::of("attribute_not_exists(#key) OR #ttl <= :now")
+                .name("#key", self.key)
+                .name("#ttl", TTL)
+                .value(":now", seconds(now)),
+            Condition::FreeFor { now, owner } => {
+                Guard::of("attribute_not_exists(#key) OR #ttl <= :now OR #owner = :owner")
+                    .name("#key", self.key)
+                    .name("#ttl", TTL)
+                    .name("#owner", OWNER)
+                    .value(":now", seconds(now))
+                    .value(":owner", AttributeValue::S(owner.clone()))
+            }
+            Condition::Revision(revision) => Guard::of("#revision = :revision")
+                .name("#revision", REVISION)
+                .value(":revision", AttributeValue::N(revision.to_string())),
         }
     }
 }
 
 /// A condition expression with its names and values.
+#[derive(Default)]
 struct Guard {
     expression: Option<String>,
     names: Option<HashMap<String, String>>,
@@ -154,6 +142,27 @@ struct Guard {
 }
 
 impl Guard {
+    fn of(expression: &str) -> Self {
+        Self {
+            expression: Some(expression.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    fn name(mut self, placeholder: &str, name: &str) -> Self {
+        self.names
+            .get_or_insert_default()
+            .insert(placeholder.to_owned(), name.to_owned());
+        self
+    }
+
+    fn value(mut self, placeholder: &str, value: AttributeValue) -> Self {
+        self.values
+            .get_or_insert_default()
+            .insert(placeholder.to_owned(), value);
+        self
+    }
+
     /// `SET … REMOVE …`, its names and values added to the condition's.
     fn update_expression(&mut self, set: &Item, remove: &[String]) -> String {
         let names = self.names.get_or_insert_default();

@@ -270,3 +270,6 @@ fn update_writes(before: &User, after: &User, now: Millis) -> Vec<Write> {
     }
     writes
 }
+
+#[cfg(test)]
+mod tests;
