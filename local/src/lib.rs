@@ -18,6 +18,7 @@ mod error;
 mod files;
 mod options;
 mod telemetry;
+mod websites;
 
 pub use daemon::{
     ApiStatus, Ended, Incident, LocalState, LocalStatus, PartState, PartStatus, UpProgress, down, reset, serve, status,

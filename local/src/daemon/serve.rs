@@ -27,6 +27,7 @@ use crate::gateway::{Gateway, GatewayPorts};
 use crate::options::LocalOptions;
 use crate::runtime::{RuntimeConfig, RuntimeHost, RuntimePorts};
 use crate::telemetry::Telemetry;
+use crate::websites::{WebsiteServer, Websites};
 
 /// How long the emulator may take to answer after its start.
 const EMULATOR_START: Duration = Duration::from_secs(45);
@@ -63,6 +64,7 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     let record = DaemonRecord::current(options);
     files::write_json(&DaemonRecord::path(options), &record)?;
     let endpoint_port = listen(options.port, "AWS endpoint").await?;
+    let website_listener = listen(options.website_port, "websites").await?;
     let for_install = options.clone();
     let installation = tokio::task::spawn_blocking(move || emulator::ensure_installed(&for_install))
         .await
@@ -103,13 +105,24 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     let data_plane = DataPlane::new(gateway, Arc::clone(&apis), Arc::clone(&board));
     tasks.spawn(data_plane.run(api_events, stopped.clone()));
 
+    let websites = Arc::new(Websites::open(state.join("websites.json"))?);
+    let website_server = Arc::new(WebsiteServer {
+        websites: Arc::clone(&websites),
+        emulator: client.clone(),
+    });
+    tasks.spawn(website_server.serve(website_listener, stopped.clone()));
+    board.set(part("websites", Some(options.website_port)));
+
     let endpoint = Arc::new(Endpoint {
         emulator: client.clone(),
         apis: Arc::clone(&apis),
         functions: Arc::clone(&functions),
         invoker: Arc::clone(&runtime) as _,
+        websites: Arc::clone(&websites),
         own: Arc::new(Own {
             board: Arc::clone(&board),
+            websites,
+            website_port: options.website_port,
             apis,
             functions,
         }),
@@ -141,7 +154,7 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     tracing::info!("ending");
     let _ = stop.send(true);
     while tasks.join_next().await.is_some() {}
-    runtime.shut_down();
+    runtime.shut_down().await;
     let _ = telemetry_stop.send(true);
     let _ = bringing.await;
     Emulator::end(&mut child).await;
@@ -288,6 +301,8 @@ fn exit_text(status: Option<ExitStatus>) -> String {
 /// What the local target says of itself over HTTP.
 struct Own {
     board: Arc<Board>,
+    websites: Arc<Websites>,
+    website_port: u16,
     apis: Arc<Apis>,
     functions: Arc<Functions>,
 }
@@ -302,6 +317,15 @@ impl Own {
         };
         LocalStatus {
             apis: self.apis.summaries().into_iter().map(api).collect(),
+            websites: self
+                .websites
+                .buckets()
+                .into_iter()
+                .map(|bucket| {
+                    let url = format!("http://{bucket}.localhost:{}/", self.website_port);
+                    (bucket, url)
+                })
+                .collect(),
             ..self.board.read()
         }
     }

@@ -1,10 +1,13 @@
 //! Calls that the local target itself makes to the emulator, in the protocols of the services.
 
 use bytes::Bytes;
+use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use serde_json::Value;
 
-use super::http::{BoxError, EmulatorClient, full};
+use super::http::{Body, BoxError, EmulatorClient, full};
 use super::identify::Call;
 
 /// Who calls: the emulator keeps accounts and regions apart by the credential scope.
@@ -116,14 +119,41 @@ impl EmulatorClient {
         method: http::Method,
         path: &str,
     ) -> Result<Response<Bytes>, EmulatedError> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "localhost")
-            .header("authorization", caller.authorization("s3"))
-            .body(full(""))
-            .map_err(|error| EmulatedError::NoAnswer(error.into()))?;
-        Ok(self.call(request).await?)
+        self.s3_with(caller, method, path, Bytes::new()).await
+    }
+
+    /// A request with a body on a path of S3.
+    pub(crate) async fn s3_with(
+        &self,
+        caller: &Caller,
+        method: http::Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Bytes>, EmulatedError> {
+        let mut request = Request::new(full(body));
+        *request.method_mut() = method;
+        let (parts, body) = self.s3_request(caller, request, path).await?.into_parts();
+        let bytes = body.collect().await.map_err(BoxError::from)?.to_bytes();
+        Ok(Response::from_parts(parts, bytes))
+    }
+
+    /// A request on a path of S3, whose answer comes as it is.
+    pub(crate) async fn s3_request(
+        &self,
+        caller: &Caller,
+        mut request: Request<Body>,
+        path: &str,
+    ) -> Result<Response<Incoming>, EmulatedError> {
+        *request.uri_mut() = path
+            .parse()
+            .map_err(|error: http::uri::InvalidUri| EmulatedError::NoAnswer(error.into()))?;
+        let authorization = HeaderValue::from_str(&caller.authorization("s3"));
+        let authorization = authorization.map_err(|error| EmulatedError::NoAnswer(error.into()))?;
+        request
+            .headers_mut()
+            .insert(header::HOST, HeaderValue::from_static("localhost"));
+        request.headers_mut().insert(header::AUTHORIZATION, authorization);
+        Ok(self.send(request).await?)
     }
 
     /// Whether a role exists.

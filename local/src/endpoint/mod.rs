@@ -5,6 +5,7 @@ pub(crate) mod emulated;
 pub(crate) mod http;
 pub(crate) mod identify;
 mod owned;
+pub(crate) mod s3;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -23,6 +24,7 @@ use self::identify::{Call, Service};
 use crate::control::apigateway::Apis;
 use crate::control::lambda::Functions;
 use crate::ports::Invoker;
+use crate::websites::Websites;
 
 /// Paths that belong to the local target itself, not to AWS.
 pub(crate) const OWN_PATHS: &str = "/_taskctl/";
@@ -43,6 +45,8 @@ pub(crate) struct Endpoint {
     pub functions: Arc<Functions>,
     /// What runs functions.
     pub invoker: Arc<dyn Invoker>,
+    /// Buckets that are websites.
+    pub websites: Arc<Websites>,
     /// Paths that are not AWS's.
     pub own: Arc<dyn OwnPaths>,
 }
@@ -68,13 +72,13 @@ impl Endpoint {
                 self.call_api_gateway(&call, &parts, body).await
             }
             Service::Lambda => self.call_lambda(&call, &parts, body).await,
+            Service::S3 => self.call_s3(&call, parts, body).await,
             Service::ApiGateway
             | Service::CloudWatch
             | Service::DynamoDb
             | Service::Events
             | Service::Iam
             | Service::Logs
-            | Service::S3
             | Service::Sns
             | Service::Sts
             | Service::Tagging

@@ -16,6 +16,9 @@ use crate::ports::{Architecture, FunctionCode};
 /// Largest package once unpacked, bytes: <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>.
 const UNPACKED_LIMIT: u64 = 250 * 1024 * 1024;
 
+/// Begins the name of a directory that is being unpacked into.
+const STAGING: &str = ".unpack-";
+
 /// Unpacked packages.
 #[derive(Debug)]
 pub(super) struct CodeStore {
@@ -28,6 +31,12 @@ impl CodeStore {
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         let directory = root.join("code");
         fs::create_dir_all(&directory)?;
+        for entry in fs::read_dir(&directory)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(STAGING) {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
         Ok(Self {
             directory,
             unpacked: Mutex::default(),
@@ -51,21 +60,20 @@ impl CodeStore {
         path.await.cloned()
     }
 
-    /// Removes what was unpacked here for code that is not among `wanted` (`CodeSha256` values).
-    pub(super) fn retain(&self, wanted: &BTreeSet<String>) {
+    /// Removes all code that is not among `wanted` (`CodeSha256` values), also what an earlier host unpacked.
+    pub(super) fn retain(&self, wanted: &BTreeSet<String>) -> io::Result<()> {
         let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
-        unpacked.retain(|sha256, cell| {
-            // A cell that another task holds is being unpacked or looked up right now.
-            if wanted.contains(sha256) || Arc::strong_count(cell) > 1 {
-                return true;
+        // A cell that another task holds is being unpacked or looked up right now.
+        unpacked.retain(|sha256, cell| wanted.contains(sha256) || Arc::strong_count(cell) > 1);
+        let kept: BTreeSet<String> = unpacked.keys().chain(wanted).map(|sha256| file_name(sha256)).collect();
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !kept.contains(&name) && !name.starts_with(STAGING) {
+                fs::remove_dir_all(entry.path())?;
             }
-            if let Some(path) = cell.get()
-                && let Err(error) = fs::remove_dir_all(path)
-            {
-                tracing::warn!(path = %path.display(), %error, "unused code could not be removed");
-            }
-            false
-        });
+        }
+        Ok(())
     }
 }
 
@@ -92,7 +100,7 @@ fn unpack(zip: &Path, target: &Path) -> Result<(), Failure> {
     }
     let parent = target.parent().unwrap_or(target);
     let staging = tempfile::Builder::new()
-        .prefix(".unpack-")
+        .prefix(STAGING)
         .tempdir_in(parent)
         .map_err(|error| fault("make a directory for", &error))?;
     archive

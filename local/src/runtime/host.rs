@@ -180,16 +180,16 @@ impl RuntimeHost {
         self.host.pools.environments(&PoolKey::of(version))
     }
 
-    /// Ends every environment. Invocations that run or wait are given up.
-    pub fn shut_down(&self) {
-        self.host.stop.send_replace(true);
-        self.host.pools.abandon();
+    /// Kills every environment and waits until that is done. Invocations that run or wait are given up.
+    pub async fn shut_down(&self) {
+        self.host.end();
+        self.host.pools.emptied().await;
     }
 }
 
 impl Drop for RuntimeHost {
     fn drop(&mut self) {
-        self.shut_down();
+        self.host.end();
     }
 }
 
@@ -273,6 +273,11 @@ impl Host {
     /// Changes to `true` when the host ends.
     pub(super) fn stopped(&self) -> watch::Receiver<bool> {
         self.stop.subscribe()
+    }
+
+    fn end(&self) {
+        self.stop.send_replace(true);
+        self.pools.abandon();
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -385,6 +390,10 @@ async fn follow_changes(host: Arc<Host>) {
         let current: HashSet<PoolKey> = versions.iter().map(|version| PoolKey::of(version)).collect();
         let code: BTreeSet<String> = versions.iter().map(|version| version.code.sha256.clone()).collect();
         host.pools.retain(&current);
-        host.code.retain(&code);
+        let cleaner = Arc::clone(&host);
+        let cleaned = tokio::task::spawn_blocking(move || cleaner.code.retain(&code)).await;
+        if let Ok(Err(error)) = cleaned {
+            tracing::warn!(%error, "unused code could not be removed");
+        }
     }
 }

@@ -5,9 +5,10 @@
 //! nothing to do.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::environment::{Environment, Job, Order};
 use super::host::{EnvironmentCount, Host};
@@ -35,6 +36,8 @@ impl PoolKey {
 #[derive(Debug, Default)]
 pub(super) struct Pools {
     state: Mutex<State>,
+    /// Told whenever the last environment of a version has ended.
+    emptied: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -177,6 +180,19 @@ impl Pools {
             .is_some_and(|pool| pool.environments.is_empty() && pool.waiting.is_empty())
         {
             state.pools.remove(key);
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Waits until no version has environments or invocations.
+    pub(super) async fn emptied(&self) {
+        loop {
+            let mut emptied = pin!(self.emptied.notified());
+            emptied.as_mut().enable();
+            if self.lock().pools.is_empty() {
+                return;
+            }
+            emptied.await;
         }
     }
 
@@ -197,9 +213,10 @@ impl Pools {
 
     /// Drops every waiting invocation.
     pub(super) fn abandon(&self) {
-        for pool in self.lock().pools.values_mut() {
+        self.lock().pools.retain(|_, pool| {
             pool.waiting.clear();
-        }
+            !pool.environments.is_empty()
+        });
     }
 
     /// The environments of a version.

@@ -1,0 +1,275 @@
+//! Serves buckets that have a website configuration, as S3's website endpoints do: `http://{bucket}.localhost:PORT/`,
+//! and the website written to last on plain `localhost` and `127.0.0.1`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ::http::header::{self, HeaderValue};
+use ::http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::endpoint::emulated::Caller;
+use crate::endpoint::http::{Body, EmulatorClient, answer, full, remove_connection_headers, streamed};
+use crate::endpoint::s3::{bucket_of_host, is_public};
+use crate::endpoint::serve_connections;
+use crate::error::LocalError;
+use crate::files;
+
+const KEY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'/');
+/// Headers of a request that S3 looks at.
+const CONDITIONS: [header::HeaderName; 5] = [
+    header::RANGE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+];
+
+/// Which buckets are websites, and which was written to last. Kept on disk.
+pub(crate) struct Websites {
+    file: PathBuf,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+struct Known {
+    /// Account and region by bucket.
+    buckets: BTreeMap<String, (String, String)>,
+    last_written: Option<String>,
+}
+
+impl Websites {
+    /// Reads what is kept.
+    pub(crate) fn open(file: PathBuf) -> Result<Self, LocalError> {
+        let known = files::read_json(&file)?.unwrap_or_default();
+        Ok(Self {
+            file,
+            known: Mutex::new(known),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A bucket got a website configuration.
+    pub(crate) fn add(&self, caller: &Caller, bucket: &str) {
+        let mut known = self.lock();
+        known
+            .buckets
+            .insert(bucket.to_owned(), (caller.account.clone(), caller.region.clone()));
+        known.last_written = Some(bucket.to_owned());
+        self.keep(&known);
+    }
+
+    /// A bucket is no website any more.
+    pub(crate) fn remove(&self, bucket: &str) {
+        let mut known = self.lock();
+        if known.buckets.remove(bucket).is_some() {
+            if known.last_written.as_deref() == Some(bucket) {
+                known.last_written = known.buckets.keys().next().cloned();
+            }
+            self.keep(&known);
+        }
+    }
+
+    /// An object of a bucket was written.
+    pub(crate) fn written(&self, bucket: &str) {
+        let mut known = self.lock();
+        if known.last_written.as_deref() != Some(bucket) && known.buckets.contains_key(bucket) {
+            known.last_written = Some(bucket.to_owned());
+            self.keep(&known);
+        }
+    }
+
+    /// All websites.
+    pub(crate) fn buckets(&self) -> Vec<String> {
+        self.lock().buckets.keys().cloned().collect()
+    }
+
+    fn keep(&self, known: &Known) {
+        if let Err(error) = files::write_json(&self.file, known) {
+            tracing::warn!(%error, "the list of websites could not be kept");
+        }
+    }
+
+    /// The website that a host stands for.
+    fn find(&self, host: &str) -> Option<(String, Caller)> {
+        let known = self.lock();
+        let bucket = bucket_of_host(host)
+            .map(str::to_owned)
+            .or_else(|| known.last_written.clone())?;
+        let (account, region) = known.buckets.get(&bucket)?.clone();
+        Some((bucket, Caller { account, region }))
+    }
+}
+
+/// What answers requests for websites.
+pub(crate) struct WebsiteServer {
+    pub websites: Arc<Websites>,
+    pub emulator: EmulatorClient,
+}
+
+impl WebsiteServer {
+    /// Serves until `stop`.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, stop: watch::Receiver<bool>) {
+        serve_connections(listener, stop, move |request| {
+            let server = Arc::clone(&self);
+            async move { server.answer(request).await }
+        })
+        .await;
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return page(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                "The specified method is not allowed against this resource.",
+            );
+        }
+        let host = request
+            .headers()
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or_default();
+        let Some((bucket, caller)) = self.websites.find(host) else {
+            return page(
+                StatusCode::NOT_FOUND,
+                "NoSuchBucket",
+                "No bucket of this name has a website configuration.",
+            );
+        };
+        let (index, error_document) = self.configuration(&caller, &bucket).await;
+        if !self.is_readable(&caller, &bucket).await {
+            return page(
+                StatusCode::FORBIDDEN,
+                "AccessDenied",
+                "The bucket's policy does not let everybody read it.",
+            );
+        }
+        let path = percent_decode_str(request.uri().path())
+            .decode_utf8_lossy()
+            .into_owned();
+        let key = path.trim_start_matches('/');
+        let wanted = if key.is_empty() || key.ends_with('/') {
+            format!("{key}{index}")
+        } else {
+            key.to_owned()
+        };
+        let found = self.object(&caller, &bucket, &wanted, &request).await;
+        if found.status() != StatusCode::NOT_FOUND {
+            return found;
+        }
+        let directory = format!("{key}/{index}");
+        if wanted == key
+            && self
+                .object(&caller, &bucket, &directory, &request)
+                .await
+                .status()
+                .is_success()
+        {
+            return redirect(&format!("{}/", request.uri().path()));
+        }
+        if let Some(document) = error_document {
+            let mut response = self.object(&caller, &bucket, &document, &request).await;
+            if response.status().is_success() {
+                *response.status_mut() = StatusCode::NOT_FOUND;
+                return response;
+            }
+        }
+        page(StatusCode::NOT_FOUND, "NoSuchKey", "The specified key does not exist.")
+    }
+
+    /// Index document and error document.
+    async fn configuration(&self, caller: &Caller, bucket: &str) -> (String, Option<String>) {
+        let response = self
+            .emulator
+            .s3(caller, Method::GET, &format!("/{bucket}?website"))
+            .await;
+        let xml = response
+            .map(|response| String::from_utf8_lossy(response.body()).into_owned())
+            .unwrap_or_default();
+        let index = element(&xml, "Suffix").unwrap_or_else(|| "index.html".to_owned());
+        (index, element(&xml, "Key"))
+    }
+
+    async fn is_readable(&self, caller: &Caller, bucket: &str) -> bool {
+        let response = self
+            .emulator
+            .s3(caller, Method::GET, &format!("/{bucket}?policy"))
+            .await;
+        response.is_ok_and(|response| {
+            let policy: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+            response.status().is_success() && is_public(&policy)
+        })
+    }
+
+    async fn object(&self, caller: &Caller, bucket: &str, key: &str, asked: &Request<Incoming>) -> Response<Body> {
+        let mut request = Request::new(full(""));
+        *request.method_mut() = asked.method().clone();
+        for name in CONDITIONS {
+            if let Some(value) = asked.headers().get(&name) {
+                request.headers_mut().insert(name, value.clone());
+            }
+        }
+        let path = format!("/{bucket}/{}", utf8_percent_encode(key, KEY));
+        match self.emulator.s3_request(caller, request, &path).await {
+            Ok(response) => {
+                let (mut parts, body) = response.into_parts();
+                remove_connection_headers(&mut parts.headers);
+                Response::from_parts(parts, streamed(body))
+            }
+            Err(error) => page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+                &error.to_string(),
+            ),
+        }
+    }
+}
+
+/// The text of the first element of a name.
+fn element(xml: &str, name: &str) -> Option<String> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    Some(rest.split_once('<')?.0.to_owned())
+}
+
+fn redirect(to: &str) -> Response<Body> {
+    let mut response = answer(StatusCode::FOUND, "text/html", "");
+    if let Ok(location) = HeaderValue::from_str(to) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+fn page(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    let text = format!(
+        "<html><head><title>{status}</title></head><body><h1>{status}</h1><p>{code}: {message}</p></body></html>\n"
+    );
+    answer(status, "text/html; charset=utf-8", text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_of_a_configuration() {
+        let xml = "<WebsiteConfiguration><IndexDocument><Suffix>index.html</Suffix></IndexDocument><ErrorDocument><Key>404.html</Key></ErrorDocument></WebsiteConfiguration>";
+        assert_eq!(element(xml, "Suffix").as_deref(), Some("index.html"));
+        assert_eq!(element(xml, "Key").as_deref(), Some("404.html"));
+        assert_eq!(element(xml, "Other"), None);
+    }
+}
