@@ -3,7 +3,9 @@
 pub mod api_state;
 mod batch;
 pub mod cloudwatch_alarm;
+pub mod cloudwatch_dashboard;
 pub mod cloudwatch_tags;
+pub mod dashboard_body;
 pub mod grants;
 pub mod lambda_permission;
 pub mod lambda_function;

@@ -33,6 +33,7 @@ fn kinds() -> Registry {
     registry.add(super::api_stage::ApiStage);
     registry.add(super::cloudwatch_alarm::CloudwatchAlarm);
     registry.add(super::warmup_rule::WarmupRule);
+    registry.add(super::cloudwatch_dashboard::CloudwatchDashboard);
     registry
 }
 
