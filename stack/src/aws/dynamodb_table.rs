@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::{Context, op};
 use super::error::{AwsError, Class};
+use super::inventory::{Naming, logical, ours};
 use super::kind::{Fields, Found, Kind, Spec, found, gone};
 use super::reader::{Reader, Tags, ownership};
 use crate::plan::{Replacement, Rollback};
@@ -96,6 +97,7 @@ static SPEC: Spec = Spec {
         "dynamodb:DescribeTimeToLive",
         "dynamodb:DescribeContinuousBackups",
         "dynamodb:ListTagsOfResource",
+        "dynamodb:ListTables",
         "tag:GetResources",
     ],
     write_actions: &[
@@ -190,14 +192,14 @@ impl Kind for DynamodbTable {
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
         let context = reader.context();
-        let start = arn(context, "");
-        let names = reader.tagged().await?.keys().filter_map(|arn| arn.strip_prefix(&start)).filter(|name| !name.contains('/'));
-        Ok(names
-            .map(|name| Found {
-                id: ResourceId::new(SPEC.name, name.strip_prefix(&context.identity().prefix()).unwrap_or(name)),
-                outputs: named(context, name),
-            })
-            .collect())
+        let (listed, _) = futures::try_join!(observe::names(context), reader.tagged())?;
+        let own_tags = |name: String| async move { observe::tags(context, &arn(context, &name)).await };
+        let names = ours(reader, &Naming { start: arn(context, "") }, listed, own_tags).await?;
+        let found = names.iter().map(|name| Found {
+            id: ResourceId::new(SPEC.name, logical(context.identity(), name, "")),
+            outputs: named(context, name),
+        });
+        Ok(found.collect())
     }
 
     async fn is_empty(&self, context: &Context, outputs: &Outputs) -> Result<bool, AwsError> {

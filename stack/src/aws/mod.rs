@@ -19,6 +19,7 @@ pub mod context;
 pub mod dynamodb_table;
 pub mod error;
 pub mod iam_role;
+mod inventory;
 pub mod kind;
 pub mod log_group;
 pub mod pace;

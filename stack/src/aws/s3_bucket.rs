@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::{Context, Identity, op};
 use super::error::{AwsError, Class};
+use super::inventory::{Naming, logical, ours};
 use super::kind::{Fields, Found, Kind, Spec, found, gone};
 use super::policy_document::{Document, Effect, Statement};
 use super::reader::{Reader, Tags, managed, ownership};
@@ -239,6 +240,7 @@ static SPEC: Spec = Spec {
         "s3:GetBucketOwnershipControls",
         "s3:GetBucketVersioning",
         "s3:GetBucketWebsite",
+        "s3:ListAllMyBuckets",
         "tag:GetResources",
     ],
     write_actions: &[
@@ -351,15 +353,15 @@ impl Kind for S3Bucket {
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
         let context = reader.context();
         let identity = context.identity();
-        let start = arn(context, "");
-        let end = format!("-{}-{}", identity.account, identity.region);
-        let names = reader.tagged().await?.keys().filter_map(|arn| arn.strip_prefix(&start));
-        Ok(names
-            .map(|name| {
-                let logical = name.strip_prefix(&identity.prefix()).and_then(|rest| rest.strip_suffix(&end));
-                Found { id: ResourceId::new(SPEC.name, logical.unwrap_or(name)), outputs: named(context, name) }
-            })
-            .collect())
+        let (listed, _) = futures::try_join!(names(context), reader.tagged())?;
+        let own_tags = |name: String| async move { read_tags(context, &name).await };
+        let names = ours(reader, &Naming { start: arn(context, "") }, listed, own_tags).await?;
+        let suffix = format!("-{}-{}", identity.account, identity.region);
+        let found = names.iter().map(|name| Found {
+            id: ResourceId::new(SPEC.name, logical(identity, name, &suffix)),
+            outputs: named(context, name),
+        });
+        Ok(found.collect())
     }
 
     async fn is_empty(&self, context: &Context, outputs: &Outputs) -> Result<bool, AwsError> {
@@ -414,6 +416,38 @@ impl Kind for S3Bucket {
         }
         Ok(())
     }
+}
+
+/// Names of the buckets of this Region under the stack's prefix.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html>
+async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
+    let client = &context.clients().s3;
+    let identity = context.identity();
+    let mut names = BTreeSet::new();
+    let mut token: Option<String> = None;
+    loop {
+        let page = context
+            .call(op("s3", "ListBuckets"), || {
+                client
+                    .list_buckets()
+                    .prefix(identity.prefix())
+                    .bucket_region(&identity.region)
+                    .max_buckets(1_000)
+                    .set_continuation_token(token.clone())
+                    .send()
+            })
+            .await?;
+        names.extend(page.buckets.unwrap_or_default().into_iter().filter_map(|bucket| bucket.name));
+        token = page.continuation_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(names);
+        }
+    }
+}
+
+/// Whether a bucket is served as a web site. One that does not exist is not.
+pub async fn is_website(context: &Context, name: &str) -> Result<bool, AwsError> {
+    Ok(there(setting::read_website(context, name).await)?.flatten().is_some())
 }
 
 /// Makes the bucket with its tags.
@@ -522,11 +556,4 @@ fn arn(context: &Context, name: &str) -> String {
 
 fn named(context: &Context, name: &str) -> Outputs {
     outputs([("name", name.to_owned()), ("arn", arn(context, name))])
-}
-
-/// Whether a bucket is served as a web site.
-pub async fn is_website(context: &Context, name: &str) -> Result<bool, AwsError> {
-    let client = &context.clients().s3;
-    let answer = context.call(op("s3", "GetBucketWebsite"), || client.get_bucket_website().bucket(name).send()).await;
-    Ok(super::kind::found(answer)?.is_some())
 }

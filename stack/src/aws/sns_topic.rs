@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::{Context, op};
 use super::error::{AwsError, Class};
+use super::inventory::{Naming, logical, ours};
 use super::kind::{Fields, Found, Kind, Spec, found, gone};
 use super::reader::{Reader, Tags, ownership};
 use crate::plan::{Replacement, Rollback};
@@ -44,7 +45,7 @@ static SPEC: Spec = Spec {
     name: "sns_topic",
     title: "SNS topic",
     documentation: "https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html",
-    read_actions: &["sns:ListSubscriptionsByTopic", "sns:ListTagsForResource", "tag:GetResources"],
+    read_actions: &["sns:ListSubscriptionsByTopic", "sns:ListTagsForResource", "sns:ListTopics", "tag:GetResources"],
     write_actions: &["sns:CreateTopic", "sns:Subscribe", "sns:Unsubscribe", "sns:TagResource", "sns:UntagResource"],
     delete_actions: &["sns:DeleteTopic"],
     holds_data: false,
@@ -117,14 +118,14 @@ impl Kind for SnsTopic {
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
         let context = reader.context();
-        let start = arn(context, "");
-        let names = reader.tagged().await?.keys().filter_map(|arn| arn.strip_prefix(&start)).filter(|name| !name.contains(':'));
-        Ok(names
-            .map(|name| Found {
-                id: ResourceId::new(SPEC.name, name.strip_prefix(&context.identity().prefix()).unwrap_or(name)),
-                outputs: named(context, name),
-            })
-            .collect())
+        let (listed, _) = futures::try_join!(names(context), reader.tagged())?;
+        let own_tags = |name: String| async move { read_tags(context, &arn(context, &name)).await };
+        let names = ours(reader, &Naming { start: arn(context, "") }, listed, own_tags).await?;
+        let found = names.iter().map(|name| Found {
+            id: ResourceId::new(SPEC.name, logical(context.identity(), name, "")),
+            outputs: named(context, name),
+        });
+        Ok(found.collect())
     }
 
     async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
@@ -171,6 +172,22 @@ impl Kind for SnsTopic {
         // Its subscriptions go with it. https://docs.aws.amazon.com/sns/latest/api/API_DeleteTopic.html
         let deleted = context.call(op("sns", "DeleteTopic"), || client.delete_topic().topic_arn(&arn).send()).await;
         gone(deleted.map(drop))
+    }
+}
+
+/// Names of all topics. <https://docs.aws.amazon.com/sns/latest/api/API_ListTopics.html>
+async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
+    let client = &context.clients().sns;
+    let mut names = BTreeSet::new();
+    let mut token: Option<String> = None;
+    loop {
+        let page = context.call(op("sns", "ListTopics"), || client.list_topics().set_next_token(token.clone()).send()).await?;
+        let arns = page.topics.unwrap_or_default().into_iter().filter_map(|topic| topic.topic_arn);
+        names.extend(arns.filter_map(|arn| Some(arn.rsplit(':').next()?.to_owned())));
+        token = page.next_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(names);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What AWS says of a table, as the model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{
@@ -39,6 +39,24 @@ pub(super) async fn describe(context: &Context, name: &str) -> Result<Option<Tab
     let client = &context.clients().dynamodb;
     let answer = context.call(op("dynamodb", "DescribeTable"), || client.describe_table().table_name(name).send()).await;
     Ok(found(answer)?.and_then(|answer| answer.table))
+}
+
+/// Names of all tables. AWS lists by page, not by prefix.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ListTables.html>
+pub(super) async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
+    let client = &context.clients().dynamodb;
+    let mut names = BTreeSet::new();
+    let mut start: Option<String> = None;
+    loop {
+        let page = context
+            .call(op("dynamodb", "ListTables"), || client.list_tables().set_exclusive_start_table_name(start.clone()).send())
+            .await?;
+        names.extend(page.table_names.unwrap_or_default());
+        start = page.last_evaluated_table_name;
+        if start.is_none() {
+            return Ok(names);
+        }
+    }
 }
 
 /// Reads the expiry.

@@ -561,7 +561,7 @@ async fn write_cors(context: &Context, desired: &Model) -> Result<(), AwsError> 
         .map(drop)
 }
 
-async fn read_website(context: &Context, name: &str) -> Result<Option<Website>, AwsError> {
+pub(super) async fn read_website(context: &Context, name: &str) -> Result<Option<Website>, AwsError> {
     let client = &context.clients().s3;
     let answer = context
         .call(op("s3", "GetBucketWebsite"), || {
