@@ -7,6 +7,9 @@ use super::{
 use crate::template::grammar::{AnyScalar, Duration, Integer, Named, OneOf, Seconds, Spanned, Text, Variant, record};
 use crate::template::model::{Comparison, MissingData};
 
+/// Dimensions of a metric.
+pub(crate) type Dimensions = Named<Dimension, Spanned<AnyScalar<DimensionValue>>>;
+
 record! {
     /// A CloudWatch alarm on one metric (`metric`, `statistic`, and `function`, `table`, `api` or `namespace`) or on an
     /// expression over several (`expression`, `metrics`).
@@ -28,7 +31,7 @@ record! {
         /// Any other metric: its namespace.
         namespace: Option<Spanned<Text<Namespace>>>,
         /// Any other metric: its dimensions.
-        dimensions: Option<Spanned<Named<Dimension, Spanned<AnyScalar<DimensionValue>>>>>,
+        dimensions: Option<Spanned<Dimensions>>,
         /// Metric math over `metrics`, e.g. `IF(inv > 20, 100 * err / inv, 0)`.
         expression: Option<Spanned<Text<Expression>>>,
         /// What the expression's result is called.
@@ -68,7 +71,7 @@ record! {
         /// Any other metric: its namespace.
         namespace: Option<Spanned<Text<Namespace>>>,
         /// Any other metric: its dimensions.
-        dimensions: Option<Spanned<Named<Dimension, Spanned<AnyScalar<DimensionValue>>>>>,
+        dimensions: Option<Spanned<Dimensions>>,
     }
 }
 

@@ -7,7 +7,7 @@ mod function;
 mod storage;
 mod text;
 
-pub(crate) use alarm::{AlarmSource, ApiSlot, TopicSource};
+pub(crate) use alarm::{AlarmSource, ApiSlot, Dimensions, TopicSource};
 pub(crate) use api::{ApiSource, CorsSource, RouteSource};
 pub(crate) use function::{FunctionSource, GrantSource};
 pub(crate) use storage::{BucketCorsSource, BucketSource, IndexSource, KeySource, ProjectionType, TableSource};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Resolver, rules};
 use crate::template::fault::{Code, Fault, Span};
-use crate::template::grammar::{AnyScalar, Named, NamedValue, OneOf, Spanned, Switch, Text};
-use crate::template::language::{AlarmSource, ApiSlot, Dimension, DimensionValue, LogicalName, Namespace};
+use crate::template::grammar::{NamedValue, OneOf, Spanned, Switch, Text};
+use crate::template::language::{AlarmSource, ApiSlot, Dimensions, LogicalName, Namespace};
 use crate::template::model::{Alarm, AlarmMetric, MetricStat, MetricSubject};
 
 /// Metrics of an expression alarm beside the expression.
@@ -28,7 +28,7 @@ struct Subject<'a> {
     table: &'a Option<Spanned<Text<LogicalName>>>,
     api: &'a Option<Spanned<OneOf<ApiSlot>>>,
     namespace: &'a Option<Spanned<Text<Namespace>>>,
-    dimensions: &'a Option<Spanned<Named<Dimension, Spanned<AnyScalar<DimensionValue>>>>>,
+    dimensions: &'a Option<Spanned<Dimensions>>,
     owner: Span,
 }
 
