@@ -32,10 +32,17 @@ pub enum Route {
 /// The function as Lambda runs it.
 pub fn function() -> Result<Counter<DynamoTally, SystemClock>, EnvironmentError> {
     let table = required("COUNTER_TABLE")?;
-    Ok(Counter {
-        tally: DynamoTally::new(Environment::read()?.dynamodb(), table),
-        clock: SystemClock,
-    })
+    Ok(Counter::new(
+        DynamoTally::new(Environment::read()?.dynamodb(), table),
+        SystemClock,
+    ))
+}
+
+impl<T: Tally, C: Clock> Counter<T, C> {
+    /// The function over its ports.
+    pub fn new(tally: T, clock: C) -> Self {
+        Self { tally, clock }
+    }
 }
 
 impl<T: Tally, C: Clock> Function for Counter<T, C> {
@@ -82,7 +89,7 @@ mod tests {
     #[tokio::test]
     async fn each_visit_counts() {
         let (tally, clock) = (MemoryTally::default(), ManualClock::new());
-        let counter = Counter { tally: &tally, clock };
+        let counter = Counter::new(&tally, clock);
         send(&counter, request("GET", "/counter", None)).await;
         let reply = send(&counter, request("GET", "/counter", None)).await;
         let body =
@@ -93,10 +100,7 @@ mod tests {
     #[tokio::test]
     async fn failures_have_the_counters_own_body() {
         let tally = MemoryTally::default();
-        let counter = Counter {
-            tally: &tally,
-            clock: ManualClock::new(),
-        };
+        let counter = Counter::new(&tally, ManualClock::new());
         tally.broken.set(true);
         let reply = send(&counter, request("GET", "/counter", None)).await;
         let body = json!({"status": "error", "error": "Internal Server Error",

@@ -77,13 +77,20 @@ pub fn function() -> Result<Health<DynamoProbe, SystemClock>, EnvironmentError> 
     };
     let probe = DynamoProbe::new(Environment::read()?.dynamodb(), table, key, value);
     let uncounted = (key == COUNTER_KEY).then_some(0);
-    Ok(Health {
-        probe,
-        clock: SystemClock,
-        uncounted,
-        identity,
-        elsewhere,
-    })
+    Ok(Health::new(probe, SystemClock, uncounted, identity, elsewhere))
+}
+
+impl<P: Probe, C: Clock> Health<P, C> {
+    /// The function over its ports; `uncounted` is the count when nothing has been counted, none where nothing counts.
+    pub fn new(probe: P, clock: C, uncounted: Option<i64>, identity: Identity, elsewhere: Elsewhere) -> Self {
+        Self {
+            probe,
+            clock,
+            uncounted,
+            identity,
+            elsewhere,
+        }
+    }
 }
 
 impl<P: Probe, C: Clock> Function for Health<P, C> {
@@ -141,13 +148,7 @@ mod tests {
             service: "app-dev-health".to_owned(),
             version: "3".to_owned(),
         };
-        Health {
-            probe,
-            clock: ManualClock::new(),
-            uncounted,
-            identity,
-            elsewhere,
-        }
+        Health::new(probe, ManualClock::new(), uncounted, identity, elsewhere)
     }
 
     #[tokio::test]

@@ -21,3 +21,6 @@ pub mod runtime;
 
 #[cfg(test)]
 mod memory;
+
+#[cfg(test)]
+mod openapi;
