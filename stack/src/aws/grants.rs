@@ -257,7 +257,10 @@ mod tests {
 
     #[test]
     fn a_function_without_grants_may_log_and_trace() {
-        insta::assert_snapshot!(granted(json!([]), true), @"");
+        insta::assert_snapshot!(granted(json!([]), true), @r#"
+        Logs: logs:CreateLogStream logs:PutLogEvents on arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/shop-dev-tasks:*
+        Tracing: xray:PutTelemetryRecords xray:PutTraceSegments on *
+        "#);
     }
 
     #[test]
@@ -267,7 +270,14 @@ mod tests {
             {"on": {"table": "tasks"}, "access": ["write"], "prefix": null},
             {"on": {"table": "counter"}, "access": ["increment", "get"], "prefix": null},
             {"on": {"table": "secret"}, "access": ["get"], "prefix": null},
-        ]), false), @"");
+        ]), false), @r#"
+        Logs: logs:CreateLogStream logs:PutLogEvents on arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/shop-dev-tasks:*
+        TableCounter: dynamodb:GetItem dynamodb:UpdateItem on arn:aws:dynamodb:eu-central-1:123456789012:table/shop-dev-counter
+        TableSecret: dynamodb:GetItem on arn:aws:dynamodb:eu-central-1:123456789012:table/shop-dev-secret
+        TableSecretKey: kms:Decrypt on arn:aws:kms:eu-central-1:123456789012:key/* if {"ForAnyValue:StringEquals":{"kms:ResourceAliases":["alias/shop"]},"StringEquals":{"kms:ViaService":["dynamodb.eu-central-1.amazonaws.com"]}}
+        TableTasks: dynamodb:BatchGetItem dynamodb:BatchWriteItem dynamodb:ConditionCheckItem dynamodb:DeleteItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem on arn:aws:dynamodb:eu-central-1:123456789012:table/shop-dev-tasks
+        TableTasksIndexes: dynamodb:Query on arn:aws:dynamodb:eu-central-1:123456789012:table/shop-dev-tasks/index/createdAt-index arn:aws:dynamodb:eu-central-1:123456789012:table/shop-dev-tasks/index/status-index
+        "#);
     }
 
     #[test]
@@ -275,7 +285,12 @@ mod tests {
         insta::assert_snapshot!(granted(json!([
             {"on": {"bucket": "assets"}, "access": ["read", "presign", "delete"], "prefix": "assets/"},
             {"on": {"bucket": "assets"}, "access": ["delete"], "prefix": null},
-        ]), false), @"");
+        ]), false), @r#"
+        BucketAssets: s3:DeleteObject on arn:aws:s3:::shop-dev-assets-123456789012-eu-central-1/*
+        BucketAssetsKey: kms:Decrypt kms:GenerateDataKey on arn:aws:kms:eu-central-1:123456789012:key/0f0f if {"StringEquals":{"kms:ViaService":["s3.eu-central-1.amazonaws.com"]}}
+        BucketAssetsx2: s3:DeleteObject s3:GetObject s3:PutObject on arn:aws:s3:::shop-dev-assets-123456789012-eu-central-1/assets/*
+        Logs: logs:CreateLogStream logs:PutLogEvents on arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/shop-dev-tasks:*
+        "#);
     }
 
     #[test]
