@@ -1,0 +1,24 @@
+# Shortcuts for people who work on taskctl. `just` lists them.
+
+default:
+    @just --list
+
+# Everything CI checks.
+ci:
+    .ci/run
+
+# Unit tests of one crate.
+test crate:
+    cargo test -p {{crate}}
+
+# Snapshots that changed.
+review:
+    cargo insta review
+
+# The stack on this machine.
+up:
+    cargo run --release -p taskctl -- deploy --local
+
+# Figures in docs/performance.md.
+bench:
+    python3 tests/bench/stack.py
