@@ -17,6 +17,7 @@ mod endpoint;
 mod error;
 mod files;
 mod options;
+mod schedule;
 mod telemetry;
 mod websites;
 

@@ -2,6 +2,7 @@
 //! HTTP APIs and functions. They are configured only by AWS calls and keep what they know on disk.
 
 pub(crate) mod apigateway;
+pub(crate) mod cloudwatch;
 mod fault;
 pub(crate) mod lambda;
 

@@ -17,15 +17,18 @@ use super::record::{DaemonRecord, StartFailure, daemon_lock};
 use super::status::{ApiStatus, Board, LocalState, LocalStatus, PartState, PartStatus};
 use crate::ambient::Ambient;
 use crate::control::apigateway::{ApiSummary, Apis};
+use crate::control::cloudwatch::{self, Alarms};
 use crate::control::lambda::Functions;
 use crate::emulator::{self, Emulator};
 use crate::endpoint::http::{Body, EmulatorClient, answer, full};
+use crate::endpoint::mends::Memory;
 use crate::endpoint::{Endpoint, OWN_PATHS, OwnPaths};
 use crate::error::LocalError;
 use crate::files;
 use crate::gateway::{Gateway, GatewayPorts};
 use crate::options::LocalOptions;
 use crate::runtime::{RuntimeConfig, RuntimeHost, RuntimePorts};
+use crate::schedule::Schedules;
 use crate::telemetry::Telemetry;
 use crate::websites::{WebsiteServer, Websites};
 
@@ -105,6 +108,20 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     let data_plane = DataPlane::new(gateway, Arc::clone(&apis), Arc::clone(&board));
     tasks.spawn(data_plane.run(api_events, stopped.clone()));
 
+    let alarms = Arc::new(Alarms::open(state.join("alarms.json"))?);
+    tasks.spawn(cloudwatch::evaluate_for_ever(
+        Arc::clone(&alarms),
+        client.clone(),
+        stopped.clone(),
+    ));
+    let memory = Arc::new(Memory::open(state.join("mends.json"))?);
+    let schedules = Schedules {
+        memory: Arc::clone(&memory),
+        emulator: client.clone(),
+        functions: Arc::clone(&functions) as _,
+        invoker: Arc::clone(&runtime) as _,
+    };
+    tasks.spawn(schedules.run(stopped.clone()));
     let websites = Arc::new(Websites::open(state.join("websites.json"))?);
     let website_server = Arc::new(WebsiteServer {
         websites: Arc::clone(&websites),
@@ -118,6 +135,8 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
         apis: Arc::clone(&apis),
         functions: Arc::clone(&functions),
         invoker: Arc::clone(&runtime) as _,
+        alarms,
+        memory,
         websites: Arc::clone(&websites),
         own: Arc::new(Own {
             board: Arc::clone(&board),

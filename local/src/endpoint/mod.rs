@@ -1,11 +1,16 @@
 //! The one AWS endpoint of the local target. Every AWS call of `--local` comes here. What this crate owns (HTTP APIs,
 //! functions) is answered here; the rest goes to the emulator, with what it loses or gets wrong mended on the way.
 
+mod cbor;
+mod cloudwatch;
 pub(crate) mod emulated;
 pub(crate) mod http;
 pub(crate) mod identify;
+mod log_pattern;
+pub(crate) mod mends;
 mod owned;
 pub(crate) mod s3;
+mod tagging;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -21,7 +26,9 @@ use tokio::sync::watch;
 
 use self::http::{Body, BoxError, EmulatorClient, answer, remove_connection_headers, streamed};
 use self::identify::{Call, Service};
+use self::mends::Memory;
 use crate::control::apigateway::Apis;
+use crate::control::cloudwatch::Alarms;
 use crate::control::lambda::Functions;
 use crate::ports::Invoker;
 use crate::websites::Websites;
@@ -45,6 +52,10 @@ pub(crate) struct Endpoint {
     pub functions: Arc<Functions>,
     /// What runs functions.
     pub invoker: Arc<dyn Invoker>,
+    /// CloudWatch alarms.
+    pub alarms: Arc<Alarms>,
+    /// What is remembered for mending.
+    pub memory: Arc<Memory>,
     /// Buckets that are websites.
     pub websites: Arc<Websites>,
     /// Paths that are not AWS's.
@@ -73,16 +84,15 @@ impl Endpoint {
             }
             Service::Lambda => self.call_lambda(&call, &parts, body).await,
             Service::S3 => self.call_s3(&call, parts, body).await,
-            Service::ApiGateway
-            | Service::CloudWatch
-            | Service::DynamoDb
-            | Service::Events
-            | Service::Iam
-            | Service::Logs
-            | Service::Sns
-            | Service::Sts
-            | Service::Tagging
-            | Service::Other => self.pass(Request::from_parts(parts, streamed(body))).await,
+            Service::CloudWatch => self.call_cloudwatch(&call, parts, body).await,
+            Service::DynamoDb => self.call_dynamodb(&call, parts, body).await,
+            Service::Events => self.call_events(&call, parts, body).await,
+            Service::Logs => self.call_logs(&call, parts, body).await,
+            Service::Sns => self.call_sns(parts, body).await,
+            Service::Tagging => self.call_tagging(&call, parts, body).await,
+            Service::ApiGateway | Service::Iam | Service::Sts | Service::Other => {
+                self.pass(Request::from_parts(parts, streamed(body))).await
+            }
         }
     }
 
