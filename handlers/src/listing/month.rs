@@ -17,7 +17,8 @@ pub struct Month {
 impl Month {
     /// The month that a time is in.
     pub fn of(time: Millis) -> Self {
-        let timestamp = Timestamp::from_millisecond(time.0).unwrap_or(Timestamp::UNIX_EPOCH);
+        // An id's 48 bits reach beyond the last year that has four digits.
+        let timestamp = Timestamp::from_millisecond(time.0).unwrap_or(Timestamp::MAX);
         let date = TimeZone::UTC.to_datetime(timestamp);
         Self {
             year: date.year(),
@@ -71,5 +72,6 @@ mod tests {
         assert_eq!(first.before(), last);
         assert_eq!(Month::parse("2026-01"), Some(first));
         assert_eq!(Month::parse("2026-13"), None);
+        assert_eq!(Month::of(Millis((1 << 48) - 1)).to_string(), "9999-12");
     }
 }

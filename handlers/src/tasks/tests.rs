@@ -397,6 +397,70 @@ async fn a_page_by_page_walk() {
 }
 
 #[tokio::test]
+async fn an_index_that_lags_shows_nothing_wrong_and_no_short_page() {
+    let (tasks, store, _) = tasks();
+    let mut all = Vec::new();
+    for _ in 0..7 {
+        all.push(
+            created(&tasks, json!({"title": "x", "tags": ["a"]})).await["taskId"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
+        );
+    }
+    all.sort();
+    // One is done, one deleted, one without its tag, and the indexes have not heard of it.
+    let [.., changed, deleted, untagged] = &all[..] else {
+        panic!("seven tasks")
+    };
+    let set = |item: Item, remove: &[&str]| Write::Update {
+        key: String::new(),
+        set: item,
+        remove: remove.iter().map(|name| (*name).to_owned()).collect(),
+        when: Condition::Always,
+    };
+    let at = |write: Write, id: &str| match write {
+        Write::Update { set, remove, when, .. } => Write::Update {
+            key: id.to_owned(),
+            set,
+            remove,
+            when,
+        },
+        other => other,
+    };
+    store
+        .commit(&[
+            at(set(Item::default().with("status", "DONE"), &[]), changed),
+            at(set(Item::default(), &["tags"]), untagged),
+            at(set(Item::default(), &["title"]), deleted),
+        ])
+        .await
+        .unwrap();
+    let reply = send(&tasks, request("GET", "/tasks?status=TODO&tag=a&limit=3", None)).await;
+    let shown: Vec<&str> = reply.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| task["taskId"].as_str().unwrap())
+        .collect();
+    assert_eq!(shown, [&all[3], &all[2], &all[1]]);
+    assert_eq!(reply.body["nextKey"], json!(all[1]));
+}
+
+#[tokio::test]
+async fn a_cursor_may_lie_beyond_either_end() {
+    let (tasks, _, _) = tasks();
+    let data = created(&tasks, json!({"title": "x"})).await;
+    for (cursor, items) in [
+        ("ffffffff-ffff-7fff-bfff-ffffffffffff", json!([data])),
+        ("00000000-0000-7000-8000-000000000000", json!([])),
+    ] {
+        let reply = send(&tasks, request("GET", &format!("/tasks?lastKey={cursor}"), None)).await;
+        assert_eq!(reply.body, json!({"items": items, "nextKey": null}));
+    }
+}
+
+#[tokio::test]
 async fn what_a_list_may_not_be_asked() {
     let (tasks, _, _) = tasks();
     for (query, field) in [
