@@ -81,6 +81,10 @@ impl Pools {
     pub(super) fn admit(&self, host: &Arc<Host>, version: &Arc<FunctionVersion>, job: Box<Job>) {
         let key = PoolKey::of(version);
         let mut state = self.lock();
+        if host.is_stopped() {
+            // Dropping the job tells its caller.
+            return;
+        }
         let pool = state
             .pools
             .entry(key.clone())

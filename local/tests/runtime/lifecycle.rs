@@ -9,7 +9,7 @@ use taskctl_local::ambient::Ambient;
 use taskctl_local::ports::{InvokeKind, InvokeOutcome, InvokeRequest, Invoker as _, LogFormat};
 use taskctl_local::runtime::Launcher;
 
-use crate::world::{World, address, host, is_running, request, until};
+use crate::world::{World, address, host, is_running, package, request, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_environment_is_used_again() {
@@ -158,6 +158,54 @@ async fn everything_ends_with_the_host() {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_shuts_down_gives_up_what_runs() {
+    let world = World::new();
+    let (address, version) = world.function("echo", |_| {});
+    let pid = world.describe(&address).await["pid"].as_u64().unwrap();
+    let running = tokio::spawn({
+        let (host, request) = (Arc::clone(&world.host), request(&address, json!({"do": "hang"})));
+        async move { host.invoke(request).await }
+    });
+    until("it runs", || {
+        let lines = world.memory.log("/aws/lambda/echo");
+        (lines.iter().filter(|line| line.starts_with("START")).count() == 2).then_some(())
+    })
+    .await;
+    world.host.shut_down().await;
+    assert_eq!(world.host.environments(&version).total, 0);
+    for outcome in [
+        running.await.unwrap(),
+        world.host.invoke(request(&address, json!({}))).await,
+    ] {
+        assert!(
+            matches!(outcome, InvokeOutcome::Refused { status: 500, .. }),
+            "{outcome:?}"
+        );
+    }
+    until("the process is gone", || (!is_running(pid)).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_no_version_has_is_removed() {
+    let world = World::new();
+    let (kept, _) = world.function("kept", |_| {});
+    let (gone, _) = world.function("gone", |version| {
+        version.code = package(world.root.path(), b"#!/bin/sh\nexit 1\n", 0o755);
+    });
+    world.describe(&kept).await;
+    world.invoke(&gone, json!({})).await;
+    let unpacked = || {
+        std::fs::read_dir(world.root.path().join("runtime/code"))
+            .unwrap()
+            .count()
+    };
+    assert_eq!(unpacked(), 2);
+    world.memory.remove(&gone);
+    until("one is removed", || (unpacked() == 1).then_some(())).await;
+    world.describe(&kept).await;
 }
 
 /// Re-runs this test binary as a host of its own, kills it, and looks for what it left behind.
