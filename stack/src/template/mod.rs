@@ -16,22 +16,21 @@ pub mod names;
 mod reference;
 mod resolve;
 mod schema;
+mod stages;
 mod tree;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
 pub use embedded::{EMBEDDED, Embedded, embedded, embedded_names};
 pub use fault::{Code, Color, Fault, Faults, Mark, Position, Severity, Span};
 use grammar::{Decode, TextRule, did_you_mean, expand};
-use language::{AppName, PERMANENT, StackSource, StageName};
+use language::{StackSource, StageName};
 use model::Stack;
 pub use reference::reference;
-use resolve::{NameOrigin, Resolver, Taken};
 pub use schema::json_schema;
-use tree::{Content, Entry, Key, Mapping, Node};
+use stages::{Found, Resolved, few_enough, resolve_stage, stages_of, with_app};
 
 /// A template's text and what to call it in messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,11 +123,7 @@ pub fn load(source: &Source, stage: &str, options: &Options) -> Result<Loaded, F
         };
         return Err(fail(vec![fault.help("it begins with `app: name`")]));
     };
-    let mut found = Found {
-        faults,
-        seen: BTreeSet::new(),
-        given: BTreeMap::new(),
-    };
+    let mut found = Found::new(faults);
     let stages = stages_of(mapping);
     if !stages.iter().any(|(name, _)| name == stage) {
         let names: Vec<&str> = stages.iter().map(|(name, _)| name.as_str()).collect();
@@ -137,12 +132,10 @@ pub fn load(source: &Source, stage: &str, options: &Options) -> Result<Loaded, F
             Ok(()) => Fault::error(Code::UnknownStage, format!("the template has no stage `{stage}`")),
         };
         let fault = fault.maybe_help(did_you_mean(stage, names.iter().copied()));
-        found
-            .faults
-            .push(fault.help(format!("stages of the template: {}", names.join(", "))));
+        found.push(fault.help(format!("stages of the template: {}", names.join(", "))));
     }
     let base = expand(&with_app(&root, &mut found), &<StackSource as Decode>::shape());
-    let stages = base.as_mapping().map_or(stages, stages_of);
+    let stages = few_enough(base.as_mapping().map_or(stages, stages_of), mapping, stage, &mut found);
     let mut asked = None;
     // The stage asked for comes first, so that a fault of several stages is told as its own.
     let (first, others): (Vec<_>, Vec<_>) = stages.iter().partition(|(name, _)| name == stage);
@@ -159,7 +152,7 @@ pub fn load(source: &Source, stage: &str, options: &Options) -> Result<Loaded, F
             asked = resolved;
         }
     }
-    let all = fail(found.faults);
+    let all = fail(found.into_faults());
     match asked {
         Some(Resolved {
             stack,
@@ -200,221 +193,6 @@ fn text_of(source: &Source) -> Result<&str, Faults> {
         refuse(Fault::error(Code::NotUtf8, message).help("save the file as UTF-8"))
     })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
-}
-
-/// The faults of all stages, each told once.
-struct Found {
-    faults: Vec<Fault>,
-    seen: BTreeSet<(Severity, Option<Span>, Code, String)>,
-    /// Physical names that the template gives, by kind and region, and the first stage that has each.
-    given: BTreeMap<(&'static str, String, String), String>,
-}
-
-impl Found {
-    /// Stages whose resources have the same given names collide unless each has an account of its own.
-    fn share_no_names(&mut self, stage: &str, region: &str, taken: BTreeMap<(&'static str, String), Taken>) {
-        for ((what, name), taken) in taken {
-            if taken.origin == NameOrigin::Derived {
-                continue;
-            }
-            let first = self
-                .given
-                .entry((what, region.to_owned(), name.clone()))
-                .or_insert_with(|| stage.to_owned())
-                .clone();
-            if first != stage {
-                let message = format!("the stages `{first}` and `{stage}` would share {what} named `{name}`");
-                let fault = Fault::warning(Code::Collision, message).at(taken.span);
-                self.add(
-                    vec![fault.help("put `${stage}` into the name, unless each stage has an account of its own")],
-                    None,
-                );
-            }
-        }
-    }
-
-    fn add(&mut self, faults: Vec<Fault>, other_stage: Option<&str>) {
-        for mut fault in faults {
-            let span = fault.primary.as_ref().map(|mark| mark.span);
-            let key = (fault.severity, span, fault.code, fault.message.clone());
-            if !self.seen.insert(key) {
-                continue;
-            }
-            if let Some(stage) = other_stage {
-                fault.message = format!("{} (stage `{stage}`)", fault.message);
-            }
-            self.faults.push(fault);
-        }
-    }
-}
-
-/// The stages of a template with what each sets differently. A template without `stages` has the stage dev.
-fn stages_of(root: &Mapping) -> Vec<(String, Option<Rc<Node>>)> {
-    let stages = root.get("stages").and_then(|entry| entry.value.as_mapping());
-    match stages {
-        Some(stages) => stages
-            .entries
-            .iter()
-            .map(|entry| (entry.key.text.clone(), Some(Rc::clone(&entry.value))))
-            .collect(),
-        None => vec![("dev".to_owned(), None)],
-    }
-}
-
-/// The base with an `app`, so that a template without one is still read to its end.
-fn with_app(root: &Rc<Node>, found: &mut Found) -> Rc<Node> {
-    let Some(mapping) = root.as_mapping() else {
-        return Rc::clone(root);
-    };
-    if mapping.get("app").is_some_and(|entry| !entry.value.is_null()) {
-        return Rc::clone(root);
-    }
-    let start = Span::new(root.span.start, root.span.start);
-    let fault = Fault::error(Code::MissingKey, "the template needs `app`, the application's name").at(start);
-    found.add(vec![fault.help(AppName::ALLOWED)], None);
-    let mut entries: Vec<Entry> = mapping
-        .entries
-        .iter()
-        .filter(|entry| entry.key.text != "app")
-        .cloned()
-        .collect();
-    entries.push(Entry {
-        key: Key {
-            text: "app".to_owned(),
-            span: start,
-        },
-        value: Rc::new(Node::plain("app", start)),
-    });
-    Rc::new(Node {
-        span: root.span,
-        content: Content::Mapping(Mapping { entries }),
-    })
-}
-
-/// What one stage comes to.
-struct Resolved {
-    stack: Stack,
-    places: BTreeMap<String, Span>,
-    handlers: Option<String>,
-}
-
-fn resolve_stage(
-    base: &Rc<Node>,
-    stage: &str,
-    patch: Option<&Rc<Node>>,
-    region: Option<&str>,
-    found: &mut Found,
-    other_stage: Option<&str>,
-) -> Option<Resolved> {
-    let mut merged = Rc::clone(base);
-    if let Some(changes) = patch.and_then(|patch| patch.as_mapping()) {
-        let permanent = |entry: &&Entry| PERMANENT.contains(&entry.key.text.as_str());
-        for entry in changes.entries.iter().filter(permanent) {
-            let fault =
-                Fault::error(Code::Permanent, format!("a stage cannot change `{}`", entry.key.text)).at(entry.key.span);
-            found.add(
-                vec![fault.help("it is the same for all stages; another application is another template")],
-                None,
-            );
-        }
-        let entries = changes
-            .entries
-            .iter()
-            .filter(|entry| !permanent(entry))
-            .cloned()
-            .collect();
-        let span = patch.map_or(base.span, |patch| patch.span);
-        let patch = Rc::new(Node {
-            span,
-            content: Content::Mapping(Mapping { entries }),
-        });
-        let mut idle = Vec::new();
-        let laid = merge::merge(base, &patch, &mut |key, beside| {
-            let known = beside.entries.iter().map(|entry| entry.key.text.as_str());
-            idle.push(
-                Fault::error(
-                    Code::UnknownReference,
-                    format!("`{}: null` removes what is not there", tree::shorten(&key.text)),
-                )
-                .at(key.span)
-                .maybe_help(did_you_mean(&key.text, known))
-                .help("in a stage `null` removes what the base has; write `{}` to add something with its defaults"),
-            );
-        });
-        found.add(idle, None);
-        merged = Rc::new(Node {
-            span: base.span,
-            content: laid.content.clone(),
-        });
-    }
-    // Given for the stage asked for; the other stages have it where the template has none.
-    let region = region.filter(|_| other_stage.is_none() || below(&merged, "region").is_none());
-    let merged = with_defaults(&merged);
-    let text = |key: &str| match &below(&merged, key)?.content {
-        Content::Scalar(scalar) => Some(scalar.text.clone()),
-        Content::Sequence(_) | Content::Mapping(_) => None,
-    };
-    let (app, region_text) = (
-        text("app").unwrap_or_default(),
-        region.map(str::to_owned).or(text("region")).unwrap_or_default(),
-    );
-    let merged = resolve::with_generated_alarms(&merged, &app, stage, &region_text);
-    let (source, faults) = resolve::words(&merged);
-    found.add(faults, other_stage);
-    let source = source?;
-    let mut resolver = Resolver::new(&source, stage, region);
-    let stack = resolver.stack();
-    let (places, taken) = (resolver.places, resolver.taken);
-    found.add(resolver.faults, other_stage);
-    found.share_no_names(stage, &stack.region, taken);
-    Some(Resolved {
-        stack,
-        places,
-        handlers: source.handlers.as_ref().map(|path| path.value.text.clone()),
-    })
-}
-
-/// Each table, bucket and function laid over its defaults.
-fn with_defaults(root: &Rc<Node>) -> Rc<Node> {
-    let mut laid = Rc::clone(root);
-    for (section, kind) in [("tables", "table"), ("buckets", "bucket"), ("functions", "function")] {
-        let defaults = below(root, "defaults").and_then(|defaults| below(&defaults, kind));
-        if let Some(defaults) = defaults.filter(|defaults| defaults.as_mapping().is_some()) {
-            laid = merge::with(&laid, section, |entry| Some(over_defaults(&entry.value, &defaults)));
-        }
-    }
-    laid
-}
-
-fn over_defaults(section: &Rc<Node>, defaults: &Rc<Node>) -> Rc<Node> {
-    let Some(mapping) = section.as_mapping() else {
-        return Rc::clone(section);
-    };
-    let lay = |entry: &Entry| {
-        let value = if entry.value.is_null() {
-            Rc::new(Node {
-                span: entry.key.span,
-                content: defaults.content.clone(),
-            })
-        } else {
-            merge::merge(defaults, &entry.value, &mut |_, _| {})
-        };
-        Entry {
-            key: entry.key.clone(),
-            value,
-        }
-    };
-    let entries = mapping.entries.iter().map(lay).collect();
-    Rc::new(Node {
-        span: section.span,
-        content: Content::Mapping(Mapping { entries }),
-    })
-}
-
-/// The value of a key, unless it is `null`.
-fn below(node: &Rc<Node>, key: &str) -> Option<Rc<Node>> {
-    let entry = node.as_mapping()?.get(key)?;
-    Some(Rc::clone(&entry.value)).filter(|value| !value.is_null())
 }
 
 #[cfg(test)]

@@ -316,12 +316,9 @@ impl Builder<'_> {
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(span),
             Event::Alias(id) => match self.anchors.get(&id).cloned() {
-                Some(Built { node, values, depth }) => {
-                    let node = Rc::new(Node {
-                        span: node.span,
-                        content: node.content.clone(),
-                    });
-                    self.place(Built { node, values, depth }, span, values)
+                Some(built) => {
+                    let values = built.values;
+                    self.place(built, span, values)
                 }
                 None => Err(Fault::error(
                     Code::Cycle,

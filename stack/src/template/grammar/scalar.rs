@@ -68,6 +68,18 @@ pub(crate) trait TextRule {
     }
 }
 
+/// A text as its rule wants it. One that breaks the rule is reported; the reading goes on with its beginning.
+fn checked<R: TextRule>(text: &str, span: Span, decoder: &mut Decoder) -> String {
+    match R::check(text, span) {
+        Ok(()) => text.to_owned(),
+        Err(mut fault) => {
+            fault.message = format!("{}: {}", decoder.path(), fault.message);
+            decoder.report(fault);
+            tree::shorten(text)
+        }
+    }
+}
+
 /// Text that follows a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Text<R> {
@@ -86,12 +98,8 @@ impl<R: TextRule> Decode for Text<R> {
 
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
         let scalar = decoder.scalar(node, R::WHAT)?;
-        if let Err(mut fault) = R::check(&scalar.text, node.span) {
-            fault.message = format!("{}: {}", decoder.path(), fault.message);
-            decoder.report(fault);
-        }
         Some(Self {
-            text: scalar.text.clone(),
+            text: checked::<R>(&scalar.text, node.span, decoder),
             rule: PhantomData,
         })
     }
@@ -114,12 +122,8 @@ impl<R: TextRule> Decode for AnyScalar<R> {
 
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
         let scalar = decoder.scalar(node, &format!("{} (`\"\"` for an empty text)", R::WHAT))?;
-        if let Err(mut fault) = R::check(&scalar.text, node.span) {
-            fault.message = format!("{}: {}", decoder.path(), fault.message);
-            decoder.report(fault);
-        }
         Some(Self {
-            text: scalar.text.clone(),
+            text: checked::<R>(&scalar.text, node.span, decoder),
             rule: PhantomData,
         })
     }

@@ -1184,6 +1184,27 @@ fn stages() {
 }
 
 #[test]
+fn twenty_stages_are_the_most() {
+    let stages: String = (0..20).map(|stage| format!("s{stage}: {{}}, ")).collect();
+    assert_eq!(
+        codes(with(&format!("stages: {{dev: {{}}, {stages}}}"))),
+        [Code::TooMany]
+    );
+}
+
+#[test]
+fn a_long_text_repeated_by_aliases_is_not_copied() {
+    let long = "x".repeat(500_000);
+    let many = (0..5000).map(|tag| format!("t{tag}: *a, ")).collect::<String>();
+    let refused = load(
+        &Source::new("taskctl.yaml", with(&format!("tags: {{t: &a {long}, {many}}}"))),
+        "dev",
+        &Options::default(),
+    );
+    assert_eq!(refused.unwrap_err().list()[0].code, Code::BadValue);
+}
+
+#[test]
 fn an_unknown_stage() {
     let source = Source::new("taskctl.yaml", with("stages: {dev: {}, prod: {}}"));
     let refused = load(&source, "prd", &Options::default()).unwrap_err();
