@@ -1,0 +1,212 @@
+//! References, grants and environments.
+
+use super::{codes, faults, with};
+use crate::template::Code;
+
+#[test]
+fn references_that_lead_nowhere() {
+    let text = with(
+        "tables: {tasks: {partition_key: id}}\nfunctions:\n  tasks:\n    grants:\n      - {table: task, access: read}\n      - {bucket: assets, access: [presign, increment]}\n      - {table: tasks, bucket: tasks, access: read}\n      - {access: read}\n      - {table: tasks, access: [raed], prefix: x}\napi:\n  routes: {GET /x: taks}\ndefaults: {alarm: {topics: [ops]}}\nwarmup: {functions: [tsks]}",
+    );
+    insta::assert_snapshot!(faults(&text), @"
+    error[unknown-reference]: there is no table `task`
+     --> taskctl.yaml:7:17
+      |
+    6 |     grants:
+    7 |       - {table: task, access: read}
+      |                 ^^^^
+    8 |       - {bucket: assets, access: [presign, increment]}
+      |
+      = help: did you mean `tasks`?
+      = help: tables of the template: tasks
+
+    error[unknown-reference]: there is no bucket `assets`
+     --> taskctl.yaml:8:18
+      |
+    7 |       - {table: task, access: read}
+    8 |       - {bucket: assets, access: [presign, increment]}
+      |                  ^^^^^^
+    9 |       - {table: tasks, bucket: tasks, access: read}
+      |
+      = help: the template has no buckets; add it under `buckets`
+
+    error[bad-value]: `increment` cannot be granted on a bucket
+     --> taskctl.yaml:8:44
+      |
+    7 |       - {table: task, access: read}
+    8 |       - {bucket: assets, access: [presign, increment]}
+      |                                            ^^^^^^^^^
+    9 |       - {table: tasks, bucket: tasks, access: read}
+      |
+      = help: allowed on a bucket: read, write, delete, presign
+
+    error[conflict]: a grant is on a table or on a bucket, not on both
+      --> taskctl.yaml:9:32
+       |
+     8 |       - {bucket: assets, access: [presign, increment]}
+     9 |       - {table: tasks, bucket: tasks, access: read}
+       |                 ----- table    ^^^^^ bucket
+    10 |       - {access: read}
+       |
+       = help: write two grants
+
+    error[missing-key]: a grant needs `table` or `bucket`
+      --> taskctl.yaml:10:9
+       |
+     9 |       - {table: tasks, bucket: tasks, access: read}
+    10 |       - {access: read}
+       |         ^^^^^^^^^^^^^^
+    11 |       - {table: tasks, access: [raed], prefix: x}
+       |
+       = help: e.g. `{table: tasks, access: [read, write]}`
+
+    error[bad-value]: `functions.tasks.grants.4.access.0`: `raed` is not an access
+      --> taskctl.yaml:11:33
+       |
+    10 |       - {access: read}
+    11 |       - {table: tasks, access: [raed], prefix: x}
+       |                                 ^^^^
+    12 | api:
+       |
+       = help: did you mean `read`?
+       = help: allowed: read, get, write, increment, presign, delete
+
+    error[conflict]: `prefix` is for buckets
+      --> taskctl.yaml:11:48
+       |
+    10 |       - {access: read}
+    11 |       - {table: tasks, access: [raed], prefix: x}
+       |                                                ^
+    12 | api:
+       |
+       = help: remove it; a table is granted as a whole
+
+    error[unknown-reference]: there is no function `taks`
+      --> taskctl.yaml:13:20
+       |
+    12 | api:
+    13 |   routes: {GET /x: taks}
+       |                    ^^^^
+    14 | defaults: {alarm: {topics: [ops]}}
+       |
+       = help: did you mean `tasks`?
+       = help: functions of the template: tasks
+
+    error[unknown-reference]: there is no topic `ops`
+      --> taskctl.yaml:14:29
+       |
+    13 |   routes: {GET /x: taks}
+    14 | defaults: {alarm: {topics: [ops]}}
+       |                             ^^^
+    15 | warmup: {functions: [tsks]}
+       |
+       = help: the template has no topics; add it under `topics`
+
+    error[unknown-reference]: there is no function `tsks`
+      --> taskctl.yaml:15:22
+       |
+    14 | defaults: {alarm: {topics: [ops]}}
+    15 | warmup: {functions: [tsks]}
+       |                      ^^^^
+       |
+       = help: did you mean `tasks`?
+       = help: functions of the template: tasks
+    ");
+}
+
+#[test]
+fn a_reference_to_something_faulty_is_not_a_second_fault() {
+    let text = with("tables: {tasks: 5}\nfunctions:\n  tasks:\n    grants: [{table: tasks, access: read}]");
+    assert_eq!(codes(text), [Code::WrongType]);
+}
+
+#[test]
+fn environments() {
+    let big = "x".repeat(4096);
+    let text = with(&format!(
+        "tables: {{tasks: {{partition_key: id}}}}\nfunctions:\n  tasks:\n    grants: [{{table: tasks, access: read}}]\n    environment:\n      AWS_REGION: x\n      TASKS_TABLE: mine\n      A: x\n      BIG: {big}\n      EMPTY:\n      STAGE: ${{stag}}\n      OPEN: ${{stage"
+    ));
+    assert_eq!(
+        codes(text.clone()),
+        [
+            Code::BadName,
+            Code::TooMany,
+            Code::Collision,
+            Code::BadName,
+            Code::WrongType,
+            Code::UnknownReference,
+            Code::BadValue
+        ]
+    );
+    insta::assert_snapshot!(faults(&text.replace(&big, "small")), @r#"
+    error[bad-name]: Lambda keeps the variable `AWS_REGION` for itself
+     --> taskctl.yaml:8:7
+      |
+    7 |     environment:
+    8 |       AWS_REGION: x
+      |       ^^^^^^^^^^
+    9 |       TASKS_TABLE: mine
+      |
+      = help: choose another name
+
+    error[collision]: `TASKS_TABLE` is set by a grant of `tasks`
+      --> taskctl.yaml:9:7
+       |
+     8 |       AWS_REGION: x
+     9 |       TASKS_TABLE: mine
+       |       ^^^^^^^^^^^
+    10 |       A: x
+       |
+       = help: remove it: the grant sets it to the physical name
+
+    error[bad-name]: `A` is not an environment variable's name
+      --> taskctl.yaml:10:7
+       |
+     9 |       TASKS_TABLE: mine
+    10 |       A: x
+       |       ^
+    11 |       BIG: small
+       |
+       = help: allowed: a letter, then at least one of a-z, A-Z, 0-9 and `_`
+
+    error[wrong-type]: `functions.tasks.environment.EMPTY` must be an environment variable's value (`""` for an empty text), not nothing
+      --> taskctl.yaml:12:12
+       |
+    11 |       BIG: small
+    12 |       EMPTY:
+       |            ^
+    13 |       STAGE: ${stag}
+       |
+
+    error[unknown-reference]: `${stag}` is not a variable of templates
+      --> taskctl.yaml:13:14
+       |
+    12 |       EMPTY:
+    13 |       STAGE: ${stag}
+       |              ^^^^^^^
+    14 |       OPEN: ${stage
+       |
+       = help: did you mean `stage`?
+       = help: known: `${app}`, `${stage}`, `${region}`; `$${` stands for `${`; other values go into `stages`
+
+    error[bad-value]: a `${` is not closed
+      --> taskctl.yaml:14:13
+       |
+    13 |       STAGE: ${stag}
+    14 |       OPEN: ${stage
+       |             ^^^^^^^
+       |
+       = help: write `${app}`, `${stage}` or `${region}`; `$${` stands for `${`
+    "#);
+}
+
+#[test]
+fn a_role_that_will_not_fit() {
+    let mut text = with("functions:\n  tasks:\n    grants:");
+    let mut tables = String::from("tables:\n");
+    for table in 0..30 {
+        text.push_str(&format!("      - {{table: t{table}, access: [read, write]}}\n"));
+        tables.push_str(&format!("  t{table}: {{partition_key: id}}\n"));
+    }
+    assert_eq!(codes(format!("{text}{tables}")), [Code::TooMany]);
+}

@@ -1,0 +1,114 @@
+//! Stages and regions.
+
+use super::{codes, faults, with};
+use crate::template::{Code, Color, Options, Source, load};
+
+#[test]
+fn stages() {
+    let text = with(
+        "stages:\n  dev:\n    app: other\n    functions: {helth: null}\n  Prod: {}\n  prod: {functions: {health: {memory: 1}}}\n  odd: 5\nfunctions: {health: {}}",
+    );
+    insta::assert_snapshot!(faults(&text), @"
+    error[permanent]: a stage cannot change `app`
+     --> taskctl.yaml:5:5
+      |
+    4 |   dev:
+    5 |     app: other
+      |     ^^^
+    6 |     functions: {helth: null}
+      |
+      = help: it is the same for all stages; another application is another template
+
+    error[unknown-reference]: `helth: null` removes what is not there
+     --> taskctl.yaml:6:17
+      |
+    5 |     app: other
+    6 |     functions: {helth: null}
+      |                 ^^^^^
+    7 |   Prod: {}
+      |
+      = help: did you mean `health`?
+      = help: in a stage `null` removes what the base has; write `{}` to add something with its defaults
+
+    error[bad-name]: `Prod` is not a stage name
+     --> taskctl.yaml:7:3
+      |
+    6 |     functions: {helth: null}
+    7 |   Prod: {}
+      |   ^^^^
+    8 |   prod: {functions: {health: {memory: 1}}}
+      |
+      = help: allowed: 1 to 16 of a-z, 0-9 and `-`, beginning with a letter and not ending with `-`
+
+    error[out-of-range]: `functions.health.memory` is 1 (stage `prod`)
+     --> taskctl.yaml:8:39
+      |
+    7 |   Prod: {}
+    8 |   prod: {functions: {health: {memory: 1}}}
+      |                                       ^
+    9 |   odd: 5
+      |
+      = help: allowed: 128 to 10240
+
+    error[wrong-type]: `stages.odd` must be a mapping of what the stage sets differently, not `5`
+      --> taskctl.yaml:9:8
+       |
+     8 |   prod: {functions: {health: {memory: 1}}}
+     9 |   odd: 5
+       |        ^
+    10 | functions: {health: {}}
+       |
+    ");
+}
+
+#[test]
+fn twenty_stages_are_the_most() {
+    let stages: String = (0..20).map(|stage| format!("s{stage}: {{}}, ")).collect();
+    assert_eq!(
+        codes(with(&format!("stages: {{dev: {{}}, {stages}}}"))),
+        [Code::TooMany]
+    );
+}
+
+#[test]
+fn an_unknown_stage() {
+    let source = Source::new("taskctl.yaml", with("stages: {dev: {}, prod: {}}"));
+    let refused = load(&source, "prd", &Options::default()).unwrap_err();
+    insta::assert_snapshot!(refused.render(Color::Plain), @"
+    error[unknown-stage]: the template has no stage `prd`
+    --> taskctl.yaml
+     = help: did you mean `prod`?
+     = help: stages of the template: dev, prod
+    ");
+    let refused = load(&source, "Pro duction", &Options::default()).unwrap_err();
+    assert_eq!(refused.list()[0].code, Code::BadName);
+}
+
+#[test]
+fn a_missing_or_odd_region() {
+    insta::assert_snapshot!(faults("app: shop\n"), @"
+    error[missing-key]: no region: the template has none and none was given
+     --> taskctl.yaml:1:1
+      |
+    1 | app: shop
+      | ^
+      |
+      = help: add `region: eu-central-1` (or another) to the template, or give --region
+    ");
+    assert_eq!(codes("app: shop\nregion: Frankfurt\n"), [Code::BadValue]);
+    assert_eq!(codes("app: shop\nregion: ue-central-1\n"), [Code::Suspicious]);
+}
+
+#[test]
+fn a_fault_in_what_a_stage_changes_is_told_once_and_with_its_stage() {
+    let text = with("stages: {dev: {}, prod: {functions: {a: {memory: 1}}}, test: {}}\nfunctions: {a: {timeout: 1h}}");
+    let refused = load(&Source::new("taskctl.yaml", text), "dev", &Options::default()).unwrap_err();
+    let told: Vec<&str> = refused.list().iter().map(|fault| fault.message.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "`functions.a.memory` is 1 (stage `prod`)",
+            "`functions.a.timeout` is 1h"
+        ]
+    );
+}
