@@ -6,7 +6,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
 
 use super::errors::{said, store_error};
-use crate::ports::{ObjectHead, Objects, SignedUrl, StoreError};
+use crate::ports::{HotSpot, ObjectHead, Objects, SignedUrl, StoreError};
 
 /// A bucket.
 #[derive(Debug, Clone)]
@@ -41,13 +41,15 @@ impl Objects for S3Objects {
             {
                 Ok(None)
             }
-            Err(error) => Err(store_error("HeadObject", error)),
+            Err(error) => Err(store_error("HeadObject", HotSpot::Elsewhere, error)),
         }
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         let delete = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
-        delete.map(|_| ()).map_err(|error| store_error("DeleteObject", error))
+        delete
+            .map(|_| ())
+            .map_err(|error| store_error("DeleteObject", HotSpot::Elsewhere, error))
     }
 
     async fn upload_url(
@@ -68,7 +70,7 @@ impl Objects for S3Objects {
         let signed = put
             .presigned(valid_for("PutObject", seconds)?)
             .await
-            .map_err(|error| store_error("PutObject", error))?;
+            .map_err(|error| store_error("PutObject", HotSpot::Elsewhere, error))?;
         Ok(signed_url(&signed))
     }
 
@@ -82,7 +84,7 @@ impl Objects for S3Objects {
         let signed = get
             .presigned(valid_for("GetObject", seconds)?)
             .await
-            .map_err(|error| store_error("GetObject", error))?;
+            .map_err(|error| store_error("GetObject", HotSpot::Elsewhere, error))?;
         Ok(signed_url(&signed))
     }
 }

@@ -8,7 +8,7 @@ use aws_smithy_types::retry::RetryConfig;
 
 use super::errors::{said, store_error};
 use crate::counter::{COUNT, COUNTER_ID, COUNTER_KEY, KEPT_SECONDS};
-use crate::ports::{Probe, StoreError, Tally};
+use crate::ports::{HotSpot, Probe, StoreError, Tally};
 use crate::record::{Millis, RecordId};
 
 /// Attempts while throttled.
@@ -51,7 +51,10 @@ impl DynamoTally {
             .customize()
             // The SDK would repeat it after a timeout too, and count twice.
             .config_override(aws_sdk_dynamodb::config::Builder::new().retry_config(RetryConfig::disabled()));
-        let output = update.send().await.map_err(|error| store_error("UpdateItem", error))?;
+        let output = update
+            .send()
+            .await
+            .map_err(|error| store_error("UpdateItem", HotSpot::Elsewhere, error))?;
         let count = output.attributes.as_ref().and_then(|attributes| attributes.get(COUNT));
         let count = count
             .and_then(|count| count.as_n().ok())
@@ -108,7 +111,10 @@ impl Probe for DynamoProbe {
             .get_item()
             .table_name(&self.table)
             .key(self.key, AttributeValue::S(self.value.to_owned()));
-        let output = get.send().await.map_err(|error| store_error("GetItem", error))?;
+        let output = get
+            .send()
+            .await
+            .map_err(|error| store_error("GetItem", HotSpot::Elsewhere, error))?;
         let count = output
             .item
             .as_ref()

@@ -32,8 +32,8 @@ pub(super) fn said(text: impl Into<String>) -> Box<dyn Error + Send + Sync> {
     Box::new(Said(text.into()))
 }
 
-/// An SDK error of an operation.
-pub(super) fn store_error<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> StoreError
+/// An SDK error of an operation; `hot` is what was too hot, should it be throttling.
+pub(super) fn store_error<E>(operation: &'static str, hot: HotSpot, error: SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
@@ -47,11 +47,6 @@ where
         None => DisplayErrorContext(&error).to_string(),
     };
     if is_throttle(&code) {
-        let hot = if text.contains("IndexWriteKeyRange") || text.contains("index") {
-            HotSpot::IndexPartition
-        } else {
-            HotSpot::Elsewhere
-        };
         return StoreError::Throttled {
             operation,
             hot,

@@ -11,3 +11,6 @@ pub use bucket::S3Objects;
 pub use counter::{DynamoProbe, DynamoTally};
 pub use environment::{Environment, EnvironmentError, number, optional, required};
 pub use table::DynamoStore;
+
+#[cfg(test)]
+mod tests;

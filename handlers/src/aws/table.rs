@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Delete, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure,
-    TransactWriteItem, Update,
+    ThrottlingReason, TransactWriteItem, Update,
 };
 
 use super::attributes::{item as item_of, map, value};
@@ -50,16 +51,28 @@ impl DynamoStore {
         let Err(error) = put.send().await else {
             return Ok(Commit::Done);
         };
-        match error.as_service_error() {
-            Some(aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(refused)) => {
+        let reasons = match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(refused)) => {
                 let existing = refused.item().cloned().map(item_of);
                 if existing.as_ref() == Some(item) {
                     return Ok(Commit::Done);
                 }
-                Ok(Commit::Refused(vec![Refusal { write: 0, existing }]))
+                return Ok(Commit::Refused(vec![Refusal { write: 0, existing }]));
             }
-            Some(_) | None => Err(store_error("PutItem", error)),
-        }
+            Some(PutItemError::ThrottlingException(throttled)) => throttled.throttling_reasons(),
+            Some(PutItemError::ProvisionedThroughputExceededException(throttled)) => throttled.throttling_reasons(),
+            Some(_) | None => &[],
+        };
+        // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ThrottlingReason.html
+        let hot = match reasons
+            .iter()
+            .filter_map(ThrottlingReason::reason)
+            .any(|reason| reason == "IndexWriteKeyRangeThroughputExceeded")
+        {
+            true => HotSpot::IndexPartition,
+            false => HotSpot::Elsewhere,
+        };
+        Err(store_error("PutItem", hot, error))
     }
 
     fn transact_item(&self, write: &Write) -> Result<TransactWriteItem, StoreError> {
@@ -204,7 +217,10 @@ impl Store for DynamoStore {
             .table_name(&self.table)
             .set_key(Some(self.key_map(key)))
             .consistent_read(true);
-        let output = get.send().await.map_err(|error| store_error("GetItem", error))?;
+        let output = get
+            .send()
+            .await
+            .map_err(|error| store_error("GetItem", HotSpot::Elsewhere, error))?;
         Ok(output.item.map(item_of))
     }
 
@@ -229,7 +245,7 @@ impl Store for DynamoStore {
                 .request_items(&self.table, request)
                 .send()
                 .await;
-            let output = output.map_err(|error| store_error("BatchGetItem", error))?;
+            let output = output.map_err(|error| store_error("BatchGetItem", HotSpot::Elsewhere, error))?;
             for found in output.responses.into_iter().flat_map(HashMap::into_values) {
                 items.extend(found.into_iter().map(item_of));
             }
@@ -278,7 +294,10 @@ impl Store for DynamoStore {
                 .expression_attribute_names("#s", *attribute)
                 .expression_attribute_values(":s", AttributeValue::N(at_most.to_string())),
         };
-        let output = request.send().await.map_err(|error| store_error("Query", error))?;
+        let output = request
+            .send()
+            .await
+            .map_err(|error| store_error("Query", HotSpot::Elsewhere, error))?;
         let items = output.items.unwrap_or_default().into_iter().map(item_of).collect();
         Ok(Page {
             items,
@@ -331,7 +350,7 @@ impl Store for DynamoStore {
             .send()
             .await
             .map(|_| ())
-            .map_err(|error| store_error("UpdateItem", error))
+            .map_err(|error| store_error("UpdateItem", HotSpot::Elsewhere, error))
     }
 }
 
@@ -341,7 +360,7 @@ fn cancelled(error: SdkError<TransactWriteItemsError, HttpResponse>) -> Result<C
     let reasons: &[CancellationReason] = match error.as_service_error() {
         Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => cancelled.cancellation_reasons(),
         Some(TransactWriteItemsError::TransactionInProgressException(_)) => return Ok(Commit::Contended),
-        Some(_) | None => return Err(store_error(OPERATION, error)),
+        Some(_) | None => return Err(store_error(OPERATION, HotSpot::IndexPartition, error)),
     };
     let refusals: Vec<Refusal> = reasons
         .iter()
@@ -381,7 +400,7 @@ fn cancelled(error: SdkError<TransactWriteItemsError, HttpResponse>) -> Result<C
         });
     }
     match told.is_empty() {
-        true => Err(store_error(OPERATION, error)),
+        true => Err(store_error(OPERATION, HotSpot::IndexPartition, error)),
         false => Err(StoreError::Failed {
             operation: OPERATION,
             source: said(told.join("; ")),

@@ -1,0 +1,408 @@
+//! The adapters against answers of AWS, replayed.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
+use aws_smithy_types::body::SdkBody;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::counter::{COUNTER_ID, COUNTER_KEY};
+use crate::ports::{
+    Below, Commit, Condition, HotSpot, IndexQuery, Item, Objects, Probe, Refusal, Store, StoreError, Tally, Write,
+};
+use crate::record::Millis;
+
+const NOW: Millis = Millis(1_763_681_475_123);
+
+/// Answers in order, as AWS would give them.
+fn replay(answers: &[(u16, Value)]) -> StaticReplayClient {
+    let event = |(status, body): &(u16, Value)| {
+        let text = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        ReplayEvent::new(
+            http::Request::builder()
+                .uri("https://any")
+                .body(SdkBody::empty())
+                .unwrap(),
+            http::Response::builder()
+                .status(*status)
+                .body(SdkBody::from(text))
+                .unwrap(),
+        )
+    };
+    StaticReplayClient::new(answers.iter().map(event).collect())
+}
+
+fn dynamodb(replay: &StaticReplayClient) -> aws_sdk_dynamodb::Client {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("eu-central-1"))
+        .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
+        .retry_config(RetryConfig::standard().with_max_attempts(4))
+        .http_client(replay.clone());
+    aws_sdk_dynamodb::Client::from_conf(config.build())
+}
+
+fn store(replay: &StaticReplayClient) -> DynamoStore {
+    DynamoStore::new(dynamodb(replay), "tasks".to_owned(), "taskId")
+}
+
+/// What was sent: the operation and its body, the transaction's token apart.
+fn sent(replay: &StaticReplayClient) -> Vec<(String, Value)> {
+    let read = |request: &aws_sdk_dynamodb::config::http::HttpRequest| {
+        let target = request
+            .headers()
+            .get("x-amz-target")
+            .unwrap()
+            .rsplit('.')
+            .next()
+            .unwrap()
+            .to_owned();
+        (target, serde_json::from_slice(request.body().bytes().unwrap()).unwrap())
+    };
+    replay.actual_requests().map(read).collect()
+}
+
+fn error(code: &str) -> Value {
+    json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "told"})
+}
+
+fn item() -> Item {
+    Item::default().with("taskId", "t").with("revision", 1)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_whose_first_answer_was_lost_recognises_itself() {
+    let mut refused = error("ConditionalCheckFailedException");
+    refused["Item"] = json!({"taskId": {"S": "t"}, "revision": {"N": "1"}});
+    let replay = replay(&[(500, error("InternalServerError")), (400, refused)]);
+    let write = Write::Put {
+        item: item(),
+        when: Condition::Absent,
+    };
+    assert_eq!(store(&replay).commit(&[write]).await.unwrap(), Commit::Done);
+    assert_eq!(
+        sent(&replay)
+            .iter()
+            .map(|(target, _)| target.as_str())
+            .collect::<Vec<_>>(),
+        ["PutItem", "PutItem"]
+    );
+}
+
+#[tokio::test]
+async fn another_ones_item_is_not_taken_for_ones_own() {
+    let mut refused = error("ConditionalCheckFailedException");
+    refused["Item"] = json!({"taskId": {"S": "t"}, "revision": {"N": "2"}});
+    let replay = replay(&[(400, refused)]);
+    let write = Write::Put {
+        item: item(),
+        when: Condition::Absent,
+    };
+    let existing = Some(Item::default().with("taskId", "t").with("revision", 2));
+    assert_eq!(
+        store(&replay).commit(&[write]).await.unwrap(),
+        Commit::Refused(vec![Refusal { write: 0, existing }])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_transaction_carries_the_same_token() {
+    let replay = replay(&[(500, error("InternalServerError")), (200, json!({}))]);
+    let write = Write::Delete {
+        key: "t".to_owned(),
+        when: Condition::Revision(3),
+    };
+    assert_eq!(store(&replay).commit(&[write]).await.unwrap(), Commit::Done);
+    let tokens: Vec<Value> = sent(&replay)
+        .into_iter()
+        .map(|(_, body)| body["ClientRequestToken"].clone())
+        .collect();
+    assert!(
+        tokens.len() == 2 && tokens[0].is_string() && tokens[0] == tokens[1],
+        "{tokens:?}"
+    );
+}
+
+#[tokio::test]
+async fn each_write_says_what_it_requires() {
+    let replay = replay(&[(200, json!({}))]);
+    let set = Item::default().with("title", "x").with("revision", 2);
+    let writes = [
+        Write::Update {
+            key: "t".to_owned(),
+            set,
+            remove: vec!["dueAt".to_owned()],
+            when: Condition::Revision(1),
+        },
+        Write::Put {
+            item: item().with("tags", vec!["a".to_owned()]),
+            when: Condition::AbsentOrExpired(NOW),
+        },
+        Write::Put {
+            item: item(),
+            when: Condition::FreeFor {
+                now: NOW,
+                owner: "u".to_owned(),
+            },
+        },
+        Write::Delete {
+            key: "p".to_owned(),
+            when: Condition::Always,
+        },
+    ];
+    store(&replay).commit(&writes).await.unwrap();
+    let (target, mut body) = sent(&replay).remove(0);
+    body.as_object_mut().unwrap().remove("ClientRequestToken");
+    assert_eq!(target, "TransactWriteItems");
+    let expected = json!({"TransactItems": [
+        {"Update": {"TableName": "tasks", "Key": {"taskId": {"S": "t"}},
+            "UpdateExpression": "SET #s0 = :s0, #s1 = :s1 REMOVE #r0", "ConditionExpression": "#revision = :revision",
+            "ExpressionAttributeNames": {"#revision": "revision", "#s0": "revision", "#s1": "title", "#r0": "dueAt"},
+            "ExpressionAttributeValues": {":revision": {"N": "1"}, ":s0": {"N": "2"}, ":s1": {"S": "x"}},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}},
+        {"Put": {"TableName": "tasks", "Item": {"taskId": {"S": "t"}, "revision": {"N": "1"}, "tags": {"L": [{"S": "a"}]}},
+            "ConditionExpression": "attribute_not_exists(#key) OR #ttl <= :now",
+            "ExpressionAttributeNames": {"#key": "taskId", "#ttl": "ttl"}, "ExpressionAttributeValues": {":now": {"N": "1763681475"}},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}},
+        {"Put": {"TableName": "tasks", "Item": {"taskId": {"S": "t"}, "revision": {"N": "1"}},
+            "ConditionExpression": "attribute_not_exists(#key) OR #ttl <= :now OR #owner = :owner",
+            "ExpressionAttributeNames": {"#key": "taskId", "#ttl": "ttl", "#owner": "owner"},
+            "ExpressionAttributeValues": {":now": {"N": "1763681475"}, ":owner": {"S": "u"}},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}},
+        {"Delete": {"TableName": "tasks", "Key": {"taskId": {"S": "p"}}, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}},
+    ]});
+    assert_eq!(body, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_transaction_tells_why() {
+    let cancelled = |reasons: Value| {
+        let mut body = error("TransactionCanceledException");
+        body["CancellationReasons"] = reasons;
+        (400, body)
+    };
+    let replay = replay(&[
+        cancelled(json!([{"Code": "None"}, {"Code": "ConditionalCheckFailed", "Item": {"taskId": {"S": "t"}}}])),
+        cancelled(json!([{"Code": "TransactionConflict", "Message": "busy"}, {"Code": "None"}])),
+        cancelled(json!([{"Code": "ThrottlingError", "Message": "slow down"}, {"Code": "None"}])),
+        cancelled(json!([{"Code": "ValidationError", "Message": "too big"}, {"Code": "None"}])),
+        (400, error("TransactionInProgressException")),
+    ]);
+    let store = store(&replay);
+    let writes = [
+        Write::Put {
+            item: item(),
+            when: Condition::Always,
+        },
+        Write::Delete {
+            key: "p".to_owned(),
+            when: Condition::Always,
+        },
+    ];
+    let existing = Some(Item::default().with("taskId", "t"));
+    assert_eq!(
+        store.commit(&writes).await.unwrap(),
+        Commit::Refused(vec![Refusal { write: 1, existing }])
+    );
+    assert_eq!(store.commit(&writes).await.unwrap(), Commit::Contended);
+    assert!(matches!(
+        store.commit(&writes).await,
+        Err(StoreError::Throttled {
+            hot: HotSpot::IndexPartition,
+            ..
+        })
+    ));
+    let failed = store.commit(&writes).await.unwrap_err();
+    assert_eq!(
+        crate::http::cause_chain(&failed),
+        "TransactWriteItems failed: ValidationError: too big"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_is_retried_and_then_told_with_its_place() {
+    let mut hot = error("ThrottlingException");
+    hot["throttlingReasons"] =
+        json!([{"reason": "IndexWriteKeyRangeThroughputExceeded", "resource": "arn:…/index/createdAt-index"}]);
+    let table = error("ProvisionedThroughputExceededException");
+    let answers: Vec<(u16, Value)> = [vec![(400, hot); 4], vec![(400, table); 4]].concat();
+    let replay = replay(&answers);
+    let store = store(&replay);
+    let write = [Write::Put {
+        item: item(),
+        when: Condition::Absent,
+    }];
+    assert!(matches!(
+        store.commit(&write).await,
+        Err(StoreError::Throttled {
+            hot: HotSpot::IndexPartition,
+            ..
+        })
+    ));
+    assert!(matches!(
+        store.commit(&write).await,
+        Err(StoreError::Throttled {
+            hot: HotSpot::Elsewhere,
+            ..
+        })
+    ));
+    assert_eq!(sent(&replay).len(), 8);
+}
+
+#[tokio::test]
+async fn a_query_reads_an_index_downwards() {
+    let replay = replay(&[(
+        200,
+        json!({"Items": [{"taskId": {"S": "t"}, "odd": {"BOOL": true}}], "LastEvaluatedKey": {"taskId": {"S": "t"}}}),
+    )]);
+    let below = Below::Text {
+        attribute: "taskId",
+        less_than: "z".to_owned(),
+    };
+    let query = IndexQuery {
+        index: "createdAt-index",
+        partition_attribute: "listPartition",
+        partition: "all/2025-11/0".to_owned(),
+        below,
+        limit: 21,
+        start: Some(item()),
+    };
+    let page = store(&replay).query(&query).await.unwrap();
+    assert_eq!(
+        (page.items, page.next),
+        (
+            vec![Item::default().with("taskId", "t")],
+            Some(Item::default().with("taskId", "t"))
+        )
+    );
+    let expected = json!({"TableName": "tasks", "IndexName": "createdAt-index", "Limit": 21, "ScanIndexForward": false,
+        "KeyConditionExpression": "#p = :p AND #s < :s", "ExpressionAttributeNames": {"#p": "listPartition", "#s": "taskId"},
+        "ExpressionAttributeValues": {":p": {"S": "all/2025-11/0"}, ":s": {"S": "z"}},
+        "ExclusiveStartKey": {"taskId": {"S": "t"}, "revision": {"N": "1"}}});
+    assert_eq!(sent(&replay), [("Query".to_owned(), expected)]);
+}
+
+#[tokio::test]
+async fn what_a_batch_leaves_is_asked_for_again() {
+    let found = |id: &str| json!({"taskId": {"S": id}});
+    let replay = replay(&[
+        (
+            200,
+            json!({"Responses": {"tasks": [found("a")]}, "UnprocessedKeys": {"tasks": {"Keys": [found("b")], "ConsistentRead": true}}}),
+        ),
+        (
+            200,
+            json!({"Responses": {"tasks": [found("b")]}, "UnprocessedKeys": {}}),
+        ),
+    ]);
+    let items = store(&replay)
+        .get_many(&["a".to_owned(), "b".to_owned()])
+        .await
+        .unwrap();
+    assert_eq!(
+        items
+            .iter()
+            .map(|item| item.text("taskId").unwrap())
+            .collect::<Vec<_>>(),
+        ["a", "b"]
+    );
+    assert!(
+        sent(&replay)
+            .iter()
+            .all(|(_, body)| body["RequestItems"]["tasks"]["ConsistentRead"] == true)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_counter_is_raised_again_after_throttling_only() {
+    let counted = (200, json!({"Attributes": {"visit_count": {"N": "7"}}}));
+    let throttled = replay(&[
+        (400, error("ThrottlingException")),
+        (400, error("ProvisionedThroughputExceededException")),
+        counted,
+    ]);
+    let tally = |replay: &StaticReplayClient| DynamoTally::new(dynamodb(replay), "counter".to_owned());
+    assert_eq!(tally(&throttled).raise(NOW).await.unwrap(), 7);
+    assert_eq!(sent(&throttled).len(), 3);
+    let values = &sent(&throttled)[0].1["ExpressionAttributeValues"];
+    assert_eq!(
+        values[":expires"],
+        json!({"N": (1_763_681_475 + 30 * 24 * 3600).to_string()})
+    );
+    let ambiguous = replay(&[(500, error("InternalServerError"))]);
+    assert!(matches!(
+        tally(&ambiguous).raise(NOW).await,
+        Err(StoreError::Failed { .. })
+    ));
+    assert_eq!(sent(&ambiguous).len(), 1, "it may have been counted");
+}
+
+#[tokio::test]
+async fn a_probe_reads_one_item() {
+    let replay = replay(&[(200, json!({"Item": {"visit_count": {"N": "41"}}})), (200, json!({}))]);
+    let probe = DynamoProbe::new(dynamodb(&replay), "counter".to_owned(), COUNTER_KEY, COUNTER_ID);
+    assert_eq!(
+        (probe.read().await.unwrap(), probe.read().await.unwrap()),
+        (Some(41), None)
+    );
+}
+
+fn bucket(replay: &StaticReplayClient) -> S3Objects {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("eu-central-1"))
+        .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
+        .http_client(replay.clone());
+    S3Objects::new(aws_sdk_s3::Client::from_conf(config.build()), "bucket".to_owned())
+}
+
+#[tokio::test]
+async fn an_object_that_may_not_be_seen_is_not_there() {
+    let replay = replay(&[(404, Value::Null), (403, Value::Null)]);
+    let bucket = bucket(&replay);
+    assert_eq!(bucket.head("a").await.unwrap(), None);
+    assert_eq!(bucket.head("a").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn urls_are_signed_for_type_and_length_and_an_hour() {
+    let bucket = bucket(&replay(&[]));
+    let signed = bucket
+        .upload_url("assets/i/a b.txt", "text/plain", Some(5), 3600)
+        .await
+        .unwrap();
+    assert!(
+        signed
+            .url
+            .starts_with("https://bucket.s3.eu-central-1.amazonaws.com/assets/i/a%20b.txt?"),
+        "{}",
+        signed.url
+    );
+    for part in [
+        "X-Amz-Expires=3600",
+        "X-Amz-SignedHeaders=content-length%3Bcontent-type%3Bhost",
+    ] {
+        assert!(signed.url.contains(part), "{part}: {}", signed.url);
+    }
+    assert_eq!(
+        signed.headers.into_iter().collect::<Vec<_>>(),
+        [("content-type".to_owned(), "text/plain".to_owned())]
+    );
+    let signed = bucket
+        .download_url("k", "attachment; filename=\"a\"", 3600)
+        .await
+        .unwrap();
+    assert!(
+        signed
+            .url
+            .contains("response-content-disposition=attachment%3B%20filename%3D%22a%22"),
+        "{}",
+        signed.url
+    );
+}
