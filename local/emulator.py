@@ -27,7 +27,7 @@ STATE_KEYS = {
     b"sts": None,
 }
 # Seconds after a change before it is saved, and how many times its own duration a save is spaced from the next.
-SAVE_AFTER = 1.0
+SAVE_AFTER = 0.25
 SPACING = 30
 
 
@@ -68,6 +68,8 @@ class Saver:
         """Saves what changed, for ever."""
         while True:
             await asyncio.sleep(SAVE_AFTER / 2)
+            if not self.changed:
+                continue
             now = time.monotonic()
             everything = self.emulator._build_persistence_save_dict()
             if self.changed.get("*", now) < now - SAVE_AFTER:

@@ -328,7 +328,7 @@ impl Apis {
         };
         self.change(owner, api_id, |record| {
             let tags = match stage {
-                Some(name) => &mut record.stages.get_mut(name).ok_or_else(|| unknown_stage())?.tags,
+                Some(name) => &mut record.stages.get_mut(name).ok_or_else(unknown_stage)?.tags,
                 None => &mut record.api.tags,
             };
             change(tags);
