@@ -56,7 +56,10 @@ impl Batches {
     fn wait(&self, queue: &'static str, name: &str) -> oneshot::Receiver<Answer> {
         let (answer, receiver) = oneshot::channel();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.entry(queue).or_default().push(Waiting { name: name.to_owned(), answer });
+        waiting.entry(queue).or_default().push(Waiting {
+            name: name.to_owned(),
+            answer,
+        });
         receiver
     }
 

@@ -11,10 +11,11 @@ use aws_sdk_cloudwatch::types::{
 use serde::{Deserialize, Serialize};
 
 use super::batch::Batches;
+use super::cloudwatch_tags;
 use super::context::{Context, op};
 use super::error::AwsError;
+use super::inventory::{Naming, logical, ours};
 use super::kind::{Fields, Found, Kind, Spec, gone};
-use super::cloudwatch_tags;
 use super::placeholder::{self, Mask};
 use super::reader::{Reader, ownership};
 use crate::plan::{Replacement, Rollback};
@@ -31,10 +32,8 @@ pub struct Model {
     pub name: String,
     /// What it means and what to do, at most 1,024 characters.
     pub description: String,
-    /// The metric, when it is on one.
-    pub metric: Option<Stat>,
-    /// The queries by id (`[a-z][a-zA-Z0-9_]*`), when it is on an expression: at most 10, one of them the result.
-    pub queries: BTreeMap<String, Query>,
+    /// What is compared with the threshold.
+    pub measure: Measure,
     /// Periods looked at.
     pub evaluation_periods: i32,
     /// Breaching periods that trip it.
@@ -57,6 +56,16 @@ pub struct Model {
     pub insufficient_data_actions: BTreeSet<String>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+}
+
+/// What an alarm watches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measure {
+    /// One metric.
+    Metric(Stat),
+    /// An expression: queries by id (`[a-z][a-zA-Z0-9_]*`), at most 10, one of them the result.
+    Queries(BTreeMap<String, Query>),
 }
 
 /// One metric over time.
@@ -119,7 +128,11 @@ static SPEC: Spec = Spec {
         "tag:GetResources",
         "apigateway:GET",
     ],
-    write_actions: &["cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", "cloudwatch:UntagResource"],
+    write_actions: &[
+        "cloudwatch:PutMetricAlarm",
+        "cloudwatch:TagResource",
+        "cloudwatch:UntagResource",
+    ],
     delete_actions: &["cloudwatch:DeleteAlarms"],
     holds_data: false,
     rollback: Rollback::Immediate,
@@ -189,10 +202,9 @@ impl Kind for CloudwatchAlarm {
             role: QueryRole::Result,
         };
         let small = Model {
-            name: "shop-dev-tasks-errors".into(),
+            name: "shop-dev-tasks-slow".into(),
             description: String::new(),
-            metric: Some(stat("Errors", "Sum")),
-            queries: BTreeMap::new(),
+            measure: Measure::Metric(stat("Duration", "p99")),
             evaluation_periods: 1,
             datapoints_to_alarm: 1,
             threshold: 5.0,
@@ -203,43 +215,50 @@ impl Kind for CloudwatchAlarm {
             alarm_actions: BTreeSet::new(),
             ok_actions: BTreeSet::new(),
             insufficient_data_actions: BTreeSet::new(),
-            tags: BTreeMap::from([("app".to_owned(), "shop".to_owned())]),
+            tags: BTreeMap::new(),
         };
-        let topic = "arn:aws:sns:eu-central-1:123456789012:shop-dev-alarms".to_owned();
-        let percentile = Model {
-            name: "shop-dev-tasks-slow".into(),
-            description: "p99 above 1 s. Look: taskctl logs tasks. Back: taskctl rollback".into(),
-            metric: Some(stat("Duration", "p99")),
-            evaluation_periods: 3,
-            datapoints_to_alarm: 2,
-            threshold: 1_000.0,
-            comparison: comparison(Comparison::GreaterThan).into(),
-            treat_missing_data: missing_data(MissingData::NotBreaching).into(),
-            alarm_actions: BTreeSet::from([topic.clone()]),
-            ok_actions: BTreeSet::from([topic.clone()]),
-            ..small.clone()
-        };
-        let math = Model {
+        let topic = BTreeSet::from(["arn:aws:sns:us-east-1:000000000000:shop-dev-alarms".to_owned()]);
+        let full = Model {
             name: "shop-dev-tasks-error-rate".into(),
-            metric: None,
-            queries: BTreeMap::from([
+            description: "Errors above 2.5 %. Look: taskctl logs tasks. Back: taskctl rollback".into(),
+            measure: Measure::Queries(BTreeMap::from([
                 ("errors".to_owned(), input("Errors")),
                 ("invocations".to_owned(), input("Invocations")),
                 ("rate".to_owned(), result),
-            ]),
-            ..percentile.clone()
+            ])),
+            evaluation_periods: 3,
+            datapoints_to_alarm: 1,
+            threshold: 2.5,
+            comparison: comparison(Comparison::GreaterThan).into(),
+            treat_missing_data: missing_data(MissingData::NotBreaching).into(),
+            few_samples: "evaluate".into(),
+            actions: Actions::Disabled,
+            alarm_actions: topic.clone(),
+            ok_actions: topic.clone(),
+            insufficient_data_actions: topic,
+            tags: BTreeMap::from([("team".to_owned(), "shop".to_owned())]),
         };
-        vec![small, percentile, math]
+        vec![small, full]
     }
 
-    async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
         let (alarms, mask) = futures::try_join!(reader.alarms(), Mask::read(reader))?;
-        let Some(alarm) = alarms.iter().find(|alarm| alarm.alarm_name() == Some(desired.name.as_str())) else {
+        let Some(alarm) = alarms
+            .iter()
+            .find(|alarm| alarm.alarm_name() == Some(desired.name.as_str()))
+        else {
             return Ok(None);
         };
         let context = reader.context();
         let arn = arn(context, &desired.name);
-        let tags = reader.tags(&arn, &desired.tags, async || cloudwatch_tags::read(context, &arn).await).await?;
+        let tags = reader
+            .tags(&arn, &desired.tags, async || cloudwatch_tags::read(context, &arn).await)
+            .await?;
         let mut observed = Observed::ours(model(alarm, &mask, tags.clone()), alarm_outputs(context, &desired.name));
         observed.ownership = ownership(context, &tags);
         Ok(Some(observed))
@@ -247,15 +266,27 @@ impl Kind for CloudwatchAlarm {
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
         let context = reader.context();
-        let prefix = context.identity().prefix();
-        let tagged = reader.tagged().await?;
-        let found = reader.alarms().await?.iter().filter_map(|alarm| {
-            let name = alarm.alarm_name()?;
-            let logical = name.strip_prefix(&prefix)?;
-            tagged.contains_key(&arn(context, name)).then(|| Found {
-                id: ResourceId::new(SPEC.name, logical),
-                outputs: alarm_outputs(context, name),
-            })
+        let (alarms, _) = futures::try_join!(reader.alarms(), reader.tagged())?;
+        let listed = alarms
+            .iter()
+            .filter_map(|alarm| alarm.alarm_name().map(str::to_owned))
+            .collect();
+        let own_tags = |name: String| async move {
+            let arn = arn(context, &name);
+            reader.own_tags(&arn, cloudwatch_tags::read(context, &arn)).await
+        };
+        let names = ours(
+            reader,
+            &Naming {
+                start: arn(context, ""),
+            },
+            listed,
+            own_tags,
+        )
+        .await?;
+        let found = names.iter().map(|name| Found {
+            id: ResourceId::new(SPEC.name, logical(context.identity(), name, "")),
+            outputs: alarm_outputs(context, name),
         });
         Ok(found.collect())
     }
@@ -277,7 +308,13 @@ impl Kind for CloudwatchAlarm {
             put(context, desired).await?;
         }
         if changes.touch("tags") {
-            cloudwatch_tags::change(context, &arn(context, &desired.name), &desired.tags, &observed.model.tags).await?;
+            cloudwatch_tags::change(
+                context,
+                &arn(context, &desired.name),
+                &desired.tags,
+                &observed.model.tags,
+            )
+            .await?;
         }
         Ok(alarm_outputs(context, &desired.name))
     }
@@ -285,15 +322,21 @@ impl Kind for CloudwatchAlarm {
     async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
         let Some(name) = outputs.get("name") else { return Ok(()) };
         let client = &context.clients().cloudwatch;
-        Batches::join(context, "cloudwatch:DeleteAlarms", DELETE_LIMIT, name, |names| async move {
-            let deleted = context
-                .call(op("cloudwatch", "DeleteAlarms"), || {
-                    client.delete_alarms().set_alarm_names(Some(names.clone())).send()
-                })
-                .await;
-            // Names that are not there do not keep the others from being deleted.
-            gone(deleted.map(drop))
-        })
+        Batches::join(
+            context,
+            "cloudwatch:DeleteAlarms",
+            DELETE_LIMIT,
+            name,
+            |names| async move {
+                let deleted = context
+                    .call(op("cloudwatch", "DeleteAlarms"), || {
+                        client.delete_alarms().set_alarm_names(Some(names.clone())).send()
+                    })
+                    .await;
+                // Names that are not there do not keep the others from being deleted.
+                gone(deleted.map(drop))
+            },
+        )
         .await
     }
 }
@@ -303,8 +346,7 @@ async fn put(context: &Context, desired: &Model) -> Result<(), AwsError> {
     let Model {
         name,
         description,
-        metric,
-        queries,
+        measure,
         evaluation_periods,
         datapoints_to_alarm,
         threshold,
@@ -319,7 +361,7 @@ async fn put(context: &Context, desired: &Model) -> Result<(), AwsError> {
     } = desired;
     let client = &context.clients().cloudwatch;
     let list = |arns: &BTreeSet<String>| Some(arns.iter().cloned().collect::<Vec<_>>());
-    let mut request = client
+    let request = client
         .put_metric_alarm()
         .alarm_name(name)
         .alarm_description(description)
@@ -333,27 +375,47 @@ async fn put(context: &Context, desired: &Model) -> Result<(), AwsError> {
         .set_ok_actions(list(ok_actions))
         .set_insufficient_data_actions(list(insufficient_data_actions))
         .set_tags((!tags.is_empty()).then(|| cloudwatch_tags::build(tags)));
-    if let Some(Stat { namespace, metric, dimensions, statistic, period_seconds, unit }) = metric {
-        request = request
-            .namespace(namespace)
-            .metric_name(metric)
-            .set_dimensions(Some(to_dimensions(context, dimensions)?))
-            .period(*period_seconds)
-            .set_unit(unit.as_deref().map(StandardUnit::from));
-        request = if is_percentile(statistic) {
-            request.extended_statistic(statistic).evaluate_low_sample_count_percentile(few_samples)
-        } else {
-            request.statistic(Statistic::from(statistic.as_str()))
-        };
-    } else {
-        let queries: Result<Vec<_>, _> = queries.iter().map(|(id, query)| to_query(context, id, query)).collect();
-        request = request.set_metrics(Some(queries?));
-    }
-    context.call(op("cloudwatch", "PutMetricAlarm"), || request.clone().send()).await.map(drop)
+    let request = match measure {
+        Measure::Metric(Stat {
+            namespace,
+            metric,
+            dimensions,
+            statistic,
+            period_seconds,
+            unit,
+        }) => {
+            let request = request
+                .namespace(namespace)
+                .metric_name(metric)
+                .set_dimensions(Some(to_dimensions(context, dimensions)?))
+                .period(*period_seconds)
+                .set_unit(unit.as_deref().map(StandardUnit::from));
+            if is_percentile(statistic) {
+                request
+                    .extended_statistic(statistic)
+                    .evaluate_low_sample_count_percentile(few_samples)
+            } else {
+                request.statistic(Statistic::from(statistic.as_str()))
+            }
+        }
+        Measure::Queries(queries) => {
+            let queries: Result<Vec<_>, _> = queries.iter().map(|(id, query)| to_query(context, id, query)).collect();
+            request.set_metrics(Some(queries?))
+        }
+    };
+    context
+        .call(op("cloudwatch", "PutMetricAlarm"), || request.clone().send())
+        .await
+        .map(drop)
 }
 
 fn to_query(context: &Context, id: &str, query: &Query) -> Result<MetricDataQuery, AwsError> {
-    let Query { stat, expression, label, role } = query;
+    let Query {
+        stat,
+        expression,
+        label,
+        role,
+    } = query;
     let stat = stat.as_ref().map(|stat| to_stat(context, stat)).transpose()?;
     Ok(MetricDataQuery::builder()
         .id(id)
@@ -365,7 +427,14 @@ fn to_query(context: &Context, id: &str, query: &Query) -> Result<MetricDataQuer
 }
 
 fn to_stat(context: &Context, stat: &Stat) -> Result<MetricStat, AwsError> {
-    let Stat { namespace, metric, dimensions, statistic, period_seconds, unit } = stat;
+    let Stat {
+        namespace,
+        metric,
+        dimensions,
+        statistic,
+        period_seconds,
+        unit,
+    } = stat;
     let metric = Metric::builder()
         .namespace(namespace)
         .metric_name(metric)
@@ -382,7 +451,12 @@ fn to_stat(context: &Context, stat: &Stat) -> Result<MetricStat, AwsError> {
 fn to_dimensions(context: &Context, dimensions: &BTreeMap<String, String>) -> Result<Vec<Dimension>, AwsError> {
     dimensions
         .iter()
-        .map(|(name, value)| Ok(Dimension::builder().name(name).value(placeholder::fill(context, value)?).build()))
+        .map(|(name, value)| {
+            Ok(Dimension::builder()
+                .name(name)
+                .value(placeholder::fill(context, value)?)
+                .build())
+        })
         .collect()
 }
 
@@ -390,27 +464,36 @@ fn to_dimensions(context: &Context, dimensions: &BTreeMap<String, String>) -> Re
 fn model(alarm: &MetricAlarm, mask: &Mask, tags: BTreeMap<String, String>) -> Model {
     let list = |arns: &[String]| arns.iter().cloned().collect();
     let evaluation_periods = alarm.evaluation_periods().unwrap_or_default();
-    let queries: BTreeMap<String, Query> = alarm.metrics().iter().map(|query| from_query(query, mask)).collect();
-    let metric = queries.is_empty().then(|| Stat {
-        namespace: text(alarm.namespace()),
-        metric: text(alarm.metric_name()),
-        dimensions: from_dimensions(alarm.dimensions(), mask),
-        statistic: text(alarm.extended_statistic().or(alarm.statistic().map(Statistic::as_str))),
-        period_seconds: alarm.period().unwrap_or_default(),
-        unit: alarm.unit().map(|unit| unit.as_str().to_owned()),
-    });
+    let measure = if alarm.metrics().is_empty() {
+        Measure::Metric(Stat {
+            namespace: text(alarm.namespace()),
+            metric: text(alarm.metric_name()),
+            dimensions: from_dimensions(alarm.dimensions(), mask),
+            statistic: text(alarm.extended_statistic().or(alarm.statistic().map(Statistic::as_str))),
+            period_seconds: alarm.period().unwrap_or_default(),
+            unit: alarm.unit().map(|unit| unit.as_str().to_owned()),
+        })
+    } else {
+        Measure::Queries(alarm.metrics().iter().map(|query| from_query(query, mask)).collect())
+    };
     Model {
         name: text(alarm.alarm_name()),
         description: text(alarm.alarm_description()),
-        metric,
-        queries,
+        measure,
         evaluation_periods,
         datapoints_to_alarm: alarm.datapoints_to_alarm().unwrap_or(evaluation_periods),
         threshold: alarm.threshold().unwrap_or_default(),
         comparison: text(alarm.comparison_operator().map(ComparisonOperator::as_str)),
         treat_missing_data: alarm.treat_missing_data().unwrap_or("missing").to_owned(),
-        few_samples: alarm.evaluate_low_sample_count_percentile().unwrap_or("evaluate").to_owned(),
-        actions: if alarm.actions_enabled().unwrap_or(true) { Actions::Enabled } else { Actions::Disabled },
+        few_samples: alarm
+            .evaluate_low_sample_count_percentile()
+            .unwrap_or("evaluate")
+            .to_owned(),
+        actions: if alarm.actions_enabled().unwrap_or(true) {
+            Actions::Enabled
+        } else {
+            Actions::Disabled
+        },
         alarm_actions: list(alarm.alarm_actions()),
         ok_actions: list(alarm.ok_actions()),
         insufficient_data_actions: list(alarm.insufficient_data_actions()),
@@ -427,13 +510,28 @@ fn from_query(query: &MetricDataQuery, mask: &Mask) -> (String, Query) {
         period_seconds: stat.period().unwrap_or_default(),
         unit: stat.unit().map(|unit| unit.as_str().to_owned()),
     });
-    let role = if query.return_data().unwrap_or(true) { QueryRole::Result } else { QueryRole::Input };
+    let role = if query.return_data().unwrap_or(true) {
+        QueryRole::Result
+    } else {
+        QueryRole::Input
+    };
     let filled = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
-    (text(query.id()), Query { stat, expression: filled(query.expression()), label: filled(query.label()), role })
+    (
+        text(query.id()),
+        Query {
+            stat,
+            expression: filled(query.expression()),
+            label: filled(query.label()),
+            role,
+        },
+    )
 }
 
 fn from_dimensions(dimensions: &[Dimension], mask: &Mask) -> BTreeMap<String, String> {
-    dimensions.iter().map(|one| (text(one.name()), mask.apply(one.value().unwrap_or_default()))).collect()
+    dimensions
+        .iter()
+        .map(|one| (text(one.name()), mask.apply(one.value().unwrap_or_default())))
+        .collect()
 }
 
 fn text(text: Option<&str>) -> String {

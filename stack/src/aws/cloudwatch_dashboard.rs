@@ -10,10 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::cloudwatch_tags;
 use super::context::{Context, op};
-use super::error::{AwsError, Class};
+use super::error::AwsError;
+use super::inventory::{Naming, logical, ours};
 use super::kind::{Fields, Found, Kind, Spec, found, gone};
 use super::placeholder::{self, Mask};
-use super::reader::{Reader, Tags, managed, ownership};
+use super::reader::{Reader, Tags, ownership};
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
 
@@ -52,7 +53,11 @@ static SPEC: Spec = Spec {
         "tag:GetResources",
         "apigateway:GET",
     ],
-    write_actions: &["cloudwatch:PutDashboard", "cloudwatch:TagResource", "cloudwatch:UntagResource"],
+    write_actions: &[
+        "cloudwatch:PutDashboard",
+        "cloudwatch:TagResource",
+        "cloudwatch:UntagResource",
+    ],
     delete_actions: &["cloudwatch:DeleteDashboards"],
     holds_data: false,
     rollback: Rollback::Immediate,
@@ -66,8 +71,14 @@ static SPEC: Spec = Spec {
 impl Body {
     /// A body of these widgets, in order.
     pub fn new(widgets: impl IntoIterator<Item = Value>, settings: Map<String, Value>) -> Self {
-        let widgets = widgets.into_iter().enumerate().map(|(place, widget)| (format!("{place:03}"), widget));
-        Self { widgets: widgets.collect(), settings }
+        let widgets = widgets
+            .into_iter()
+            .enumerate()
+            .map(|(place, widget)| (format!("{place:03}"), widget));
+        Self {
+            widgets: widgets.collect(),
+            settings,
+        }
     }
 
     /// Reads a body. Text that is none becomes a setting, to be seen and replaced.
@@ -93,7 +104,10 @@ impl Body {
 /// A dashboard's ARN, which names no region.
 pub fn arn(context: &Context, name: &str) -> String {
     let identity = context.identity();
-    format!("arn:{}:cloudwatch::{}:dashboard/{name}", identity.partition, identity.account)
+    format!(
+        "arn:{}:cloudwatch::{}:dashboard/{name}",
+        identity.partition, identity.account
+    )
 }
 
 #[async_trait]
@@ -105,28 +119,37 @@ impl Kind for CloudwatchDashboard {
     }
 
     fn examples(&self) -> Vec<Model> {
-        let text = json!({"type": "text", "x": 0, "y": 0, "width": 24, "height": 2, "properties": {"markdown": "# shop"}});
+        let text =
+            json!({"type": "text", "x": 0, "y": 0, "width": 24, "height": 2, "properties": {"markdown": "# shop"}});
         let metric = json!({
             "type": "metric", "x": 0, "y": 2, "width": 12, "height": 6,
             "properties": {
-                "title": "Errors", "region": "eu-central-1", "view": "timeSeries", "stat": "Sum", "period": 60,
+                "title": "Errors", "region": "us-east-1", "view": "timeSeries", "stat": "Sum", "period": 60,
                 "metrics": [["AWS/Lambda", "Errors", "FunctionName", "shop-dev-tasks"]],
             },
         });
         let small = Model {
-            name: "shop-dev-overview-eu-central-1".into(),
+            name: "shop-dev-overview-us-east-1".into(),
             body: Body::new([text.clone()], Map::new()),
             tags: BTreeMap::new(),
         };
         let full = Model {
-            name: "shop-dev-operations-eu-central-1".into(),
-            body: Body::new([text, metric], Map::from_iter([("periodOverride".to_owned(), json!("inherit"))])),
+            name: "shop-dev-operations-us-east-1".into(),
+            body: Body::new(
+                [text, metric],
+                Map::from_iter([("periodOverride".to_owned(), json!("inherit"))]),
+            ),
             tags: BTreeMap::from([("app".to_owned(), "shop".to_owned())]),
         };
         vec![small, full]
     }
 
-    async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
         let names = reader.dashboards().await?;
         if !names.contains(&desired.name) {
             return Ok(None);
@@ -143,15 +166,16 @@ impl Kind for CloudwatchDashboard {
                     .await,
             )
         };
-        let tags = async {
-            match reader.tagged().await?.get(&arn) {
-                Some(tags) if *tags == desired.tags => Ok(tags.clone()),
-                Some(_) | None => read_tags(context, &arn, &desired.tags).await,
-            }
-        };
+        let tags = reader.tags(&arn, &desired.tags, async || read_tags(context, &arn).await);
         let (body, mask, tags) = futures::try_join!(body, Mask::read(reader), tags)?;
-        let Some(body) = body.and_then(|answer| answer.dashboard_body) else { return Ok(None) };
-        let model = Model { name: desired.name.clone(), body: Body::parse(&mask.apply(&body)), tags: tags.clone() };
+        let Some(body) = body.and_then(|answer| answer.dashboard_body) else {
+            return Ok(None);
+        };
+        let model = Model {
+            name: desired.name.clone(),
+            body: Body::parse(&mask.apply(&body)),
+            tags: tags.clone(),
+        };
         let mut observed = Observed::ours(model, dashboard_outputs(context, &desired.name));
         observed.ownership = ownership(context, &tags);
         Ok(Some(observed))
@@ -159,16 +183,29 @@ impl Kind for CloudwatchDashboard {
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
         let context = reader.context();
-        let identity = context.identity();
-        let prefix = identity.prefix();
-        let suffix = format!("-{}", identity.region);
-        let tagged = reader.tagged().await?;
-        let found = reader.dashboards().await?.iter().filter_map(|name| {
-            let logical = name.strip_prefix(&prefix)?.strip_suffix(&suffix)?;
-            tagged.contains_key(&arn(context, name)).then(|| Found {
-                id: ResourceId::new(SPEC.name, logical),
-                outputs: dashboard_outputs(context, name),
-            })
+        let suffix = format!("-{}", context.identity().region);
+        let (dashboards, _) = futures::try_join!(reader.dashboards(), reader.tagged())?;
+        let listed = dashboards
+            .iter()
+            .filter(|name| name.ends_with(&suffix))
+            .cloned()
+            .collect();
+        let own_tags = |name: String| async move {
+            let arn = arn(context, &name);
+            reader.own_tags(&arn, read_tags(context, &arn)).await
+        };
+        let names = ours(
+            reader,
+            &Naming {
+                start: arn(context, ""),
+            },
+            listed,
+            own_tags,
+        )
+        .await?;
+        let found = names.iter().map(|name| Found {
+            id: ResourceId::new(SPEC.name, logical(context.identity(), name, &suffix)),
+            outputs: dashboard_outputs(context, name),
         });
         Ok(found.collect())
     }
@@ -190,7 +227,13 @@ impl Kind for CloudwatchDashboard {
             put(context, desired).await?;
         }
         if changes.touch("tags") {
-            cloudwatch_tags::change(context, &arn(context, &desired.name), &desired.tags, &observed.model.tags).await?;
+            cloudwatch_tags::change(
+                context,
+                &arn(context, &desired.name),
+                &desired.tags,
+                &observed.model.tags,
+            )
+            .await?;
         }
         Ok(dashboard_outputs(context, &desired.name))
     }
@@ -199,7 +242,9 @@ impl Kind for CloudwatchDashboard {
         let Some(name) = outputs.get("name") else { return Ok(()) };
         let client = &context.clients().cloudwatch;
         let deleted = context
-            .call(op("cloudwatch", "DeleteDashboards"), || client.delete_dashboards().dashboard_names(name).send())
+            .call(op("cloudwatch", "DeleteDashboards"), || {
+                client.delete_dashboards().dashboard_names(name).send()
+            })
             .await;
         gone(deleted.map(drop))
     }
@@ -224,14 +269,10 @@ async fn put(context: &Context, desired: &Model) -> Result<(), AwsError> {
         .map(drop)
 }
 
-/// Tags of a dashboard that exists. Where dashboards cannot have any (it is the newest of CloudWatch's taggable things)
-/// its ARN is not found: then its name alone says whose it is, and there is nothing to compare.
-async fn read_tags(context: &Context, arn: &str, desired: &Tags) -> Result<Tags, AwsError> {
-    match cloudwatch_tags::read(context, arn).await {
-        Ok(tags) => Ok(managed(tags)),
-        Err(error) if error.class == Class::NotFound => Ok(desired.clone()),
-        Err(error) => Err(error),
-    }
+/// Tags of a dashboard that exists. Where dashboards cannot have any (they are the newest of CloudWatch's taggable
+/// things) its ARN is not found: then its name alone says whose it is.
+async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {
+    Ok(found(cloudwatch_tags::read(context, arn).await)?.unwrap_or_else(|| context.identity().tags()))
 }
 
 fn dashboard_outputs(context: &Context, name: &str) -> Outputs {

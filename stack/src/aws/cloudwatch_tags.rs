@@ -9,16 +9,24 @@ use super::reader::Tags;
 
 /// Tags as the SDK takes them.
 pub fn build(tags: &Tags) -> Vec<Tag> {
-    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+    tags.iter()
+        .map(|(key, value)| Tag::builder().key(key).value(value).build())
+        .collect()
 }
 
 /// Asks for the tags of one resource.
 pub async fn read(context: &Context, arn: &str) -> Result<Tags, AwsError> {
     let client = &context.clients().cloudwatch;
     let answer = context
-        .call(op("cloudwatch", "ListTagsForResource"), || client.list_tags_for_resource().resource_arn(arn).send())
+        .call(op("cloudwatch", "ListTagsForResource"), || {
+            client.list_tags_for_resource().resource_arn(arn).send()
+        })
         .await?;
-    let pairs = answer.tags.unwrap_or_default().into_iter().filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default())));
+    let pairs = answer
+        .tags
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default())));
     Ok(pairs.collect())
 }
 
@@ -29,7 +37,11 @@ pub async fn change(context: &Context, arn: &str, wanted: &Tags, seen: &Tags) ->
         let tags = build(wanted);
         context
             .call(op("cloudwatch", "TagResource"), || {
-                client.tag_resource().resource_arn(arn).set_tags(Some(tags.clone())).send()
+                client
+                    .tag_resource()
+                    .resource_arn(arn)
+                    .set_tags(Some(tags.clone()))
+                    .send()
             })
             .await?;
     }
@@ -37,7 +49,11 @@ pub async fn change(context: &Context, arn: &str, wanted: &Tags, seen: &Tags) ->
     if !stale.is_empty() {
         context
             .call(op("cloudwatch", "UntagResource"), || {
-                client.untag_resource().resource_arn(arn).set_tag_keys(Some(stale.clone())).send()
+                client
+                    .untag_resource()
+                    .resource_arn(arn)
+                    .set_tag_keys(Some(stale.clone()))
+                    .send()
             })
             .await?;
     }

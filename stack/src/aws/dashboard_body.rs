@@ -32,7 +32,10 @@ pub fn compile(inputs: &Inputs<'_>) -> Body {
     }
     functions(inputs, &mut grid);
     tables(inputs, &mut grid);
-    Body::new(grid.widgets, Map::from_iter([("periodOverride".to_owned(), json!("inherit"))]))
+    Body::new(
+        grid.widgets,
+        Map::from_iter([("periodOverride".to_owned(), json!("inherit"))]),
+    )
 }
 
 /// Widgets, row after row.
@@ -62,11 +65,17 @@ impl Grid {
 }
 
 fn text(markdown: &str) -> Widget {
-    Widget { kind: "text", properties: json!({"markdown": markdown}) }
+    Widget {
+        kind: "text",
+        properties: json!({"markdown": markdown}),
+    }
 }
 
 fn alarms(arns: &[String]) -> Widget {
-    Widget { kind: "alarm", properties: json!({"title": "Alarms", "alarms": arns}) }
+    Widget {
+        kind: "alarm",
+        properties: json!({"title": "Alarms", "alarms": arns}),
+    }
 }
 
 /// A chart over time. `metrics` are lines as CloudWatch writes them.
@@ -81,7 +90,10 @@ fn chart(inputs: &Inputs<'_>, title: &str, statistic: &str, unit: &str, metrics:
         "yAxis": {"left": {"min": 0, "label": unit, "showUnits": false}},
         "metrics": metrics,
     });
-    Widget { kind: "metric", properties }
+    Widget {
+        kind: "metric",
+        properties,
+    }
 }
 
 fn title(inputs: &Inputs<'_>) -> String {
@@ -98,25 +110,38 @@ fn title(inputs: &Inputs<'_>) -> String {
         links.push(format!("[Site]({site})"));
     }
     if inputs.stack.api.is_some() {
-        links.push(format!("[API]({console}/apigateway/main/develop/routes?api={API_ID}&region={region})"));
+        links.push(format!(
+            "[API]({console}/apigateway/main/develop/routes?api={API_ID}&region={region})"
+        ));
     }
     let search = format!("{app}-{stage}-");
     if !inputs.stack.functions.is_empty() {
         links.push(format!("[Functions]({console}/lambda/home?region={region}#/functions?f0=true&k0=functionName&n0=false&op=and&o0=%3A&v0={search})"));
-        links.push(format!("[Logs]({console}/cloudwatch/home?region={region}#logsV2:log-groups$3FlogGroupNameFilter$3D{search})"));
+        links.push(format!(
+            "[Logs]({console}/cloudwatch/home?region={region}#logsV2:log-groups$3FlogGroupNameFilter$3D{search})"
+        ));
     }
     if !inputs.stack.tables.is_empty() {
         links.push(format!("[Tables]({console}/dynamodbv2/home?region={region}#tables)"));
     }
     if !inputs.stack.alarms.is_empty() {
-        links.push(format!("[Alarms]({console}/cloudwatch/home?region={region}#alarmsV2:?search={search})"));
+        links.push(format!(
+            "[Alarms]({console}/cloudwatch/home?region={region}#alarmsV2:?search={search})"
+        ));
     }
     let commands = ["status", "logs --follow", "rollback"].map(|command| match command.split_once(' ') {
         Some((verb, rest)) => format!("`taskctl {verb} --stage {stage} {rest}`"),
         None => format!("`taskctl {command} --stage {stage}`"),
     });
-    let mut lines = vec![format!("# {app} · {stage}"), format!("Region {region}. {}", links.join(" · ")), commands.join(" · ")];
-    for (what, count) in [("functions", inputs.stack.functions.len()), ("tables", inputs.stack.tables.len())] {
+    let mut lines = vec![
+        format!("# {app} · {stage}"),
+        format!("Region {region}. {}", links.join(" · ")),
+        commands.join(" · "),
+    ];
+    for (what, count) in [
+        ("functions", inputs.stack.functions.len()),
+        ("tables", inputs.stack.tables.len()),
+    ] {
         if count > DRAWN {
             lines.push(format!("The first {DRAWN} of {count} {what} are drawn."));
         }
@@ -126,17 +151,28 @@ fn title(inputs: &Inputs<'_>) -> String {
 
 fn alarm_arns(inputs: &Inputs<'_>) -> Vec<String> {
     let identity = inputs.identity;
-    let names =
-        Names { app: &identity.app, stage: &identity.stage, region: &identity.region, account: &identity.account };
+    let names = Names {
+        app: &identity.app,
+        stage: &identity.stage,
+        region: &identity.region,
+        account: &identity.account,
+    };
     let name = |(logical, alarm): (&String, &crate::template::model::Alarm)| {
         alarm.name.clone().unwrap_or_else(|| names.alarm(logical))
     };
-    inputs.stack.alarms.iter().map(name).map(|name| identity.arn("cloudwatch", &format!("alarm:{name}"))).collect()
+    inputs
+        .stack
+        .alarms
+        .iter()
+        .map(name)
+        .map(|name| identity.arn("cloudwatch", &format!("alarm:{name}")))
+        .collect()
 }
 
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html>
 fn api(inputs: &Inputs<'_>, grid: &mut Grid) {
-    let live = |metric: &str, options: Value| json!(["AWS/ApiGateway", metric, "ApiId", API_ID, "Stage", "$default", options]);
+    let live =
+        |metric: &str, options: Value| json!(["AWS/ApiGateway", metric, "ApiId", API_ID, "Stage", "$default", options]);
     let requests = vec![live("Count", json!({"label": "requests", "color": "#1f77b4"}))];
     let errors = vec![
         live("4xx", json!({"label": "4xx", "color": "#ff7f0e"})),
@@ -161,8 +197,13 @@ fn api(inputs: &Inputs<'_>, grid: &mut Grid) {
 
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html>
 fn functions(inputs: &Inputs<'_>, grid: &mut Grid) {
-    let names: Vec<(&String, String)> =
-        inputs.stack.functions.keys().take(DRAWN).map(|logical| (logical, inputs.function(logical))).collect();
+    let names: Vec<(&String, String)> = inputs
+        .stack
+        .functions
+        .keys()
+        .take(DRAWN)
+        .map(|logical| (logical, inputs.function(logical)))
+        .collect();
     for group in names.chunks(LINES) {
         let lines = |metric: &str| -> Vec<Value> {
             let line = |(logical, name): &(&String, String)| json!(["AWS/Lambda", metric, "FunctionName", name, {"label": logical}]);
@@ -182,7 +223,13 @@ fn functions(inputs: &Inputs<'_>, grid: &mut Grid) {
             [
                 chart(inputs, "Duration p50", "p50", "ms", lines("Duration")),
                 chart(inputs, "Duration p99", "p99", "ms", lines("Duration")),
-                chart(inputs, "Concurrency", "Maximum", "at once", lines("ConcurrentExecutions")),
+                chart(
+                    inputs,
+                    "Concurrency",
+                    "Maximum",
+                    "at once",
+                    lines("ConcurrentExecutions"),
+                ),
             ],
         );
     }
@@ -196,7 +243,12 @@ fn tables(inputs: &Inputs<'_>, grid: &mut Grid) {
         let name = inputs.table(logical);
         sources.push((logical.clone(), vec![json!("TableName"), json!(name)]));
         for index in table.indexes.keys() {
-            let dimensions = vec![json!("TableName"), json!(name), json!("GlobalSecondaryIndexName"), json!(index)];
+            let dimensions = vec![
+                json!("TableName"),
+                json!(name),
+                json!("GlobalSecondaryIndexName"),
+                json!(index),
+            ];
             sources.push((format!("{logical} {index}"), dimensions));
         }
     }
@@ -217,8 +269,20 @@ fn tables(inputs: &Inputs<'_>, grid: &mut Grid) {
         grid.row(
             6,
             [
-                chart(inputs, "Read units", "Sum", "per minute", lines("ConsumedReadCapacityUnits", "")),
-                chart(inputs, "Write units", "Sum", "per minute", lines("ConsumedWriteCapacityUnits", "")),
+                chart(
+                    inputs,
+                    "Read units",
+                    "Sum",
+                    "per minute",
+                    lines("ConsumedReadCapacityUnits", ""),
+                ),
+                chart(
+                    inputs,
+                    "Write units",
+                    "Sum",
+                    "per minute",
+                    lines("ConsumedWriteCapacityUnits", ""),
+                ),
                 chart(inputs, "Throttled", "Sum", "per minute", throttles),
             ],
         );

@@ -18,8 +18,10 @@ pub fn statements(
     resolve: impl Fn(&GrantTarget) -> String,
 ) -> Document {
     let group = identity.arn("logs", &format!("log-group:/aws/lambda/{name}:*"));
-    let mut statements =
-        vec![("Logs".to_owned(), Statement::allow(&["logs:CreateLogStream", "logs:PutLogEvents"], [group]))];
+    let mut statements = vec![(
+        "Logs".to_owned(),
+        Statement::allow(&["logs:CreateLogStream", "logs:PutLogEvents"], [group]),
+    )];
     if function.tracing {
         // X-Ray knows no resource for these.
         // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
@@ -48,7 +50,10 @@ fn merged(function: &Function) -> BTreeMap<(&GrantTarget, Option<&str>), BTreeSe
             GrantTarget::Table(_) => None,
             GrantTarget::Bucket(_) => grant.prefix.as_deref(),
         };
-        merged.entry((&grant.on, prefix)).or_default().extend(grant.access.iter().copied());
+        merged
+            .entry((&grant.on, prefix))
+            .or_default()
+            .extend(grant.access.iter().copied());
     }
     merged
 }
@@ -80,9 +85,18 @@ fn on_table(
     }
     if let Some(key) = settings.and_then(|table| table.kms_key.as_deref()) {
         // DynamoDB uses the caller's right to the key. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
-        statements.push((format!("{sid}Key"), through(identity, key, "dynamodb", &["kms:Decrypt"])));
+        statements.push((
+            format!("{sid}Key"),
+            through(identity, key, "dynamodb", &["kms:Decrypt"]),
+        ));
     }
-    statements.push((sid, Statement { actions, ..Statement::allow(&[], [table]) }));
+    statements.push((
+        sid,
+        Statement {
+            actions,
+            ..Statement::allow(&[], [table])
+        },
+    ));
     statements
 }
 
@@ -112,7 +126,13 @@ fn on_bucket(
             statements.push((format!("{sid}Key"), through(identity, key, "s3", &uses)));
         }
     }
-    statements.push((sid, Statement { actions, ..Statement::allow(&[], [objects]) }));
+    statements.push((
+        sid,
+        Statement {
+            actions,
+            ..Statement::allow(&[], [objects])
+        },
+    ));
     statements
 }
 
@@ -120,9 +140,12 @@ fn on_bucket(
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html>
 fn table_actions(access: Access) -> &'static [&'static str] {
     match access {
-        Access::Read => {
-            &["dynamodb:BatchGetItem", "dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:Query"]
-        }
+        Access::Read => &[
+            "dynamodb:BatchGetItem",
+            "dynamodb:ConditionCheckItem",
+            "dynamodb:GetItem",
+            "dynamodb:Query",
+        ],
         Access::Write => &[
             "dynamodb:BatchWriteItem",
             "dynamodb:ConditionCheckItem",
@@ -148,16 +171,24 @@ fn bucket_actions(access: Access) -> &'static [&'static str] {
 }
 
 fn actions(access: &BTreeSet<Access>, of: impl Fn(Access) -> &'static [&'static str]) -> BTreeSet<String> {
-    access.iter().flat_map(|&access| of(access)).map(|&action| action.to_owned()).collect()
+    access
+        .iter()
+        .flat_map(|&access| of(access))
+        .map(|&action| action.to_owned())
+        .collect()
 }
 
 /// The use of a key, through one service only.
 /// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html>
 fn through(identity: &Identity, key: &str, service: &str, actions: &[&str]) -> Statement {
     let via = format!("{service}.{}.amazonaws.com", identity.region);
-    let mut conditions =
-        BTreeMap::from([("StringEquals".to_owned(), BTreeMap::from([("kms:ViaService".to_owned(), [via].into())]))]);
-    let alias = key.strip_prefix("alias/").or_else(|| key.split_once(":alias/").map(|(_, alias)| alias));
+    let mut conditions = BTreeMap::from([(
+        "StringEquals".to_owned(),
+        BTreeMap::from([("kms:ViaService".to_owned(), [via].into())]),
+    )]);
+    let alias = key
+        .strip_prefix("alias/")
+        .or_else(|| key.split_once(":alias/").map(|(_, alias)| alias));
     let resource = match alias {
         // A policy cannot name an alias as a resource; the condition narrows the keys down to the one that has it.
         Some(alias) => {
@@ -168,7 +199,10 @@ fn through(identity: &Identity, key: &str, service: &str, actions: &[&str]) -> S
         None if key.starts_with("arn:") => key.to_owned(),
         None => identity.arn("kms", &format!("key/{key}")),
     };
-    Statement { conditions, ..Statement::allow(actions, [resource]) }
+    Statement {
+        conditions,
+        ..Statement::allow(actions, [resource])
+    }
 }
 
 /// A logical name as part of a Sid, which takes letters and digits only.
@@ -177,7 +211,12 @@ fn pascal(logical: &str) -> String {
         .split(|c: char| !c.is_ascii_alphanumeric())
         .map(|word| {
             let mut letters = word.chars();
-            letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
+            letters
+                .next()
+                .map(|first| first.to_ascii_uppercase())
+                .into_iter()
+                .chain(letters)
+                .collect::<String>()
         })
         .collect()
 }
@@ -241,7 +280,13 @@ mod tests {
             GrantTarget::Table(name) => format!("shop-dev-{name}"),
             GrantTarget::Bucket(name) => format!("shop-dev-{name}-123456789012-eu-central-1"),
         };
-        let document = statements(&identity(), &stack(), &function(grants, tracing), "shop-dev-tasks", resolve);
+        let document = statements(
+            &identity(),
+            &stack(),
+            &function(grants, tracing),
+            "shop-dev-tasks",
+            resolve,
+        );
         document.lint(super::super::policy_document::INLINE_LIMIT).unwrap();
         let join = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(" ");
         let lines = document.statements().iter().map(|(sid, statement)| {
@@ -250,7 +295,11 @@ mod tests {
             } else {
                 format!(" if {}", serde_json::to_string(&statement.conditions).unwrap())
             };
-            format!("{sid}: {} on {}{conditions}", join(&statement.actions), join(&statement.resources))
+            format!(
+                "{sid}: {} on {}{conditions}",
+                join(&statement.actions),
+                join(&statement.resources)
+            )
         });
         lines.collect::<Vec<_>>().join("\n")
     }
@@ -295,10 +344,13 @@ mod tests {
 
     #[test]
     fn nothing_is_allowed_everywhere_where_an_arn_exists() {
-        let all = granted(json!([
-            {"on": {"table": "tasks"}, "access": ["read", "write", "increment", "get"], "prefix": null},
-            {"on": {"bucket": "assets"}, "access": ["read", "write", "presign", "delete"], "prefix": "assets/"},
-        ]), true);
+        let all = granted(
+            json!([
+                {"on": {"table": "tasks"}, "access": ["read", "write", "increment", "get"], "prefix": null},
+                {"on": {"bucket": "assets"}, "access": ["read", "write", "presign", "delete"], "prefix": "assets/"},
+            ]),
+            true,
+        );
         let everywhere: Vec<&str> = all.lines().filter(|line| line.contains(" on *")).collect();
         assert_eq!(everywhere.len(), 1, "{all}");
         assert!(everywhere[0].starts_with("Tracing: xray:"), "{all}");

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::{Context, Op, op};
 use super::error::{AwsError, Class};
+use super::inventory::logical;
 use super::kind::{Fields, Found, Kind, Spec, found, gone};
 use super::policy_document::{Document, INLINE_LIMIT, ParseError, Statement, TRUST_LIMIT};
 use super::reader::{Purpose, Reader, Tags, managed, ownership};
@@ -128,20 +129,21 @@ impl Kind for IamRole {
     }
 
     fn examples(&self) -> Vec<Model> {
-        let logs = "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/shop-dev-tasks:*".to_owned();
-        let table = "arn:aws:dynamodb:eu-central-1:123456789012:table/shop-dev-tasks".to_owned();
+        let logs = "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/shop-dev-tasks:*".to_owned();
+        let table = "arn:aws:dynamodb:us-east-1:000000000000:table/shop-dev-tasks".to_owned();
         let write = Statement::allow(&["logs:CreateLogStream", "logs:PutLogEvents"], [logs]);
         let read = Statement::allow(&["dynamodb:GetItem", "dynamodb:Query"], [table]);
         let small = Document::new([("Logs".to_owned(), write.clone())]);
         let full = Document::new([("Logs".to_owned(), write), ("TableTasks".to_owned(), read)]);
         vec![
-            Model::new("shop-dev-tasks-eu-central-1", "/taskctl/shop/dev/", small),
+            Model::new("shop-dev-tasks-us-east-1", "/taskctl/shop/dev/", small),
             Model {
                 description: Some("Function tasks of shop, stage dev".into()),
                 permissions_boundary: Some("arn:aws:iam::aws:policy/PowerUserAccess".into()),
+                managed_policies: vec!["arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole".into()],
                 max_session_seconds: 7_200,
                 tags: BTreeMap::from([("app".to_owned(), "shop".to_owned())]),
-                ..Model::new("shop-dev-users-eu-central-1", "/taskctl/shop/dev/", full)
+                ..Model::new("shop-dev-users-us-east-1", "/taskctl/shop/dev/", full)
             },
         ]
     }
@@ -150,7 +152,12 @@ impl Kind for IamRole {
         true
     }
 
-    async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
         let context = reader.context();
         let details = match reader.purpose() {
             Purpose::Confirming => await_details(context, &desired.name, 20).await?,
@@ -161,11 +168,23 @@ impl Kind for IamRole {
                 await_details(context, &desired.name, 8).await?
             }
         };
-        let Some(Details { role, policy, mut inline, mut attached }) = details else { return Ok(None) };
+        let Some(Details {
+            role,
+            policy,
+            mut inline,
+            mut attached,
+        }) = details
+        else {
+            return Ok(None);
+        };
         inline.retain(|name| name != POLICY);
         inline.sort();
         attached.sort();
-        let tags: Tags = role.tags().iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect();
+        let tags: Tags = role
+            .tags()
+            .iter()
+            .map(|tag| (tag.key.clone(), tag.value.clone()))
+            .collect();
         let tags = managed(tags);
         let outputs = role_outputs(context, &role.path, &role.role_name);
         let ownership = ownership(context, &tags);
@@ -175,25 +194,34 @@ impl Kind for IamRole {
             description: role.description.filter(|text| !text.is_empty()),
             trust: document("GetRole", role.assume_role_policy_document.as_deref())?,
             policy: document("GetRolePolicy", policy.as_deref())?,
-            permissions_boundary: role.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
+            permissions_boundary: role
+                .permissions_boundary
+                .and_then(|boundary| boundary.permissions_boundary_arn),
             managed_policies: attached,
             other_inline_policies: inline,
             max_session_seconds: role.max_session_duration.unwrap_or(3_600),
             tags,
         };
-        Ok(Some(Observed { model, outputs, ownership, pending: Vec::new() }))
+        Ok(Some(Observed {
+            model,
+            outputs,
+            ownership,
+            pending: Vec::new(),
+        }))
     }
 
-    /// Roles are listed by path, which all regions of a stage share; their names end in the region. A name that was cut
-    /// to fit does not, and is left to the inventory.
+    /// Roles are listed by path, which all regions of a stage share; their names end in the region.
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
-        let identity = reader.context().identity();
-        let prefix = identity.prefix();
-        let suffix = format!("-{}", identity.region);
-        let found = reader.roles().await?.iter().filter_map(|role| {
-            let logical = role.role_name.strip_prefix(&prefix)?.strip_suffix(&suffix)?;
-            let outputs = role_outputs(reader.context(), &role.path, &role.role_name);
-            Some(Found { id: ResourceId::new(SPEC.name, logical), outputs })
+        let context = reader.context();
+        let suffix = format!("-{}", context.identity().region);
+        let roles = reader
+            .roles()
+            .await?
+            .iter()
+            .filter(|role| role.role_name.ends_with(&suffix));
+        let found = roles.map(|role| Found {
+            id: ResourceId::new(SPEC.name, logical(context.identity(), &role.role_name, &suffix)),
+            outputs: role_outputs(context, &role.path, &role.role_name),
         });
         Ok(found.collect())
     }
@@ -266,7 +294,11 @@ impl Kind for IamRole {
             let trust = trust.to_json();
             context
                 .call(op("iam", "UpdateAssumeRolePolicy"), || {
-                    client.update_assume_role_policy().role_name(name).policy_document(&trust).send()
+                    client
+                        .update_assume_role_policy()
+                        .role_name(name)
+                        .policy_document(&trust)
+                        .send()
                 })
                 .await?;
         }
@@ -293,13 +325,26 @@ impl Kind for IamRole {
             }
         }
         // What is new comes before what goes, so that the function never has less than it needs.
-        for arn in managed_policies.iter().filter(|arn| !observed.model.managed_policies.contains(arn)) {
+        for arn in managed_policies
+            .iter()
+            .filter(|arn| !observed.model.managed_policies.contains(arn))
+        {
             attach(context, op("iam", "AttachRolePolicy"), name, arn).await?;
         }
-        for arn in observed.model.managed_policies.iter().filter(|arn| !managed_policies.contains(arn)) {
+        for arn in observed
+            .model
+            .managed_policies
+            .iter()
+            .filter(|arn| !managed_policies.contains(arn))
+        {
             detach(context, name, arn).await?;
         }
-        for other in observed.model.other_inline_policies.iter().filter(|one| !other_inline_policies.contains(one)) {
+        for other in observed
+            .model
+            .other_inline_policies
+            .iter()
+            .filter(|one| !other_inline_policies.contains(one))
+        {
             delete_policy(context, name, other).await?;
         }
         if changes.touch("tags") {
@@ -335,7 +380,9 @@ impl Kind for IamRole {
         for policy in inline.into_iter().flatten() {
             delete_policy(context, name, &policy).await?;
         }
-        let deleted = context.call(op("iam", "DeleteRole"), || client.delete_role().role_name(name).send()).await;
+        let deleted = context
+            .call(op("iam", "DeleteRole"), || client.delete_role().role_name(name).send())
+            .await;
         gone(deleted.map(drop))
     }
 }
@@ -366,7 +413,11 @@ async fn await_details(context: &Context, name: &str, misses: u32) -> Result<Opt
 async fn details(context: &Context, name: &str) -> Result<Option<Details>, AwsError> {
     let client = &context.clients().iam;
     let role = async {
-        found(context.call(op("iam", "GetRole"), || client.get_role().role_name(name).send()).await)
+        found(
+            context
+                .call(op("iam", "GetRole"), || client.get_role().role_name(name).send())
+                .await,
+        )
     };
     let policy = async {
         found(
@@ -382,14 +433,21 @@ async fn details(context: &Context, name: &str) -> Result<Option<Details>, AwsEr
     let (Some(role), Some(inline), Some(attached)) = (role.and_then(|answer| answer.role), inline, attached) else {
         return Ok(None);
     };
-    Ok(Some(Details { role, policy: policy.map(|answer| answer.policy_document), inline, attached }))
+    Ok(Some(Details {
+        role,
+        policy: policy.map(|answer| answer.policy_document),
+        inline,
+        attached,
+    }))
 }
 
 /// Names of a role's inline policies; none when there is no such role.
 async fn list_inline(context: &Context, name: &str) -> Result<Option<Vec<String>>, AwsError> {
     let client = &context.clients().iam;
     let answer = context
-        .call(op("iam", "ListRolePolicies"), || client.list_role_policies().role_name(name).max_items(1_000).send())
+        .call(op("iam", "ListRolePolicies"), || {
+            client.list_role_policies().role_name(name).max_items(1_000).send()
+        })
         .await;
     Ok(found(answer)?.map(|answer| answer.policy_names))
 }
@@ -399,7 +457,11 @@ async fn list_attached(context: &Context, name: &str) -> Result<Option<Vec<Strin
     let client = &context.clients().iam;
     let answer = context
         .call(op("iam", "ListAttachedRolePolicies"), || {
-            client.list_attached_role_policies().role_name(name).max_items(1_000).send()
+            client
+                .list_attached_role_policies()
+                .role_name(name)
+                .max_items(1_000)
+                .send()
         })
         .await;
     let policies = found(answer)?.map(|answer| answer.attached_policies.unwrap_or_default());
@@ -414,14 +476,26 @@ async fn list_instance_profiles(context: &Context, name: &str) -> Result<Option<
         })
         .await;
     let profiles = found(answer)?.map(|answer| answer.instance_profiles);
-    Ok(profiles.map(|profiles| profiles.into_iter().map(|profile| profile.instance_profile_name).collect()))
+    Ok(profiles.map(|profiles| {
+        profiles
+            .into_iter()
+            .map(|profile| profile.instance_profile_name)
+            .collect()
+    }))
 }
 
 async fn put_policy(context: &Context, op: Op, name: &str, policy: &Document) -> Result<(), AwsError> {
     let client = &context.clients().iam;
     let text = policy.to_json();
     context
-        .call(op, || client.put_role_policy().role_name(name).policy_name(POLICY).policy_document(&text).send())
+        .call(op, || {
+            client
+                .put_role_policy()
+                .role_name(name)
+                .policy_name(POLICY)
+                .policy_document(&text)
+                .send()
+        })
         .await
         .map(drop)
 }
@@ -429,20 +503,29 @@ async fn put_policy(context: &Context, op: Op, name: &str, policy: &Document) ->
 async fn delete_policy(context: &Context, name: &str, policy: &str) -> Result<(), AwsError> {
     let client = &context.clients().iam;
     let deleted = context
-        .call(op("iam", "DeleteRolePolicy"), || client.delete_role_policy().role_name(name).policy_name(policy).send())
+        .call(op("iam", "DeleteRolePolicy"), || {
+            client.delete_role_policy().role_name(name).policy_name(policy).send()
+        })
         .await;
     gone(deleted.map(drop))
 }
 
 async fn attach(context: &Context, op: Op, name: &str, arn: &str) -> Result<(), AwsError> {
     let client = &context.clients().iam;
-    context.call(op, || client.attach_role_policy().role_name(name).policy_arn(arn).send()).await.map(drop)
+    context
+        .call(op, || {
+            client.attach_role_policy().role_name(name).policy_arn(arn).send()
+        })
+        .await
+        .map(drop)
 }
 
 async fn detach(context: &Context, name: &str, arn: &str) -> Result<(), AwsError> {
     let client = &context.clients().iam;
     let detached = context
-        .call(op("iam", "DetachRolePolicy"), || client.detach_role_policy().role_name(name).policy_arn(arn).send())
+        .call(op("iam", "DetachRolePolicy"), || {
+            client.detach_role_policy().role_name(name).policy_arn(arn).send()
+        })
         .await;
     gone(detached.map(drop))
 }
@@ -452,7 +535,11 @@ async fn put_boundary(context: &Context, name: &str, boundary: Option<&str>) -> 
     match boundary {
         Some(arn) => context
             .call(op("iam", "PutRolePermissionsBoundary"), || {
-                client.put_role_permissions_boundary().role_name(name).permissions_boundary(arn).send()
+                client
+                    .put_role_permissions_boundary()
+                    .role_name(name)
+                    .permissions_boundary(arn)
+                    .send()
             })
             .await
             .map(drop),
@@ -472,13 +559,21 @@ async fn retag(context: &Context, name: &str, tags: &Tags, seen: &Tags) -> Resul
     let wanted = iam_tags(tags)?;
     if !wanted.is_empty() {
         context
-            .call(op("iam", "TagRole"), || client.tag_role().role_name(name).set_tags(Some(wanted.clone())).send())
+            .call(op("iam", "TagRole"), || {
+                client.tag_role().role_name(name).set_tags(Some(wanted.clone())).send()
+            })
             .await?;
     }
     let stale: Vec<String> = seen.keys().filter(|key| !tags.contains_key(*key)).cloned().collect();
     if !stale.is_empty() {
         context
-            .call(op("iam", "UntagRole"), || client.untag_role().role_name(name).set_tag_keys(Some(stale.clone())).send())
+            .call(op("iam", "UntagRole"), || {
+                client
+                    .untag_role()
+                    .role_name(name)
+                    .set_tag_keys(Some(stale.clone()))
+                    .send()
+            })
             .await?;
     }
     Ok(())
@@ -490,13 +585,20 @@ async fn turn(context: &Context, name: &str) -> tokio::sync::OwnedMutexGuard<()>
 }
 
 fn check(model: &Model) -> Result<(), AwsError> {
-    model
-        .lint()
-        .map_err(|fault| AwsError::own("iam", "PutRolePolicy", Class::Invalid, format!("role {}: {fault}", model.name)))
+    model.lint().map_err(|fault| {
+        AwsError::own(
+            "iam",
+            "PutRolePolicy",
+            Class::Invalid,
+            format!("role {}: {fault}", model.name),
+        )
+    })
 }
 
 fn document(operation: &'static str, text: Option<&str>) -> Result<Document, AwsError> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(Document::default()) };
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(Document::default());
+    };
     Document::parse(text)
         .map_err(|error: ParseError| AwsError::own("iam", operation, Class::Invalid, error.to_string()))
 }

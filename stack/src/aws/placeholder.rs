@@ -27,7 +27,9 @@ impl Mask {
     /// For the API that exists now.
     pub async fn read(reader: &Reader) -> Result<Self, AwsError> {
         let id = reader.api().await?.map(|api| api.id().to_owned());
-        Ok(Self { api_id: id.filter(|id| !id.is_empty()) })
+        Ok(Self {
+            api_id: id.filter(|id| !id.is_empty()),
+        })
     }
 
     /// Puts the placeholder in the id's place.
@@ -45,9 +47,14 @@ mod tests {
 
     #[test]
     fn the_id_is_put_back_wherever_it_stands() {
-        let mask = Mask { api_id: Some("a1b2c3d4e5".to_owned()) };
+        let mask = Mask {
+            api_id: Some("a1b2c3d4e5".to_owned()),
+        };
         assert_eq!(mask.apply("a1b2c3d4e5"), "{{api-id}}");
-        assert_eq!(mask.apply("https://a1b2c3d4e5.execute-api"), "https://{{api-id}}.execute-api");
+        assert_eq!(
+            mask.apply("https://a1b2c3d4e5.execute-api"),
+            "https://{{api-id}}.execute-api"
+        );
         assert_eq!(Mask::default().apply("a1b2c3d4e5"), "a1b2c3d4e5");
     }
 }

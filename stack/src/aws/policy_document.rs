@@ -103,8 +103,14 @@ impl Document {
     pub fn new(statements: impl IntoIterator<Item = (String, Statement)>) -> Self {
         let mut document = Self::default();
         for (sid, statement) in statements {
-            let free = (2..).map(|n| format!("{sid}x{n}")).find(|sid| !document.statements.contains_key(sid));
-            let key = if document.statements.contains_key(&sid) { free.unwrap_or(sid) } else { sid };
+            let free = (2..)
+                .map(|n| format!("{sid}x{n}"))
+                .find(|sid| !document.statements.contains_key(sid));
+            let key = if document.statements.contains_key(&sid) {
+                free.unwrap_or(sid)
+            } else {
+                sid
+            };
             document.statements.insert(key, statement);
         }
         document
@@ -114,7 +120,14 @@ impl Document {
     pub fn trusting(services: &[&str]) -> Self {
         let principals = BTreeMap::from([("Service".to_owned(), services.iter().map(|&s| s.to_owned()).collect())]);
         let actions = BTreeSet::from(["sts:AssumeRole".to_owned()]);
-        Self::new([("Assume".to_owned(), Statement { principals, actions, ..Statement::default() })])
+        Self::new([(
+            "Assume".to_owned(),
+            Statement {
+                principals,
+                actions,
+                ..Statement::default()
+            },
+        )])
     }
 
     /// Reads a document, URL-encoded as IAM returns it or plain.
@@ -132,15 +145,24 @@ impl Document {
             Some(_) | None => return Err(ParseError::Shape),
         };
         Ok(Self::new(statements.iter().enumerate().map(|(index, statement)| {
-            let sid = statement.get("Sid").and_then(Value::as_str).filter(|sid| !sid.is_empty());
-            (sid.map_or_else(|| format!("{NAMELESS}{}", index + 1), str::to_owned), Statement::parse(statement))
+            let sid = statement
+                .get("Sid")
+                .and_then(Value::as_str)
+                .filter(|sid| !sid.is_empty());
+            (
+                sid.map_or_else(|| format!("{NAMELESS}{}", index + 1), str::to_owned),
+                Statement::parse(statement),
+            )
         })))
     }
 
     /// The document as IAM takes it.
     pub fn to_json(&self) -> String {
-        let statements: Vec<Value> =
-            self.statements.iter().map(|(sid, statement)| statement.to_json(sid)).collect();
+        let statements: Vec<Value> = self
+            .statements
+            .iter()
+            .map(|(sid, statement)| statement.to_json(sid))
+            .collect();
         json!({"Version": "2012-10-17", "Statement": statements}).to_string()
     }
 
@@ -159,11 +181,19 @@ impl Document {
         let text = self.to_json();
         let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{ff}');
         if let Some(character) = text.chars().find(|&c| !allowed(c)) {
-            let text = text.split('"').find(|part| part.contains(character)).unwrap_or_default().to_owned();
+            let text = text
+                .split('"')
+                .find(|part| part.contains(character))
+                .unwrap_or_default()
+                .to_owned();
             return Err(Fault::Character { character, text });
         }
         let length = text.chars().filter(|c| !c.is_whitespace()).count();
-        if length > limit { Err(Fault::Length { length, limit }) } else { Ok(()) }
+        if length > limit {
+            Err(Fault::Length { length, limit })
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -189,13 +219,23 @@ impl Statement {
             not_actions: texts(value.get("NotAction")),
             resources: texts(value.get("Resource")),
             not_resources: texts(value.get("NotResource")),
-            conditions: by_name(value.get("Condition"), |keys| by_name(Some(keys), |values| texts(Some(values)))),
+            conditions: by_name(value.get("Condition"), |keys| {
+                by_name(Some(keys), |values| texts(Some(values)))
+            }),
         }
     }
 
     fn to_json(&self, sid: &str) -> Value {
-        let Self { effect, principals, not_principals, actions, not_actions, resources, not_resources, conditions } =
-            self;
+        let Self {
+            effect,
+            principals,
+            not_principals,
+            actions,
+            not_actions,
+            resources,
+            not_resources,
+            conditions,
+        } = self;
         let mut out = Map::new();
         if !sid.starts_with(NAMELESS) {
             out.insert("Sid".to_owned(), json!(sid));
@@ -208,9 +248,12 @@ impl Statement {
                 out.insert(name.to_owned(), json!(principals));
             }
         }
-        for (name, set) in
-            [("Action", actions), ("NotAction", not_actions), ("Resource", resources), ("NotResource", not_resources)]
-        {
+        for (name, set) in [
+            ("Action", actions),
+            ("NotAction", not_actions),
+            ("Resource", resources),
+            ("NotResource", not_resources),
+        ] {
             if !set.is_empty() {
                 out.insert(name.to_owned(), json!(set));
             }
@@ -243,7 +286,12 @@ fn texts(value: Option<&Value>) -> BTreeSet<String> {
 }
 
 fn by_name<T>(value: Option<&Value>, inner: impl Fn(&Value) -> T) -> BTreeMap<String, T> {
-    value.and_then(Value::as_object).into_iter().flatten().map(|(name, value)| (name.clone(), inner(value))).collect()
+    value
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), inner(value)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -287,7 +335,10 @@ mod tests {
     #[test]
     fn what_iam_refuses_is_found() {
         let with = |resource: &str| {
-            Document::new([("A".to_owned(), Statement::allow(&["s3:GetObject"], [resource.to_owned()]))])
+            Document::new([(
+                "A".to_owned(),
+                Statement::allow(&["s3:GetObject"], [resource.to_owned()]),
+            )])
         };
         assert_eq!(with("arn:aws:s3:::büro").lint(INLINE_LIMIT), Ok(()));
         assert_eq!(
@@ -295,7 +346,13 @@ mod tests {
             "the policy contains `→` in `arn:aws:s3:::a→b`; IAM takes Latin-1 characters only"
         );
         let long = with(&"x".repeat(3_000));
-        assert!(matches!(long.lint(TRUST_LIMIT), Err(Fault::Length { length: 3_000.., limit: TRUST_LIMIT })));
+        assert!(matches!(
+            long.lint(TRUST_LIMIT),
+            Err(Fault::Length {
+                length: 3_000..,
+                limit: TRUST_LIMIT
+            })
+        ));
         assert_eq!(long.lint(INLINE_LIMIT), Ok(()));
     }
 
@@ -317,7 +374,11 @@ mod tests {
     }
 
     fn maps() -> impl Strategy<Value = BTreeMap<String, BTreeSet<String>>> {
-        prop::collection::btree_map("[A-Z][a-z]{1,4}", prop::collection::btree_set("[a-z.*]{1,6}", 1..3), 0..2)
+        prop::collection::btree_map(
+            "[A-Z][a-z]{1,4}",
+            prop::collection::btree_set("[a-z.*]{1,6}", 1..3),
+            0..2,
+        )
     }
 
     prop_compose! {

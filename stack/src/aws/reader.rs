@@ -35,6 +35,7 @@ pub struct Reader {
 #[derive(Default)]
 struct Shared {
     tagged: OnceCell<BTreeMap<String, Tags>>,
+    own_tags: tokio::sync::Mutex<BTreeMap<String, Arc<OnceCell<Tags>>>>,
     roles: OnceCell<Vec<aws_sdk_iam::types::Role>>,
     log_groups: OnceCell<Vec<aws_sdk_cloudwatchlogs::types::LogGroup>>,
     alarms: OnceCell<Vec<aws_sdk_cloudwatch::types::MetricAlarm>>,
@@ -120,8 +121,15 @@ impl Reader {
     ) -> Result<Tags, AwsError> {
         match self.tagged().await?.get(arn) {
             Some(tags) if tags == desired => Ok(tags.clone()),
-            Some(_) | None => Ok(managed(confirm().await?)),
+            Some(_) | None => self.own_tags(arn, confirm()).await,
         }
+    }
+
+    /// Tags of one resource as its service tells them, asked for once a run.
+    pub async fn own_tags(&self, arn: &str, ask: impl Future<Output = Result<Tags, AwsError>>) -> Result<Tags, AwsError> {
+        let cell = Arc::clone(self.shared.own_tags.lock().await.entry(arn.to_owned()).or_default());
+        let tags = cell.get_or_try_init(|| ask).await?;
+        Ok(managed(tags.clone()))
     }
 
     /// Roles under the stack's path. <https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListRoles.html>

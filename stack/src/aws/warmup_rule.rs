@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::api_state::ApiState;
 use super::context::{Context, op};
 use super::error::{AwsError, Class};
+use super::inventory::{Naming, logical, ours};
 use super::kind::{Fields, Found, Kind, Spec, found, gone};
 use super::reader::{Reader, Tags, ownership};
 use crate::plan::{Replacement, Rollback};
@@ -99,7 +100,11 @@ pub fn arn(context: &Context, name: &str) -> String {
 /// The schedule for every so many minutes.
 /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html>
 pub fn every_minutes(minutes: u32) -> String {
-    if minutes == 1 { "rate(1 minute)".to_owned() } else { format!("rate({minutes} minutes)") }
+    if minutes == 1 {
+        "rate(1 minute)".to_owned()
+    } else {
+        format!("rate({minutes} minutes)")
+    }
 }
 
 #[async_trait]
@@ -138,9 +143,16 @@ impl Kind for WarmupRule {
         vec![small, full]
     }
 
-    async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
         let rules = reader.rules().await?;
-        let Some(rule) = rules.iter().find(|rule| rule.name() == Some(desired.name.as_str())) else { return Ok(None) };
+        let Some(rule) = rules.iter().find(|rule| rule.name() == Some(desired.name.as_str())) else {
+            return Ok(None);
+        };
         let context = reader.context();
         let arn = arn(context, &desired.name);
         let (targets, api, tags) = futures::try_join!(
@@ -152,7 +164,11 @@ impl Kind for WarmupRule {
         let model = Model {
             name: desired.name.clone(),
             description: rule.description().unwrap_or_default().to_owned(),
-            schedule: rule.schedule_expression().or(rule.event_pattern()).unwrap_or_default().to_owned(),
+            schedule: rule
+                .schedule_expression()
+                .or(rule.event_pattern())
+                .unwrap_or_default()
+                .to_owned(),
             state: rule.state().map(|state| state.as_str().to_owned()).unwrap_or_default(),
             targets: targets.iter().map(|target| from_target(context, target, api)).collect(),
             tags: tags.clone(),
@@ -164,15 +180,24 @@ impl Kind for WarmupRule {
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
         let context = reader.context();
-        let prefix = context.identity().prefix();
-        let tagged = reader.tagged().await?;
-        let found = reader.rules().await?.iter().filter_map(|rule| {
-            let name = rule.name()?;
-            let logical = name.strip_prefix(&prefix)?;
-            tagged.contains_key(&arn(context, name)).then(|| Found {
-                id: ResourceId::new(SPEC.name, logical),
-                outputs: rule_outputs(context, name),
-            })
+        let (rules, _) = futures::try_join!(reader.rules(), reader.tagged())?;
+        let listed = rules.iter().filter_map(|rule| rule.name().map(str::to_owned)).collect();
+        let own_tags = |name: String| async move {
+            let arn = arn(context, &name);
+            reader.own_tags(&arn, read_tags(context, &arn)).await
+        };
+        let names = ours(
+            reader,
+            &Naming {
+                start: arn(context, ""),
+            },
+            listed,
+            own_tags,
+        )
+        .await?;
+        let found = names.iter().map(|name| Found {
+            id: ResourceId::new(SPEC.name, logical(context.identity(), name, "")),
+            outputs: rule_outputs(context, name),
         });
         Ok(found.collect())
     }
@@ -191,7 +216,14 @@ impl Kind for WarmupRule {
         observed: &Observed<Model>,
         changes: &Fields,
     ) -> Result<Outputs, AwsError> {
-        let Model { name, description: _, schedule: _, state: _, targets, tags } = desired;
+        let Model {
+            name,
+            description: _,
+            schedule: _,
+            state: _,
+            targets,
+            tags,
+        } = desired;
         if changes.touch_any(&["description", "schedule", "state"]) {
             put_rule(context, desired).await?;
         }
@@ -201,7 +233,12 @@ impl Kind for WarmupRule {
             let stale: Vec<String> = seen.keys().filter(|id| !targets.contains_key(*id)).cloned().collect();
             remove_targets(context, name, &stale).await?;
             let changed = targets.iter().filter(|(id, target)| seen.get(*id) != Some(*target));
-            put_targets(context, name, &changed.map(|(id, target)| (id.clone(), target.clone())).collect()).await?;
+            put_targets(
+                context,
+                name,
+                &changed.map(|(id, target)| (id.clone(), target.clone())).collect(),
+            )
+            .await?;
         }
         if changes.touch("tags") {
             retag(context, &arn(context, name), tags, &observed.model.tags).await?;
@@ -211,18 +248,29 @@ impl Kind for WarmupRule {
 
     async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
         let Some(name) = outputs.get("name") else { return Ok(()) };
-        let Some(targets) = list_targets(context, name).await? else { return Ok(()) };
+        let Some(targets) = list_targets(context, name).await? else {
+            return Ok(());
+        };
         let ids: Vec<String> = targets.into_iter().map(|target| target.id).collect();
         gone(remove_targets(context, name, &ids).await)?;
         let client = &context.clients().events;
-        let deleted = context.call(op("events", "DeleteRule"), || client.delete_rule().name(name).send()).await;
+        let deleted = context
+            .call(op("events", "DeleteRule"), || client.delete_rule().name(name).send())
+            .await;
         gone(deleted.map(drop))
     }
 }
 
 /// Writes the whole rule: what PutRule is not told is cleared. Tags count on creation only.
 async fn put_rule(context: &Context, desired: &Model) -> Result<(), AwsError> {
-    let Model { name, description, schedule, state, targets: _, tags } = desired;
+    let Model {
+        name,
+        description,
+        schedule,
+        state,
+        targets: _,
+        tags,
+    } = desired;
     let client = &context.clients().events;
     let tags = to_tags(tags)?;
     context
@@ -259,7 +307,13 @@ async fn put_targets(context: &Context, rule: &str, targets: &BTreeMap<String, T
     // The call succeeds even when entries fail.
     match answer.failed_entries().first() {
         None => Ok(()),
-        Some(entry) => Err(failed("PutTargets", rule, entry.target_id(), entry.error_code(), entry.error_message())),
+        Some(entry) => Err(failed(
+            "PutTargets",
+            rule,
+            entry.target_id(),
+            entry.error_code(),
+            entry.error_message(),
+        )),
     }
 }
 
@@ -275,7 +329,13 @@ async fn remove_targets(context: &Context, rule: &str, ids: &[String]) -> Result
         .await?;
     match answer.failed_entries().first() {
         None => Ok(()),
-        Some(entry) => Err(failed("RemoveTargets", rule, entry.target_id(), entry.error_code(), entry.error_message())),
+        Some(entry) => Err(failed(
+            "RemoveTargets",
+            rule,
+            entry.target_id(),
+            entry.error_code(),
+            entry.error_message(),
+        )),
     }
 }
 
@@ -293,14 +353,20 @@ fn failed(
         message.unwrap_or_default()
     );
     let class = super::error::classify("events", code, message.unwrap_or_default(), Some(400));
-    AwsError { code: code.map(str::to_owned), ..AwsError::own("events", operation, class, text) }
+    AwsError {
+        code: code.map(str::to_owned),
+        ..AwsError::own("events", operation, class, text)
+    }
 }
 
 /// Targets of a rule; none when there is no such rule.
 async fn list_targets(context: &Context, rule: &str) -> Result<Option<Vec<AwsTarget>>, AwsError> {
     let client = &context.clients().events;
-    let answer =
-        context.call(op("events", "ListTargetsByRule"), || client.list_targets_by_rule().rule(rule).send()).await;
+    let answer = context
+        .call(op("events", "ListTargetsByRule"), || {
+            client.list_targets_by_rule().rule(rule).send()
+        })
+        .await;
     Ok(found(answer)?.map(|answer| answer.targets.unwrap_or_default()))
 }
 
@@ -315,7 +381,11 @@ async fn target_arn(context: &Context, logical: &str, function: &str, alias: &Al
         Alias::Named(name) => name.clone(),
     };
     let function = context.identity().arn("lambda", &format!("function:{function}"));
-    Ok(if alias.is_empty() { function } else { format!("{function}:{alias}") })
+    Ok(if alias.is_empty() {
+        function
+    } else {
+        format!("{function}:{alias}")
+    })
 }
 
 /// The alias of the version that live sends requests to.
@@ -336,15 +406,29 @@ fn from_target(context: &Context, target: &AwsTarget, api: Option<&ApiState>) ->
         Some(live) if live == alias => Alias::Live,
         Some(_) | None => Alias::Named(alias.to_owned()),
     };
-    (target.id.clone(), Target { function: function.to_owned(), alias, input: target.input.clone() })
+    (
+        target.id.clone(),
+        Target {
+            function: function.to_owned(),
+            alias,
+            input: target.input.clone(),
+        },
+    )
 }
 
 async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {
     let client = &context.clients().events;
     let answer = context
-        .call(op("events", "ListTagsForResource"), || client.list_tags_for_resource().resource_arn(arn).send())
+        .call(op("events", "ListTagsForResource"), || {
+            client.list_tags_for_resource().resource_arn(arn).send()
+        })
         .await?;
-    Ok(answer.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect())
+    Ok(answer
+        .tags
+        .unwrap_or_default()
+        .into_iter()
+        .map(|tag| (tag.key, tag.value))
+        .collect())
 }
 
 async fn retag(context: &Context, arn: &str, wanted: &Tags, seen: &Tags) -> Result<(), AwsError> {
@@ -353,7 +437,11 @@ async fn retag(context: &Context, arn: &str, wanted: &Tags, seen: &Tags) -> Resu
     if !tags.is_empty() {
         context
             .call(op("events", "TagResource"), || {
-                client.tag_resource().resource_arn(arn).set_tags(Some(tags.clone())).send()
+                client
+                    .tag_resource()
+                    .resource_arn(arn)
+                    .set_tags(Some(tags.clone()))
+                    .send()
             })
             .await?;
     }
@@ -361,7 +449,11 @@ async fn retag(context: &Context, arn: &str, wanted: &Tags, seen: &Tags) -> Resu
     if !stale.is_empty() {
         context
             .call(op("events", "UntagResource"), || {
-                client.untag_resource().resource_arn(arn).set_tag_keys(Some(stale.clone())).send()
+                client
+                    .untag_resource()
+                    .resource_arn(arn)
+                    .set_tag_keys(Some(stale.clone()))
+                    .send()
             })
             .await?;
     }

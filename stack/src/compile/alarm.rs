@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Inputs;
-use crate::aws::cloudwatch_alarm::{Actions, Model, Query, QueryRole, Stat, comparison, missing_data};
+use crate::aws::cloudwatch_alarm::{Actions, Measure, Model, Query, QueryRole, Stat, comparison, missing_data};
 use crate::aws::http_api;
 use crate::aws::placeholder::API_ID;
 use crate::resource::ResourceId;
@@ -25,15 +25,14 @@ pub fn compile(inputs: &Inputs<'_>, name: &str, alarm: &Alarm) -> (Model, Vec<Re
     } = alarm;
     let period = number(*period_seconds);
     let told: BTreeSet<String> = topics.iter().map(|topic| inputs.identity.arn("sns", &inputs.topic(topic))).collect();
-    let mut queries = BTreeMap::new();
-    let mut single = None;
     let mut stats: Vec<&MetricStat> = Vec::new();
-    match metric {
+    let measure = match metric {
         AlarmMetric::Single(stat) => {
-            single = Some(self::stat(inputs, stat, period));
             stats.push(stat);
+            Measure::Metric(self::stat(inputs, stat, period))
         }
         AlarmMetric::Math { expression, label, metrics } => {
+            let mut queries = BTreeMap::new();
             for (id, stat) in metrics {
                 let query = Query {
                     stat: Some(self::stat(inputs, stat, period)),
@@ -47,14 +46,14 @@ pub fn compile(inputs: &Inputs<'_>, name: &str, alarm: &Alarm) -> (Model, Vec<Re
             let result =
                 Query { stat: None, expression: Some(expression.clone()), label: label.clone(), role: QueryRole::Result };
             queries.insert(result_id(metrics), result);
+            Measure::Queries(queries)
         }
-    }
+    };
     let needs = if stats.iter().any(|stat| stat.subject == MetricSubject::ApiLive) { vec![http_api::id()] } else { Vec::new() };
     let model = Model {
         name: given.clone().unwrap_or_else(|| inputs.names().alarm(name)),
         description: description.clone(),
-        metric: single,
-        queries,
+        measure,
         evaluation_periods: number(*evaluation_periods),
         datapoints_to_alarm: number(*datapoints_to_alarm),
         threshold: *threshold,

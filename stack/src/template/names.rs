@@ -79,10 +79,11 @@ impl Names<'_> {
         cut(&self.plain(logical), longest::FUNCTION)
     }
 
-    /// Name of a function's IAM role. Role names are unique in the account whatever their path, so it carries the region.
+    /// Name of a function's IAM role. Role names are unique in the account whatever their path, so it carries the region,
+    /// which stays readable when it is cut: that is how a region's roles are told from another's.
     #[must_use]
     pub fn role(&self, logical: &str) -> String {
-        cut(&format!("{}-{}", self.plain(logical), self.region), longest::ROLE)
+        self.regional(logical, longest::ROLE)
     }
 
     /// Path of the stack's roles.
@@ -124,13 +125,21 @@ impl Names<'_> {
     /// Name of a CloudWatch dashboard. Dashboards are global to the account, so it carries the region.
     #[must_use]
     pub fn dashboard(&self, logical: &str) -> String {
-        cut(&format!("{}-{}", self.plain(logical), self.region), longest::DASHBOARD)
+        self.regional(logical, longest::DASHBOARD)
     }
 
     /// Name of an EventBridge rule.
     #[must_use]
     pub fn rule(&self, logical: &str) -> String {
         cut(&self.plain(logical), longest::RULE)
+    }
+
+    fn regional(&self, logical: &str, longest: usize) -> String {
+        let suffix = format!("-{}", self.region);
+        format!(
+            "{}{suffix}",
+            cut(&self.plain(logical), longest.saturating_sub(suffix.len()))
+        )
     }
 
     fn plain(&self, logical: &str) -> String {
