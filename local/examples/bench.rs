@@ -256,19 +256,23 @@ async fn measure_gateway(arguments: &Arguments, host: &Arc<RuntimeHost>, fixed: 
             tokio::spawn(async move { client(address, &path, Stop::At(end)).await })
         })
         .collect();
-    let mut load = Vec::new();
+    let mut load = Seen::default();
     for client in clients {
-        load.extend(client.await??);
+        let seen = client.await??;
+        load.latencies.extend(seen.latencies);
+        load.errors += seen.errors;
+        load.last_error = seen.last_error.or(load.last_error);
     }
     let seconds = begun.elapsed().as_secs_f64();
     server.abort();
     Ok(json!({
-        "oneClientMs": spread(&mut alone),
+        "oneClientMs": spread(&mut alone.latencies),
         "clients": arguments.clients,
-        "requests": load.len(),
-        "errors": 0,
-        "requestsPerSecond": (load.len() as f64 / seconds).round(),
-        "latencyMs": spread(&mut load),
+        "requests": load.latencies.len(),
+        "errors": load.errors + alone.errors,
+        "lastError": load.last_error.or(alone.last_error),
+        "requestsPerSecond": (load.latencies.len() as f64 / seconds).round(),
+        "latencyMs": spread(&mut load.latencies),
     }))
 }
 
@@ -278,20 +282,29 @@ enum Stop {
     At(Instant),
 }
 
-/// One connection, one request after another; latencies in milliseconds. Anything but 2xx is an error.
-async fn client(address: SocketAddr, path: &str, stop: Stop) -> Result<Vec<f64>, Fault> {
+/// What clients have seen. Anything but 2xx is an error.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Milliseconds.
+    latencies: Vec<f64>,
+    errors: usize,
+    last_error: Option<String>,
+}
+
+/// One connection, one request after another.
+async fn client(address: SocketAddr, path: &str, stop: Stop) -> Result<Seen, Fault> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let mut latencies = Vec::new();
+    let mut seen = Seen::default();
     loop {
         let go_on = match stop {
-            Stop::After(count) => latencies.len() < count,
+            Stop::After(count) => seen.latencies.len() < count,
             Stop::At(end) => Instant::now() < end,
         };
         if !go_on {
-            return Ok(latencies);
+            return Ok(seen);
         }
         let request = http::Request::get(path)
             .header("host", address.to_string())
@@ -300,9 +313,10 @@ async fn client(address: SocketAddr, path: &str, stop: Stop) -> Result<Vec<f64>,
         let response = sender.send_request(request).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
-        latencies.push(milliseconds(begun.elapsed()));
+        seen.latencies.push(milliseconds(begun.elapsed()));
         if !status.is_success() {
-            return Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into());
+            seen.errors += 1;
+            seen.last_error = Some(format!("{status}: {}", String::from_utf8_lossy(&body)));
         }
         sender.ready().await?;
     }

@@ -161,6 +161,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
     use http_body_util::BodyExt as _;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -278,6 +279,41 @@ mod tests {
                 .unwrap()
                 .to_bytes();
             assert_eq!(body, format!(r#"{{"message":"{expected}"}}"#));
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::from),
+            "\\PC{0,8}".prop_map(Value::String),
+        ];
+        leaf.prop_recursive(2, 12, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                proptest::collection::vec(("\\PC{0,8}", inner), 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_a_response_or_an_error(
+            status in prop_oneof![Just(json!(200)), Just(json!("404")), json()],
+            headers in json(),
+            cookies in json(),
+            body in json(),
+            encoded in json(),
+        ) {
+            let answer = json!({
+                "statusCode": status, "headers": headers, "cookies": cookies, "body": body, "isBase64Encoded": encoded,
+            });
+            if let Ok(response) = from_payload(&answer.to_string().into()) {
+                prop_assert!((200..=599).contains(&response.status().as_u16()));
+                prop_assert!(!response.headers().contains_key("transfer-encoding"));
+            }
         }
     }
 }

@@ -45,6 +45,9 @@ pub(super) fn stage<'a>(api: &'a ApiSnapshot, path: &'a str) -> Option<(&'a Arc<
 mod tests {
     use std::collections::BTreeMap;
 
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::prelude::*;
+
     use super::*;
     use crate::ports::{ExecuteApiEndpoint, RouteSettings};
 
@@ -96,6 +99,34 @@ mod tests {
         assert_eq!(decode("/a+b"), Ok("/a+b".to_owned()));
         for malformed in ["/%", "/%2", "/%zz", "/%%41", "/%ff"] {
             assert_eq!(decode(malformed), Err(Malformed), "{malformed}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_decodes_to_itself(path in "\\PC{0,20}") {
+            let encoded = utf8_percent_encode(&path, NON_ALPHANUMERIC).to_string();
+            prop_assert_eq!(decode(&encoded), Ok(path));
+        }
+
+        #[test]
+        fn any_path_is_decoded_or_malformed(path in "[/%a-f0-9]{0,12}") {
+            let _ = decode(&path);
+        }
+
+        #[test]
+        fn the_prefix_and_the_rest_are_the_path(first in "(preview|tasks|\\PC{0,6})", rest in "(/\\PC{0,6})?") {
+            let api = api(&["$default", "preview"]);
+            let path = format!("/{first}{rest}");
+            let (stage, left) = stage(&api, &path).ok_or_else(|| TestCaseError::fail("no stage"))?;
+            match stage.name.as_str() {
+                "$default" => prop_assert_eq!(left, path.as_str()),
+                name => {
+                    let whole = format!("/{name}{left}");
+                    let with_slash = format!("{path}/");
+                    prop_assert!(whole == path || whole == with_slash, "{} of {}", whole, path);
+                }
+            }
         }
     }
 }
