@@ -85,7 +85,7 @@ impl DynamoStore {
                     .set_condition_expression(guard.expression)
                     .set_expression_attribute_names(guard.names)
                     .set_expression_attribute_values(guard.values)
-                    .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                    .set_return_values_on_condition_check_failure(guard.returned)
                     .build()
                     .map(|put| TransactWriteItem::builder().put(put).build())
             }
@@ -99,7 +99,7 @@ impl DynamoStore {
                     .set_condition_expression(guard.expression)
                     .set_expression_attribute_names(guard.names)
                     .set_expression_attribute_values(guard.values)
-                    .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                    .set_return_values_on_condition_check_failure(guard.returned)
                     .build()
                     .map(|update| TransactWriteItem::builder().update(update).build())
             }
@@ -111,7 +111,7 @@ impl DynamoStore {
                     .set_condition_expression(guard.expression)
                     .set_expression_attribute_names(guard.names)
                     .set_expression_attribute_values(guard.values)
-                    .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                    .set_return_values_on_condition_check_failure(guard.returned)
                     .build()
                     .map(|delete| TransactWriteItem::builder().delete(delete).build())
             }
@@ -150,6 +150,8 @@ impl DynamoStore {
 #[derive(Default)]
 struct Guard {
     expression: Option<String>,
+    /// What the refusal is to carry, where there is something to refuse.
+    returned: Option<ReturnValuesOnConditionCheckFailure>,
     names: Option<HashMap<String, String>>,
     values: Option<HashMap<String, AttributeValue>>,
 }
@@ -158,6 +160,7 @@ impl Guard {
     fn of(expression: &str) -> Self {
         Self {
             expression: Some(expression.to_owned()),
+            returned: Some(ReturnValuesOnConditionCheckFailure::AllOld),
             ..Self::default()
         }
     }

@@ -175,7 +175,7 @@ async fn each_write_says_what_it_requires() {
             "ExpressionAttributeNames": {"#key": "taskId", "#ttl": "ttl", "#owner": "owner"},
             "ExpressionAttributeValues": {":now": {"N": "1763681475"}, ":owner": {"S": "u"}},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}},
-        {"Delete": {"TableName": "tasks", "Key": {"taskId": {"S": "p"}}, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}},
+        {"Delete": {"TableName": "tasks", "Key": {"taskId": {"S": "p"}}}},
     ]});
     assert_eq!(body, expected);
 }
