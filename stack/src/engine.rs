@@ -9,16 +9,19 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::aws::clients::{Clients, Connection};
 use crate::aws::context::{Cancel, Clock, Context, Identity, op};
+use crate::aws::control_bucket::ControlBucket;
 use crate::aws::error::{AwsError, Class};
 use crate::aws::kind::Found;
 use crate::aws::reader::Reader;
-use crate::aws::{Registry, api_stage, registry, release_facts};
+use crate::aws::{Registry, api_deployment, api_stage, registry, release_facts};
 use crate::compile::{self, Inputs};
 use crate::event::{Endpoints, ErrorReport, Event, Events};
 use crate::execute::{Execution, execute};
 use crate::package::{Package, PackageError};
 use crate::plan::{Disposition, LintError, Observations, Plan, Request, Stray, build, lint};
 use crate::release::layout::{GoLive, Layout, ReleaseFacts};
+use crate::release::lease::{Holder, Lease, LeaseError};
+use crate::release::ledger::{self, ReleaseRecord};
 use crate::resource::{Observed, Outputs, Ownership, Resource, ResourceId};
 use crate::template::model::{ReleasePolicy, Stack};
 
@@ -31,6 +34,8 @@ pub struct Target {
     pub stage: String,
     /// How AWS is reached.
     pub connection: Connection,
+    /// Name of the control bucket; none = derived from account and region.
+    pub control_bucket: Option<String>,
 }
 
 /// Why the engine stopped.
@@ -42,6 +47,9 @@ pub enum EngineError {
     /// The functions could not be packaged.
     #[error(transparent)]
     Package(#[from] PackageError),
+    /// The lease on the stage was not had.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
     /// The plan must not be executed.
     #[error("the plan cannot be carried out: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Lint(Vec<LintError>),
@@ -53,12 +61,18 @@ impl EngineError {
         let hint = match self {
             Self::Aws(error) => error.hint(),
             Self::Package(error) => error.hint(),
+            Self::Lease(error) => error.hint(),
             Self::Lint(errors) => {
                 let hints: BTreeSet<String> = errors.iter().map(LintError::hint).collect();
                 Some(hints.into_iter().collect::<Vec<_>>().join("; "))
             }
         };
         ErrorReport::new(self, hint)
+    }
+
+    /// Whether somebody else holds the lease.
+    pub fn is_lock_held(&self) -> bool {
+        matches!(self, Self::Lease(LeaseError::Held { .. }))
     }
 
     /// Whether the operator asked for the stop.
@@ -112,12 +126,17 @@ pub struct Planned {
     pub facts: ReleaseFacts,
     /// Everything wrong with it.
     pub errors: Vec<LintError>,
+    /// Commit of the code.
+    pub commit: Option<String>,
+    /// Fingerprint of the release's content.
+    pub fingerprint: Option<String>,
     packages: Vec<Package>,
 }
 
 /// The engine, connected.
 pub struct Engine {
     context: Context,
+    control: ControlBucket,
     registry: &'static Registry,
 }
 
@@ -142,12 +161,23 @@ impl Engine {
         let account = caller.account().unwrap_or_default().to_owned();
         let context = Context::new(Identity { account, partition, ..unknown }, clients, events, clock, cancel);
         context.count_calls(anonymous.calls());
-        Ok(Self { context, registry: registry() })
+        let control = ControlBucket::new(&context, target.control_bucket.as_deref());
+        Ok(Self { context, control, registry: registry() })
     }
 
     /// The context, for what runs beside the engine.
     pub fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// Takes the lease on the stage: from here on nobody else changes it, and no call is made without it.
+    pub async fn lock(&self, holder: Holder, nonce: String) -> Result<Lease, EngineError> {
+        Ok(Lease::acquire(&self.context, &self.control, holder, nonce).await?)
+    }
+
+    /// The control bucket.
+    pub fn control(&self) -> &ControlBucket {
+        &self.control
     }
 
     /// Plans: reads what exists while the functions are packaged, and compares.
@@ -190,7 +220,8 @@ impl Engine {
         let request = Request { strays: self.strays(&resources, found, &facts, &mut observed.found), resources };
         let plan = build(&request, &observed.found, self.registry);
         let errors = lint(&plan, &request, &observed.found, self.registry, &|_| false);
-        Ok(Planned { plan, layout, facts, errors, packages })
+        let fingerprint = layout.as_ref().map(|layout| layout.fingerprint.clone());
+        Ok(Planned { plan, layout, facts, errors, commit: inputs.commit.clone(), fingerprint, packages })
     }
 
     fn inputs<'a>(&'a self, inputs: &PlanInputs<'a>, packages: &'a BTreeMap<String, String>) -> Inputs<'a> {
@@ -263,19 +294,40 @@ impl Engine {
         strays
     }
 
-    /// Carries a plan out.
-    pub async fn apply(&self, planned: &Planned) -> Result<Execution, EngineError> {
+    /// Carries a plan out under a lease. What it is about to make is written down before the first of it is made, and
+    /// the release it made afterwards.
+    pub async fn apply(&self, planned: &Planned, lease: &Lease, user: &str) -> Result<Execution, EngineError> {
         if !planned.errors.is_empty() {
             return Err(EngineError::Lint(planned.errors.clone()));
+        }
+        let began = tokio::time::Instant::now();
+        let created: Vec<ResourceId> = planned.plan.steps.iter().map(|step| step.id.clone()).collect();
+        if planned.plan.counts().create > 0 {
+            ledger::announce(&self.context, &self.control, &created).await?;
         }
         for package in &planned.packages {
             let zip = tokio::fs::read(&package.zip_path).await.map_err(|source| PackageError::unreadable(&package.zip_path, source))?;
             self.context.add_package(&package.code_sha256, zip);
         }
         let execution = execute(&self.context, self.registry, &planned.plan).await;
-        if let Some(layout) = planned.layout.as_ref().filter(|_| execution.done.contains(&api_stage::id(api_stage::LIVE))) {
+        if let Some(layout) = &planned.layout {
             let before = planned.facts.live.as_ref().and_then(|live| live.release);
-            if before != Some(layout.live.release) {
+            if execution.done.contains(&api_deployment::id()) {
+                let made = ReleaseRecord {
+                    release: layout.release,
+                    color: layout.color.as_str().to_owned(),
+                    fingerprint: planned.fingerprint.clone().unwrap_or_default(),
+                    commit: planned.commit.clone(),
+                    user: user.to_owned(),
+                    at: self.context.now(),
+                    millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    changes: planned.plan.counts(),
+                    versions: layout.versions.clone(),
+                    fence: lease.fence(),
+                };
+                ledger::record(&self.context, &self.control, &made).await?;
+            }
+            if execution.done.contains(&api_stage::id(api_stage::LIVE)) && before != Some(layout.live.release) {
                 self.context.emit(Event::Promoted {
                     release: layout.live.release,
                     color: layout.live.variables.get("color").cloned().unwrap_or_default(),
@@ -326,7 +378,15 @@ impl Engine {
         let request = Request { resources: Vec::new(), strays };
         let plan = build(&request, &observed, self.registry);
         let errors = lint(&plan, &request, &observed, self.registry, &|id| emptied.contains(id));
-        Ok(Planned { plan, layout: None, facts: ReleaseFacts::default(), errors, packages: Vec::new() })
+        Ok(Planned {
+            plan,
+            layout: None,
+            facts: ReleaseFacts::default(),
+            errors,
+            commit: None,
+            fingerprint: None,
+            packages: Vec::new(),
+        })
     }
 
     /// Where the stack answers.

@@ -69,6 +69,15 @@ pub struct Op {
     repeat: Repeat,
     limit: Duration,
     missing: Missing,
+    guard: Guard,
+}
+
+/// Whether a call needs the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    Lease,
+    /// It is about the lease itself, or about its book-keeping.
+    None,
 }
 
 /// Whether a call may be repeated when nobody knows if it was processed.
@@ -90,7 +99,7 @@ enum Missing {
 
 /// A call that may be repeated.
 pub const fn op(service: &'static str, name: &'static str) -> Op {
-    Op { service, name, repeat: Repeat::Safe, limit: Duration::from_secs(30), missing: Missing::Answer }
+    Op { service, name, repeat: Repeat::Safe, limit: Duration::from_secs(30), missing: Missing::Answer, guard: Guard::Lease }
 }
 
 impl Op {
@@ -100,9 +109,15 @@ impl Op {
         self
     }
 
-    /// A call that carries a package: it may take minutes.
+    /// A call that carries a package. It may take as long as a lease surely lasts between two renewals.
     pub const fn upload(mut self) -> Self {
-        self.limit = Duration::from_secs(300);
+        self.limit = Duration::from_secs(40);
+        self
+    }
+
+    /// A call that is made with or without the lease.
+    pub const fn unguarded(mut self) -> Self {
+        self.guard = Guard::None;
         self
     }
 
@@ -117,6 +132,8 @@ impl Op {
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> jiff::Timestamp;
+    /// Time since some fixed moment, suspension included; never goes back.
+    fn since_boot(&self) -> Duration;
 }
 
 /// Guards every call against a lost lease. The lease's own implementation lives in `release`.
@@ -382,6 +399,9 @@ impl Context {
 
     /// Whether another call may start.
     fn may_call(&self, op: Op) -> Result<(), AwsError> {
+        if op.guard == Guard::None {
+            return Ok(());
+        }
         if self.inner.cancel.is_cancelled() {
             return Err(AwsError::own(op.service, op.name, Class::Interrupted, "stopped before the call was made"));
         }
@@ -395,6 +415,10 @@ impl Context {
     }
 
     async fn pause(&self, op: Op, delay: Duration) -> Result<(), AwsError> {
+        if op.guard == Guard::None {
+            tokio::time::sleep(delay).await;
+            return Ok(());
+        }
         tokio::select! {
             () = tokio::time::sleep(delay) => Ok(()),
             () = self.inner.cancel.cancelled() => self.may_call(op),

@@ -163,7 +163,7 @@ impl Kind for DynamodbTable {
             deletion_protection: true,
             kms_key: Some("arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555".to_owned()),
             stream: Some(StreamView::NewAndOldImages),
-            tags: [("app".to_owned(), "shop".to_owned())].into(),
+            tags: [("app".to_owned(), "shop".to_owned()), ("owner".to_owned(), "team".to_owned())].into(),
             ..plain.clone()
         };
         vec![plain, full]

@@ -16,6 +16,7 @@ pub mod api_integration;
 pub mod http_api;
 pub mod clients;
 pub mod context;
+pub mod control_bucket;
 pub mod dynamodb_table;
 pub mod error;
 pub mod iam_role;

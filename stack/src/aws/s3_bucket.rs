@@ -41,7 +41,7 @@ pub struct Model {
     pub encryption: Encryption,
     /// Bucket policy.
     pub policy: Document,
-    /// Objects (and, with versioning, versions that are no longer current) expire after so many days.
+    /// Objects, and versions that are no longer current, expire after so many days.
     pub expire_days: Option<i32>,
     /// Incomplete multipart uploads are aborted after so many days.
     pub abort_incomplete_upload_days: Option<i32>,

@@ -79,7 +79,7 @@ impl Kind for SnsTopic {
             Model {
                 name: "shop-dev-alerts".to_owned(),
                 emails: ["ops@shop.example".to_owned()].into(),
-                tags: [("app".to_owned(), "shop".to_owned())].into(),
+                tags: [("app".to_owned(), "shop".to_owned()), ("owner".to_owned(), "team".to_owned())].into(),
             },
         ]
     }

@@ -15,7 +15,7 @@ use crate::aws::lambda_function::READY;
 use crate::aws::lambda_permission::{Statement, THIS_API};
 use crate::aws::lambda_version::OWN_VERSION;
 use crate::aws::{
-    api_deployment, api_integration, api_route, api_stage, dynamodb_table,
+    api_deployment, api_integration, api_route, api_stage, cloudwatch_dashboard, dashboard_body, dynamodb_table,
     grants, iam_role, lambda_function, lambda_permission, lambda_version, log_group, s3_bucket, sns_topic,
     warmup_rule,
 };
@@ -158,6 +158,12 @@ pub fn standing(inputs: &Inputs<'_>) -> Vec<Resource> {
     for (name, alarm) in &inputs.stack.alarms {
         let (model, needs) = alarm::compile(inputs, name, alarm);
         resources.push(resource("cloudwatch_alarm", name, &model, needs));
+    }
+    for (name, dashboard) in &inputs.stack.dashboards {
+        let physical = dashboard.name.clone().unwrap_or_else(|| inputs.names().dashboard(name));
+        let model = cloudwatch_dashboard::Model { name: physical, body: dashboard_body::compile(inputs), tags: inputs.tags() };
+        let needs = if inputs.stack.api.is_some() { vec![http_api::id()] } else { Vec::new() };
+        resources.push(resource("cloudwatch_dashboard", name, &model, needs));
     }
     resources
 }

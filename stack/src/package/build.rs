@@ -71,13 +71,7 @@ pub async fn build(request: &PackageRequest, events: &Events) -> Result<Vec<Buil
             .unzip();
         let Some(first) = functions.first() else { continue };
         let builder = Builder::first(host, architecture);
-        if request.destination == Destination::ThisMachine && builder != Builder::Cargo {
-            return Err(PackageError::CannotRunHere {
-                function: first.function.clone(),
-                architecture,
-                host: host_name(host),
-            });
-        }
+        check_destination(request, host, first)?;
         for (place, executable) in places.into_iter().zip(run(request, builder, &functions, events).await?) {
             built[place] = Some(executable);
         }
@@ -92,16 +86,8 @@ pub async fn run(
     functions: &[&FunctionSource],
     events: &Events,
 ) -> Result<Vec<Built>, PackageError> {
-    if let (Builder::Zigbuild(architecture), Some(first)) = (builder, functions.first()) {
-        let missing = missing(request, architecture).await;
-        if !missing.is_empty() {
-            return Err(PackageError::NoBuilder {
-                function: first.function.clone(),
-                architecture,
-                reason: Missing::describe(&missing),
-                install: builder::install_lines(&missing),
-            });
-        }
+    if let Some(first) = functions.first() {
+        check_builder(request, builder, first).await?;
     }
     let arguments = builder.arguments(request, functions);
     let shown = command_line(&arguments);
@@ -117,7 +103,7 @@ pub async fn run(
         .await
         .map_err(|source| PackageError::io("waiting for", &request.cargo, source))?;
     if !status.success() {
-        return Err(failure(request, functions, status, gathered, said, shown).await);
+        return Err(failure(request, status, gathered, said, shown).await);
     }
     let mut built = Vec::with_capacity(functions.len());
     for source in functions {
@@ -131,6 +117,54 @@ pub async fn run(
         });
     }
     Ok(built)
+}
+
+/// Whether the builders of all functions are installed.
+pub async fn check_builders(request: &PackageRequest) -> Result<(), PackageError> {
+    let host = HostPlatform::current();
+    for architecture in [Architecture::X86_64, Architecture::Arm64] {
+        let mut functions = request
+            .functions
+            .iter()
+            .filter(|source| source.architecture == architecture);
+        if let Some(first) = functions.next() {
+            check_destination(request, host, first)?;
+            check_builder(request, Builder::first(host, architecture), first).await?;
+        }
+    }
+    Ok(())
+}
+
+fn check_destination(
+    request: &PackageRequest,
+    host: HostPlatform,
+    source: &FunctionSource,
+) -> Result<(), PackageError> {
+    let builder = Builder::first(host, source.architecture);
+    if request.destination == Destination::ThisMachine && builder != Builder::Cargo {
+        return Err(PackageError::CannotRunHere {
+            function: source.function.clone(),
+            architecture: source.architecture,
+            host: host_name(host),
+        });
+    }
+    Ok(())
+}
+
+async fn check_builder(request: &PackageRequest, builder: Builder, first: &FunctionSource) -> Result<(), PackageError> {
+    let Builder::Zigbuild(architecture) = builder else {
+        return Ok(());
+    };
+    let missing = missing(request, architecture).await;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(PackageError::NoBuilder {
+        function: first.function.clone(),
+        architecture,
+        reason: Missing::describe(&missing),
+        install: builder::install_lines(&missing),
+    })
 }
 
 async fn gather(stdout: Option<impl AsyncRead + Unpin>, events: &Events) -> Gathered {
@@ -151,9 +185,13 @@ async fn listen(stderr: Option<impl AsyncRead + Unpin>, events: &Events) -> Vec<
     let Some(stderr) = stderr else { return Vec::new() };
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        // That nothing had to be built is no news.
-        if !line.trim_start().starts_with("Finished ") && !line.trim().is_empty() {
-            tell(line.trim_start(), events);
+        // That nothing had to be built is no news, and an error is told once, at the end.
+        let trimmed = line.trim();
+        let is_news = !["Finished ", "error", "warning: build failed"]
+            .iter()
+            .any(|head| trimmed.starts_with(head));
+        if is_news && !trimmed.is_empty() {
+            tell(trimmed, events);
         }
         if kept.len() == KEPT_LINES {
             kept.pop_front();
@@ -171,7 +209,6 @@ fn tell(text: &str, events: &Events) {
 
 async fn failure(
     request: &PackageRequest,
-    functions: &[&FunctionSource],
     status: ExitStatus,
     gathered: Gathered,
     said: Vec<String>,
@@ -202,7 +239,7 @@ async fn failure(
             command,
         };
     }
-    explain::failure(request, functions, status, own, command).await
+    explain::failure(request, status, own, command).await
 }
 
 /// The numbers of the signals that people end programs with, the same on every Unix.

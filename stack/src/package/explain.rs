@@ -31,41 +31,44 @@ struct Target {
 }
 
 /// Why Cargo ended without success.
-pub async fn failure(
-    request: &PackageRequest,
-    functions: &[&FunctionSource],
-    status: ExitStatus,
-    said: String,
-    command: String,
-) -> PackageError {
-    let metadata = match metadata(request).await {
-        Ok(metadata) => metadata,
-        Err(error) => return error,
-    };
+pub async fn failure(request: &PackageRequest, status: ExitStatus, said: String, command: String) -> PackageError {
+    match check_project(request).await {
+        Err(error) => error,
+        Ok(()) => PackageError::Cargo {
+            status: status.to_string(),
+            said: Said(said),
+            command,
+        },
+    }
+}
+
+/// Whether the project is there and has the package and the binaries.
+pub async fn check_project(request: &PackageRequest) -> Result<(), PackageError> {
+    let metadata = metadata(request).await?;
     let Some(package) = metadata
         .packages
         .iter()
         .find(|package| package.name == request.cargo_package)
     else {
-        return PackageError::PackageMissing {
+        return Err(PackageError::PackageMissing {
             package: request.cargo_package.clone(),
             workspace: metadata.workspace_root,
             available: metadata.packages.into_iter().map(|package| package.name).collect(),
-        };
+        });
     };
     let binaries = binaries(package);
-    if let Some(source) = functions.iter().find(|source| !binaries.contains(&source.binary)) {
-        return PackageError::BinaryMissing {
+    match request
+        .functions
+        .iter()
+        .find(|source| !binaries.contains(&source.binary))
+    {
+        Some(source) => Err(PackageError::BinaryMissing {
             function: source.function.clone(),
             binary: source.binary.clone(),
             package: package.name.clone(),
             available: binaries,
-        };
-    }
-    PackageError::Cargo {
-        status: status.to_string(),
-        said: Said(said),
-        command,
+        }),
+        None => Ok(()),
     }
 }
 

@@ -49,8 +49,8 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// Takes a line and gives back what a person wants to see of it. Cargo repeats the warnings of what it did not
-    /// have to compile; they are left out.
+    /// Takes a line and gives back what a person wants to see of it at once: warnings. Errors are kept for the end of the
+    /// build. Cargo repeats the warnings of what it did not have to compile; they are left out.
     pub fn take(&mut self, line: &str) -> Vec<String> {
         let Ok(message) = serde_json::from_str(line) else {
             return Vec::new();
@@ -66,15 +66,14 @@ impl Gathered {
                 };
                 let rendered = rendered.trim_end().to_owned();
                 if message.level.starts_with("error") {
-                    self.errors.push(rendered.clone());
-                    vec![rendered]
+                    self.errors.push(rendered);
                 } else {
                     self.waiting
                         .entry((package_id, target.name))
                         .or_default()
                         .push(rendered);
-                    Vec::new()
                 }
+                Vec::new()
             }
             Message::CompilerArtifact {
                 package_id,
@@ -122,10 +121,10 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_at_once() {
+    fn errors_are_kept_for_the_end() {
         let mut gathered = Gathered::default();
-        assert_eq!(gathered.take(ERROR), vec!["error[E0425]: no".to_owned()]);
-        assert_eq!(gathered.errors.len(), 1);
+        assert_eq!(gathered.take(ERROR), Vec::<String>::new());
+        assert_eq!(gathered.errors, ["error[E0425]: no"]);
     }
 
     #[test]

@@ -146,6 +146,13 @@ pub async fn package(request: &PackageRequest, events: &Events) -> Result<Vec<Pa
     Ok(packages)
 }
 
+/// Whether these functions could be built here: the project is there, has their binaries, and what builds for their
+/// architectures is installed. Nothing is built.
+pub async fn preflight(request: &PackageRequest) -> Result<(), PackageError> {
+    explain::check_project(request).await?;
+    build::check_builders(request).await
+}
+
 /// Packs side by side.
 async fn pack_all(
     built: &[Built],

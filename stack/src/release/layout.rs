@@ -101,6 +101,8 @@ pub struct Layout {
     pub versions: BTreeMap<String, u64>,
     /// Commit in the label of an existing release.
     pub commit: Option<String>,
+    /// Fingerprint of the wanted content.
+    pub fingerprint: String,
 }
 
 /// Lays out the releases. `fingerprint` is the wanted content, `functions` the wanted version fingerprints.
@@ -159,6 +161,7 @@ pub fn layout(facts: &ReleaseFacts, fingerprint: &str, functions: &BTreeMap<Stri
         preview: preview_slot,
         versions,
         commit: facts.releases.get(&release).and_then(|label| label.commit.clone()),
+        fingerprint: fingerprint.to_owned(),
     }
 }
 

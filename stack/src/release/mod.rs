@@ -2,3 +2,5 @@
 
 pub mod label;
 pub mod layout;
+pub mod lease;
+pub mod ledger;

@@ -55,7 +55,7 @@ impl Setting {
             Self::Policy => &["policy"],
             Self::Encryption => &["encryption"],
             Self::Versioning => &["versioning"],
-            Self::Lifecycle => &["expire_days", "abort_incomplete_upload_days", "other_lifecycle_rules", "versioning"],
+            Self::Lifecycle => &["expire_days", "abort_incomplete_upload_days", "other_lifecycle_rules"],
             Self::Cors => &["cors"],
             Self::Website => &["website"],
             Self::Tags => &["tags"],
@@ -367,9 +367,10 @@ impl Lifecycle {
 
 /// The rules as taskctl writes them.
 fn rules(desired: &Model) -> Vec<Rule> {
+    // The second half does nothing in a bucket that never kept versions, and matters in one that did.
     let expire = desired.expire_days.map(|days| Rule {
         expire_days: Some(days),
-        noncurrent_days: desired.versioning.then_some(days),
+        noncurrent_days: Some(days),
         ..Rule::of_everything(EXPIRE)
     });
     let abort = desired

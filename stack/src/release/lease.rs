@@ -1,0 +1,233 @@
+//! The lease on a stage: whoever changes something holds it. It lives in the control bucket, is renewed while work goes
+//! on, and frees itself when its holder dies. AWS checks no fence, so the holder does: no call starts unless the lease
+//! outlives it, by a clock that also counts the time a machine was suspended.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+
+use crate::aws::context::{Clock, Context, LeaseGuard};
+use crate::aws::control_bucket::{Condition, ControlBucket};
+use crate::aws::error::{AwsError, Class};
+
+/// How long a lease lives without being renewed.
+pub const LIFETIME: Duration = Duration::from_secs(60);
+/// How often it is renewed.
+pub const RENEWAL: Duration = Duration::from_secs(15);
+/// How much longer than its lifetime a lease must be silent before another takes it: the longest a call already sent
+/// may still be on its way.
+pub const GRACE: Duration = Duration::from_secs(40);
+
+/// Who holds a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Person or job.
+    pub user: String,
+    /// Machine.
+    pub host: String,
+    /// Command line, without secrets.
+    pub command: String,
+    /// Process id.
+    pub pid: u32,
+}
+
+/// The lease as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRecord {
+    /// Who.
+    pub holder: Holder,
+    /// Since when, by the holder's clock.
+    pub since: jiff::Timestamp,
+    /// Raised by every new holder; ledger writes carry it.
+    pub fence: u64,
+    /// Tells one's own write from another's.
+    pub nonce: String,
+    /// Raised by every renewal.
+    pub renewals: u64,
+}
+
+/// Why a lease was not had.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// Somebody has it.
+    #[error("{} on {} holds the lease on this stage since {} (`{}`, process {})", .holder.holder.user, .holder.holder.host, .holder.since, .holder.holder.command, .holder.holder.pid)]
+    Held {
+        /// Who.
+        holder: Box<LeaseRecord>,
+        /// Seconds until it frees itself, if its holder is dead.
+        free_in_seconds: u64,
+    },
+    /// AWS refused.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+}
+
+impl LeaseError {
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Held { free_in_seconds, .. } => Some(format!(
+                "wait for it to finish; if that process is dead, its lease frees itself in {free_in_seconds} s"
+            )),
+            Self::Aws(error) => error.hint(),
+        }
+    }
+}
+
+/// A lease that is held. Dropping it stops the renewal; [`Lease::release`] gives it back at once.
+pub struct Lease {
+    context: Context,
+    bucket: ControlBucket,
+    key: String,
+    state: Arc<State>,
+    renewal: JoinHandle<()>,
+}
+
+struct State {
+    clock: Arc<dyn Clock>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    record: LeaseRecord,
+    etag: String,
+    /// On the clock that counts suspension, when the last successful renewal was sent.
+    renewed: Duration,
+    standing: Standing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Held,
+    Lost,
+}
+
+impl LeaseGuard for State {
+    fn outlives(&self, attempt: Duration) -> bool {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.standing == Standing::Held && self.clock.since_boot() + attempt < inner.renewed + LIFETIME
+    }
+}
+
+/// Key of a stage's lease.
+fn key(context: &Context) -> String {
+    let identity = context.identity();
+    format!("{}/{}/lease.json", identity.app, identity.stage)
+}
+
+/// Reads who holds the lease, and for how many seconds it has been silent.
+pub async fn holder(context: &Context, bucket: &ControlBucket) -> Result<Option<(LeaseRecord, i64)>, AwsError> {
+    let stored = bucket.get(context, &key(context)).await?;
+    Ok(stored.and_then(|stored| Some((serde_json::from_slice(&stored.body).ok()?, stored.age_seconds))))
+}
+
+impl Lease {
+    /// Takes the lease and guards every later call of the context with it.
+    pub async fn acquire(context: &Context, bucket: &ControlBucket, holder: Holder, nonce: String) -> Result<Self, LeaseError> {
+        let key = key(context);
+        let mut record = LeaseRecord { holder, since: context.now(), fence: 1, nonce, renewals: 0 };
+        let mut sent = context.clock().since_boot();
+        let mut written = bucket.put(context, &key, &body(&record), Condition::Absent).await;
+        if written.as_ref().is_err_and(|error| error.class == Class::NotFound) {
+            bucket.ensure(context).await?;
+            sent = context.clock().since_boot();
+            written = bucket.put(context, &key, &body(&record), Condition::Absent).await;
+        }
+        let etag = loop {
+            match written {
+                Ok(etag) => break etag,
+                Err(error) if error.class == Class::Precondition => {}
+                Err(error) => return Err(error.into()),
+            }
+            let Some(stored) = bucket.get(context, &key).await? else {
+                sent = context.clock().since_boot();
+                written = bucket.put(context, &key, &body(&record), Condition::Absent).await;
+                continue;
+            };
+            let current: Option<LeaseRecord> = serde_json::from_slice(&stored.body).ok();
+            if let Some(current) = current {
+                // The answer to our own write was lost: it is ours.
+                if current.nonce == record.nonce {
+                    break stored.etag;
+                }
+                let silent = Duration::from_secs(u64::try_from(stored.age_seconds).unwrap_or(0));
+                if let Some(left) = (LIFETIME + GRACE).checked_sub(silent).filter(|left| !left.is_zero()) {
+                    return Err(LeaseError::Held { holder: Box::new(current), free_in_seconds: left.as_secs().max(1) });
+                }
+                record.fence = current.fence + 1;
+            }
+            sent = context.clock().since_boot();
+            written = bucket.put(context, &key, &body(&record), Condition::Unchanged(&stored.etag)).await;
+        };
+        let state = Arc::new(State {
+            clock: Arc::clone(context.clock()),
+            inner: Mutex::new(Inner { record, etag, renewed: sent, standing: Standing::Held }),
+        });
+        let renewal = tokio::spawn(renew(context.clone(), bucket.clone(), key.clone(), Arc::clone(&state)));
+        context.guard(Some(Arc::clone(&state) as Arc<dyn LeaseGuard>));
+        Ok(Self { context: context.clone(), bucket: bucket.clone(), key, state, renewal })
+    }
+
+    /// The fencing number.
+    pub fn fence(&self) -> u64 {
+        self.state.inner.lock().unwrap_or_else(PoisonError::into_inner).record.fence
+    }
+
+    /// Gives the lease back. One that was lost meanwhile is left to its new holder.
+    pub async fn release(self) -> Result<(), AwsError> {
+        self.renewal.abort();
+        self.context.guard(None);
+        let etag = self.state.inner.lock().unwrap_or_else(PoisonError::into_inner).etag.clone();
+        match self.bucket.delete(&self.context, &self.key, &etag).await {
+            Err(error) if matches!(error.class, Class::NotFound | Class::Precondition) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
+}
+
+fn body(record: &LeaseRecord) -> Vec<u8> {
+    serde_json::to_vec_pretty(record).unwrap_or_default()
+}
+
+/// Renews until aborted or lost.
+async fn renew(context: Context, bucket: ControlBucket, key: String, state: Arc<State>) {
+    loop {
+        tokio::time::sleep(RENEWAL).await;
+        let (record, etag) = {
+            let inner = state.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            (LeaseRecord { renewals: inner.record.renewals + 1, ..inner.record.clone() }, inner.etag.clone())
+        };
+        let sent = state.clock.since_boot();
+        let renewed = match bucket.put(&context, &key, &body(&record), Condition::Unchanged(&etag)).await {
+            Ok(etag) => Some(etag),
+            // Perhaps the answer to our own renewal was lost; perhaps another took the lease.
+            Err(_) => match bucket.get(&context, &key).await {
+                Ok(Some(stored)) => match serde_json::from_slice::<LeaseRecord>(&stored.body) {
+                    Ok(current) if current.nonce == record.nonce && current.renewals == record.renewals => Some(stored.etag),
+                    Ok(current) if current.nonce == record.nonce => None,
+                    Ok(_) | Err(_) => return lose(&state),
+                },
+                Ok(None) => return lose(&state),
+                Err(_) => None,
+            },
+        };
+        if let Some(etag) = renewed {
+            let mut inner = state.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.record = record;
+            inner.etag = etag;
+            inner.renewed = sent;
+        }
+    }
+}
+
+fn lose(state: &State) {
+    state.inner.lock().unwrap_or_else(PoisonError::into_inner).standing = Standing::Lost;
+}
