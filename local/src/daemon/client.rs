@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use super::record::{DaemonRecord, StartFailure, is_served};
-use super::status::{LocalState, LocalStatus};
+use super::status::{LocalState, LocalStatus, PartState};
 use crate::emulator;
 use crate::error::LocalError;
 use crate::files;
@@ -20,6 +20,8 @@ use crate::options::{DaemonCommand, LocalOptions};
 
 /// How long a start may take once everything is installed.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long one that is starting already is waited for.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a graceful end may take.
 const END_TIMEOUT: Duration = Duration::from_secs(25);
 /// How long an answer about the status may take.
@@ -54,12 +56,12 @@ pub async fn up(
         return Ok(status);
     }
     let _alone = alone(options, &mut progress).await?;
-    if let Some(status) = running(options).await {
-        return Ok(status);
-    }
     if is_served(options) {
+        if let Some(status) = settled(options).await {
+            return Ok(status);
+        }
         progress(UpProgress::Replacing);
-        down(options).await?;
+        end(options).await?;
     }
 
     if !emulator::is_installed(options) {
@@ -129,6 +131,14 @@ pub async fn status(options: &LocalOptions) -> LocalStatus {
 
 /// Ends the background process and everything it started; what is kept stays. Fine when nothing runs.
 pub async fn down(options: &LocalOptions) -> Result<Ended, LocalError> {
+    if !options.root.exists() {
+        return Ok(Ended::WasStopped);
+    }
+    let _alone = alone(options, &mut |_| ()).await?;
+    end(options).await
+}
+
+async fn end(options: &LocalOptions) -> Result<Ended, LocalError> {
     if !is_served(options) {
         return Ok(Ended::WasStopped);
     }
@@ -181,15 +191,43 @@ pub async fn reset(options: &LocalOptions) -> Result<(), LocalError> {
     Ok(())
 }
 
-/// The status, when a process of this build and these options runs and is ready.
+/// The status, when a process of this build and these options runs and needs no repair.
 async fn running(options: &LocalOptions) -> Option<LocalStatus> {
     let record = DaemonRecord::read(options)?;
     if !record.serves(options) {
         return None;
     }
-    ask(options, record.port)
-        .await
-        .filter(|status| matches!(status.state, LocalState::Running | LocalState::Degraded))
+    ask(options, record.port).await.filter(is_usable)
+}
+
+/// Running, or degraded by something that another start would not repair.
+fn is_usable(status: &LocalStatus) -> bool {
+    let emulator_failed = status
+        .parts
+        .iter()
+        .any(|part| part.name == "emulator" && part.state == PartState::Failed);
+    match status.state {
+        LocalState::Running => true,
+        LocalState::Degraded => !emulator_failed,
+        LocalState::Stopped | LocalState::Starting | LocalState::NotAnswering => false,
+    }
+}
+
+/// The same, for one that may be on its way: it starts, or replaces a crashed emulator. `None` when it must be
+/// replaced.
+async fn settled(options: &LocalOptions) -> Option<LocalStatus> {
+    let deadline = Instant::now() + SETTLE_TIMEOUT;
+    loop {
+        let record = DaemonRecord::read(options).filter(|record| record.serves(options))?;
+        let status = ask(options, record.port).await?;
+        if is_usable(&status) {
+            return Some(status);
+        }
+        if status.state != LocalState::Starting || Instant::now() > deadline {
+            return None;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Asks the process that listens on the endpoint's port. `None` when none answers, or one of another root.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -9,8 +10,11 @@ use tokio::task::JoinSet;
 
 use super::port::listen;
 use super::status::{Board, PartState, PartStatus};
-use crate::control::apigateway::{ApiEvent, Apis};
+use crate::control::apigateway::{ApiEvent, ApiSummary, Apis};
 use crate::gateway::Gateway;
+
+/// How often a taken port is tried again.
+const RETRY: Duration = Duration::from_secs(3);
 
 /// The gateway and which APIs it serves.
 pub(super) struct DataPlane {
@@ -34,18 +38,8 @@ impl DataPlane {
 
     /// Serves what is kept and what comes, until `stop`.
     pub(super) async fn run(mut self, mut events: mpsc::UnboundedReceiver<ApiEvent>, mut stop: watch::Receiver<bool>) {
-        for api in self.apis.summaries() {
-            match listen(api.port, "HTTP API").await {
-                Ok(listener) => self.serve(api.api_id, listener),
-                Err(error) => self.board.set(PartStatus {
-                    name: format!("http api {}", api.name),
-                    pid: None,
-                    port: Some(api.port),
-                    state: PartState::Failed,
-                    message: Some(format!("{error}; {}", error.hint().unwrap_or_default())),
-                }),
-            }
-        }
+        let mut waiting = self.apis.summaries();
+        self.serve_all(&mut waiting).await;
         self.board.set(PartStatus {
             name: "http apis".to_owned(),
             pid: None,
@@ -56,6 +50,10 @@ impl DataPlane {
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
+                () = tokio::time::sleep(RETRY), if !waiting.is_empty() => {
+                    self.serve_all(&mut waiting).await;
+                    continue;
+                }
                 _ = stop.changed() => None,
             };
             match event {
@@ -70,12 +68,41 @@ impl DataPlane {
                             .incident("http apis", format!("API {api_id} is not served: {error}")),
                     }
                 }
-                Some(ApiEvent::Deleted { api_id }) => drop(self.served.remove(&api_id)),
+                Some(ApiEvent::Deleted { api_id }) => {
+                    waiting.retain(|api| api.api_id != api_id);
+                    self.board.remove(&part_name(&api_id));
+                    self.served.remove(&api_id);
+                }
                 None => break,
             }
         }
         self.served.clear();
         while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Serves APIs; those whose port is taken stay in the list and show as failed.
+    async fn serve_all(&mut self, apis: &mut Vec<ApiSummary>) {
+        for api in std::mem::take(apis) {
+            match listen(api.port, "HTTP API").await {
+                Ok(listener) => {
+                    self.board.remove(&part_name(&api.api_id));
+                    self.serve(api.api_id, listener);
+                }
+                Err(error) => {
+                    self.board.set(PartStatus {
+                        name: part_name(&api.api_id),
+                        pid: None,
+                        port: Some(api.port),
+                        state: PartState::Failed,
+                        message: Some(format!(
+                            "{}: {error}; it is served as soon as the port is free",
+                            api.name
+                        )),
+                    });
+                    apis.push(api);
+                }
+            }
+        }
     }
 
     fn serve(&mut self, api_id: String, listener: TcpListener) {
@@ -88,4 +115,8 @@ impl DataPlane {
             gateway.serve(listener, api_id, stopped).await;
         });
     }
+}
+
+fn part_name(api_id: &str) -> String {
+    format!("http api {api_id}")
 }

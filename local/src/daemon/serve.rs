@@ -44,6 +44,7 @@ const RESTART_WINDOW: Duration = Duration::from_secs(60);
 pub async fn serve(options: LocalOptions) -> Result<(), LocalError> {
     // Fails where this is a session of its own already.
     let _ = rustix::process::setsid();
+    raise_open_files();
     let _ = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_writer(std::io::stderr)
@@ -55,6 +56,17 @@ pub async fn serve(options: LocalOptions) -> Result<(), LocalError> {
         let _ = files::write_json(&StartFailure::path(&options), &StartFailure::of(error));
     }
     result
+}
+
+/// Many connections and functions at once need many descriptors.
+fn raise_open_files() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let wanted = rustix::process::Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // What is there must do then.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, wanted);
 }
 
 async fn run(options: &LocalOptions) -> Result<(), LocalError> {
@@ -87,6 +99,7 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     board.set(emulator_part(&emulator, &child, PartState::Starting));
     let (stop, stopped) = watch::channel(false);
     let (telemetry_stop, telemetry_stopped) = watch::channel(false);
+    let (endpoint_stop, endpoint_stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
 
     let telemetry = Arc::new(Telemetry::default());
@@ -146,7 +159,7 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
             functions,
         }),
     });
-    tasks.spawn(endpoint.serve(endpoint_port, stopped.clone()));
+    let serving = tokio::spawn(endpoint.serve(endpoint_port, endpoint_stopped));
     board.set(part("endpoint", Some(options.port)));
 
     let mut terminate = on_signal(SignalKind::terminate(), options)?;
@@ -171,9 +184,12 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     };
 
     tracing::info!("ending");
+    // Requests end first, then the functions that they ran, then the endpoint that functions call.
     let _ = stop.send(true);
     while tasks.join_next().await.is_some() {}
     runtime.shut_down().await;
+    let _ = endpoint_stop.send(true);
+    let _ = serving.await;
     let _ = telemetry_stop.send(true);
     let _ = bringing.await;
     Emulator::end(&mut child).await;

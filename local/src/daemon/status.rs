@@ -132,6 +132,13 @@ impl Board {
         status.state = overall(&status.parts);
     }
 
+    /// Removes a part.
+    pub(crate) fn remove(&self, name: &str) {
+        let mut status = self.lock();
+        status.parts.retain(|part| part.name != name);
+        status.state = overall(&status.parts);
+    }
+
     /// Remembers that something went wrong.
     pub(crate) fn incident(&self, part: &str, message: String) {
         tracing::warn!(part, %message, "incident");
