@@ -331,4 +331,39 @@ mod tests {
             Err(LocalError::PythonMissing { .. })
         ));
     }
+
+    /// A Python whose `-m venv` and pip do as told by shell commands.
+    fn python(directory: &Path, venv: &str, pip: &str) -> PathBuf {
+        let script = directory.join("python3");
+        let text = format!(
+            "#!/bin/sh\ncase \"$2\" in\n  venv) {venv} ;;\n  pip) {pip} ;;\n  *) echo 3.11.7; echo \"$0\" ;;\nesac\n"
+        );
+        fs::write(&script, text).unwrap();
+        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        script
+    }
+
+    #[test]
+    fn failed_and_interrupted_installations_are_redone() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root");
+        let make = "mkdir -p \"$4/bin\"; cp \"$0\" \"$4/bin/python\"";
+        let offline = "echo 'ERROR: No matching distribution found for h2' >&2; exit 1";
+        let mut options = LocalOptions::new(&root);
+        options.python = Some(python(directory.path(), make, offline));
+        assert!(matches!(ensure_installed(&options), Err(LocalError::Download { .. })));
+        assert!(!is_installed(&options));
+
+        fs::write(options.venv.join("left-over"), "").unwrap();
+        options.python = Some(python(directory.path(), make, "true"));
+        ensure_installed(&options).unwrap();
+        assert!(is_installed(&options));
+        assert!(!options.venv.join("left-over").exists());
+
+        let none = "echo 'ensurepip is not available: apt install python3.11-venv'; exit 1";
+        options.venv = root.join("other");
+        options.python = Some(python(directory.path(), none, "true"));
+        let error = ensure_installed(&options).unwrap_err();
+        assert!(error.hint().unwrap().contains("python3.11-venv"), "{error:?}");
+    }
 }

@@ -121,7 +121,13 @@ fn put(encoder: &mut Encoder<&mut Vec<u8>>, body: &Value, meaning: Meaning) -> W
             (None, Some(value)) => encoder.i64(value).map(drop),
             (None, None) => encoder.f64(number.as_f64().unwrap_or_default()).map(drop),
         },
-        Value::String(text) => encoder.str(text).map(drop),
+        Value::String(text) => match text.parse::<jiff::Timestamp>() {
+            Ok(time) if meaning == Meaning::Timestamp => encoder
+                .tag(IanaTag::Timestamp)?
+                .f64(time.as_millisecond() as f64 / 1000.0)
+                .map(drop),
+            _ => encoder.str(text).map(drop),
+        },
         Value::Array(items) => {
             encoder.array(items.len().try_into().unwrap_or(u64::MAX))?;
             items.iter().try_for_each(|item| put(encoder, item, meaning))

@@ -90,6 +90,10 @@ impl Alarms {
             })
             .collect();
         check(&configuration)?;
+        if let Some(threshold) = configuration.get("Threshold").and_then(Value::as_f64) {
+            // A whole number reads back as a floating-point one: strict decoders tell them apart.
+            configuration.insert("Threshold".to_owned(), json!(threshold));
+        }
         configuration.entry("ActionsEnabled").or_insert(Value::Bool(true));
         for member in ["OKActions", "AlarmActions", "InsufficientDataActions", "Dimensions"] {
             configuration.entry(member).or_insert_with(|| json!([]));
