@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::aws::{DynamoTally, Environment, EnvironmentError, required};
-use crate::http::{Failure, Function, Request, Response, RouteSpec, cause_chain};
+use crate::http::{Failure, Function, Request, Response, RouteSpec};
 use crate::ports::{Clock, SystemClock, Tally};
 
 /// Partition key attribute of the counter table.
@@ -62,22 +62,15 @@ impl<T: Tally, C: Clock> Function for Counter<T, C> {
     }
 }
 
-/// The counter's own error body.
+/// The counter's own error body; headers and cause are those of any other failure.
 fn failed(failure: Failure, request_id: &str) -> Response {
-    let (status, class, message) = failure.shown();
-    let cause = cause_chain(&failure);
-    let mut response = Response::json(
-        status,
-        &json!({"status": "error", "error": class, "message": message, "requestId": request_id}),
-    );
-    response.headers.extend(
-        failure
-            .into_response(request_id)
-            .headers
-            .into_iter()
-            .filter(|(name, _)| *name == "retry-after"),
-    );
-    response.caused_by(cause)
+    let (_, class, message) = failure.shown();
+    let body = json!({"status": "error", "error": class, "message": message, "requestId": request_id});
+    let response = failure.into_response(request_id);
+    Response {
+        body: Some(body.to_string()),
+        ..response
+    }
 }
 
 #[cfg(test)]
