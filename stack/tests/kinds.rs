@@ -1,0 +1,295 @@
+//! What every resource kind must do, against a real endpoint over HTTP: an example plans to Create; what was created
+//! then plans to NoOp; every single-field change is seen, applied, and then NoOp; deleting twice succeeds.
+//!
+//! `TASKCTL_TEST_ENDPOINT` names a running emulator (or a proxy before one); or `TASKCTL_TEST_EMULATOR` names the
+//! executable of one that takes `BIND_HOST` and `GATEWAY_PORT`, which is then started for the run.
+//! `TASKCTL_TEST_KINDS=a,b` takes these kinds only.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use taskctl_stack::aws::clients::{Clients, Connection};
+use taskctl_stack::aws::context::{Cancel, Clock, Context, Identity};
+use taskctl_stack::aws::error::Class;
+use taskctl_stack::aws::kind::{AnyKind, Fields};
+use taskctl_stack::aws::reader::Reader;
+use taskctl_stack::aws::registry;
+use taskctl_stack::event::{Event, Recorder};
+use taskctl_stack::plan::{Action, Observations, Plan, Request, build};
+use taskctl_stack::resource::{Observed, Outputs, Ownership, Resource, ResourceId};
+
+/// Kinds that stand alone: nothing else must exist before them.
+const ALONE: &[&str] = &["dynamodb_table", "s3_bucket", "sns_topic"];
+
+const REGION: &str = "us-east-1";
+
+/// How long something on its way may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+
+    fn since_boot(&self) -> Duration {
+        static BEGAN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        BEGAN.elapsed()
+    }
+}
+
+/// An emulator that lives as long as the test.
+struct Emulator {
+    endpoint: String,
+    child: Option<Child>,
+}
+
+impl Emulator {
+    fn start() -> Self {
+        if let Ok(endpoint) = std::env::var("TASKCTL_TEST_ENDPOINT") {
+            return Self { endpoint, child: None };
+        }
+        let executable = std::env::var("TASKCTL_TEST_EMULATOR").expect("TASKCTL_TEST_ENDPOINT or TASKCTL_TEST_EMULATOR is set");
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new(executable)
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.to_string())
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(60), "the emulator listens");
+            std::thread::yield_now();
+        }
+        Self { endpoint: format!("http://127.0.0.1:{port}"), child: Some(child) }
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// One kind under test.
+struct Bench {
+    context: Context,
+    events: Arc<Recorder>,
+    kind: &'static dyn AnyKind,
+    id: ResourceId,
+}
+
+impl Bench {
+    fn name(&self) -> &'static str {
+        self.kind.spec().name
+    }
+
+    async fn read(&self, desired: &Value) -> Option<Observed> {
+        self.kind.read(&Reader::new(self.context.clone()), &self.id, desired).await.unwrap()
+    }
+
+    /// Reads until nothing of a field is on its way.
+    async fn settled(&self, desired: &Value, field: &str) -> Option<Observed> {
+        let began = Instant::now();
+        loop {
+            let observed = self.read(desired).await;
+            let moving = observed.iter().flat_map(|one| &one.pending).any(|pending| pending.field == field);
+            if !moving {
+                return observed;
+            }
+            assert!(began.elapsed() < PATIENCE, "{}: {field} is still on its way: {observed:?}", self.name());
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn plan(&self, desired: &Value) -> Plan {
+        self.plan_from(self.read(desired).await, desired)
+    }
+
+    fn plan_from(&self, observed: Option<Observed>, desired: &Value) -> Plan {
+        if let Some(observed) = &observed {
+            assert_eq!(observed.ownership, Ownership::Ours, "{}", self.name());
+        }
+        let resource = Resource { id: self.id.clone(), desired: desired.clone(), depends_on: Vec::new() };
+        let observed: Observations = observed.into_iter().map(|one| (self.id.clone(), one)).collect();
+        build(&Request { resources: vec![resource], strays: Vec::new() }, &observed, registry())
+    }
+
+    async fn expect_nothing(&self, desired: &Value, after: &str) {
+        let plan = self.plan(desired).await;
+        assert!(!plan.has_changes(), "{} after {after}: {:#?}", self.name(), plan.steps[0].action.changes());
+    }
+
+    /// Creates as the engine does: what exists already is brought to what is desired.
+    async fn create(&self, desired: &Value) {
+        let plan = self.plan(desired).await;
+        assert!(matches!(plan.steps[0].action, Action::Create { .. }), "{}: {:?}", self.name(), plan.steps[0].action.verb());
+        match self.kind.create(&self.context, &self.id, desired).await {
+            Ok(outputs) => self.context.learn(&self.id, outputs),
+            Err(error) if error.class == Class::AlreadyExists => self.apply(desired, None).await,
+            Err(error) => panic!("{}: {error}", self.name()),
+        }
+    }
+
+    async fn apply(&self, desired: &Value, expected: Option<&str>) {
+        // What the tagging API says may be some seconds old: then the change shows a little later.
+        let began = Instant::now();
+        let (observed, plan) = loop {
+            let observed = self.read(desired).await.unwrap();
+            let plan = self.plan_from(Some(observed.clone()), desired);
+            if plan.has_changes() || expected.is_none() || began.elapsed() > PATIENCE {
+                break (observed, plan);
+            }
+        };
+        let changes = plan.steps[0].action.changes();
+        if let Some(field) = expected {
+            let seen = |path: &str| path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            assert!(!changes.is_empty(), "{}: a change of {field} is seen", self.name());
+            assert!(changes.iter().all(|change| seen(&change.field)), "{}: only {field} changes: {changes:#?}", self.name());
+        }
+        let outputs = self.kind.update(&self.context, &self.id, desired, &observed, &Fields::new(changes)).await;
+        self.context.learn(&self.id, outputs.unwrap_or_else(|error| panic!("{}: {expected:?}: {error}", self.name())));
+    }
+
+    async fn delete(&self, desired: &Value) {
+        let outputs = match self.read(desired).await {
+            Some(observed) => observed.outputs,
+            None => self.context.outputs(&self.id),
+        };
+        self.kind.delete(&self.context, &self.id, &outputs).await.unwrap_or_else(|error| panic!("{}: {error}", self.name()));
+    }
+
+    /// Calls since the last time, by operation.
+    fn tell(&self, what: &str) {
+        let mut calls: BTreeMap<String, usize> = BTreeMap::new();
+        for event in self.events.take() {
+            if let Event::Call { operation, outcome, .. } = event {
+                let outcome = if outcome == "ok" { String::new() } else { format!(" {outcome}") };
+                *calls.entry(format!("{operation}{outcome}")).or_default() += 1;
+            }
+        }
+        let total: usize = calls.values().sum();
+        eprintln!("{} {what}: {total} calls {calls:?}", self.name());
+    }
+}
+
+async fn connect(endpoint: &str) -> (Context, Arc<Recorder>) {
+    let connection = Connection {
+        region: REGION.to_owned(),
+        endpoint_url: Some(endpoint.to_owned()),
+        credentials: Some(("test".to_owned(), "test".to_owned())),
+        ..Connection::default()
+    };
+    let clients = Clients::connect(&connection).await;
+    let account = clients.sts.get_caller_identity().send().await.unwrap().account.unwrap();
+    let identity = Identity {
+        app: "shop".to_owned(),
+        stage: "dev".to_owned(),
+        region: REGION.to_owned(),
+        account,
+        partition: "aws".to_owned(),
+    };
+    let events = Arc::new(Recorder::default());
+    (Context::new(identity, clients, events.clone(), Arc::new(SystemClock), Cancel::default()), events)
+}
+
+/// An example as it would be in this stack: our tags, this account.
+fn ours(example: &Value, context: &Context) -> Value {
+    let text = example.to_string().replace("000000000000", &context.identity().account);
+    let mut model: Value = serde_json::from_str(&text).unwrap();
+    if let Some(Value::Object(tags)) = model.get_mut("tags") {
+        tags.extend(context.identity().tags().into_iter().map(|(key, value)| (key, Value::from(value))));
+    }
+    model
+}
+
+async fn check(bench: &Bench) {
+    let examples: Vec<Value> = bench.kind.examples().iter().map(|example| ours(example, &bench.context)).collect();
+    let [small, full] = examples.as_slice() else { panic!("{} has a small and a full example", bench.name()) };
+    for example in [small, full] {
+        bench.create(example).await;
+        bench.tell("created");
+        bench.expect_nothing(example, "create").await;
+        bench.tell("planned");
+        let found = bench.kind.enumerate(&Reader::new(bench.context.clone())).await.unwrap();
+        let outputs = bench.read_outputs(example).await;
+        assert!(found.iter().any(|one| one.outputs.get("name") == outputs.get("name")), "{}: {found:?}", bench.name());
+        if example == full {
+            single_changes(bench, small, full).await;
+        }
+        let unprotected = unprotected(example);
+        if unprotected != *example {
+            let refused = bench.kind.delete(&bench.context, &bench.id, &bench.read_outputs(example).await).await;
+            assert_eq!(refused.unwrap_err().class, Class::Invalid, "{}: protected", bench.name());
+            bench.apply(&unprotected, None).await;
+        }
+        let outputs = bench.read_outputs(example).await;
+        bench.events.take();
+        bench.delete(example).await;
+        bench.tell("deleted");
+        bench.kind.delete(&bench.context, &bench.id, &outputs).await.unwrap();
+        assert_eq!(bench.read(example).await, None, "{}", bench.name());
+    }
+}
+
+impl Bench {
+    async fn read_outputs(&self, desired: &Value) -> Outputs {
+        self.read(desired).await.unwrap().outputs
+    }
+}
+
+/// The model without what makes AWS refuse its deletion.
+fn unprotected(model: &Value) -> Value {
+    let mut model = model.clone();
+    if let Some(protection) = model.get_mut("deletion_protection") {
+        *protection = Value::Bool(false);
+    }
+    model
+}
+
+async fn single_changes(bench: &Bench, small: &Value, full: &Value) {
+    let replaced = bench.kind.spec().replace_on;
+    for (field, value) in small.as_object().unwrap() {
+        if full[field] == *value || replaced.contains(&field.as_str()) {
+            continue;
+        }
+        let mut changed = full.clone();
+        changed[field] = value.clone();
+        for (desired, way) in [(&changed, "there"), (full, "back")] {
+            bench.settled(desired, field).await;
+            bench.apply(desired, Some(field)).await;
+            bench.tell(&format!("{field} {way}"));
+            bench.expect_nothing(desired, &format!("{field} {way}")).await;
+            bench.events.take();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs an emulator: TASKCTL_TEST_ENDPOINT or TASKCTL_TEST_EMULATOR"]
+async fn every_kind_does_what_a_kind_must() {
+    let emulator = Emulator::start();
+    let asked = std::env::var("TASKCTL_TEST_KINDS").unwrap_or_default();
+    for kind in registry().kinds() {
+        let name = kind.spec().name;
+        let wanted = if asked.is_empty() { ALONE.contains(&name) } else { asked.split(',').any(|one| one == name) };
+        if !wanted {
+            continue;
+        }
+        let (context, events) = connect(&emulator.endpoint).await;
+        check(&Bench { context, events, kind, id: ResourceId::new(name, "example") }).await;
+    }
+}
