@@ -285,7 +285,13 @@ impl Field for Reserved {
         _owner: Span,
         decoder: &mut Decoder,
     ) -> Option<Self> {
-        let off = |node: &Node| matches!(&node.content, Content::Scalar(Scalar { text, style: Style::Plain }) if text == "false");
+        let off = |node: &Node| match &node.content {
+            Content::Scalar(Scalar {
+                text,
+                style: Style::Plain,
+            }) => text == "false",
+            Content::Scalar(_) | Content::Sequence(_) | Content::Mapping(_) => false,
+        };
         if let Some(entry) = mapping
             .get(key)
             .filter(|entry| !entry.value.is_null() && !off(&entry.value))

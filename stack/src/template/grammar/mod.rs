@@ -37,15 +37,15 @@ macro_rules! record {
 
         impl $crate::template::grammar::Decode for $name {
             fn shape() -> $crate::template::grammar::Shape {
-                use $crate::template::grammar::{Field, FieldShape, RecordShape, Shape};
+                use $crate::template::grammar::{Field, FieldShape, RecordShape, Shape, default_of, plain_key};
                 Shape::Record(RecordShape {
                     title: $title,
                     doc: concat!($($doc, "\n"),*),
                     fields: || vec![ $( FieldShape {
-                        key: $crate::template::grammar::plain_key(stringify!($field)),
+                        key: plain_key(stringify!($field)),
                         doc: concat!($($field_doc, "\n"),*),
                         shape: <$type as Field>::shape(),
-                        presence: <$type as Field>::presence($crate::template::grammar::default_of(&[$($default)?])),
+                        presence: <$type as Field>::presence(default_of(&[$($default)?])),
                     }, )* ],
                 })
             }
@@ -54,9 +54,15 @@ macro_rules! record {
                 node: &$crate::template::tree::Node,
                 decoder: &mut $crate::template::grammar::Decoder,
             ) -> Option<Self> {
-                use $crate::template::grammar::Field;
-                let mapping = decoder.record(node, $title, &[$( ($crate::template::grammar::plain_key(stringify!($field)), <$type as Field>::presence(None)) ),*])?;
-                $( let $field = <$type as Field>::decode_field(&mapping, $crate::template::grammar::plain_key(stringify!($field)), $crate::template::grammar::default_of(&[$($default)?]), node.span, decoder); )*
+                use $crate::template::grammar::{Field, default_of, plain_key};
+                let keys = [ $( (plain_key(stringify!($field)), <$type as Field>::presence(None)) ),* ];
+                let mapping = decoder.record(node, $title, &keys)?;
+                // Every field is read before any absence counts, so that every fault is found.
+                $(
+                    let key = plain_key(stringify!($field));
+                    let default = default_of(&[$($default)?]);
+                    let $field = <$type as Field>::decode_field(&mapping, key, default, node.span, decoder);
+                )*
                 Some(Self { span: node.span, $( $field: $field? ),* })
             }
         }
