@@ -16,6 +16,10 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A call with its retries; well within the gateway's 30 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long an idle connection is kept. A frozen environment does not notice that the other side closed one, and the counter may not
+/// repeat a call that failed on it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// A variable that a function needs and does not have.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvironmentError {
@@ -65,10 +69,11 @@ impl Environment {
             .iter()
             .all(|endpoint| endpoint.as_ref().is_some_and(|url| url.starts_with("http://")));
         let http = if plain {
-            Builder::new().build_http()
+            Builder::new().pool_idle_timeout(IDLE_TIMEOUT).build_http()
         } else {
             Builder::new()
                 .tls_provider(Provider::Rustls(CryptoMode::Ring))
+                .pool_idle_timeout(IDLE_TIMEOUT)
                 .build_https()
         };
         Ok(Self {
