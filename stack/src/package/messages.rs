@@ -8,14 +8,16 @@ use serde::Deserialize;
 
 /// One line of Cargo's.
 #[derive(Debug, Deserialize)]
-#[serde(tag = "reason", rename_all = "kebab-case")]
+#[serde(tag = "reason")]
 enum Message {
-    CompilerMessage {
+    #[serde(rename = "compiler-message")]
+    Diagnostic {
         package_id: String,
         target: Target,
         message: Diagnostic,
     },
-    CompilerArtifact {
+    #[serde(rename = "compiler-artifact")]
+    Artifact {
         package_id: String,
         target: Target,
         fresh: bool,
@@ -56,7 +58,7 @@ impl Gathered {
             return Vec::new();
         };
         match message {
-            Message::CompilerMessage {
+            Message::Diagnostic {
                 package_id,
                 target,
                 message,
@@ -75,7 +77,7 @@ impl Gathered {
                 }
                 Vec::new()
             }
-            Message::CompilerArtifact {
+            Message::Artifact {
                 package_id,
                 target,
                 fresh,

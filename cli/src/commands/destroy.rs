@@ -1,0 +1,105 @@
+//! `taskctl destroy`: everything of a stage goes, except data that was not named.
+
+use std::collections::BTreeSet;
+
+use taskctl_stack::engine::{DeleteData, Engine};
+use taskctl_stack::event::{Endpoints, Event, Outcome};
+use taskctl_stack::release::lease::Lease;
+
+use crate::args::Global;
+use crate::commands::status::named;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::lock;
+use crate::place::Place;
+use crate::report::Purpose;
+use crate::report::plan::Details;
+use crate::session::{self, Session};
+
+/// Arguments of `destroy`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Delete this table or bucket although it holds data; may be given several times; `all` names every one.
+    #[arg(long, value_name = "NAME")]
+    delete_data: Vec<String>,
+}
+
+/// Runs it.
+pub fn run(global: &Global, args: Args) -> Exit {
+    session::run(global, Purpose::Change, Details::Changes, async |session| {
+        destroy(&session, &args).await
+    })
+}
+
+async fn destroy(session: &Session, args: &Args) -> Result<Exit, Failure> {
+    let named = named(session)?;
+    let place = Place::of(&session.global, &session.surroundings);
+    let engine = session.connect("destroy", &place, &named).await?;
+    let holder = lock::holder("destroy");
+    let user = holder.user.clone();
+    let lease = lock::take(session, &engine, holder).await?;
+    let result = go(session, args, &engine, &lease, &named.app, &user).await;
+    lock::give_back(session, lease).await;
+    result
+}
+
+async fn go(
+    session: &Session,
+    args: &Args,
+    engine: &Engine,
+    lease: &Lease,
+    app: &str,
+    user: &str,
+) -> Result<Exit, Failure> {
+    let planned = engine.plan_destroy(&delete_data(&args.delete_data)).await?;
+    session.reporter.tell(Event::Planned {
+        plan: planned.plan.clone(),
+    });
+    if !planned.errors.is_empty() {
+        return Err(taskctl_stack::engine::EngineError::Lint(planned.errors).into());
+    }
+    if !planned.plan.has_changes() {
+        session.finished(Outcome::NoChanges, engine.context().calls(), Endpoints::default());
+        return Ok(Exit::Ok);
+    }
+    consent(session, app).await?;
+    let execution = engine.apply(&planned, lease, user).await?;
+    let (outcome, exit) = match (execution.is_complete(), session.cancel.is_cancelled()) {
+        (true, _) => (Outcome::Done, Exit::Ok),
+        (false, true) => (Outcome::Interrupted, Exit::Interrupted),
+        (false, false) => (Outcome::Failed, Exit::Error),
+    };
+    session.finished(outcome, engine.context().calls(), Endpoints::default());
+    Ok(exit)
+}
+
+fn delete_data(names: &[String]) -> DeleteData {
+    if names.iter().any(|name| name == "all") {
+        DeleteData::All
+    } else {
+        DeleteData::Named(names.iter().cloned().collect::<BTreeSet<_>>())
+    }
+}
+
+/// The stage's name must be typed, or `--yes` given.
+async fn consent(session: &Session, app: &str) -> Result<(), Failure> {
+    if session.global.yes {
+        return Ok(());
+    }
+    let stage = &session.global.stage;
+    if !session.can_ask() {
+        return Err(Failure::usage(
+            format!("destroying {app}/{stage} needs consent, and nobody can be asked here"),
+            "give --yes",
+        ));
+    }
+    let question = format!("This cannot be undone. Type the stage's name ({stage}) to destroy {app}/{stage}: ");
+    match session.ask(&question).await? {
+        Some(answer) if answer == *stage => Ok(()),
+        Some(_) | None => Err(Failure::new(
+            Exit::Error,
+            "not destroyed: that was not the stage's name",
+            "nothing was changed; type it as shown, or give --yes",
+        )),
+    }
+}

@@ -1,0 +1,365 @@
+//! `taskctl doctor`: whether this machine and account have what is needed, and what to do where they do not.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde::Serialize;
+use taskctl_local::{LocalOptions, LocalState};
+use taskctl_stack::event::ErrorReport;
+use taskctl_stack::package::{PackageRequest, functions_of, preflight};
+use tokio::process::Command;
+
+use crate::args::{Global, Output};
+use crate::code::Code;
+use crate::exit::Exit;
+use crate::failure::{Failure, Told};
+use crate::look::{Look, Tone};
+use crate::place::{Place, local_options};
+use crate::project::Project;
+use crate::report::Purpose;
+use crate::report::plan::Details;
+use crate::report::text::{plain, size, wrap};
+use crate::session::{self, Named, Session};
+
+/// What was found out about one thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Finding {
+    /// What was looked at.
+    check: &'static str,
+    /// How it is.
+    verdict: Verdict,
+    /// What was seen.
+    found: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Verdict {
+    Good,
+    /// Something that is needed for a part only.
+    Attention,
+    Bad,
+}
+
+impl Finding {
+    fn good(check: &'static str, found: impl Into<String>) -> Self {
+        Self {
+            check,
+            verdict: Verdict::Good,
+            found: found.into(),
+            fix: None,
+        }
+    }
+
+    fn attention(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            check,
+            verdict: Verdict::Attention,
+            found: found.into(),
+            fix: Some(fix.into()),
+        }
+    }
+
+    fn bad(check: &'static str, report: &ErrorReport) -> Self {
+        let found = std::iter::once(&report.message)
+            .chain(&report.causes)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(": ");
+        Self {
+            check,
+            verdict: Verdict::Bad,
+            found,
+            fix: report.hint.clone(),
+        }
+    }
+
+    fn failed(check: &'static str, failure: &Failure) -> Self {
+        match &failure.told {
+            Told::Report(report) => Self::bad(check, report),
+            Told::Faults(faults) => Self::bad(
+                check,
+                &ErrorReport {
+                    message: faults.to_string(),
+                    causes: Vec::new(),
+                    hint: Some("`taskctl plan` shows them".to_owned()),
+                },
+            ),
+        }
+    }
+}
+
+/// Runs it.
+pub fn run(global: &Global) -> Exit {
+    session::run(global, Purpose::Plan, Details::Changes, async |session| {
+        doctor(&session).await
+    })
+}
+
+async fn doctor(session: &Session) -> Result<Exit, Failure> {
+    let findings = session.unless_stopped(examine(session)).await?;
+    let text = match session.global.output {
+        Output::Json => serde_json::to_string_pretty(&serde_json::json!({ "checks": findings }))
+            .map(|text| format!("{text}\n"))
+            .map_err(|error| Failure::caused("the findings cannot be written as JSON", &error, None))?,
+        Output::Human | Output::Github => render(&findings, &session.surroundings.out),
+    };
+    session.reporter.answer(text);
+    let is_bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
+    Ok(if is_bad { Exit::CheckFailed } else { Exit::Ok })
+}
+
+async fn examine(session: &Session) -> Vec<Finding> {
+    let surroundings = &session.surroundings;
+    let place = Place::of(&session.global, surroundings);
+    let options = local_options(&session.global, surroundings);
+    let project = Project::open(&session.global, surroundings);
+    let (cargo, functions, account, python, local) = futures::join!(
+        toolchain(&surroundings.cargo),
+        functions(session, &place, project.as_ref().ok()),
+        account(session, &place, project.as_ref().ok()),
+        python(&options),
+        local(&options),
+    );
+    let template = match &project {
+        Ok(project) => {
+            let stack = &project.template.stack;
+            Finding::good("template", format!("{}/{} in {}", stack.app, stack.stage, stack.region))
+        }
+        Err(failure) => Finding::failed("template", failure),
+    };
+    let mut findings = vec![template, cargo];
+    findings.extend(functions);
+    findings.extend(account);
+    findings.extend([python, local, disk(&surroundings.directory)]);
+    findings
+}
+
+async fn toolchain(cargo: &Path) -> Finding {
+    const CHECK: &str = "toolchain";
+    match first_line(cargo, &["--version"]).await {
+        Some(version) => Finding::good(CHECK, version),
+        None => Finding::bad(
+            CHECK,
+            &ErrorReport {
+                message: format!("{} does not run", cargo.display()),
+                causes: Vec::new(),
+                hint: Some("install Rust: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh".to_owned()),
+            },
+        ),
+    }
+}
+
+/// Whether the functions of the template could be built.
+async fn functions(session: &Session, place: &Place, project: Option<&Project>) -> Option<Finding> {
+    const CHECK: &str = "functions";
+    let project = project?;
+    let sources = functions_of(&project.template.stack);
+    let count = sources.len();
+    let Code::Build(request) = Code::build(
+        sources,
+        place.destination(),
+        project.handlers(None),
+        &session.surroundings,
+    ) else {
+        return None;
+    };
+    let PackageRequest { cargo_package, .. } = request.as_ref();
+    Some(match preflight(&request).await {
+        Ok(()) => Finding::good(CHECK, format!("{count} in package {cargo_package}")),
+        Err(error) => Finding::bad(CHECK, &ErrorReport::new(&error, error.hint())),
+    })
+}
+
+/// Who calls AWS. The local target needs nobody.
+async fn account(session: &Session, place: &Place, project: Option<&Project>) -> Option<Finding> {
+    const CHECK: &str = "credentials";
+    let Place::Aws = place else { return None };
+    let stack = &project?.template.stack;
+    let named = Named {
+        app: stack.app.clone(),
+        region: stack.region.clone(),
+    };
+    Some(match session.connect_quietly(place, &named).await {
+        Ok(engine) => {
+            let identity = engine.context().identity();
+            Finding::good(CHECK, format!("account {} in {}", identity.account, identity.region))
+        }
+        Err(failure) => {
+            let mut finding = Finding::failed(CHECK, &failure);
+            finding.fix = Some(format!(
+                "{}; without an account: --local",
+                finding.fix.as_deref().unwrap_or("check the network")
+            ));
+            finding
+        }
+    })
+}
+
+/// Python, for the local target.
+async fn python(options: &LocalOptions) -> Finding {
+    const CHECK: &str = "python";
+    const PROGRAM: &str =
+        "import sys, venv, ensurepip; print('%d.%d.%d' % sys.version_info[:3]); sys.exit(sys.version_info < (3, 10))";
+    let python = options.python.clone().unwrap_or_else(|| "python3".into());
+    match first_line(&python, &["-c", PROGRAM]).await {
+        Some(version) => Finding::good(CHECK, format!("{version}, with venv")),
+        None => Finding::attention(
+            CHECK,
+            format!("{} is missing, older than 3.10, or has no venv", python.display()),
+            "only --local needs it (Debian, Ubuntu: sudo apt install python3 python3-venv; macOS: brew install python3)",
+        ),
+    }
+}
+
+/// The local target, or its ports while it does not run.
+async fn local(options: &LocalOptions) -> Finding {
+    const CHECK: &str = "local";
+    let status = taskctl_local::status(options).await;
+    match status.state {
+        LocalState::Running | LocalState::Starting => {
+            return Finding::good(CHECK, format!("running at {}", status.endpoint_url));
+        }
+        LocalState::Degraded | LocalState::NotAnswering => {
+            return Finding::attention(
+                CHECK,
+                "running, but not whole",
+                "`taskctl local status` says more; `taskctl local down` ends it",
+            );
+        }
+        LocalState::Stopped => {}
+    }
+    let taken: Vec<String> = [options.port, options.website_port]
+        .into_iter()
+        .filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_err())
+        .map(|port| port.to_string())
+        .collect();
+    if taken.is_empty() {
+        Finding::good(
+            CHECK,
+            format!(
+                "not running; ports {} and {} are free",
+                options.port, options.website_port
+            ),
+        )
+    } else {
+        Finding::attention(
+            CHECK,
+            format!("port {} is taken by another program", taken.join(" and ")),
+            "end that program, or choose others: --local-port PORT, TASKCTL_LOCAL_WEBSITE_PORT=PORT",
+        )
+    }
+}
+
+/// Room for a build.
+fn disk(directory: &Path) -> Finding {
+    const CHECK: &str = "disk";
+    const ENOUGH: u64 = 4 << 30;
+    const TOO_LITTLE: u64 = 300 << 20;
+    let Ok(stat) = rustix::fs::statvfs(directory) else {
+        return Finding::attention(
+            CHECK,
+            format!("{} cannot be asked", directory.display()),
+            "check that the directory is there",
+        );
+    };
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let found = format!("{} free", size(free));
+    let fix = "free some space: a build of the functions takes about 2 GiB, the local target 150 MB";
+    match free {
+        ENOUGH.. => Finding::good(CHECK, found),
+        TOO_LITTLE.. => Finding::attention(CHECK, found, fix),
+        _ => Finding {
+            check: CHECK,
+            verdict: Verdict::Bad,
+            found,
+            fix: Some(fix.to_owned()),
+        },
+    }
+}
+
+/// The first line that a program prints; none when it fails.
+async fn first_line(program: &Path, arguments: &[&str]) -> Option<String> {
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let output = command.output().await.ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    output
+        .status
+        .success()
+        .then(|| text.lines().next().unwrap_or_default().to_owned())
+}
+
+fn render(findings: &[Finding], look: &Look) -> String {
+    let mut out = String::new();
+    for finding in findings {
+        let (tone, mark) = match finding.verdict {
+            Verdict::Good => (Tone::Good, "ok   "),
+            Verdict::Attention => (Tone::Warn, "note "),
+            Verdict::Bad => (Tone::Bad, "wrong"),
+        };
+        out.push_str(&format!(
+            "{}  {:<12} {}\n",
+            look.paint(tone, mark),
+            finding.check,
+            plain(&finding.found)
+        ));
+        for line in finding
+            .fix
+            .iter()
+            .flat_map(|fix| wrap(fix, look.width.saturating_sub(20)))
+        {
+            out.push_str(&format!("{:20}{line}\n", ""));
+        }
+    }
+    let wrong = findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Bad)
+        .count();
+    out.push_str(&match wrong {
+        0 => format!("\n{}\n", look.paint(Tone::Good, "Everything that is needed is there.")),
+        wrong => format!(
+            "\n{}\n",
+            look.paint(Tone::Bad, &format!("{wrong} of {} checks failed.", findings.len()))
+        ),
+    });
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_say_what_to_do() {
+        let findings = [
+            Finding::good("toolchain", "cargo 1.95.0"),
+            Finding::attention("python", "python3 is missing", "only --local needs it"),
+            Finding::bad(
+                "credentials",
+                &ErrorReport {
+                    message: "none".to_owned(),
+                    causes: vec!["why".to_owned()],
+                    hint: Some("aws sso login".to_owned()),
+                },
+            ),
+        ];
+        insta::assert_snapshot!(render(&findings, &Look::PLAIN), @r"
+        ok     toolchain    cargo 1.95.0
+        note   python       python3 is missing
+                            only --local needs it
+        wrong  credentials  none: why
+                            aws sso login
+
+        1 of 3 checks failed.
+        ");
+    }
+}

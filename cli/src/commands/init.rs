@@ -1,0 +1,71 @@
+//! `taskctl init`: a project from a template.
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use taskctl_stack::template::{embedded, embedded_names};
+
+use super::{fail, print};
+use crate::args::Global;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::project::TEMPLATE_NAMES;
+
+/// Arguments of `init`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Directory of the project.
+    #[arg(value_name = "DIR", default_value = ".")]
+    directory: PathBuf,
+    /// Template to begin with; `taskctl templates` lists them.
+    #[arg(long, short, value_name = "NAME", default_value = "platform", value_parser = PossibleValuesParser::new(embedded_names()))]
+    template: String,
+}
+
+/// Runs it.
+pub fn run(_: &Global, args: &Args) -> Exit {
+    match init(args) {
+        Ok(text) => print(&text),
+        Err(failure) => fail(&failure),
+    }
+}
+
+fn init(args: &Args) -> Result<String, Failure> {
+    let Args { directory, template } = args;
+    let text = embedded(template).unwrap_or_default();
+    fs::create_dir_all(directory).map_err(|error| Failure::io("making", directory, &error))?;
+    let path = directory.join(TEMPLATE_NAMES[0]);
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => Failure::new(
+                Exit::Error,
+                format!("{} is there already", path.display()),
+                "remove it first, or name another directory: taskctl init DIR",
+            ),
+            _ => Failure::io("writing", &path, &error),
+        })?;
+    file.write_all(text.as_bytes())
+        .map_err(|error| Failure::io("writing", &path, &error))?;
+    ignore_what_is_kept(directory)?;
+    Ok(format!("made {}\nnext: taskctl plan --local\n", path.display()))
+}
+
+/// What taskctl keeps beside the project belongs in no repository.
+fn ignore_what_is_kept(directory: &std::path::Path) -> Result<(), Failure> {
+    let path = directory.join(".gitignore");
+    let known = fs::read_to_string(&path).unwrap_or_default();
+    if known.lines().any(|line| line.trim_matches('/') == ".taskctl") {
+        return Ok(());
+    }
+    let gap = if known.is_empty() || known.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
+    fs::write(&path, format!("{known}{gap}/.taskctl/\n")).map_err(|error| Failure::io("writing", &path, &error))
+}

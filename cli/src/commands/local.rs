@@ -1,0 +1,183 @@
+//! `taskctl local`: the local target by itself.
+
+use std::path::PathBuf;
+
+use taskctl_local::{Ended, LocalOptions, LocalState, LocalStatus, PartState, down, reset, serve, status};
+
+use crate::args::{Global, Output};
+use crate::commands::status::table;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::look::{Look, Tone};
+use crate::place;
+use crate::report::Purpose;
+use crate::report::plan::Details;
+use crate::report::text::{plain, wrap};
+use crate::session::{self, Session};
+
+/// Commands of the local target.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// Start it, and install what it needs on first use.
+    Up,
+    /// End it; what it holds is kept.
+    Down,
+    /// Show whether it runs, and what it serves.
+    Status,
+    /// End it and throw away what it holds: tables, objects, functions, APIs, logs.
+    Reset,
+    /// Be the background process.
+    #[command(hide = true)]
+    Serve {
+        /// Its directory.
+        #[arg(long)]
+        root: PathBuf,
+    },
+}
+
+/// Runs one.
+pub fn run(global: &Global, command: Command) -> Exit {
+    match command {
+        Command::Serve { root } => background(&root),
+        Command::Up | Command::Down | Command::Status | Command::Reset => {
+            session::run(global, Purpose::Change, Details::Changes, async |session| {
+                let options = place::local_options(&session.global, &session.surroundings);
+                match command {
+                    Command::Up => {
+                        let events = session.events();
+                        let up = place::up(&options, &events);
+                        let status = session.unless_stopped(up).await??;
+                        answer(&session, &status)
+                    }
+                    Command::Down => end(&session, &options).await,
+                    Command::Reset => start_over(&session, &options).await,
+                    Command::Status | Command::Serve { .. } => answer(&session, &status(&options).await),
+                }
+            })
+        }
+    }
+}
+
+/// The background process. It has signals and a log of its own.
+fn background(root: &std::path::Path) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return super::fail(&Failure::caused("starting failed", &error, None)),
+    };
+    match runtime.block_on(serve(LocalOptions::load(root))) {
+        Ok(()) => Exit::Ok,
+        Err(error) => super::fail(&error.into()),
+    }
+}
+
+async fn end(session: &Session, options: &LocalOptions) -> Result<Exit, Failure> {
+    let ended = session.unless_stopped(down(options)).await??;
+    let (word, text) = match ended {
+        Ended::Stopped => ("stopped", "the local target has ended; what it holds is kept\n"),
+        Ended::WasStopped => ("was-stopped", "the local target was not running\n"),
+    };
+    session.reporter.answer(match session.global.output {
+        Output::Json => format!("{}\n", serde_json::json!({ "ended": word })),
+        Output::Human | Output::Github => text.to_owned(),
+    });
+    Ok(Exit::Ok)
+}
+
+async fn start_over(session: &Session, options: &LocalOptions) -> Result<Exit, Failure> {
+    if !session.global.yes {
+        if !session.can_ask() {
+            return Err(Failure::usage(
+                "this throws away all local tables, objects and releases, and nobody can be asked here",
+                "give --yes",
+            ));
+        }
+        let question = "This throws away all local tables, objects and releases. Go on? [y/N] ";
+        if !matches!(session.ask(question).await?.as_deref(), Some("y" | "Y" | "yes")) {
+            return Err(Failure::new(
+                Exit::Error,
+                "not reset",
+                "nothing was changed; answer `y`, or give --yes",
+            ));
+        }
+    }
+    reset(options).await?;
+    session.reporter.answer(match session.global.output {
+        Output::Json => format!("{}\n", serde_json::json!({ "reset": true })),
+        Output::Human | Output::Github => "the local target has ended and is empty\n".to_owned(),
+    });
+    Ok(Exit::Ok)
+}
+
+/// Answers with the status; one that is not whole is an error for scripts.
+fn answer(session: &Session, status: &LocalStatus) -> Result<Exit, Failure> {
+    let text = match session.global.output {
+        Output::Json => serde_json::to_string_pretty(status)
+            .map(|text| format!("{text}\n"))
+            .map_err(|error| Failure::caused("the status cannot be written as JSON", &error, None))?,
+        Output::Human | Output::Github => render(status, &session.surroundings.out),
+    };
+    session.reporter.answer(text);
+    Ok(match status.state {
+        LocalState::Running | LocalState::Starting | LocalState::Stopped => Exit::Ok,
+        LocalState::Degraded | LocalState::NotAnswering => Exit::CheckFailed,
+    })
+}
+
+fn render(status: &LocalStatus, look: &Look) -> String {
+    let (tone, word) = match status.state {
+        LocalState::Stopped => (Tone::Faint, "not running"),
+        LocalState::Starting => (Tone::Warn, "starting"),
+        LocalState::Running => (Tone::Good, "running"),
+        LocalState::Degraded => (Tone::Bad, "running, but a part of it is not"),
+        LocalState::NotAnswering => (Tone::Bad, "not answering"),
+    };
+    let pid = status.pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+    let mut out = format!("local    {}{pid}\n", look.paint(tone, word));
+    if status.state == LocalState::Stopped {
+        out.push_str(&format!("kept in  {}\n", status.root.display()));
+        return out;
+    }
+    out.push_str(&format!("AWS      {}\n", look.paint(Tone::Copy, &status.endpoint_url)));
+    for api in &status.apis {
+        out.push_str(&format!(
+            "API      {}  {} ({})\n",
+            look.paint(Tone::Copy, &plain(&api.url)),
+            plain(&api.name),
+            api.region
+        ));
+    }
+    for (bucket, url) in &status.websites {
+        out.push_str(&format!(
+            "site     {}  {}\n",
+            look.paint(Tone::Copy, &plain(url)),
+            plain(bucket)
+        ));
+    }
+    out.push_str(&format!("kept in  {}\n", status.root.display()));
+    if !status.parts.is_empty() {
+        let mut table = table(look, &["part", "state", "port", "process", ""]);
+        for part in &status.parts {
+            let state = match part.state {
+                PartState::Starting => "starting",
+                PartState::Running => "running",
+                PartState::Failed => "failed",
+            };
+            let number = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
+            table.add_row([
+                plain(&part.name),
+                state.to_owned(),
+                number(part.port.map(|port| port.to_string())),
+                number(part.pid.map(|pid| pid.to_string())),
+                plain(part.message.as_deref().unwrap_or_default()),
+            ]);
+        }
+        out.push_str(&format!("\n{}\n", table.trim_fmt()));
+    }
+    for incident in &status.incidents {
+        let text = format!("{} {}: {}", incident.at, incident.part, incident.message);
+        for line in wrap(&text, look.width) {
+            out.push_str(&format!("{}\n", look.paint(Tone::Warn, &line)));
+        }
+    }
+    out
+}

@@ -1,0 +1,61 @@
+//! The commands, one file each.
+
+pub mod completions;
+pub mod deploy;
+pub mod destroy;
+pub mod doctor;
+pub mod init;
+pub mod local;
+pub mod man;
+pub mod package;
+pub mod plan;
+pub mod schema;
+pub mod status;
+pub mod templates;
+
+use std::io::{ErrorKind, Write as _};
+
+use crate::args::{Cli, Command};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::report::failure_text;
+use crate::surroundings::Surroundings;
+
+/// Runs the command of a command line.
+pub fn run(cli: Cli) -> Exit {
+    let global = &cli.global;
+    match cli.command {
+        Command::Init(args) => init::run(global, &args),
+        Command::Templates(args) => templates::run(global, &args),
+        Command::Plan(args) => plan::run(global, args),
+        Command::Deploy(args) => deploy::run(global, args),
+        Command::Status => status::run(global),
+        Command::Destroy(args) => destroy::run(global, args),
+        Command::Package(args) => package::run(global, args),
+        Command::Doctor => doctor::run(global),
+        Command::Local(command) => local::run(global, command),
+        Command::Schema => schema::run(),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    }
+}
+
+/// Prints the answer of a command that needs no reporter. A reader that went away is no failure.
+fn print(text: &str) -> Exit {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Exit::Ok,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Ok,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: writing the answer failed: {error}");
+            Exit::Error
+        }
+    }
+}
+
+/// Tells the error of a command that needs no reporter.
+fn fail(failure: &Failure) -> Exit {
+    let look = Surroundings::read(false).err;
+    let _ = std::io::stderr().write_all(failure_text(&failure.told, &look).as_bytes());
+    failure.exit
+}

@@ -1,0 +1,69 @@
+//! `taskctl package`: the functions' zips, for every stage the same.
+
+use std::path::PathBuf;
+
+use taskctl_stack::event::{Endpoints, Outcome};
+use taskctl_stack::package::{PackageError, functions_of, write_artifacts};
+
+use crate::args::{Global, Output};
+use crate::code::Code;
+use crate::commands::status::table;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::place::Place;
+use crate::project::Project;
+use crate::report::Purpose;
+use crate::report::plan::Details;
+use crate::report::text::size;
+use crate::session::{self, Session};
+use crate::surroundings::absolute;
+
+/// Arguments of `package`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Write the zips and their manifest here, for `deploy --artifacts`.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Directory of the Cargo project with the functions [default: as the template says, else here].
+    #[arg(long, value_name = "DIR")]
+    handlers: Option<PathBuf>,
+}
+
+/// Runs it.
+pub fn run(global: &Global, args: Args) -> Exit {
+    session::run(global, Purpose::Package, Details::Changes, async |session| {
+        package(&session, &args).await
+    })
+}
+
+async fn package(session: &Session, args: &Args) -> Result<Exit, Failure> {
+    let project = Project::open(&session.global, &session.surroundings)?;
+    let place = Place::of(&session.global, &session.surroundings);
+    let handlers = project.handlers(args.handlers.as_deref());
+    let functions = functions_of(&project.template.stack);
+    let code = Code::build(functions, place.destination(), handlers, &session.surroundings);
+    let version = code.version().await;
+    let events = session.events();
+    let mut packages = tokio::select! {
+        packages = code.packages(&events) => packages?,
+        () = session.cancel.cancelled() => return Err(PackageError::Interrupted.into()),
+    };
+    if let Some(out) = &args.out {
+        packages = write_artifacts(&absolute(out), &packages, version)?;
+    }
+    session.finished(Outcome::Done, 0, Endpoints::default());
+    if session.global.output == Output::Human {
+        let mut table = table(&session.surroundings.out, &["function", "cpu", "zip", "CodeSha256"]);
+        for package in &packages {
+            let architecture = serde_json::to_value(package.architecture).unwrap_or_default();
+            table.add_row([
+                package.function.clone(),
+                architecture.as_str().unwrap_or_default().to_owned(),
+                size(package.zip_bytes),
+                package.code_sha256.clone(),
+            ]);
+        }
+        session.reporter.answer(format!("{}\n", table.trim_fmt()));
+    }
+    Ok(Exit::Ok)
+}

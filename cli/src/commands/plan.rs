@@ -1,0 +1,88 @@
+//! `taskctl plan`: what deploy would change.
+
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
+use taskctl_stack::event::{Endpoints, Event, Outcome};
+use taskctl_stack::plan::SavedPlan;
+
+use crate::args::{Code, Global, Promotion};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::prepare::{Prepared, prepare};
+use crate::report::Purpose;
+use crate::report::plan::Details;
+use crate::session::{self, Session};
+
+/// Arguments of `plan`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Keep the plan in a file; `deploy --plan FILE` applies it if nothing has moved since.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Show the fields of what is created, too.
+    #[arg(long)]
+    details: bool,
+    #[command(flatten)]
+    code: Code,
+    #[command(flatten)]
+    promotion: Promotion,
+}
+
+/// Runs it.
+pub fn run(global: &Global, args: Args) -> Exit {
+    let details = if args.details {
+        Details::Everything
+    } else {
+        Details::Changes
+    };
+    session::run(global, Purpose::Plan, details, async |session| {
+        plan(&session, &args).await
+    })
+}
+
+async fn plan(session: &Session, args: &Args) -> Result<Exit, Failure> {
+    let prepared = prepare(session, "plan", &args.code, &args.promotion).await?;
+    prepared.refuse_errors(session)?;
+    if let Some(path) = &args.save {
+        save(session, &prepared, path)?;
+    }
+    let (outcome, exit) = if prepared.planned.plan.has_changes() {
+        (Outcome::Changes, Exit::Changes)
+    } else {
+        (Outcome::NoChanges, Exit::Ok)
+    };
+    session.finished(outcome, prepared.engine.context().calls(), Endpoints::default());
+    Ok(exit)
+}
+
+fn save(session: &Session, prepared: &Prepared, path: &PathBuf) -> Result<(), Failure> {
+    let identity = prepared.engine.context().identity();
+    let saved = SavedPlan::new(
+        &identity.app,
+        &identity.stage,
+        &identity.region,
+        &identity.account,
+        &prepared.planned.plan,
+    );
+    let mut text = serde_json::to_vec_pretty(&saved)
+        .map_err(|error| Failure::caused("the plan cannot be written as JSON", &error, None))?;
+    text.push(b'\n');
+    // A plan names everything of a stack; it is nobody else's business.
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path);
+    file.and_then(|mut file| std::io::Write::write_all(&mut file, &text))
+        .map_err(|error| Failure::io("writing", path, &error))?;
+    session.reporter.tell(Event::Note {
+        message: format!(
+            "the plan is kept in {}; apply it with `taskctl deploy --plan {0}`",
+            path.display()
+        ),
+    });
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! How a command fails: what is said, and the exit code. Every error ends up here once and is told once.
+
+use taskctl_local::LocalError;
+use taskctl_stack::engine::EngineError;
+use taskctl_stack::event::ErrorReport;
+use taskctl_stack::package::PackageError;
+use taskctl_stack::plan::SavedPlanError;
+use taskctl_stack::template::Faults;
+
+use crate::exit::Exit;
+
+/// A command that did not do what it was asked for.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// What is said.
+    pub told: Told,
+}
+
+/// What is said of a failure.
+#[derive(Debug, Clone)]
+pub enum Told {
+    /// What happened, why, what to do.
+    Report(ErrorReport),
+    /// The faults of a template, with its source.
+    Faults(Box<Faults>),
+}
+
+impl Failure {
+    /// An error with what to do about it.
+    pub fn new(exit: Exit, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        let report = ErrorReport {
+            message: message.into(),
+            causes: Vec::new(),
+            hint: Some(hint.into()),
+        };
+        Self {
+            exit,
+            told: Told::Report(report),
+        }
+    }
+
+    /// A wrong command line.
+    pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message, hint)
+    }
+
+    /// An error of another library.
+    pub fn caused(message: impl Into<String>, cause: &dyn std::error::Error, hint: Option<String>) -> Self {
+        let below = ErrorReport::new(cause, hint);
+        let causes = std::iter::once(below.message).chain(below.causes).collect();
+        Self {
+            exit: Exit::Error,
+            told: Told::Report(ErrorReport {
+                message: message.into(),
+                causes,
+                hint: below.hint,
+            }),
+        }
+    }
+
+    /// A failed file operation.
+    pub fn io(operation: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+        let hint = match error.kind() {
+            std::io::ErrorKind::StorageFull => "free some space and run it again".to_owned(),
+            std::io::ErrorKind::PermissionDenied => "check who may read and write there".to_owned(),
+            _ => "check the path and run it again".to_owned(),
+        };
+        Self::caused(format!("{operation} {} failed", path.display()), error, Some(hint))
+    }
+
+    /// Stopped by the operator before anything was changed.
+    pub fn interrupted() -> Self {
+        Self::new(
+            Exit::Interrupted,
+            "stopped",
+            "nothing was changed; run it again when you like",
+        )
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        if let EngineError::Package(PackageError::Interrupted) = error {
+            return Self::interrupted();
+        }
+        let exit = if error.is_interrupt() {
+            Exit::Interrupted
+        } else {
+            Exit::Error
+        };
+        Self {
+            exit,
+            told: Told::Report(error.report()),
+        }
+    }
+}
+
+impl From<PackageError> for Failure {
+    fn from(error: PackageError) -> Self {
+        Self::from(EngineError::from(error))
+    }
+}
+
+impl From<LocalError> for Failure {
+    fn from(error: LocalError) -> Self {
+        Self {
+            exit: Exit::Error,
+            told: Told::Report(ErrorReport::new(&error, error.hint())),
+        }
+    }
+}
+
+impl From<Faults> for Failure {
+    fn from(faults: Faults) -> Self {
+        Self {
+            exit: Exit::Error,
+            told: Told::Faults(Box::new(faults)),
+        }
+    }
+}
+
+impl From<SavedPlanError> for Failure {
+    fn from(error: SavedPlanError) -> Self {
+        let hint = match &error {
+            SavedPlanError::Format(_) => "name a file written by `taskctl plan --save FILE`",
+            SavedPlanError::Version { .. } => "make it anew with this taskctl: taskctl plan --save FILE",
+            SavedPlanError::Target { .. } => "give the --stage, --region and profile that the plan was made with",
+            SavedPlanError::Moved => "look at what is planned now, and save that: taskctl plan --save FILE",
+        };
+        Self {
+            exit: Exit::Error,
+            told: Told::Report(ErrorReport::new(&error, Some(hint.to_owned()))),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! How text looks: colours, width, whether a person watches. Decided once, from flags and environment.
+
+use owo_colors::{OwoColorize as _, Style};
+
+/// Whether escape codes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paint {
+    /// Colours.
+    Colored,
+    /// Plain text.
+    Plain,
+}
+
+/// Whether output is live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Motion {
+    /// A terminal: progress is drawn and redrawn.
+    Live,
+    /// A file or pipe: lines, each written once.
+    Lines,
+}
+
+/// The look of one output stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// Colours or not.
+    pub paint: Paint,
+    /// Columns.
+    pub width: usize,
+    /// Live or lines.
+    pub motion: Motion,
+}
+
+/// What colour is used for. The words and marks beside it say the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// Something comes.
+    Create,
+    /// Something changes.
+    Change,
+    /// Something is replaced.
+    Replace,
+    /// Something goes.
+    Delete,
+    /// A heading, a name.
+    Strong,
+    /// Of lesser interest.
+    Faint,
+    /// Went well.
+    Good,
+    /// Went wrong.
+    Bad,
+    /// May hurt later.
+    Warn,
+    /// A URL or command to copy.
+    Copy,
+}
+
+/// What decides about colour.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ColorWishes {
+    /// `--no-color`.
+    pub no_color_flag: bool,
+    /// `NO_COLOR`. <https://no-color.org>
+    pub no_color: Option<String>,
+    /// `CLICOLOR_FORCE`. <https://bixense.com/clicolors>
+    pub clicolor_force: Option<String>,
+    /// `TERM`.
+    pub term: Option<String>,
+}
+
+/// Columns where no terminal says otherwise.
+pub const WIDTH: usize = 80;
+
+impl Look {
+    /// Plain lines of 80 columns.
+    pub const PLAIN: Self = Self {
+        paint: Paint::Plain,
+        width: WIDTH,
+        motion: Motion::Lines,
+    };
+
+    /// The look of a stream that is a terminal of so many columns, or none.
+    pub fn decide(wishes: &ColorWishes, terminal_width: Option<usize>) -> Self {
+        let set = |value: &Option<String>| value.as_deref().is_some_and(|value| !value.is_empty());
+        let dumb = wishes.term.as_deref() == Some("dumb");
+        let forced = set(&wishes.clicolor_force) && wishes.clicolor_force.as_deref() != Some("0");
+        let live = terminal_width.is_some() && !dumb;
+        let paint = if wishes.no_color_flag || set(&wishes.no_color) {
+            Paint::Plain
+        } else if forced || live {
+            Paint::Colored
+        } else {
+            Paint::Plain
+        };
+        Self {
+            paint,
+            width: terminal_width.unwrap_or(WIDTH).clamp(40, 200),
+            motion: if live { Motion::Live } else { Motion::Lines },
+        }
+    }
+
+    /// Text in a tone.
+    pub fn paint(&self, tone: Tone, text: &str) -> String {
+        match self.paint {
+            Paint::Plain => text.to_owned(),
+            Paint::Colored => text.style(style(tone)).to_string(),
+        }
+    }
+}
+
+fn style(tone: Tone) -> Style {
+    let plain = Style::new();
+    match tone {
+        Tone::Create | Tone::Good => plain.green(),
+        Tone::Change | Tone::Warn => plain.yellow(),
+        Tone::Replace => plain.magenta(),
+        Tone::Delete => plain.red(),
+        Tone::Strong => plain.bold(),
+        Tone::Faint => plain.dimmed(),
+        Tone::Bad => plain.red().bold(),
+        Tone::Copy => plain.cyan(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_is_decided_by_flag_then_environment_then_terminal() {
+        fn check(flag: bool, no_color: &str, force: &str, term: &str, terminal: bool, expected: Paint) {
+            let wish = |text: &str| (text != "-").then(|| text.to_owned());
+            let wishes = ColorWishes {
+                no_color_flag: flag,
+                no_color: wish(no_color),
+                clicolor_force: wish(force),
+                term: wish(term),
+            };
+            assert_eq!(
+                Look::decide(&wishes, terminal.then_some(80)).paint,
+                expected,
+                "{wishes:?} {terminal}"
+            );
+        }
+        use Paint::{Colored, Plain};
+        check(false, "-", "-", "xterm", true, Colored);
+        check(false, "-", "-", "xterm", false, Plain);
+        check(true, "-", "-", "xterm", true, Plain);
+        check(false, "1", "-", "xterm", true, Plain);
+        check(false, "", "-", "xterm", true, Colored);
+        check(false, "-", "1", "-", false, Colored);
+        check(false, "-", "0", "-", false, Plain);
+        check(true, "-", "1", "xterm", true, Plain);
+        check(false, "1", "1", "xterm", true, Plain);
+        check(false, "-", "-", "dumb", true, Plain);
+    }
+
+    #[test]
+    fn a_dumb_terminal_gets_lines() {
+        let wishes = ColorWishes {
+            term: Some("dumb".to_owned()),
+            ..ColorWishes::default()
+        };
+        assert_eq!(Look::decide(&wishes, Some(120)).motion, Motion::Lines);
+        assert_eq!(Look::decide(&wishes, Some(120)).width, 120);
+    }
+}

@@ -1,0 +1,146 @@
+//! Where a command works: AWS, an emulator, or this machine; as whom, and in which region.
+
+use std::path::Path;
+
+use taskctl_local::{DaemonCommand, LocalOptions, UpProgress};
+use taskctl_stack::aws::clients::Connection;
+use taskctl_stack::event::{Event, Events};
+use taskctl_stack::package::Destination;
+
+use crate::args::Global;
+use crate::failure::Failure;
+use crate::surroundings::Surroundings;
+
+/// Where the stack stands.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// On AWS, or on an emulator that is named by its URL.
+    Aws,
+    /// On this machine.
+    Local(LocalOptions),
+}
+
+impl Place {
+    /// The place that the arguments name.
+    pub fn of(global: &Global, surroundings: &Surroundings) -> Self {
+        if global.local {
+            Self::Local(local_options(global, surroundings))
+        } else {
+            Self::Aws
+        }
+    }
+
+    /// Where functions run.
+    pub fn destination(&self) -> Destination {
+        match self {
+            Self::Aws => Destination::Lambda,
+            Self::Local(_) => Destination::ThisMachine,
+        }
+    }
+
+    /// How AWS is reached, once this place is ready.
+    pub async fn connection(&self, global: &Global, region: &str, events: &Events) -> Result<Connection, Failure> {
+        let region = region.to_owned();
+        match self {
+            Self::Aws => Ok(Connection {
+                region,
+                profile: global.profile.clone(),
+                endpoint_url: global.endpoint_url.clone(),
+                credentials: None,
+            }),
+            Self::Local(options) => {
+                up(options, events).await?;
+                Ok(Connection {
+                    region,
+                    profile: None,
+                    endpoint_url: Some(options.endpoint_url()),
+                    credentials: Some(("local".to_owned(), "local".to_owned())),
+                })
+            }
+        }
+    }
+
+    /// URL at which the web site of a bucket is served.
+    pub fn website_url(&self, bucket: &str, region: &str) -> String {
+        match self {
+            Self::Aws => aws_website_url(bucket, region),
+            Self::Local(options) => format!("http://{bucket}.localhost:{}", options.website_port),
+        }
+    }
+}
+
+/// Makes sure that the local target runs.
+pub async fn up(options: &LocalOptions, events: &Events) -> Result<taskctl_local::LocalStatus, Failure> {
+    let daemon = DaemonCommand::current(options)?;
+    let tell = |progress| {
+        let message = match progress {
+            UpProgress::InstallingEmulator { version } => {
+                format!("installing the emulator (ministack {version}), this once; it takes up to a minute")
+            }
+            UpProgress::WaitingForAnother => "another taskctl is starting the local target; waiting for it".to_owned(),
+            UpProgress::Replacing => {
+                "the local target runs with another version or other ports; starting it anew".to_owned()
+            }
+            UpProgress::Starting => "starting the local target".to_owned(),
+            UpProgress::Ready => return,
+        };
+        events.emit(Event::Note { message });
+    };
+    Ok(taskctl_local::up(options, &daemon, tell).await?)
+}
+
+/// The settings of the local target here: those of the last `up`, unless told otherwise.
+pub fn local_options(global: &Global, surroundings: &Surroundings) -> LocalOptions {
+    let root = surroundings
+        .local_root
+        .clone()
+        .unwrap_or_else(|| surroundings.keep().join("local"));
+    let mut options = LocalOptions::load(Path::new(&root));
+    if let Some(port) = global.local_port {
+        options.port = port;
+    }
+    if let Some(port) = surroundings.local_website_port {
+        options.website_port = port;
+    }
+    if let Some(python) = &surroundings.local_python {
+        options.python = Some(python.clone());
+    }
+    options
+}
+
+/// Regions whose website endpoints are written with a dash; all later ones have a dot.
+/// <https://docs.aws.amazon.com/general/latest/gr/s3.html#s3_website_region_endpoints>
+const DASHED: [&str; 9] = [
+    "us-east-1",
+    "us-west-1",
+    "us-west-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-northeast-1",
+    "eu-west-1",
+    "sa-east-1",
+    "us-gov-west-1",
+];
+
+fn aws_website_url(bucket: &str, region: &str) -> String {
+    let mark = if DASHED.contains(&region) { '-' } else { '.' };
+    let suffix = if region.starts_with("cn-") {
+        "amazonaws.com.cn"
+    } else {
+        "amazonaws.com"
+    };
+    format!("http://{bucket}.s3-website{mark}{region}.{suffix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn website_endpoints_are_spelled_as_the_region_does() {
+        let check = |region, expected| assert_eq!(aws_website_url("b", region), expected);
+        check("eu-west-1", "http://b.s3-website-eu-west-1.amazonaws.com");
+        check("eu-central-1", "http://b.s3-website.eu-central-1.amazonaws.com");
+        check("cn-north-1", "http://b.s3-website.cn-north-1.amazonaws.com.cn");
+    }
+}

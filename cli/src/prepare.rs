@@ -1,0 +1,169 @@
+//! From arguments to a plan, as `plan` and `deploy` both need it: template, place, code, connection, plan.
+
+use taskctl_stack::compile::Inputs;
+use taskctl_stack::engine::{Engine, PlanInputs, Planned};
+use taskctl_stack::event::{Event, Outcome};
+use taskctl_stack::package::{PackageError, SourceVersion, functions_of};
+use taskctl_stack::release::layout::GoLive;
+use taskctl_stack::release::lease::{Holder, Lease};
+
+use crate::args::{Code as CodeArgs, Promotion};
+use crate::code::Code;
+use crate::failure::Failure;
+use crate::lock;
+use crate::place::Place;
+use crate::project::Project;
+use crate::session::{Named, Session};
+
+/// A plan, with what it takes to carry it out.
+pub struct Prepared {
+    /// The project.
+    pub project: Project,
+    /// The engine, connected.
+    pub engine: Engine,
+    /// The plan.
+    pub planned: Planned,
+    /// URL of the stage's web site.
+    pub site: Option<String>,
+}
+
+/// Plans, and tells the plan.
+pub async fn prepare(
+    session: &Session,
+    command: &str,
+    code: &CodeArgs,
+    promotion: &Promotion,
+) -> Result<Prepared, Failure> {
+    let opened = open(session, command, code).await?;
+    planned(session, opened, promotion).await
+}
+
+/// Takes the lease on the stage, plans, and tells the plan.
+pub async fn prepare_locked(
+    session: &Session,
+    command: &str,
+    code: &CodeArgs,
+    promotion: &Promotion,
+    holder: Holder,
+) -> Result<(Prepared, Lease), Failure> {
+    let opened = open(session, command, code).await?;
+    // What is read before the lease is held may already be changing.
+    let lease = lock::take(session, &opened.engine, holder).await?;
+    match planned(session, opened, promotion).await {
+        Ok(prepared) => Ok((prepared, lease)),
+        Err(failure) => {
+            lock::give_back(session, lease).await;
+            Err(failure)
+        }
+    }
+}
+
+/// A project and the engine for it.
+struct Opened {
+    project: Project,
+    place: Place,
+    code: Code,
+    engine: Engine,
+    version: Option<SourceVersion>,
+}
+
+async fn open(session: &Session, command: &str, code: &CodeArgs) -> Result<Opened, Failure> {
+    let project = Project::open(&session.global, &session.surroundings)?;
+    for fault in project.template.warnings.list() {
+        let place = project.template.warnings.place(fault);
+        let message = [&[fault.message.clone()], fault.help.as_slice()].concat().join("; ");
+        session.reporter.tell(Event::Warning {
+            message: format!("{place}: {message}"),
+        });
+    }
+    let stack = &project.template.stack;
+    let place = Place::of(&session.global, &session.surroundings);
+    let code = code_of(session, &project, &place, code)?;
+    let named = Named {
+        app: stack.app.clone(),
+        region: stack.region.clone(),
+    };
+    let (engine, version) = futures::join!(session.connect(command, &place, &named), code.version());
+    let engine = engine?;
+    Ok(Opened {
+        project,
+        place,
+        code,
+        engine,
+        version,
+    })
+}
+
+async fn planned(session: &Session, opened: Opened, promotion: &Promotion) -> Result<Prepared, Failure> {
+    let Opened {
+        project,
+        place,
+        code,
+        engine,
+        version,
+    } = opened;
+    let stack = &project.template.stack;
+    let website_url = |bucket: &str| place.website_url(bucket, &stack.region);
+    let inputs = PlanInputs {
+        stack,
+        website_url: &website_url,
+        commit: version.map(|version| version.short()),
+        go_live: go_live(promotion),
+    };
+    let events = session.events();
+    let packages = async {
+        tokio::select! {
+            packages = code.packages(&events) => packages,
+            () = session.cancel.cancelled() => Err(PackageError::Interrupted),
+        }
+    };
+    let planned = engine.plan(&inputs, packages).await?;
+    let site = Inputs {
+        stack,
+        identity: engine.context().identity(),
+        packages: &Default::default(),
+        website_url: &website_url,
+        commit: None,
+        go_live: GoLive::Wait,
+    }
+    .site_url();
+    session.reporter.tell(Event::Planned {
+        plan: planned.plan.clone(),
+    });
+    Ok(Prepared {
+        project,
+        engine,
+        planned,
+        site,
+    })
+}
+
+impl Prepared {
+    /// Refuses a plan that must not be carried out.
+    pub fn refuse_errors(&self, session: &Session) -> Result<(), Failure> {
+        if self.planned.errors.is_empty() {
+            return Ok(());
+        }
+        session.finished(Outcome::Failed, self.engine.context().calls(), Default::default());
+        Err(taskctl_stack::engine::EngineError::Lint(self.planned.errors.clone()).into())
+    }
+}
+
+fn code_of(session: &Session, project: &Project, place: &Place, args: &CodeArgs) -> Result<Code, Failure> {
+    let functions = functions_of(&project.template.stack);
+    Ok(match &args.artifacts {
+        Some(directory) => Code::artifacts(directory, &functions)?,
+        None => {
+            let handlers = project.handlers(args.handlers.as_deref());
+            Code::build(functions, place.destination(), handlers, &session.surroundings)
+        }
+    })
+}
+
+fn go_live(promotion: &Promotion) -> Option<GoLive> {
+    match (promotion.promote, promotion.no_promote) {
+        (true, _) => Some(GoLive::AtOnce),
+        (false, true) => Some(GoLive::Wait),
+        (false, false) => None,
+    }
+}

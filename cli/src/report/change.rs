@@ -1,0 +1,182 @@
+//! One changed field: before → after, with what is equal in long values left out.
+
+use serde_json::Value;
+use taskctl_stack::plan::{Change, Effect};
+
+use super::text::{columns, cut, plain};
+use crate::look::{Look, Tone};
+
+/// Characters shown before a difference within a long text.
+const CONTEXT: usize = 24;
+
+/// A change of something that stands: one line where it fits, else what was and what will be, each on its own.
+pub fn change_lines(change: &Change, look: &Look, room: usize) -> Vec<String> {
+    let field = plain(&change.field);
+    let forced = match change.effect {
+        Effect::Replace => "  (forces replacement)",
+        Effect::InPlace => "",
+    };
+    let painted = |removed: &str, added: &str| {
+        let mark = |tone, text: &str| {
+            if text.is_empty() {
+                String::new()
+            } else {
+                look.paint(tone, text)
+            }
+        };
+        (mark(Tone::Delete, removed), mark(Tone::Create, added))
+    };
+    let (short, long) = match (&change.before, &change.after) {
+        (Some(Value::Array(before)), Some(Value::Array(after))) if is_regrouped(before, after) => {
+            let (gone, new) = (missing(before, after), missing(after, before));
+            let (removed, added) = painted(&marked("-", &gone).join(" "), &marked("+", &new).join(" "));
+            let gap = if removed.is_empty() || added.is_empty() {
+                ""
+            } else {
+                " "
+            };
+            (format!("{removed}{gap}{added}"), (gone, new))
+        }
+        (before, after) => {
+            let (removed, added) = painted(&shown(before.as_ref()), &shown(after.as_ref()));
+            let long = match (before, after) {
+                (Some(Value::String(before)), Some(Value::String(after))) => differing(before, after, room),
+                (before, after) => (shown(before.as_ref()), shown(after.as_ref())),
+            };
+            (format!("{removed} → {added}"), (vec![long.0], vec![long.1]))
+        }
+    };
+    let line = format!("{field}: {short}{}", look.paint(Tone::Replace, forced));
+    if columns(&line) <= room {
+        return vec![line];
+    }
+    let mut lines = vec![format!("{field}:{}", look.paint(Tone::Replace, forced))];
+    for (tone, texts) in [
+        (Tone::Delete, marked("-", &long.0)),
+        (Tone::Create, marked("+", &long.1)),
+    ] {
+        lines.extend(
+            texts
+                .iter()
+                .map(|text| format!("  {}", look.paint(tone, &cut(text, room.saturating_sub(2))))),
+        );
+    }
+    lines
+}
+
+/// A field of something that comes.
+pub fn value_line(change: &Change, room: usize) -> String {
+    let field = plain(&change.field);
+    let room = room.saturating_sub(columns(&field) + 2);
+    format!("{field}: {}", cut(&shown(change.after.as_ref()), room))
+}
+
+fn shown(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "unset".to_owned(),
+        Some(value) => plain(&value.to_string()),
+    }
+}
+
+/// Whether two lists differ in what they hold, not in the order alone.
+fn is_regrouped(before: &[Value], after: &[Value]) -> bool {
+    !missing(before, after).is_empty() || !missing(after, before).is_empty()
+}
+
+/// What of a list another does not have.
+fn missing(of: &[Value], from: &[Value]) -> Vec<String> {
+    of.iter()
+        .filter(|value| !from.contains(value))
+        .map(|value| shown(Some(value)))
+        .collect()
+}
+
+fn marked(mark: &str, texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| format!("{mark} {text}")).collect()
+}
+
+/// Two long texts, cut to where they differ when they do not fit.
+fn differing(before: &str, after: &str, room: usize) -> (String, String) {
+    let (old, new): (Vec<char>, Vec<char>) = (before.chars().collect(), after.chars().collect());
+    let start = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
+    let part = |text: &[char]| {
+        if text.len() + 4 <= room {
+            return plain(&text.iter().collect::<String>());
+        }
+        let from = start.saturating_sub(CONTEXT);
+        let head = if from > 0 { "…" } else { "" };
+        format!("{head}{}", plain(&text[from..].iter().collect::<String>()))
+    };
+    (part(&old), part(&new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(before: Value, after: Value, room: usize, expected: &[&str]) {
+        let some = |value: Value| (!value.is_null()).then_some(value);
+        let change = Change {
+            field: "f".to_owned(),
+            before: some(before),
+            after: some(after),
+            effect: Effect::InPlace,
+        };
+        let lines = change_lines(&change, &Look::PLAIN, room);
+        assert_eq!(lines, expected);
+        assert!(lines.iter().all(|line| columns(line) <= room), "{lines:?}");
+    }
+
+    #[test]
+    fn values_are_shown_before_and_after() {
+        check(json!(30), json!(60), 60, &["f: 30 → 60"]);
+        check(json!(null), json!("x"), 60, &["f: unset → \"x\""]);
+        check(json!({"a": 1}), json!(null), 60, &["f: {\"a\":1} → unset"]);
+    }
+
+    #[test]
+    fn lists_show_what_left_and_what_joined() {
+        check(json!(["a", "b"]), json!(["b", "c"]), 60, &["f: - \"a\" + \"c\""]);
+        check(json!(["a"]), json!(["a", "b"]), 60, &["f: + \"b\""]);
+        check(
+            json!(["a", "b"]),
+            json!(["b", "a"]),
+            60,
+            &["f: [\"a\",\"b\"] → [\"b\",\"a\"]"],
+        );
+        check(
+            json!(["aaaa", "bbbb"]),
+            json!(["cccc"]),
+            16,
+            &["f:", "  - \"aaaa\"", "  - \"bbbb\"", "  + \"cccc\""],
+        );
+    }
+
+    #[test]
+    fn long_texts_begin_shortly_before_they_differ() {
+        let long = |middle: &str| format!("{}{middle}{}", "x".repeat(200), "y".repeat(200));
+        check(
+            json!(long("OLD")),
+            json!(long("NEWER")),
+            40,
+            &[
+                "f:",
+                "  - …xxxxxxxxxxxxxxxxxxxxxxxxOLDyyyyyyy…",
+                "  + …xxxxxxxxxxxxxxxxxxxxxxxxNEWERyyyyy…",
+            ],
+        );
+        check(json!("aaa"), json!("aab"), 10, &["f:", "  - aaa", "  + aab"]);
+    }
+
+    #[test]
+    fn escapes_from_elsewhere_stay_escaped() {
+        check(json!("\u{1b}[31m"), json!("ok"), 60, &["f: \"\\u001b[31m\" → \"ok\""]);
+        check(
+            json!("\u{1b}[31m"),
+            json!("ok"),
+            20,
+            &["f:", "  - \\u{1b}[31m", "  + ok"],
+        );
+    }
+}

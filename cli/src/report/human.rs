@@ -1,0 +1,323 @@
+//! The reporter for people: talk on standard error, live on a terminal and in lines elsewhere; the answer on standard
+//! output.
+
+use jiff::Timestamp;
+use taskctl_stack::event::{Endpoints, Event, Outcome};
+
+use super::live::Live;
+use super::plan::{Details, render, summary};
+use super::story::{Again, Memory, Purpose, doing, endpoint_rows, failed_lines, failure_text, finished_line, where_to};
+use super::text::{count, duration, plain, wrap};
+use super::{Out, Renderer, write};
+use crate::failure::Failure;
+use crate::look::{Look, Tone};
+
+/// Whether every AWS call is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trace {
+    /// No.
+    Off,
+    /// Yes.
+    Calls,
+}
+
+/// Shows events to a person.
+pub struct Human {
+    out: Out,
+    out_look: Look,
+    talk: Talk,
+    look: Look,
+    purpose: Purpose,
+    again: Again,
+    details: Details,
+    trace: Trace,
+    memory: Memory,
+}
+
+/// Where talk goes.
+pub enum Talk {
+    /// Lines, each written once.
+    Lines(Out),
+    /// A terminal.
+    Live(Box<Live>),
+}
+
+impl Human {
+    /// A reporter with answers to `out` and talk to `talk`.
+    pub fn new(
+        out: (Out, Look),
+        talk: (Talk, Look),
+        purpose: Purpose,
+        again: Again,
+        details: Details,
+        trace: Trace,
+    ) -> Self {
+        Self {
+            out: out.0,
+            out_look: out.1,
+            talk: talk.0,
+            look: talk.1,
+            purpose,
+            again,
+            details,
+            trace,
+            memory: Memory::default(),
+        }
+    }
+
+    /// Takes notice of an event that somebody else shows.
+    pub fn notice(&mut self, event: &Event) {
+        self.memory.notice(event);
+    }
+
+    fn say(&mut self, line: &str) {
+        match &mut self.talk {
+            Talk::Lines(out) => write(out, &format!("{line}\n")),
+            Talk::Live(live) => live.line(line),
+        }
+    }
+
+    fn say_all(&mut self, lines: &[String]) {
+        for line in lines {
+            self.say(line);
+        }
+    }
+
+    fn live(&mut self) -> Option<&mut Live> {
+        match &mut self.talk {
+            Talk::Live(live) => Some(live),
+            Talk::Lines(_) => None,
+        }
+    }
+
+    fn build_output(&mut self, line: &str) {
+        let is_progress = PROGRESS_WORDS.iter().any(|word| line.starts_with(word));
+        match self.live() {
+            Some(live) if is_progress => live.building(line),
+            Some(_) | None => self.say(&plain(line)),
+        }
+    }
+
+    fn planned(&mut self, plan: &taskctl_stack::plan::Plan) {
+        self.rest();
+        match self.purpose {
+            Purpose::Plan => {
+                let text = render(plan, &self.out_look, self.details);
+                write(&mut self.out, &text);
+            }
+            Purpose::Change | Purpose::Package => {
+                let text = if plan.has_changes() {
+                    render(plan, &self.look, self.details)
+                } else {
+                    format!("{}\n", summary(plan, &self.look))
+                };
+                for line in text.lines() {
+                    self.say(line);
+                }
+            }
+        }
+    }
+
+    fn finished(&mut self, outcome: Outcome, millis: u64, calls: u64, endpoints: &Endpoints) {
+        self.rest();
+        let ending = self.memory.ending(outcome, millis, calls, &self.look);
+        self.say(&ending);
+        if self.purpose == Purpose::Change && matches!(outcome, Outcome::Done | Outcome::NoChanges) {
+            for (slot, url) in endpoint_rows(endpoints) {
+                let line = format!("{slot:<8} {}\n", self.out_look.paint(Tone::Copy, &plain(url)));
+                write(&mut self.out, &line);
+            }
+        }
+        let next = self.memory.next_steps(outcome, endpoints, &self.again);
+        for (index, command) in next.iter().enumerate() {
+            let head = match (index, outcome) {
+                (0, Outcome::Failed | Outcome::Interrupted) => "go on: ",
+                (0, _) => "next:  ",
+                _ => "       ",
+            };
+            let line = format!(
+                "{}{}",
+                self.look.paint(Tone::Faint, head),
+                self.look.paint(Tone::Copy, &plain(command))
+            );
+            self.say(&line);
+        }
+    }
+
+    fn told(&mut self, head: &str, tone: Tone, message: &str) {
+        let width = self.look.width.saturating_sub(head.len() + 1);
+        let lines: Vec<String> = wrap(message, width)
+            .into_iter()
+            .enumerate()
+            .map(|(index, part)| match index {
+                0 => format!("{} {part}", self.look.paint(tone, head)),
+                _ => format!("{:width$} {part}", "", width = head.len()),
+            })
+            .collect();
+        self.say_all(&lines);
+    }
+}
+
+/// How Cargo's lines of progress begin.
+const PROGRESS_WORDS: [&str; 9] = [
+    "Compiling ",
+    "Checking ",
+    "Downloading ",
+    "Downloaded ",
+    "Updating ",
+    "Locking ",
+    "Adding ",
+    "Blocking ",
+    "Building ",
+];
+
+impl Renderer for Human {
+    fn event(&mut self, time: Timestamp, event: &Event) {
+        self.memory.notice(event);
+        match event {
+            Event::Started {
+                command,
+                app,
+                stage,
+                region,
+                account,
+            } => {
+                let place = where_to(app, stage, region, account.as_deref());
+                let line = format!("{} {place}", self.look.paint(Tone::Strong, &plain(command)));
+                self.say(&line);
+            }
+            Event::BuildStarted { command } => match self.live() {
+                Some(live) => live.building(command),
+                None => self.say(&format!("building: {}", plain(command))),
+            },
+            Event::BuildOutput { line } => self.build_output(line),
+            Event::BuildFinished { millis } => match self.live() {
+                Some(live) => live.built(),
+                None => self.say(&format!("built in {}", duration(*millis))),
+            },
+            Event::Packaged { .. } => {}
+            Event::ReadStarted { .. } => {
+                if let Some(live) = self.live() {
+                    live.reading();
+                }
+            }
+            Event::ReadFinished { millis, calls } => match self.live() {
+                Some(live) => live.was_read(),
+                None => self.say(&format!("read in {}, {}", duration(*millis), count(*calls, "AWS call"))),
+            },
+            Event::Planned { plan } => self.planned(plan),
+            Event::ExecutionStarted { actions } => {
+                if let Some(live) = self.live() {
+                    live.execution(*actions);
+                }
+            }
+            Event::ActionStarted { id, verb } => {
+                if let Some(live) = self.live() {
+                    live.begin(id, *verb);
+                }
+            }
+            Event::Waiting { id, reason } => match self.live() {
+                Some(live) => live.because(id, &format!("waiting for the {reason}")),
+                None => self.say(&format!(
+                    "  · waiting  {}: for the {}",
+                    plain(&id.to_string()),
+                    plain(reason)
+                )),
+            },
+            Event::Retrying {
+                id, operation, reason, ..
+            } => {
+                if self.memory.is_worth_telling(time, id.as_ref(), operation) {
+                    let text = format!("{operation} again: {reason}");
+                    match (self.live(), id) {
+                        (Some(live), Some(id)) => live.because(id, &text),
+                        _ => {
+                            let who = id.as_ref().map(|id| format!("{id}: ")).unwrap_or_default();
+                            let width = self.look.width.saturating_sub(13);
+                            self.say(&format!(
+                                "  · trying   {}",
+                                super::text::cut(&plain(&format!("{who}{text}")), width)
+                            ));
+                        }
+                    }
+                }
+            }
+            Event::ActionFinished { id, verb, millis, .. } => match self.live() {
+                Some(live) => live.end(id),
+                None => {
+                    let line = finished_line(id, *verb, *millis, &self.look);
+                    self.say(&line);
+                }
+            },
+            Event::ActionFailed { id, verb, error } => {
+                if let Some(live) = self.live() {
+                    live.end(id);
+                }
+                let lines = failed_lines(id, *verb, error, &self.look);
+                self.say_all(&lines);
+            }
+            Event::ActionSkipped { id, verb, reason } => match self.live() {
+                Some(live) => live.end(id),
+                None => self.say(&format!(
+                    "  · {} {} not tried: {}",
+                    doing(*verb),
+                    plain(&id.to_string()),
+                    plain(reason)
+                )),
+            },
+            Event::Call {
+                operation,
+                millis,
+                outcome,
+            } => {
+                if self.trace == Trace::Calls {
+                    let line = format!("  {} {} ms {}", plain(operation), millis, plain(outcome));
+                    let line = self.look.paint(Tone::Faint, &line);
+                    self.say(&line);
+                }
+            }
+            Event::Promoted {
+                release,
+                color,
+                previous,
+            } => {
+                let before = previous
+                    .map(|number| format!(" (before it: release {number})"))
+                    .unwrap_or_default();
+                self.told("live:", Tone::Good, &format!("release {release}, {color}{before}"));
+            }
+            Event::Stopping => self.told(
+                "stopping:",
+                Tone::Warn,
+                "calls in flight are finished first; Ctrl-C once more stops at once",
+            ),
+            Event::Note { message } => self.told("note:", Tone::Faint, message),
+            Event::Warning { message } => self.told("warning:", Tone::Warn, message),
+            Event::Finished {
+                outcome,
+                millis,
+                calls,
+                endpoints,
+            } => self.finished(*outcome, *millis, *calls, endpoints),
+        }
+    }
+
+    fn failure(&mut self, _: Timestamp, failure: &Failure) {
+        self.rest();
+        let text = failure_text(&failure.told, &self.look);
+        for line in text.lines() {
+            self.say(line);
+        }
+    }
+
+    fn data(&mut self, text: &str) {
+        self.rest();
+        write(&mut self.out, text);
+    }
+
+    fn rest(&mut self) {
+        if let Some(live) = self.live() {
+            live.clear();
+        }
+    }
+}

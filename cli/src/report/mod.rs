@@ -1,0 +1,149 @@
+//! Reporters: what happened, shown to people, programs and CI. Events come in from any thread and never wait; one thread
+//! of their own renders them in order.
+
+mod change;
+mod github;
+mod human;
+mod json;
+mod live;
+pub mod plan;
+mod story;
+pub mod text;
+
+use std::io::Write;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use jiff::Timestamp;
+use taskctl_stack::event::{Event, EventSink, Events};
+
+use crate::failure::Failure;
+
+pub use github::Github;
+pub use human::{Human, Talk, Trace};
+pub use json::Json;
+pub use live::Live;
+pub use story::{Again, Purpose, failure_text, where_to};
+
+/// Where text goes.
+pub type Out = Box<dyn Write + Send>;
+
+/// Renders events, one after the other.
+pub trait Renderer: Send {
+    /// An event.
+    fn event(&mut self, time: Timestamp, event: &Event);
+    /// The error that ends the command.
+    fn failure(&mut self, time: Timestamp, failure: &Failure);
+    /// Data that the command answers with, whole lines.
+    fn data(&mut self, text: &str);
+    /// Nothing more comes for now: what is drawn is taken away, what is kept is written.
+    fn rest(&mut self);
+}
+
+enum Message {
+    Event(Timestamp, Box<Event>),
+    Failure(Timestamp, Box<Failure>),
+    Data(String),
+    Rest(SyncSender<()>),
+}
+
+/// Takes events from all sides and has them rendered.
+pub struct Reporter {
+    sink: Arc<Sink>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Sink {
+    sender: Mutex<Option<Sender<Message>>>,
+}
+
+impl Sink {
+    fn send(&self, message: Message) {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = sender.as_ref() {
+            let _ = sender.send(message);
+        }
+    }
+}
+
+impl EventSink for Sink {
+    fn emit(&self, event: Event) {
+        self.send(Message::Event(Timestamp::now(), Box::new(event)));
+    }
+}
+
+impl Reporter {
+    /// Starts a renderer.
+    pub fn start(renderer: Box<dyn Renderer>) -> Self {
+        let (sender, receiver) = channel();
+        let thread = std::thread::spawn(move || render(renderer, &receiver));
+        let sink = Arc::new(Sink {
+            sender: Mutex::new(Some(sender)),
+        });
+        Self {
+            sink,
+            thread: Mutex::new(Some(thread)),
+        }
+    }
+
+    /// Where the engine's events go.
+    pub fn events(&self) -> Events {
+        self.sink.clone()
+    }
+
+    /// Tells an event.
+    pub fn tell(&self, event: Event) {
+        self.sink.emit(event);
+    }
+
+    /// Tells the error that ends the command.
+    pub fn fail(&self, failure: Failure) {
+        self.sink.send(Message::Failure(Timestamp::now(), Box::new(failure)));
+    }
+
+    /// Answers with data.
+    pub fn answer(&self, text: impl Into<String>) {
+        self.sink.send(Message::Data(text.into()));
+    }
+
+    /// Waits until everything told so far is shown and nothing is being drawn.
+    pub fn rest(&self) {
+        let (done, wait) = sync_channel(1);
+        self.sink.send(Message::Rest(done));
+        let _ = wait.recv();
+    }
+
+    /// Shows what is left and ends.
+    pub fn finish(&self) {
+        self.rest();
+        self.sink.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn render(mut renderer: Box<dyn Renderer>, messages: &Receiver<Message>) {
+    while let Ok(message) = messages.recv() {
+        match message {
+            Message::Event(time, event) => renderer.event(time, &event),
+            Message::Failure(time, failure) => renderer.failure(time, &failure),
+            Message::Data(text) => renderer.data(&text),
+            Message::Rest(done) => {
+                renderer.rest();
+                let _ = done.send(());
+            }
+        }
+    }
+    renderer.rest();
+}
+
+/// Writes text. A reader that went away is no error: the work goes on, unseen.
+fn write(out: &mut Out, text: &str) {
+    let _ = out.write_all(text.as_bytes());
+    let _ = out.flush();
+}
+
+#[cfg(test)]
+mod tests;

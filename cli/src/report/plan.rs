@@ -1,0 +1,169 @@
+//! A plan as text: what comes, changes, is replaced and goes, field by field, and what stays although one might think
+//! otherwise.
+
+use taskctl_stack::plan::{Action, Plan, Rollback, Step, Verb};
+
+use super::change::{change_lines, value_line};
+use super::text::{columns, cut, fill, plain, wrap};
+use crate::look::{Look, Tone};
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Details {
+    /// The fields of what changes; what comes by name only.
+    Changes,
+    /// The fields of what comes, too.
+    Everything,
+}
+
+/// Columns before a field.
+const FIELD_INDENT: usize = 8;
+
+/// The plan's text, ending in its summary line.
+pub fn render(plan: &Plan, look: &Look, details: Details) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| {
+        out.push_str(&text);
+        out.push('\n');
+    };
+    for step in plan.changes() {
+        line(heading(step, look));
+        for text in body(step, look, details) {
+            line(format!("{:FIELD_INDENT$}{text}", ""));
+        }
+    }
+    let pending: Vec<String> = plan
+        .steps
+        .iter()
+        .flat_map(|step| step.pending.iter().map(move |pending| (step, pending)))
+        .map(|(step, pending)| format!("{} {}: {}", step.id, pending.field, pending.doing))
+        .collect();
+    let kept: Vec<String> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::Keep { reason } => Some(format!("{}: {reason}", step.id)),
+            Action::NoOp { .. }
+            | Action::Create { .. }
+            | Action::Update { .. }
+            | Action::CreateThenDelete { .. }
+            | Action::DeleteThenCreate { .. }
+            | Action::Delete { .. } => None,
+        })
+        .collect();
+    let had_changes = plan.has_changes();
+    for (title, items) in [
+        ("AWS is still working on (no change needed):", pending),
+        ("Left standing although the template does not have it:", kept),
+    ] {
+        if items.is_empty() {
+            continue;
+        }
+        if had_changes {
+            line(String::new());
+        }
+        line(look.paint(Tone::Strong, title));
+        for item in items {
+            for (index, part) in wrap(&item, look.width.saturating_sub(6)).into_iter().enumerate() {
+                line(format!("  {} {part}", if index == 0 { "·" } else { " " }));
+            }
+        }
+    }
+    if plan.changes().any(|step| is_marked(step)) {
+        line(String::new());
+        line(look.paint(Tone::Faint, "! takes effect at once and is not undone by a rollback"));
+    }
+    if had_changes {
+        line(String::new());
+    }
+    line(summary(plan, look));
+    out
+}
+
+/// `Plan: 3 to create, 1 to change; 70 unchanged`, or that there is nothing to do.
+pub fn summary(plan: &Plan, look: &Look) -> String {
+    let counts = plan.counts();
+    let parts: Vec<String> = [
+        (counts.create, "to create", Tone::Create),
+        (counts.update, "to change", Tone::Change),
+        (counts.replace, "to replace", Tone::Replace),
+        (counts.delete, "to delete", Tone::Delete),
+    ]
+    .iter()
+    .filter(|(number, ..)| *number > 0)
+    .map(|(number, words, tone)| look.paint(*tone, &format!("{number} {words}")))
+    .collect();
+    let mut rest = format!("{} unchanged", counts.unchanged);
+    if counts.kept > 0 {
+        rest.push_str(&format!(", {} left standing", counts.kept));
+    }
+    let text = if parts.is_empty() {
+        format!("{} {rest}.", look.paint(Tone::Strong, "No changes:"))
+    } else {
+        format!("{} {}; {rest}.", look.paint(Tone::Strong, "Plan:"), parts.join(", "))
+    };
+    fill(&text, look.width).join("\n")
+}
+
+/// The mark, word and tone of a verb.
+pub fn sign(verb: Verb) -> (&'static str, &'static str, Tone) {
+    match verb {
+        Verb::Create => ("+", "create", Tone::Create),
+        Verb::Update => ("~", "change", Tone::Change),
+        Verb::Replace => ("±", "replace", Tone::Replace),
+        Verb::Delete => ("-", "delete", Tone::Delete),
+        Verb::NoOp => (" ", "keep", Tone::Faint),
+        Verb::Keep => ("·", "leave", Tone::Faint),
+    }
+}
+
+/// Whether the step wants the mark of what a rollback does not undo: something new is in nobody's way.
+fn is_marked(step: &Step) -> bool {
+    match (step.rollback, step.action.verb()) {
+        (Rollback::Immediate, Verb::Update | Verb::Replace | Verb::Delete) => true,
+        (Rollback::Immediate, Verb::Create | Verb::NoOp | Verb::Keep) | (Rollback::WithRelease, _) => false,
+    }
+}
+
+fn heading(step: &Step, look: &Look) -> String {
+    let (mark, word, tone) = sign(step.action.verb());
+    let note = match &step.action {
+        Action::CreateThenDelete { .. } => "  (new one first, then the old one goes)",
+        Action::DeleteThenCreate { .. } => "  (old one goes first, then the new one)",
+        Action::NoOp { .. }
+        | Action::Create { .. }
+        | Action::Update { .. }
+        | Action::Delete { .. }
+        | Action::Keep { .. } => "",
+    };
+    let immediate = if is_marked(step) { " !" } else { "" };
+    let id = plain(&step.id.to_string());
+    let room = look.width.saturating_sub(12 + columns(immediate));
+    let note = if columns(&id) + columns(note) <= room { note } else { "" };
+    format!(
+        "  {} {} {}{}{}",
+        look.paint(tone, mark),
+        look.paint(tone, &format!("{word:<7}")),
+        look.paint(Tone::Strong, &cut(&id, room)),
+        look.paint(Tone::Warn, immediate),
+        look.paint(Tone::Faint, note),
+    )
+}
+
+fn body(step: &Step, look: &Look, details: Details) -> Vec<String> {
+    let room = look.width.saturating_sub(FIELD_INDENT);
+    match &step.action {
+        Action::Create { changes, .. } => match details {
+            Details::Changes => Vec::new(),
+            Details::Everything => changes.iter().map(|change| value_line(change, room)).collect(),
+        },
+        Action::Update { changes, .. }
+        | Action::CreateThenDelete { changes, .. }
+        | Action::DeleteThenCreate { changes, .. } => changes
+            .iter()
+            .flat_map(|change| change_lines(change, look, room))
+            .collect(),
+        Action::Delete { reason, .. } => vec![look.paint(Tone::Faint, &cut(&plain(reason), room))],
+        Action::NoOp { .. } | Action::Keep { .. } => Vec::new(),
+    }
+}

@@ -1,0 +1,237 @@
+//! Events as sentences: what is worth a line, and its words. Shared by what is drawn on a terminal and what is written
+//! to a file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use taskctl_stack::event::{Endpoints, ErrorReport, Event, Outcome};
+use taskctl_stack::plan::Verb;
+use taskctl_stack::resource::ResourceId;
+
+use super::plan::sign;
+use super::text::{count, duration, plain, plain_lines, wrap};
+use crate::failure::Told;
+use crate::look::{Look, Paint, Tone};
+
+/// What the command is there for, which decides what of it is data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To show a plan: the plan is the answer.
+    Plan,
+    /// To change a stack: where it answers afterwards is the answer.
+    Change,
+    /// To make packages.
+    Package,
+}
+
+/// How the next command lines begin and end, so that they can be copied.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Again {
+    /// The flags that name the stack: ` --local --stage prod`.
+    pub flags: String,
+}
+
+impl Again {
+    /// A command line of the same stack.
+    pub fn command(&self, command: &str) -> String {
+        format!("taskctl {command}{}", self.flags)
+    }
+}
+
+/// Retries are told once they have gone on for so long.
+const PATIENCE_MILLIS: i64 = 4_000;
+
+/// What was told, as far as later sentences depend on it.
+#[derive(Debug, Default)]
+pub struct Memory {
+    command: String,
+    retrying: BTreeMap<String, i64>,
+    told_retries: BTreeSet<String>,
+    done: BTreeMap<Verb, usize>,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Memory {
+    /// Takes notice of an event.
+    pub fn notice(&mut self, event: &Event) {
+        match event {
+            Event::Started { command, .. } => self.command.clone_from(command),
+            Event::ActionFinished { verb, .. } => *self.done.entry(*verb).or_default() += 1,
+            Event::ActionFailed { .. } => self.failed += 1,
+            Event::ActionSkipped { .. } => self.skipped += 1,
+            _ => {}
+        }
+    }
+
+    /// Whether a retry has gone on for long enough to be told, and was not told before.
+    pub fn is_worth_telling(&mut self, time: Timestamp, id: Option<&ResourceId>, operation: &str) -> bool {
+        let key = format!("{}/{operation}", id.map(ToString::to_string).unwrap_or_default());
+        let now = time.as_millisecond();
+        let since = *self.retrying.entry(key.clone()).or_insert(now);
+        now - since >= PATIENCE_MILLIS && self.told_retries.insert(key)
+    }
+
+    /// The sentence that ends a command.
+    pub fn ending(&self, outcome: Outcome, millis: u64, calls: u64, look: &Look) -> String {
+        let words: Vec<String> = [
+            (Verb::Create, "created"),
+            (Verb::Update, "changed"),
+            (Verb::Replace, "replaced"),
+            (Verb::Delete, "deleted"),
+        ]
+        .iter()
+        .filter_map(|(verb, word)| self.done.get(verb).map(|number| format!("{number} {word}")))
+        .chain((self.failed > 0).then(|| format!("{} failed", self.failed)))
+        .chain((self.skipped > 0).then(|| format!("{} not tried", self.skipped)))
+        .collect();
+        let (tone, word) = match outcome {
+            Outcome::NoChanges => (Tone::Good, "No changes"),
+            Outcome::Done => (Tone::Good, "Done"),
+            Outcome::Changes => (Tone::Strong, "Planned"),
+            Outcome::Failed => (Tone::Bad, "Failed"),
+            Outcome::Interrupted => (Tone::Warn, "Stopped"),
+        };
+        let list = if words.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", words.join(", "))
+        };
+        let calls = count(calls, "AWS call");
+        format!("{}{list} in {}, {calls}", look.paint(tone, word), duration(millis))
+    }
+
+    /// What to do next, as command lines.
+    pub fn next_steps(&self, outcome: Outcome, endpoints: &Endpoints, again: &Again) -> Vec<String> {
+        match outcome {
+            Outcome::Changes => vec![again.command("deploy")],
+            Outcome::Failed | Outcome::Interrupted => vec![again.command(&self.command)],
+            Outcome::Done | Outcome::NoChanges if self.command == "deploy" => endpoints
+                .live
+                .iter()
+                .map(|url| format!("curl {url}/health"))
+                .chain([again.command("status")])
+                .collect(),
+            Outcome::Done | Outcome::NoChanges => Vec::new(),
+        }
+    }
+}
+
+/// `platform/dev in eu-central-1 (account 123456789012)`.
+pub fn where_to(app: &str, stage: &str, region: &str, account: Option<&str>) -> String {
+    let account = account
+        .map(|account| format!(", account {account}"))
+        .unwrap_or_default();
+    plain(&format!("{app}/{stage} in {region}{account}"))
+}
+
+/// What was done to a resource.
+pub fn finished_line(id: &ResourceId, verb: Verb, millis: u64, look: &Look) -> String {
+    let (mark, _, tone) = sign(verb);
+    let word = match verb {
+        Verb::Create => "created",
+        Verb::Update => "changed",
+        Verb::Replace => "replaced",
+        Verb::Delete => "deleted",
+        Verb::NoOp | Verb::Keep => "kept",
+    };
+    let time = look.paint(Tone::Faint, &format!("({})", duration(millis)));
+    format!(
+        "  {} {word:<8} {} {time}",
+        look.paint(tone, mark),
+        plain(&id.to_string())
+    )
+}
+
+/// What is being done to a resource.
+pub fn doing(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Create => "creating",
+        Verb::Update => "changing",
+        Verb::Replace => "replacing",
+        Verb::Delete => "deleting",
+        Verb::NoOp | Verb::Keep => "keeping",
+    }
+}
+
+/// A failed action.
+pub fn failed_lines(id: &ResourceId, verb: Verb, error: &ErrorReport, look: &Look) -> Vec<String> {
+    let (_, word, _) = sign(verb);
+    error_lines(
+        &format!("{word} {id}: {}", error.message),
+        &error.causes,
+        error.hint.as_deref(),
+        look,
+    )
+}
+
+/// An error: what happened, why, what to do.
+pub fn error_lines(message: &str, causes: &[String], hint: Option<&str>, look: &Look) -> Vec<String> {
+    let width = look.width.saturating_sub(9).max(31);
+    let mut lines = Vec::new();
+    for (index, part) in wrap(message, width).into_iter().enumerate() {
+        let head = if index == 0 {
+            look.paint(Tone::Bad, "error:")
+        } else {
+            "      ".to_owned()
+        };
+        lines.push(format!("{head} {part}"));
+    }
+    for cause in causes {
+        // What a compiler or another program said keeps its shape.
+        if cause.contains('\n') {
+            lines.extend(plain_lines(cause).map(|part| format!("    {part}")));
+            continue;
+        }
+        for (index, part) in wrap(cause, width).into_iter().enumerate() {
+            let head = if index == 0 {
+                look.paint(Tone::Faint, "  why:")
+            } else {
+                "      ".to_owned()
+            };
+            lines.push(format!("{head} {part}"));
+        }
+    }
+    for (index, part) in hint.into_iter().flat_map(|hint| wrap(hint, width)).enumerate() {
+        let head = if index == 0 {
+            look.paint(Tone::Good, "   do:")
+        } else {
+            "      ".to_owned()
+        };
+        lines.push(format!("{head} {part}"));
+    }
+    lines
+}
+
+/// The error that ends a command.
+pub fn failure_text(told: &Told, look: &Look) -> String {
+    match told {
+        Told::Report(report) => {
+            let lines = error_lines(&report.message, &report.causes, report.hint.as_deref(), look);
+            lines.iter().map(|line| format!("{line}\n")).collect()
+        }
+        Told::Faults(faults) => {
+            let color = match look.paint {
+                Paint::Colored => taskctl_stack::template::Color::Ansi,
+                Paint::Plain => taskctl_stack::template::Color::Plain,
+            };
+            format!(
+                "{}\n{} {faults}\n",
+                faults.render(color),
+                look.paint(Tone::Bad, "error:")
+            )
+        }
+    }
+}
+
+/// Where a stack answers, by slot.
+pub fn endpoint_rows(endpoints: &Endpoints) -> Vec<(&'static str, &str)> {
+    [
+        ("live", endpoints.live.as_deref()),
+        ("preview", endpoints.preview.as_deref()),
+        ("site", endpoints.site.as_deref()),
+    ]
+    .into_iter()
+    .filter_map(|(slot, url)| Some((slot, url?)))
+    .collect()
+}

@@ -1,0 +1,387 @@
+//! Every reporter over recorded events, with and without colours, at 80 and 120 columns.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use indicatif::{InMemoryTerm, ProgressDrawTarget};
+use jiff::Timestamp;
+use taskctl_stack::event::{ErrorReport, Event};
+use taskctl_stack::template::{Options, Source, load};
+
+use super::live::Live;
+use super::plan::Details;
+use super::*;
+use crate::exit::Exit;
+use crate::failure::{Failure, Told};
+use crate::look::{Look, Motion, Paint};
+
+/// A deploy in which something of everything happens.
+const EVENTFUL: &str = include_str!("testdata/eventful.jsonl");
+/// A deploy that had nothing to do.
+const QUIET: &str = include_str!("testdata/quiet.jsonl");
+
+fn recorded(lines: &str) -> Vec<(Timestamp, Event)> {
+    let read = |line: &str| {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        let time = value["time"].as_str().unwrap().parse().unwrap();
+        (time, serde_json::from_value(value).unwrap())
+    };
+    lines.lines().map(read).collect()
+}
+
+/// Collects what is written.
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Page {
+    fn out(&self) -> Out {
+        Box::new(self.clone())
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn look(width: usize, paint: Paint) -> Look {
+    Look {
+        paint,
+        width,
+        motion: Motion::Lines,
+    }
+}
+
+fn again() -> Again {
+    Again {
+        flags: " --stage prod".to_owned(),
+    }
+}
+
+/// The name that an event has in JSON. A new variant must be named here, and appear in the recording.
+fn name(event: &Event) -> &'static str {
+    match event {
+        Event::Started { .. } => "started",
+        Event::BuildStarted { .. } => "build-started",
+        Event::BuildOutput { .. } => "build-output",
+        Event::BuildFinished { .. } => "build-finished",
+        Event::Packaged { .. } => "packaged",
+        Event::ReadStarted { .. } => "read-started",
+        Event::ReadFinished { .. } => "read-finished",
+        Event::Planned { .. } => "planned",
+        Event::ExecutionStarted { .. } => "execution-started",
+        Event::ActionStarted { .. } => "action-started",
+        Event::Waiting { .. } => "waiting",
+        Event::Retrying { .. } => "retrying",
+        Event::ActionFinished { .. } => "action-finished",
+        Event::ActionFailed { .. } => "action-failed",
+        Event::ActionSkipped { .. } => "action-skipped",
+        Event::Call { .. } => "call",
+        Event::Promoted { .. } => "promoted",
+        Event::Stopping => "stopping",
+        Event::Note { .. } => "note",
+        Event::Warning { .. } => "warning",
+        Event::Finished { .. } => "finished",
+    }
+}
+
+/// Number of variants of [`Event`].
+const VARIANTS: usize = 21;
+
+#[test]
+fn the_recording_has_every_event_and_the_document_too() {
+    let names: BTreeSet<&str> = recorded(EVENTFUL).iter().map(|(_, event)| name(event)).collect();
+    assert_eq!(names.len(), VARIANTS, "{names:?}");
+    let document = include_str!("../../../docs/events.md");
+    for name in names.into_iter().chain(["error"]) {
+        assert!(
+            document.contains(&format!("### `{name}`")),
+            "docs/events.md lacks {name}"
+        );
+    }
+}
+
+fn human(lines: &str, purpose: Purpose, width: usize, paint: Paint, details: Details) -> String {
+    let (out, err) = (Page::default(), Page::default());
+    let look = look(width, paint);
+    let mut human = Human::new(
+        (out.out(), look),
+        (Talk::Lines(err.out()), look),
+        purpose,
+        again(),
+        details,
+        Trace::Off,
+    );
+    for (time, event) in recorded(lines) {
+        human.event(time, &event);
+    }
+    human.rest();
+    format!("--- stdout\n{}--- stderr\n{}", out.text(), err.text())
+}
+
+/// No line is wider than the terminal, but for what is meant to be copied whole and what others said.
+fn assert_fits(text: &str, width: usize) {
+    for line in text.lines() {
+        let is_whole = line.contains("http") || line.contains("cargo build");
+        assert!(is_whole || text::columns(line) <= width, "wider than {width}: {line}");
+    }
+}
+
+#[test]
+fn a_person_without_a_terminal_reads_lines() {
+    for width in [80, 120] {
+        let text = human(EVENTFUL, Purpose::Change, width, Paint::Plain, Details::Changes);
+        assert!(!text.contains('\u{1b}'));
+        assert_fits(&text, width);
+        insta::assert_snapshot!(format!("human_{width}_plain"), text);
+        let colored = human(EVENTFUL, Purpose::Change, width, Paint::Colored, Details::Changes);
+        assert_eq!(console::strip_ansi_codes(&colored), text);
+        insta::assert_snapshot!(format!("human_{width}_colored"), colored.replace('\u{1b}', "ESC"));
+    }
+}
+
+#[test]
+fn a_plan_is_the_answer_of_plan() {
+    insta::assert_snapshot!(human(EVENTFUL, Purpose::Plan, 80, Paint::Plain, Details::Everything));
+    insta::assert_snapshot!(
+        "nothing_to_do",
+        human(QUIET, Purpose::Plan, 80, Paint::Plain, Details::Changes)
+    );
+}
+
+#[test]
+fn where_it_answers_is_the_answer_of_deploy() {
+    insta::assert_snapshot!(human(QUIET, Purpose::Change, 80, Paint::Plain, Details::Changes));
+}
+
+fn live(width: u16, until: &str) -> String {
+    let (terminal, out) = (InMemoryTerm::new(60, width), Page::default());
+    let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), u8::MAX);
+    let look = Look {
+        motion: Motion::Live,
+        ..look(usize::from(width), Paint::Plain)
+    };
+    let talk = Talk::Live(Box::new(Live::on(target, look, None)));
+    let mut human = Human::new(
+        (out.out(), look),
+        (talk, look),
+        Purpose::Change,
+        again(),
+        Details::Changes,
+        Trace::Off,
+    );
+    for (time, event) in recorded(EVENTFUL) {
+        human.event(time, &event);
+        if name(&event) == until && time.as_millisecond() % 60_000 > 4_000 {
+            break;
+        }
+    }
+    terminal.contents()
+}
+
+#[test]
+fn a_person_at_a_terminal_sees_what_is_being_done() {
+    insta::assert_snapshot!("live_80_in_the_middle", live(80, "retrying"));
+    insta::assert_snapshot!("live_120_in_the_middle", live(120, "retrying"));
+    insta::assert_snapshot!("live_80_at_the_end", live(80, "finished"));
+}
+
+#[test]
+fn more_than_fits_is_counted() {
+    let terminal = InMemoryTerm::new(40, 80);
+    let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), u8::MAX);
+    let mut live = Live::on(target, Look::PLAIN, None);
+    live.execution(30);
+    let ids: Vec<_> = (0..30)
+        .map(|n| taskctl_stack::resource::ResourceId::new("thing", format!("{n:02}")))
+        .collect();
+    for id in &ids {
+        live.begin(id, taskctl_stack::plan::Verb::Create);
+    }
+    assert!(terminal.contents().contains("and 22 more"), "{}", terminal.contents());
+    assert!(!terminal.contents().contains("thing.08"), "{}", terminal.contents());
+    live.end(&ids[0]);
+    assert!(terminal.contents().contains("and 21 more"), "{}", terminal.contents());
+    assert!(terminal.contents().contains("thing.08"), "{}", terminal.contents());
+    live.clear();
+    assert_eq!(terminal.contents(), "");
+}
+
+fn json(trace: Trace) -> String {
+    let page = Page::default();
+    let mut json = Json::new(page.out(), trace);
+    for (time, event) in recorded(EVENTFUL) {
+        json.event(time, &event);
+    }
+    json.failure(Timestamp::UNIX_EPOCH, &failure());
+    page.text()
+}
+
+#[test]
+fn a_program_reads_one_object_a_line() {
+    let text = json(Trace::Off);
+    for line in text.lines() {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        let keys: Vec<&String> = object.as_object().unwrap().keys().take(3).collect();
+        assert_eq!(keys, ["v", "time", "event"], "{line}");
+    }
+    assert!(!text.contains("\"call\""));
+    assert!(json(Trace::Calls).contains("\"event\":\"call\""));
+    insta::assert_snapshot!("json", text);
+}
+
+/// What a program read yesterday it reads tomorrow: a line is an event again.
+#[test]
+fn what_is_written_can_be_read_back() {
+    let text = json(Trace::Calls);
+    let events: Vec<Event> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let expected: Vec<Event> = recorded(EVENTFUL).into_iter().map(|(_, event)| event).collect();
+    assert_eq!(events, expected);
+}
+
+fn github(lines: &str, failure: Option<&Failure>) -> String {
+    let (page, dir) = (Page::default(), tempfile::tempdir().unwrap());
+    let summary = dir.path().join("summary.md");
+    let mut github = Github::new(
+        &|| page.out(),
+        Some(summary.clone()),
+        again(),
+        Details::Changes,
+        Trace::Off,
+    );
+    for (time, event) in recorded(lines) {
+        github.event(time, &event);
+    }
+    if let Some(failure) = failure {
+        github.failure(Timestamp::UNIX_EPOCH, failure);
+    }
+    github.rest();
+    format!(
+        "{}--- summary\n{}",
+        page.text(),
+        std::fs::read_to_string(summary).unwrap()
+    )
+}
+
+#[test]
+fn github_gets_groups_annotations_and_a_summary() {
+    insta::assert_snapshot!("github_eventful", github(EVENTFUL, None));
+    insta::assert_snapshot!("github_quiet", github(QUIET, None));
+    insta::assert_snapshot!("github_faults", github("", Some(&faults())));
+}
+
+#[test]
+fn nobody_else_can_give_github_commands() {
+    let text = github(EVENTFUL, Some(&failure()));
+    let commands: BTreeSet<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("::"))
+        .filter_map(|line| line.split([' ', ':']).nth(2))
+        .collect();
+    assert_eq!(commands, BTreeSet::from(["endgroup", "error", "group", "warning"]));
+    assert!(!text.contains("\n::error::not from here"), "{text}");
+}
+
+fn failure() -> Failure {
+    let report = ErrorReport {
+        message: "the functions do not compile".to_owned(),
+        causes: vec!["error[E0425]: cannot find function `missing`\n --> src/bin/counter.rs:1:13\n  |\n1 | fn main() { missing(); }".to_owned()],
+        hint: Some("mend the errors; to see only the build: (cd /work/platform && cargo build)".to_owned()),
+    };
+    Failure {
+        exit: Exit::Error,
+        told: Told::Report(report),
+    }
+}
+
+fn faults() -> Failure {
+    let source = Source::new("taskctl.yaml", "app: shop\nregion: eu-central-1\ntabels: {}\n");
+    load(&source, "dev", &Options::default()).unwrap_err().into()
+}
+
+#[test]
+fn an_error_is_told_once_with_its_cause_and_what_to_do() {
+    for (name, failure) in [("error", failure()), ("faults", faults())] {
+        let (out, err) = (Page::default(), Page::default());
+        let plain = look(80, Paint::Plain);
+        let mut human = Human::new(
+            (out.out(), plain),
+            (Talk::Lines(err.out()), plain),
+            Purpose::Change,
+            again(),
+            Details::Changes,
+            Trace::Off,
+        );
+        human.failure(Timestamp::UNIX_EPOCH, &failure);
+        assert_eq!(out.text(), "");
+        insta::assert_snapshot!(format!("human_{name}"), err.text());
+    }
+}
+
+/// The reporter as the commands use it: from many threads, in order of each, nothing lost.
+#[test]
+fn events_from_many_threads_all_arrive() {
+    let page = Page::default();
+    let reporter = Reporter::start(Box::new(Json::new(page.out(), Trace::Off)));
+    let threads: Vec<_> = (0..4)
+        .map(|thread| {
+            let events = reporter.events();
+            std::thread::spawn(move || {
+                for number in 0..250 {
+                    events.emit(Event::Note {
+                        message: format!("{thread} {number:03}"),
+                    });
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    reporter.finish();
+    let text = page.text();
+    assert_eq!(text.lines().count(), 1_000);
+    for thread in 0..4 {
+        let mine: Vec<&str> = text
+            .lines()
+            .filter(|line| line.contains(&format!("\"{thread} ")))
+            .collect();
+        let messages: Vec<&str> = mine
+            .iter()
+            .filter_map(|line| line.split("\"message\":").nth(1))
+            .collect();
+        assert!(messages.is_sorted() && messages.len() == 250);
+    }
+}
+
+/// A reader that goes away ends neither the work nor the talk.
+#[test]
+fn a_closed_pipe_is_survived() {
+    struct Closed;
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+    }
+    let reporter = Reporter::start(Box::new(Json::new(Box::new(Closed), Trace::Off)));
+    for _ in 0..10 {
+        reporter.tell(Event::Stopping);
+    }
+    reporter.finish();
+}

@@ -1,0 +1,274 @@
+//! One run of a command that works on a stack: who reports, how it is stopped, what it asks.
+
+use std::future::Future;
+use std::io::BufRead as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use taskctl_stack::aws::context::{Cancel, Clock};
+use taskctl_stack::engine::{Engine, Target};
+use taskctl_stack::event::{Endpoints, Event, Events, Outcome};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{Global, Output};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::look::Motion;
+use crate::place::Place;
+use crate::report::plan::Details;
+use crate::report::{Again, Github, Human, Json, Live, Out, Purpose, Renderer, Reporter, Talk, Trace};
+use crate::surroundings::{Audience, Surroundings};
+
+/// A run.
+pub struct Session {
+    /// What every command takes.
+    pub global: Global,
+    /// What surrounds it.
+    pub surroundings: Surroundings,
+    /// Who reports.
+    pub reporter: Reporter,
+    /// Asks running work to stop.
+    pub cancel: Cancel,
+    /// When it began.
+    began: Instant,
+}
+
+/// The clock that goes on while the machine sleeps.
+#[cfg(target_os = "linux")]
+const BOOT_CLOCK: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+/// macOS counts sleep in its monotonic clock.
+#[cfg(not(target_os = "linux"))]
+const BOOT_CLOCK: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+
+/// The wall clock.
+#[derive(Debug)]
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+
+    fn since_boot(&self) -> std::time::Duration {
+        let now = rustix::time::clock_gettime(BOOT_CLOCK);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+        let nanos = u32::try_from(now.tv_nsec).unwrap_or_default();
+        std::time::Duration::new(seconds, nanos)
+    }
+}
+
+/// Runs a command to its end and tells how it ended.
+pub fn run<F>(global: &Global, purpose: Purpose, details: Details, work: impl FnOnce(Arc<Session>) -> F) -> Exit
+where
+    F: Future<Output = Result<Exit, Failure>>,
+{
+    let surroundings = Surroundings::read(global.no_color);
+    let reporter = Reporter::start(renderer(global, &surroundings, purpose, details));
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            reporter.fail(Failure::caused("starting failed", &error, None));
+            reporter.finish();
+            return Exit::Error;
+        }
+    };
+    let session = Arc::new(Session {
+        global: global.clone(),
+        surroundings,
+        reporter,
+        cancel: Cancel::default(),
+        began: Instant::now(),
+    });
+    let exit = runtime.block_on(async {
+        tokio::spawn(stop_on_signal(session.reporter.events(), session.cancel.clone()));
+        match work(Arc::clone(&session)).await {
+            Ok(exit) => exit,
+            Err(failure) => {
+                let exit = failure.exit;
+                session.reporter.fail(failure);
+                exit
+            }
+        }
+    });
+    session.reporter.finish();
+    // A thread that still waits for an answer on standard input must not hold up the end.
+    runtime.shutdown_background();
+    exit
+}
+
+fn renderer(global: &Global, surroundings: &Surroundings, purpose: Purpose, details: Details) -> Box<dyn Renderer> {
+    let trace = if global.trace { Trace::Calls } else { Trace::Off };
+    let again = again(global);
+    match global.output {
+        Output::Json => Box::new(Json::new(Box::new(std::io::stdout()), trace)),
+        Output::Github => {
+            let outs = || -> Out { Box::new(std::io::stdout()) };
+            Box::new(Github::new(
+                &outs,
+                surroundings.github_summary.clone(),
+                again,
+                details,
+                trace,
+            ))
+        }
+        Output::Human => {
+            let talk = match surroundings.err.motion {
+                Motion::Live => Talk::Live(Box::new(Live::stderr(surroundings.err))),
+                Motion::Lines => Talk::Lines(Box::new(std::io::stderr())),
+            };
+            let out: Out = Box::new(std::io::stdout());
+            Box::new(Human::new(
+                (out, surroundings.out),
+                (talk, surroundings.err),
+                purpose,
+                again,
+                details,
+                trace,
+            ))
+        }
+    }
+}
+
+/// The flags that name the same stack again.
+fn again(global: &Global) -> Again {
+    let mut flags = String::new();
+    if global.local {
+        flags.push_str(" --local");
+    }
+    let given = [
+        ("endpoint-url", global.endpoint_url.clone()),
+        ("profile", global.profile.clone()),
+        ("region", global.region.clone()),
+        ("app", global.app.clone()),
+        ("stage", (global.stage != "dev").then(|| global.stage.clone())),
+        ("file", global.file.as_ref().map(|path| path.display().to_string())),
+    ];
+    for (name, value) in given {
+        if let Some(value) = value {
+            flags.push_str(&format!(" --{name} {}", quoted(&value)));
+        }
+    }
+    Again { flags }
+}
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:@%+=,".contains(character);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// The first signal asks to stop after the calls in flight, the second stops at once.
+async fn stop_on_signal(events: Events, cancel: Cancel) {
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+        signal(SignalKind::hangup()),
+    ) else {
+        return;
+    };
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+        if stopping {
+            std::process::exit(Exit::Interrupted.code().into());
+        }
+        stopping = true;
+        cancel.cancel();
+        events.emit(Event::Stopping);
+    }
+}
+
+/// The stack a command works on, by name.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// Application.
+    pub app: String,
+    /// Region.
+    pub region: String,
+}
+
+impl Session {
+    /// Where the events of the engine go.
+    pub fn events(&self) -> Events {
+        self.reporter.events()
+    }
+
+    /// Connects to where a stack stands, and tells which command begins.
+    pub async fn connect(&self, command: &str, place: &Place, named: &Named) -> Result<Engine, Failure> {
+        let engine = self.connect_quietly(place, named).await?;
+        let identity = engine.context().identity();
+        self.reporter.tell(Event::Started {
+            command: command.to_owned(),
+            app: identity.app.clone(),
+            stage: identity.stage.clone(),
+            region: identity.region.clone(),
+            account: Some(identity.account.clone()),
+        });
+        Ok(engine)
+    }
+
+    /// Connects to where a stack stands.
+    pub async fn connect_quietly(&self, place: &Place, named: &Named) -> Result<Engine, Failure> {
+        let connecting = async {
+            let connection = place.connection(&self.global, &named.region, &self.events()).await?;
+            let target = Target {
+                app: named.app.clone(),
+                stage: self.global.stage.clone(),
+                connection,
+                control_bucket: self.surroundings.control_bucket.clone(),
+            };
+            Ok::<_, Failure>(Engine::connect(&target, self.events(), Arc::new(SystemClock), self.cancel.clone()).await?)
+        };
+        self.unless_stopped(connecting).await?
+    }
+
+    /// Work that may be dropped at any point.
+    pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::select! {
+            result = work => Ok(result),
+            () = self.cancel.cancelled() => Err(Failure::interrupted()),
+        }
+    }
+
+    /// Tells that the command ended.
+    pub fn finished(&self, outcome: Outcome, calls: u64, endpoints: Endpoints) {
+        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.reporter.tell(Event::Finished {
+            outcome,
+            millis,
+            calls,
+            endpoints,
+        });
+    }
+
+    /// Whether somebody is there to be asked.
+    pub fn can_ask(&self) -> bool {
+        self.surroundings.audience == Audience::Person && self.global.output == Output::Human
+    }
+
+    /// Asks for a line. None when the input ended.
+    pub async fn ask(&self, question: &str) -> Result<Option<String>, Failure> {
+        self.reporter.rest();
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        let question = question.to_owned();
+        std::thread::spawn(move || {
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), question.as_bytes());
+            let mut line = String::new();
+            let read = std::io::stdin().lock().read_line(&mut line);
+            let _ = sender.send(matches!(read, Ok(1..)).then(|| line.trim().to_owned()));
+        });
+        Ok(self.unless_stopped(answer).await?.unwrap_or(None))
+    }
+}

@@ -1,0 +1,108 @@
+//! What surrounds the command: environment variables, terminals, directories. Read once, here and nowhere else.
+
+use std::env;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use console::Term;
+
+use crate::look::{ColorWishes, Look};
+
+/// The surroundings of a run.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The working directory.
+    pub directory: PathBuf,
+    /// How standard output looks.
+    pub out: Look,
+    /// How standard error looks.
+    pub err: Look,
+    /// Whether somebody can be asked.
+    pub audience: Audience,
+    /// The Cargo program.
+    pub cargo: PathBuf,
+    /// Cargo's home.
+    pub cargo_home: Option<PathBuf>,
+    /// Region of the AWS environment variables.
+    pub region: Option<String>,
+    /// File of the job summary on GitHub Actions.
+    pub github_summary: Option<PathBuf>,
+    /// Name of the control bucket, when given.
+    pub control_bucket: Option<String>,
+    /// Root of the local target, when given.
+    pub local_root: Option<PathBuf>,
+    /// Port of the local target's web sites, when given.
+    pub local_website_port: Option<u16>,
+    /// Python for the local target, when given.
+    pub local_python: Option<PathBuf>,
+}
+
+/// Whether somebody sits at the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// A person who can answer.
+    Person,
+    /// Nobody.
+    Nobody,
+}
+
+impl Surroundings {
+    /// Reads them.
+    pub fn read(no_color_flag: bool) -> Self {
+        let wishes = ColorWishes {
+            no_color_flag,
+            no_color: text("NO_COLOR"),
+            clicolor_force: text("CLICOLOR_FORCE"),
+            term: text("TERM"),
+        };
+        let width = |term: &Term| {
+            let columns = text("COLUMNS").and_then(|columns| columns.parse().ok());
+            term.is_term()
+                .then(|| columns.unwrap_or_else(|| usize::from(term.size().1)))
+        };
+        let (out, err) = (Term::stdout(), Term::stderr());
+        let person = std::io::stdin().is_terminal() && err.is_term();
+        Self {
+            directory: env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            out: Look::decide(&wishes, width(&out)),
+            err: Look::decide(&wishes, width(&err)),
+            audience: if person { Audience::Person } else { Audience::Nobody },
+            cargo: path("CARGO").unwrap_or_else(|| PathBuf::from("cargo")),
+            cargo_home: path("CARGO_HOME").or_else(|| Some(env::home_dir()?.join(".cargo"))),
+            region: text("AWS_REGION")
+                .or_else(|| text("AWS_DEFAULT_REGION"))
+                .filter(|region| !region.is_empty()),
+            github_summary: path("GITHUB_STEP_SUMMARY"),
+            control_bucket: text("TASKCTL_CONTROL_BUCKET").filter(|name| !name.is_empty()),
+            local_root: path("TASKCTL_LOCAL_ROOT"),
+            local_website_port: text("TASKCTL_LOCAL_WEBSITE_PORT").and_then(|port| port.parse().ok()),
+            local_python: path("TASKCTL_LOCAL_PYTHON"),
+        }
+    }
+
+    /// Where taskctl keeps what it made here: the nearest `.taskctl` above, else one in the working directory.
+    pub fn keep(&self) -> PathBuf {
+        let mut above = self
+            .directory
+            .ancestors()
+            .map(|dir| dir.join(KEEP))
+            .filter(|keep| keep.is_dir());
+        above.next().unwrap_or_else(|| self.directory.join(KEEP))
+    }
+}
+
+/// Name of the directory of what taskctl keeps.
+const KEEP: &str = ".taskctl";
+
+fn text(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
+fn path(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// A path from the working directory.
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
