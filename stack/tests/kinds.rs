@@ -6,6 +6,9 @@
 //! `TASKCTL_TEST_KINDS=a,b` takes these kinds only.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+#[path = "kinds/stores.rs"]
+mod stores;
+
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -24,8 +27,9 @@ use taskctl_stack::plan::{Action, Observations, Plan, Request, build};
 use taskctl_stack::resource::{Observed, Outputs, Ownership, Resource, ResourceId};
 
 /// Kinds that stand alone: nothing else must exist before them.
-const ALONE: &[&str] = &["dynamodb_table", "s3_bucket", "sns_topic"];
+const ALONE: &[&str] = &["dynamodb_table", "s3_bucket", "sns_topic", "iam_role", "warmup_rule"];
 
+/// The Region, unless `TASKCTL_TEST_REGION` names another: some calls differ between the first and the rest.
 const REGION: &str = "us-east-1";
 
 /// How long something on its way may take.
@@ -187,8 +191,9 @@ impl Bench {
 }
 
 async fn connect(endpoint: &str) -> (Context, Arc<Recorder>) {
+    let region = std::env::var("TASKCTL_TEST_REGION").unwrap_or_else(|_| REGION.to_owned());
     let connection = Connection {
-        region: REGION.to_owned(),
+        region: region.clone(),
         endpoint_url: Some(endpoint.to_owned()),
         credentials: Some(("test".to_owned(), "test".to_owned())),
         ..Connection::default()
@@ -198,7 +203,7 @@ async fn connect(endpoint: &str) -> (Context, Arc<Recorder>) {
     let identity = Identity {
         app: "shop".to_owned(),
         stage: "dev".to_owned(),
-        region: REGION.to_owned(),
+        region,
         account,
         partition: "aws".to_owned(),
     };
@@ -292,4 +297,53 @@ async fn every_kind_does_what_a_kind_must() {
         let (context, events) = connect(&emulator.endpoint).await;
         check(&Bench { context, events, kind, id: ResourceId::new(name, "example") }).await;
     }
+}
+
+/// What somebody added to a role by hand is seen and goes.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs an emulator: TASKCTL_TEST_ENDPOINT or TASKCTL_TEST_EMULATOR"]
+async fn policies_added_to_a_role_by_hand_go() {
+    let emulator = Emulator::start();
+    let (context, events) = connect(&emulator.endpoint).await;
+    let bench = Bench { context, events, kind: registry().kind("iam_role"), id: ResourceId::new("iam_role", "by-hand") };
+    let mut desired = ours(&bench.kind.examples()[0], &bench.context);
+    desired["name"] = Value::from("shop-dev-by-hand-us-east-1");
+    bench.create(&desired).await;
+    let iam = &bench.context.clients().iam;
+    let (role, policy) = ("shop-dev-by-hand-us-east-1", r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#);
+    let reworded = r#"{"Statement":{"Sid":"Assume","Principal":{"Service":"lambda.amazonaws.com"},"Action":["sts:AssumeRole"],"Effect":"Allow"}}"#;
+    iam.update_assume_role_policy().role_name(role).policy_document(reworded).send().await.unwrap();
+    bench.expect_nothing(&desired, "another wording of the same trust").await;
+    iam.put_role_policy().role_name(role).policy_name("more").policy_document(policy).send().await.unwrap();
+    bench.apply(&desired, Some("other_inline_policies")).await;
+    bench.expect_nothing(&desired, "a policy added").await;
+    iam.put_role_policy().role_name(role).policy_name("taskctl").policy_document(policy).send().await.unwrap();
+    bench.apply(&desired, Some("policy")).await;
+    bench.expect_nothing(&desired, "our policy changed").await;
+    iam.delete_role_policy().role_name(role).policy_name("taskctl").send().await.unwrap();
+    bench.apply(&desired, Some("policy")).await;
+    bench.expect_nothing(&desired, "our policy deleted").await;
+    bench.delete(&desired).await;
+    assert_eq!(bench.read(&desired).await, None);
+}
+
+/// A role that the listing does not show yet is found when it is known to be there.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs an emulator: TASKCTL_TEST_ENDPOINT or TASKCTL_TEST_EMULATOR"]
+async fn a_role_outside_the_listing_is_confirmed_and_foreign() {
+    let emulator = Emulator::start();
+    let (context, events) = connect(&emulator.endpoint).await;
+    let bench = Bench { context, events, kind: registry().kind("iam_role"), id: ResourceId::new("iam_role", "elsewhere") };
+    let mut desired = ours(&bench.kind.examples()[0], &bench.context);
+    let name = "shop-dev-elsewhere-us-east-1";
+    desired["name"] = Value::from(name);
+    let iam = &bench.context.clients().iam;
+    let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+    iam.create_role().role_name(name).assume_role_policy_document(trust).send().await.unwrap();
+    assert_eq!(bench.read(&desired).await, None);
+    let refused = bench.kind.create(&bench.context, &bench.id, &desired).await;
+    assert_eq!(refused.unwrap_err().class, Class::AlreadyExists);
+    let confirmed = bench.kind.read(&Reader::confirming(bench.context.clone()), &bench.id, &desired).await.unwrap();
+    assert!(matches!(confirmed.unwrap().ownership, Ownership::Foreign { .. }));
+    iam.delete_role().role_name(name).send().await.unwrap();
 }

@@ -71,3 +71,99 @@ impl Batches {
         all.drain(..limit.min(all.len())).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use futures::future::join_all;
+
+    use super::*;
+    use crate::aws::clients::{Clients, Connection};
+    use crate::aws::context::{Cancel, Clock, Identity};
+    use crate::aws::error::Class;
+    use crate::event::Recorder;
+
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> jiff::Timestamp {
+            jiff::Timestamp::UNIX_EPOCH
+        }
+
+        fn since_boot(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    async fn context() -> Context {
+        let connection = Connection {
+            region: "eu-central-1".into(),
+            credentials: Some(("test".into(), "test".into())),
+            ..Connection::default()
+        };
+        let identity = Identity {
+            app: "shop".into(),
+            stage: "dev".into(),
+            region: "eu-central-1".into(),
+            account: "123456789012".into(),
+            partition: "aws".into(),
+        };
+        let clients = Clients::connect(&connection).await;
+        Context::new(
+            identity,
+            clients,
+            Arc::new(Recorder::default()),
+            Arc::new(Stopped),
+            Cancel::default(),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_crowd_shares_calls_and_each_gets_the_answer_of_its_own() {
+        let context = context().await;
+        let sizes = Mutex::new(Vec::new());
+        let names: Vec<String> = (0..250).map(|n| n.to_string()).collect();
+        let answers = join_all(names.iter().map(|name| {
+            Batches::join(&context, "queue", 100, name, |names| {
+                sizes.lock().unwrap_or_else(PoisonError::into_inner).push(names.len());
+                async move {
+                    tokio::task::yield_now().await;
+                    match names.iter().any(|name| name == "249") {
+                        true => Err(AwsError::own("test", "Delete", Class::Invalid, "no")),
+                        false => Ok(()),
+                    }
+                }
+            })
+        }))
+        .await;
+        let sizes = sizes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(sizes, [100, 100, 50]);
+        assert_eq!(answers.iter().filter(|answer| answer.is_err()).count(), 50);
+    }
+
+    #[tokio::test]
+    async fn whoever_was_taken_along_by_one_that_stopped_goes_again() {
+        let context = context().await;
+        let calls = AtomicUsize::new(0);
+        let stuck = Batches::join(&context, "queue", 100, "a", |_| std::future::pending());
+        let other = Batches::join(&context, "queue", 100, "b", |names| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            async move {
+                assert_eq!(names, ["b"]);
+                Ok(())
+            }
+        });
+        let stopped = async {
+            tokio::select! {
+                biased;
+                _ = stuck => {}
+                () = async { for _ in 0..10 { tokio::task::yield_now().await; } } => {}
+            }
+        };
+        let ((), answer) = futures::join!(stopped, other);
+        assert_eq!((answer, calls.load(Ordering::Relaxed)), (Ok(()), 1));
+    }
+}

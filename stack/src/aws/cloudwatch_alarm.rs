@@ -247,7 +247,7 @@ impl Kind for CloudwatchAlarm {
         _: &ResourceId,
         desired: &Model,
     ) -> Result<Option<Observed<Model>>, AwsError> {
-        let (alarms, mask) = futures::try_join!(reader.alarms(), Mask::read(reader))?;
+        let alarms = reader.alarms().await?;
         let Some(alarm) = alarms
             .iter()
             .find(|alarm| alarm.alarm_name() == Some(desired.name.as_str()))
@@ -256,9 +256,8 @@ impl Kind for CloudwatchAlarm {
         };
         let context = reader.context();
         let arn = arn(context, &desired.name);
-        let tags = reader
-            .tags(&arn, &desired.tags, async || cloudwatch_tags::read(context, &arn).await)
-            .await?;
+        let tags = reader.tags(&arn, &desired.tags, async || cloudwatch_tags::read(context, &arn).await);
+        let (mask, tags) = futures::try_join!(Mask::read(reader), tags)?;
         let mut observed = Observed::ours(model(alarm, &mask, tags.clone()), alarm_outputs(context, &desired.name));
         observed.ownership = ownership(context, &tags);
         Ok(Some(observed))

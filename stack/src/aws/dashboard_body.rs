@@ -288,3 +288,147 @@ fn tables(inputs: &Inputs<'_>, grid: &mut Grid) {
         );
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fmt::Write;
+
+    use super::*;
+    use crate::aws::context::Identity;
+    use crate::release::layout::GoLive;
+    use crate::template::{Options, Source, embedded, load, model::Stack};
+
+    fn platform() -> Stack {
+        let source = Source::new("platform", embedded("platform").unwrap());
+        load(
+            &source,
+            "dev",
+            &Options {
+                region: Some("eu-central-1".into()),
+            },
+        )
+        .unwrap()
+        .stack
+    }
+
+    fn body(stack: &Stack) -> Body {
+        let identity = Identity {
+            app: stack.app.clone(),
+            stage: stack.stage.clone(),
+            region: stack.region.clone(),
+            account: "123456789012".into(),
+            partition: "aws".into(),
+        };
+        let inputs = Inputs {
+            stack,
+            identity: &identity,
+            packages: &BTreeMap::new(),
+            website_url: &|bucket| format!("http://{bucket}.example"),
+            commit: None,
+            go_live: GoLive::AtOnce,
+        };
+        compile(&inputs)
+    }
+
+    /// Place, title and lines of each widget.
+    fn drawn(body: &Body) -> String {
+        let mut text = String::new();
+        for widget in body.widgets.values() {
+            let at = |field: &str| widget[field].as_u64().unwrap();
+            let properties = &widget["properties"];
+            let title = properties["title"]
+                .as_str()
+                .or(properties["markdown"].as_str())
+                .unwrap();
+            let title = title.lines().next().unwrap();
+            let mut lines: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+            for line in properties["metrics"].as_array().into_iter().flatten() {
+                let line = line.as_array().unwrap();
+                let label = line.last().unwrap()["label"].as_str().unwrap();
+                lines.entry(line[1].as_str().unwrap()).or_default().push(label);
+            }
+            let place = format!("{},{} {}x{}", at("x"), at("y"), at("width"), at("height"));
+            writeln!(text, "{place} {title}").unwrap();
+            for (metric, labels) in lines {
+                writeln!(text, "  {metric}: {}", labels.join(", ")).unwrap();
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn the_platform() {
+        insta::assert_snapshot!(drawn(&body(&platform())), @r"
+        0,0 24x5 # platform · dev
+        0,5 24x10 Alarms
+        0,15 24x1 ## API, live
+        0,16 8x6 Requests
+          Count: requests
+        8,16 8x6 Errors
+          4xx: 4xx
+          5xx: 5xx
+        16,16 8x6 Latency
+          IntegrationLatency: functions p99
+          Latency: p50, p90, p99
+        0,22 24x1 ## Functions
+        0,23 8x6 Invocations
+          Invocations: assets, counter, health, tasks, users
+        8,23 8x6 Errors
+          Errors: assets, counter, health, tasks, users
+        16,23 8x6 Throttles
+          Throttles: assets, counter, health, tasks, users
+        0,29 8x6 Duration p50
+          Duration: assets, counter, health, tasks, users
+        8,29 8x6 Duration p99
+          Duration: assets, counter, health, tasks, users
+        16,29 8x6 Concurrency
+          ConcurrentExecutions: assets, counter, health, tasks, users
+        0,35 24x1 ## Tables
+        0,36 8x6 Read units
+          ConsumedReadCapacityUnits: assets, assets createdAt-index, assets status-index, counter, tasks, tasks createdAt-index, tasks status-index, users, users createdAt-index, users email-index
+        8,36 8x6 Write units
+          ConsumedWriteCapacityUnits: assets, assets createdAt-index, assets status-index, counter, tasks, tasks createdAt-index, tasks status-index, users, users createdAt-index, users email-index
+        16,36 8x6 Throttled
+          ReadThrottleEvents: assets, reads, assets createdAt-index, reads, assets status-index, reads, counter, reads, tasks, reads, tasks createdAt-index, reads, tasks status-index, reads, users, reads, users createdAt-index, reads, users email-index, reads
+          WriteThrottleEvents: assets, writes, assets createdAt-index, writes, assets status-index, writes, counter, writes, tasks, writes, tasks createdAt-index, writes, tasks status-index, writes, users, writes, users createdAt-index, writes, users email-index, writes
+        ");
+    }
+
+    #[test]
+    fn a_stack_of_any_size_fits() {
+        let mut stack = platform();
+        let function = stack.functions.values().next().unwrap().clone();
+        let table = stack
+            .tables
+            .values()
+            .find(|table| !table.indexes.is_empty())
+            .unwrap()
+            .clone();
+        let alarm = stack.alarms.values().next().unwrap().clone();
+        for n in 0..400 {
+            stack.functions.insert(format!("function-{n}"), function.clone());
+            stack.tables.insert(format!("table-{n}"), table.clone());
+            stack.alarms.insert(format!("alarm-{n}"), alarm.clone());
+        }
+        let body = body(&stack);
+        assert!(body.widgets.len() <= 500, "{}", body.widgets.len());
+        let metrics = body
+            .widgets
+            .values()
+            .filter_map(|widget| widget["properties"]["metrics"].as_array());
+        let metrics = metrics.map(Vec::len).sum::<usize>();
+        assert!(metrics <= 2_500, "{metrics}");
+        let mut taken = std::collections::BTreeSet::new();
+        for widget in body.widgets.values() {
+            let at = |field: &str| widget[field].as_u64().unwrap();
+            assert!(at("x") + at("width") <= 24);
+            for x in at("x")..at("x") + at("width") {
+                for y in at("y")..at("y") + at("height") {
+                    assert!(taken.insert((x, y)), "{x},{y} is taken twice");
+                }
+            }
+        }
+    }
+}

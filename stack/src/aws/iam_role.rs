@@ -136,9 +136,12 @@ impl Kind for IamRole {
         let small = Document::new([("Logs".to_owned(), write.clone())]);
         let full = Document::new([("Logs".to_owned(), write), ("TableTasks".to_owned(), read)]);
         vec![
-            Model::new("shop-dev-tasks-us-east-1", "/taskctl/shop/dev/", small),
             Model {
-                description: Some("Function tasks of shop, stage dev".into()),
+                description: Some("Execution role of shop-dev-tasks".into()),
+                ..Model::new("shop-dev-tasks-us-east-1", "/taskctl/shop/dev/", small)
+            },
+            Model {
+                description: Some("Execution role of shop-dev-users".into()),
                 permissions_boundary: Some("arn:aws:iam::aws:policy/PowerUserAccess".into()),
                 managed_policies: vec!["arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole".into()],
                 max_session_seconds: 7_200,
