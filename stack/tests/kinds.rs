@@ -59,7 +59,8 @@ impl Emulator {
         if let Ok(endpoint) = std::env::var("TASKCTL_TEST_ENDPOINT") {
             return Self { endpoint, child: None };
         }
-        let executable = std::env::var("TASKCTL_TEST_EMULATOR").expect("TASKCTL_TEST_ENDPOINT or TASKCTL_TEST_EMULATOR is set");
+        let executable =
+            std::env::var("TASKCTL_TEST_EMULATOR").expect("TASKCTL_TEST_ENDPOINT or TASKCTL_TEST_EMULATOR is set");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Command::new(executable)
             .env("BIND_HOST", "127.0.0.1")
@@ -75,7 +76,10 @@ impl Emulator {
             assert!(began.elapsed() < Duration::from_secs(60), "the emulator listens");
             std::thread::yield_now();
         }
-        Self { endpoint: format!("http://127.0.0.1:{port}"), child: Some(child) }
+        Self {
+            endpoint: format!("http://127.0.0.1:{port}"),
+            child: Some(child),
+        }
     }
 }
 
@@ -102,7 +106,10 @@ impl Bench {
     }
 
     async fn read(&self, desired: &Value) -> Option<Observed> {
-        self.kind.read(&Reader::new(self.context.clone()), &self.id, desired).await.unwrap()
+        self.kind
+            .read(&Reader::new(self.context.clone()), &self.id, desired)
+            .await
+            .unwrap()
     }
 
     /// Reads until nothing of a field is on its way.
@@ -110,11 +117,18 @@ impl Bench {
         let began = Instant::now();
         loop {
             let observed = self.read(desired).await;
-            let moving = observed.iter().flat_map(|one| &one.pending).any(|pending| pending.field == field);
+            let moving = observed
+                .iter()
+                .flat_map(|one| &one.pending)
+                .any(|pending| pending.field == field);
             if !moving {
                 return observed;
             }
-            assert!(began.elapsed() < PATIENCE, "{}: {field} is still on its way: {observed:?}", self.name());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{}: {field} is still on its way: {observed:?}",
+                self.name()
+            );
             tokio::task::yield_now().await;
         }
     }
@@ -127,20 +141,41 @@ impl Bench {
         if let Some(observed) = &observed {
             assert_eq!(observed.ownership, Ownership::Ours, "{}", self.name());
         }
-        let resource = Resource { id: self.id.clone(), desired: desired.clone(), depends_on: Vec::new() };
+        let resource = Resource {
+            id: self.id.clone(),
+            desired: desired.clone(),
+            depends_on: Vec::new(),
+        };
         let observed: Observations = observed.into_iter().map(|one| (self.id.clone(), one)).collect();
-        build(&Request { resources: vec![resource], strays: Vec::new() }, &observed, registry())
+        build(
+            &Request {
+                resources: vec![resource],
+                strays: Vec::new(),
+            },
+            &observed,
+            registry(),
+        )
     }
 
     async fn expect_nothing(&self, desired: &Value, after: &str) {
         let plan = self.plan(desired).await;
-        assert!(!plan.has_changes(), "{} after {after}: {:#?}", self.name(), plan.steps[0].action.changes());
+        assert!(
+            !plan.has_changes(),
+            "{} after {after}: {:#?}",
+            self.name(),
+            plan.steps[0].action.changes()
+        );
     }
 
     /// Creates as the engine does: what exists already is brought to what is desired.
     async fn create(&self, desired: &Value) {
         let plan = self.plan(desired).await;
-        assert!(matches!(plan.steps[0].action, Action::Create { .. }), "{}: {:?}", self.name(), plan.steps[0].action.verb());
+        assert!(
+            matches!(plan.steps[0].action, Action::Create { .. }),
+            "{}: {:?}",
+            self.name(),
+            plan.steps[0].action.verb()
+        );
         match self.kind.create(&self.context, &self.id, desired).await {
             Ok(outputs) => self.context.learn(&self.id, outputs),
             Err(error) if error.class == Class::AlreadyExists => self.apply(desired, None).await,
@@ -160,12 +195,25 @@ impl Bench {
         };
         let changes = plan.steps[0].action.changes();
         if let Some(field) = expected {
-            let seen = |path: &str| path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            let seen = |path: &str| {
+                path.strip_prefix(field)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
             assert!(!changes.is_empty(), "{}: a change of {field} is seen", self.name());
-            assert!(changes.iter().all(|change| seen(&change.field)), "{}: only {field} changes: {changes:#?}", self.name());
+            assert!(
+                changes.iter().all(|change| seen(&change.field)),
+                "{}: only {field} changes: {changes:#?}",
+                self.name()
+            );
         }
-        let outputs = self.kind.update(&self.context, &self.id, desired, &observed, &Fields::new(changes)).await;
-        self.context.learn(&self.id, outputs.unwrap_or_else(|error| panic!("{}: {expected:?}: {error}", self.name())));
+        let outputs = self
+            .kind
+            .update(&self.context, &self.id, desired, &observed, &Fields::new(changes))
+            .await;
+        self.context.learn(
+            &self.id,
+            outputs.unwrap_or_else(|error| panic!("{}: {expected:?}: {error}", self.name())),
+        );
     }
 
     async fn delete(&self, desired: &Value) {
@@ -173,7 +221,10 @@ impl Bench {
             Some(observed) => observed.outputs,
             None => self.context.outputs(&self.id),
         };
-        self.kind.delete(&self.context, &self.id, &outputs).await.unwrap_or_else(|error| panic!("{}: {error}", self.name()));
+        self.kind
+            .delete(&self.context, &self.id, &outputs)
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error}", self.name()));
     }
 
     /// Calls since the last time, by operation.
@@ -181,7 +232,11 @@ impl Bench {
         let mut calls: BTreeMap<String, usize> = BTreeMap::new();
         for event in self.events.take() {
             if let Event::Call { operation, outcome, .. } = event {
-                let outcome = if outcome == "ok" { String::new() } else { format!(" {outcome}") };
+                let outcome = if outcome == "ok" {
+                    String::new()
+                } else {
+                    format!(" {outcome}")
+                };
                 *calls.entry(format!("{operation}{outcome}")).or_default() += 1;
             }
         }
@@ -208,7 +263,16 @@ async fn connect(endpoint: &str) -> (Context, Arc<Recorder>) {
         partition: "aws".to_owned(),
     };
     let events = Arc::new(Recorder::default());
-    (Context::new(identity, clients, events.clone(), Arc::new(SystemClock), Cancel::default()), events)
+    (
+        Context::new(
+            identity,
+            clients,
+            events.clone(),
+            Arc::new(SystemClock),
+            Cancel::default(),
+        ),
+        events,
+    )
 }
 
 /// An example as it would be in this stack: our tags, this account.
@@ -216,14 +280,27 @@ fn ours(example: &Value, context: &Context) -> Value {
     let text = example.to_string().replace("000000000000", &context.identity().account);
     let mut model: Value = serde_json::from_str(&text).unwrap();
     if let Some(Value::Object(tags)) = model.get_mut("tags") {
-        tags.extend(context.identity().tags().into_iter().map(|(key, value)| (key, Value::from(value))));
+        tags.extend(
+            context
+                .identity()
+                .tags()
+                .into_iter()
+                .map(|(key, value)| (key, Value::from(value))),
+        );
     }
     model
 }
 
 async fn check(bench: &Bench) {
-    let examples: Vec<Value> = bench.kind.examples().iter().map(|example| ours(example, &bench.context)).collect();
-    let [small, full] = examples.as_slice() else { panic!("{} has a small and a full example", bench.name()) };
+    let examples: Vec<Value> = bench
+        .kind
+        .examples()
+        .iter()
+        .map(|example| ours(example, &bench.context))
+        .collect();
+    let [small, full] = examples.as_slice() else {
+        panic!("{} has a small and a full example", bench.name())
+    };
     for example in [small, full] {
         bench.create(example).await;
         bench.tell("created");
@@ -231,14 +308,26 @@ async fn check(bench: &Bench) {
         bench.tell("planned");
         let found = bench.kind.enumerate(&Reader::new(bench.context.clone())).await.unwrap();
         let outputs = bench.read_outputs(example).await;
-        assert!(found.iter().any(|one| one.outputs.get("name") == outputs.get("name")), "{}: {found:?}", bench.name());
+        assert!(
+            found.iter().any(|one| one.outputs.get("name") == outputs.get("name")),
+            "{}: {found:?}",
+            bench.name()
+        );
         if example == full {
             single_changes(bench, small, full).await;
         }
         let unprotected = unprotected(example);
         if unprotected != *example {
-            let refused = bench.kind.delete(&bench.context, &bench.id, &bench.read_outputs(example).await).await;
-            assert_eq!(refused.unwrap_err().class, Class::Invalid, "{}: protected", bench.name());
+            let refused = bench
+                .kind
+                .delete(&bench.context, &bench.id, &bench.read_outputs(example).await)
+                .await;
+            assert_eq!(
+                refused.unwrap_err().class,
+                Class::Invalid,
+                "{}: protected",
+                bench.name()
+            );
             bench.apply(&unprotected, None).await;
         }
         let outputs = bench.read_outputs(example).await;
@@ -290,12 +379,22 @@ async fn every_kind_does_what_a_kind_must() {
     let asked = std::env::var("TASKCTL_TEST_KINDS").unwrap_or_default();
     for kind in registry().kinds() {
         let name = kind.spec().name;
-        let wanted = if asked.is_empty() { ALONE.contains(&name) } else { asked.split(',').any(|one| one == name) };
+        let wanted = if asked.is_empty() {
+            ALONE.contains(&name)
+        } else {
+            asked.split(',').any(|one| one == name)
+        };
         if !wanted {
             continue;
         }
         let (context, events) = connect(&emulator.endpoint).await;
-        check(&Bench { context, events, kind, id: ResourceId::new(name, "example") }).await;
+        check(&Bench {
+            context,
+            events,
+            kind,
+            id: ResourceId::new(name, "example"),
+        })
+        .await;
     }
 }
 
@@ -305,22 +404,54 @@ async fn every_kind_does_what_a_kind_must() {
 async fn policies_added_to_a_role_by_hand_go() {
     let emulator = Emulator::start();
     let (context, events) = connect(&emulator.endpoint).await;
-    let bench = Bench { context, events, kind: registry().kind("iam_role"), id: ResourceId::new("iam_role", "by-hand") };
+    let bench = Bench {
+        context,
+        events,
+        kind: registry().kind("iam_role"),
+        id: ResourceId::new("iam_role", "by-hand"),
+    };
     let mut desired = ours(&bench.kind.examples()[0], &bench.context);
     desired["name"] = Value::from("shop-dev-by-hand-us-east-1");
     bench.create(&desired).await;
     let iam = &bench.context.clients().iam;
-    let (role, policy) = ("shop-dev-by-hand-us-east-1", r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#);
+    let (role, policy) = (
+        "shop-dev-by-hand-us-east-1",
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#,
+    );
     let reworded = r#"{"Statement":{"Sid":"Assume","Principal":{"Service":"lambda.amazonaws.com"},"Action":["sts:AssumeRole"],"Effect":"Allow"}}"#;
-    iam.update_assume_role_policy().role_name(role).policy_document(reworded).send().await.unwrap();
-    bench.expect_nothing(&desired, "another wording of the same trust").await;
-    iam.put_role_policy().role_name(role).policy_name("more").policy_document(policy).send().await.unwrap();
+    iam.update_assume_role_policy()
+        .role_name(role)
+        .policy_document(reworded)
+        .send()
+        .await
+        .unwrap();
+    bench
+        .expect_nothing(&desired, "another wording of the same trust")
+        .await;
+    iam.put_role_policy()
+        .role_name(role)
+        .policy_name("more")
+        .policy_document(policy)
+        .send()
+        .await
+        .unwrap();
     bench.apply(&desired, Some("other_inline_policies")).await;
     bench.expect_nothing(&desired, "a policy added").await;
-    iam.put_role_policy().role_name(role).policy_name("taskctl").policy_document(policy).send().await.unwrap();
+    iam.put_role_policy()
+        .role_name(role)
+        .policy_name("taskctl")
+        .policy_document(policy)
+        .send()
+        .await
+        .unwrap();
     bench.apply(&desired, Some("policy")).await;
     bench.expect_nothing(&desired, "our policy changed").await;
-    iam.delete_role_policy().role_name(role).policy_name("taskctl").send().await.unwrap();
+    iam.delete_role_policy()
+        .role_name(role)
+        .policy_name("taskctl")
+        .send()
+        .await
+        .unwrap();
     bench.apply(&desired, Some("policy")).await;
     bench.expect_nothing(&desired, "our policy deleted").await;
     bench.delete(&desired).await;
@@ -333,17 +464,31 @@ async fn policies_added_to_a_role_by_hand_go() {
 async fn a_role_outside_the_listing_is_confirmed_and_foreign() {
     let emulator = Emulator::start();
     let (context, events) = connect(&emulator.endpoint).await;
-    let bench = Bench { context, events, kind: registry().kind("iam_role"), id: ResourceId::new("iam_role", "elsewhere") };
+    let bench = Bench {
+        context,
+        events,
+        kind: registry().kind("iam_role"),
+        id: ResourceId::new("iam_role", "elsewhere"),
+    };
     let mut desired = ours(&bench.kind.examples()[0], &bench.context);
     let name = "shop-dev-elsewhere-us-east-1";
     desired["name"] = Value::from(name);
     let iam = &bench.context.clients().iam;
     let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
-    iam.create_role().role_name(name).assume_role_policy_document(trust).send().await.unwrap();
+    iam.create_role()
+        .role_name(name)
+        .assume_role_policy_document(trust)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(bench.read(&desired).await, None);
     let refused = bench.kind.create(&bench.context, &bench.id, &desired).await;
     assert_eq!(refused.unwrap_err().class, Class::AlreadyExists);
-    let confirmed = bench.kind.read(&Reader::confirming(bench.context.clone()), &bench.id, &desired).await.unwrap();
+    let confirmed = bench
+        .kind
+        .read(&Reader::confirming(bench.context.clone()), &bench.id, &desired)
+        .await
+        .unwrap();
     assert!(matches!(confirmed.unwrap().ownership, Ownership::Foreign { .. }));
     iam.delete_role().role_name(name).send().await.unwrap();
 }

@@ -3,6 +3,7 @@
 
 mod change;
 mod observe;
+mod request;
 
 use std::time::Duration;
 
@@ -132,7 +133,10 @@ impl Kind for DynamodbTable {
     }
 
     fn examples(&self) -> Vec<Model> {
-        let key = |name: &str, kind| KeyAttribute { name: name.to_owned(), kind };
+        let key = |name: &str, kind| KeyAttribute {
+            name: name.to_owned(),
+            kind,
+        };
         let by_email = Index {
             partition_key: key("email", AttributeType::String),
             sort_key: None,
@@ -163,13 +167,22 @@ impl Kind for DynamodbTable {
             deletion_protection: true,
             kms_key: Some("arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555".to_owned()),
             stream: Some(StreamView::NewAndOldImages),
-            tags: [("app".to_owned(), "shop".to_owned()), ("owner".to_owned(), "team".to_owned())].into(),
+            tags: [
+                ("app".to_owned(), "shop".to_owned()),
+                ("owner".to_owned(), "team".to_owned()),
+            ]
+            .into(),
             ..plain.clone()
         };
         vec![plain, full]
     }
 
-    async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
         let context = reader.context();
         let name = desired.name.as_str();
         // What carries our tags is asked for anyway, so it costs no round trip beside the first call.
@@ -185,16 +198,39 @@ impl Kind for DynamodbTable {
         )?;
         let ownership = ownership(context, &tags);
         let mut outputs = named(context, name);
-        outputs.extend(table.latest_stream_arn().map(|stream| ("stream_arn".to_owned(), stream.to_owned())));
-        let (model, pending) = Snapshot { table, expiry, recovery, tags }.against(desired);
-        Ok(Some(Observed { model, outputs, ownership, pending }))
+        outputs.extend(
+            table
+                .latest_stream_arn()
+                .map(|stream| ("stream_arn".to_owned(), stream.to_owned())),
+        );
+        let (model, pending) = Snapshot {
+            table,
+            expiry,
+            recovery,
+            tags,
+        }
+        .against(desired);
+        Ok(Some(Observed {
+            model,
+            outputs,
+            ownership,
+            pending,
+        }))
     }
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
         let context = reader.context();
         let (listed, _) = futures::try_join!(observe::names(context), reader.tagged())?;
         let own_tags = |name: String| async move { observe::tags(context, &arn(context, &name)).await };
-        let names = ours(reader, &Naming { start: arn(context, "") }, listed, own_tags).await?;
+        let names = ours(
+            reader,
+            &Naming {
+                start: arn(context, ""),
+            },
+            listed,
+            own_tags,
+        )
+        .await?;
         let found = names.iter().map(|name| Found {
             id: ResourceId::new(SPEC.name, logical(context.identity(), name, "")),
             outputs: named(context, name),
@@ -215,7 +251,9 @@ impl Kind for DynamodbTable {
             Err(error) if error.class == Class::AlreadyExists => {
                 match observe::describe(context, name).await? {
                     // It is on its way out, from an earlier run: its name is free in a moment.
-                    Some(table) if table.table_status() == Some(&TableStatus::Deleting) => until_gone(context, name).await?,
+                    Some(table) if table.table_status() == Some(&TableStatus::Deleting) => {
+                        until_gone(context, name).await?
+                    }
                     None => {}
                     // It is on its way in: wait, so that the engine finds a table that can be changed.
                     Some(_) => {
@@ -291,7 +329,11 @@ impl Kind for DynamodbTable {
     async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
         let Some(name) = outputs.get("name") else { return Ok(()) };
         let client = &context.clients().dynamodb;
-        let deleted = context.call(op("dynamodb", "DeleteTable"), || client.delete_table().table_name(name).send()).await;
+        let deleted = context
+            .call(op("dynamodb", "DeleteTable"), || {
+                client.delete_table().table_name(name).send()
+            })
+            .await;
         match deleted {
             Err(error) if error.class == Class::Invalid && error.message.contains("protected") => Err(AwsError::own(
                 "dynamodb",
@@ -318,7 +360,13 @@ pub async fn is_empty(context: &Context, name: &str) -> Result<bool, AwsError> {
     loop {
         let page = context
             .call(op("dynamodb", "Scan"), || {
-                client.scan().table_name(name).limit(1).consistent_read(true).set_exclusive_start_key(start.clone()).send()
+                client
+                    .scan()
+                    .table_name(name)
+                    .limit(1)
+                    .consistent_read(true)
+                    .set_exclusive_start_key(start.clone())
+                    .send()
             })
             .await;
         let Some(page) = found(page)? else { return Ok(true) };

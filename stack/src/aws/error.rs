@@ -131,6 +131,12 @@ const RULES: &[Rule] = &[
     rule(&["apigateway"], &["ConcurrentModification"], "", Class::Busy),
     rule(&["apigateway"], &["Conflict"], "", Class::AlreadyExists),
     rule(&["apigateway"], &["BadRequest"], "insufficient permissions to enable logging", Class::Settling),
+    // https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html (idempotent only with the same attributes and tags)
+    rule(&["sns"], &["InvalidParameter"], "already exists", Class::AlreadyExists),
+    // A bucket's public access block was lifted a moment ago; where the account itself blocks public policies this
+    // never gets better, and the message stays the same.
+    // https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html
+    rule(&["s3"], &["AccessDenied"], "blockpublicpolicy", Class::Settling),
     // IAM, Logs, EventBridge
     rule(&["iam"], &["EntityAlreadyExists"], "", Class::AlreadyExists),
     rule(&["iam"], &["ConcurrentModification"], "", Class::Busy),
@@ -371,6 +377,8 @@ mod tests {
         check("iam", "NoSuchEntity", "", Class::NotFound);
         check("iam", "NoSuchEntityException", "", Class::NotFound);
         check("s3", "NoSuchBucketPolicy", "", Class::NotFound);
+        check("s3", "AccessDenied", "public policies are prevented by the BlockPublicPolicy setting", Class::Settling);
+        check("sns", "InvalidParameter", "Tags Reason: Topic already exists with different tags", Class::AlreadyExists);
         check("cloudwatch", "Throttling", "Rate exceeded", Class::Throttled);
         check("apigateway", "ConflictException", "Unable to complete operation due to concurrent modification.", Class::Busy);
         check("apigateway", "ConflictException", "Route with key GET /x already exists", Class::AlreadyExists);

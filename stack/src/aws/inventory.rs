@@ -37,8 +37,13 @@ where
 {
     let context = reader.context();
     let prefix = context.identity().prefix();
-    let tagged: BTreeSet<String> =
-        reader.tagged().await?.keys().filter_map(|arn| naming.name(arn)).map(str::to_owned).collect();
+    let tagged: BTreeSet<String> = reader
+        .tagged()
+        .await?
+        .keys()
+        .filter_map(|arn| naming.name(arn))
+        .map(str::to_owned)
+        .collect();
     let doubtful = listed
         .iter()
         .filter(|name| name.starts_with(&prefix) && !tagged.contains(*name))
@@ -58,5 +63,7 @@ where
 
 /// The logical name in a derived name; a name of its own stands for itself.
 pub(super) fn logical<'a>(identity: &Identity, name: &'a str, suffix: &str) -> &'a str {
-    name.strip_prefix(&identity.prefix()).and_then(|rest| rest.strip_suffix(suffix)).unwrap_or(name)
+    name.strip_prefix(&identity.prefix())
+        .and_then(|rest| rest.strip_suffix(suffix))
+        .unwrap_or(name)
 }

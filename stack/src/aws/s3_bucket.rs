@@ -2,229 +2,32 @@
 //! web site, versioning, tags. Objects are the application's (and the site's publisher's); this file only asks whether
 //! there are any, and removes them when the bucket is deleted.
 
+mod desired;
 mod empty;
+mod lifecycle;
 mod setting;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, ObjectOwnership, Tag, Tagging};
 use aws_smithy_types::error::operation::BuildError;
-use serde::{Deserialize, Serialize};
 
 use super::context::{Context, Identity, op};
 use super::error::{AwsError, Class};
 use super::inventory::{Naming, logical, ours};
 use super::kind::{Fields, Found, Kind, Spec, found, gone};
-use super::policy_document::{Document, Effect, Statement};
 use super::reader::{Reader, Tags, managed, ownership};
 use crate::plan::{Replacement, Rollback};
-use crate::resource::{Observed, Ownership, Outputs, ResourceId, outputs};
+use crate::resource::{Observed, Outputs, Ownership, ResourceId, outputs};
 use crate::template::model::{self, Bucket};
+pub use desired::{CorsRule, Encryption, Model, PublicAccessBlock, Website, website_host};
 pub use empty::is_empty;
 use setting::Setting;
 
 /// The kind.
 pub struct S3Bucket;
-
-/// Settings of a bucket.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Model {
-    /// Name, 3–63 characters, unique in the partition.
-    pub name: String,
-    /// What of public access is blocked.
-    pub public_access_block: PublicAccessBlock,
-    /// Who owns objects: `BucketOwnerEnforced` (no ACLs), `BucketOwnerPreferred` or `ObjectWriter`.
-    pub object_ownership: String,
-    /// How objects are encrypted when nobody says.
-    pub encryption: Encryption,
-    /// Bucket policy.
-    pub policy: Document,
-    /// Objects, and versions that are no longer current, expire after so many days.
-    pub expire_days: Option<i32>,
-    /// Incomplete multipart uploads are aborted after so many days.
-    pub abort_incomplete_upload_days: Option<i32>,
-    /// Lifecycle rules that taskctl did not write, in words. Never desired.
-    pub other_lifecycle_rules: Vec<String>,
-    /// Cross-origin rules by their place, from `1`: S3 takes the first that fits.
-    pub cors: BTreeMap<String, CorsRule>,
-    /// Web site.
-    pub website: Option<Website>,
-    /// Keep old versions of objects.
-    pub versioning: bool,
-    /// Tags.
-    pub tags: Tags,
-}
-
-/// What of public access is blocked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PublicAccessBlock {
-    /// New public ACLs are refused.
-    pub block_public_acls: bool,
-    /// Public ACLs have no effect.
-    pub ignore_public_acls: bool,
-    /// New public policies are refused.
-    pub block_public_policy: bool,
-    /// Public policies let only this account and AWS services in.
-    pub restrict_public_buckets: bool,
-}
-
-impl PublicAccessBlock {
-    /// Everything is blocked.
-    pub const ALL: Self =
-        Self { block_public_acls: true, ignore_public_acls: true, block_public_policy: true, restrict_public_buckets: true };
-
-    /// A policy may make the bucket public; ACLs still cannot.
-    pub const ALL_BUT_POLICY: Self = Self { block_public_policy: false, restrict_public_buckets: false, ..Self::ALL };
-
-    /// Nothing is blocked.
-    pub const NONE: Self =
-        Self { block_public_acls: false, ignore_public_acls: false, block_public_policy: false, restrict_public_buckets: false };
-}
-
-/// Default encryption.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Encryption {
-    /// `AES256` (SSE-S3, what every bucket has), `aws:kms` or `aws:kms:dsse`.
-    pub algorithm: String,
-    /// KMS key; none with SSE-S3, or with the account's own `aws/s3` key.
-    pub kms_key: Option<String>,
-    /// Whether S3 asks KMS once per bucket rather than once per object.
-    pub bucket_key: bool,
-}
-
-impl Encryption {
-    /// SSE-S3, or SSE-KMS with a key (and a bucket key, which spares most of the cost).
-    pub fn new(kms_key: Option<String>) -> Self {
-        match kms_key {
-            None => Self { algorithm: "AES256".to_owned(), kms_key: None, bucket_key: false },
-            Some(key) => Self { algorithm: "aws:kms".to_owned(), kms_key: Some(key), bucket_key: true },
-        }
-    }
-}
-
-/// A cross-origin rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CorsRule {
-    /// Origins.
-    pub allow_origins: BTreeSet<String>,
-    /// Methods.
-    pub allow_methods: BTreeSet<String>,
-    /// Request headers, lower case.
-    pub allow_headers: BTreeSet<String>,
-    /// Response headers that scripts may read, lower case.
-    pub expose_headers: BTreeSet<String>,
-    /// Seconds a preflight may be cached.
-    pub max_age_seconds: i32,
-}
-
-/// A bucket's web site.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Website {
-    /// Document for the root and for folders.
-    pub index_document: Option<String>,
-    /// Document for errors.
-    pub error_document: Option<String>,
-    /// Redirects that taskctl did not write, in words. Never desired.
-    pub redirects: Vec<String>,
-}
-
-impl Model {
-    /// The model of a template's bucket under its physical name. `origins` are those that the template cannot know
-    /// (the stage's own site); they are added to its cross-origin rule, where it has one.
-    pub fn new(name: String, bucket: &Bucket, origins: &[String], identity: &Identity, tags: Tags) -> Self {
-        let Bucket { name: _, expire_days, abort_incomplete_upload_days, cors, website, versioning, kms_key } = bucket;
-        let days = |days: Option<u32>| days.map(|days| i32::try_from(days).unwrap_or(i32::MAX));
-        Self {
-            public_access_block: if website.is_some() { PublicAccessBlock::ALL_BUT_POLICY } else { PublicAccessBlock::ALL },
-            object_ownership: ObjectOwnership::BucketOwnerEnforced.as_str().to_owned(),
-            encryption: Encryption::new(kms_key.clone()),
-            policy: policy(identity, &name, website.is_some()),
-            expire_days: days(*expire_days),
-            abort_incomplete_upload_days: days(*abort_incomplete_upload_days),
-            other_lifecycle_rules: Vec::new(),
-            cors: cors.iter().map(|cors| ("1".to_owned(), CorsRule::new(cors, origins))).collect(),
-            website: website.as_ref().map(|site| Website {
-                index_document: Some(site.index_document.clone()),
-                error_document: Some(site.error_document.clone()),
-                redirects: Vec::new(),
-            }),
-            versioning: *versioning,
-            tags,
-            name,
-        }
-    }
-}
-
-impl CorsRule {
-    fn new(cors: &model::Cors, origins: &[String]) -> Self {
-        // S3 knows no credentials: presigned URLs carry theirs.
-        let model::Cors { allow_origins, allow_methods, allow_headers, expose_headers, max_age_seconds, allow_credentials: _ } =
-            cors;
-        let everyone = allow_origins.iter().any(|origin| origin == "*");
-        let more = origins.iter().filter(|_| !everyone);
-        let lower = |names: &[String]| names.iter().map(|name| name.to_lowercase()).collect();
-        Self {
-            allow_origins: allow_origins.iter().chain(more).cloned().collect(),
-            allow_methods: allow_methods.iter().cloned().collect(),
-            allow_headers: lower(allow_headers),
-            expose_headers: lower(expose_headers),
-            max_age_seconds: i32::try_from(*max_age_seconds).unwrap_or(i32::MAX),
-        }
-    }
-}
-
-/// Nobody without TLS; everybody may read a site. A site's own endpoint speaks plain HTTP only, so there the TLS rule
-/// covers everything but reading objects.
-/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/security-best-practices.html>
-/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/WebsiteAccessPermissionsReqd.html>
-fn policy(identity: &Identity, name: &str, website: bool) -> Document {
-    let bucket = format!("arn:{}:s3:::{name}", identity.partition);
-    let objects = format!("{bucket}/*");
-    let everyone = || BTreeMap::from([("*".to_owned(), BTreeSet::from(["*".to_owned()]))]);
-    let one = |text: &str| BTreeSet::from([text.to_owned()]);
-    let insecure = one("false");
-    let mut tls_only = Statement {
-        effect: Effect::Deny,
-        principals: everyone(),
-        resources: [bucket, objects.clone()].into(),
-        conditions: [("Bool".to_owned(), [("aws:SecureTransport".to_owned(), insecure)].into())].into(),
-        ..Statement::default()
-    };
-    let mut statements = Vec::new();
-    if website {
-        tls_only.not_actions = one("s3:GetObject");
-        statements.push((
-            "PublicRead".to_owned(),
-            Statement { principals: everyone(), ..Statement::allow(&["s3:GetObject"], [objects]) },
-        ));
-    } else {
-        tls_only.actions = one("s3:*");
-    }
-    statements.push(("TlsOnly".to_owned(), tls_only));
-    Document::new(statements)
-}
-
-/// Host of a bucket's web site on AWS. Older Regions have a dash before their name, newer ones a dot.
-/// <https://docs.aws.amazon.com/general/latest/gr/s3.html#s3_website_region_endpoints>
-pub fn website_host(identity: &Identity, name: &str) -> String {
-    const DASHED: [&str; 9] = [
-        "ap-northeast-1",
-        "ap-southeast-1",
-        "ap-southeast-2",
-        "eu-west-1",
-        "sa-east-1",
-        "us-east-1",
-        "us-gov-west-1",
-        "us-west-1",
-        "us-west-2",
-    ];
-    let region = identity.region.as_str();
-    let dot = if DASHED.contains(&region) { '-' } else { '.' };
-    let domain = if identity.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
-    format!("{name}.s3-website{dot}{region}.{domain}")
-}
 
 static SPEC: Spec = Spec {
     name: "s3_bucket",
@@ -278,6 +81,9 @@ static SPEC: Spec = Spec {
 /// How long changed settings may take to be seen by those who ask.
 const SETTLING_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long a new bucket may take to show the tags it was made with.
+const TAGS_LIMIT: Duration = Duration::from_secs(15);
+
 #[async_trait]
 impl Kind for S3Bucket {
     type Model = Model;
@@ -311,8 +117,11 @@ impl Kind for S3Bucket {
             max_age_seconds: 3600,
             allow_credentials: false,
         };
-        let site =
-            model::Website { source: None, index_document: "index.html".to_owned(), error_document: "error.html".to_owned() };
+        let site = model::Website {
+            source: None,
+            index_document: "index.html".to_owned(),
+            error_document: "error.html".to_owned(),
+        };
         let full = Bucket {
             name: None,
             expire_days: Some(30),
@@ -333,7 +142,12 @@ impl Kind for S3Bucket {
         ]
     }
 
-    async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
         let context = reader.context();
         let name = desired.name.as_str();
         let arn = arn(context, name);
@@ -346,8 +160,15 @@ impl Kind for S3Bucket {
             },
         };
         let tags = tags.unwrap_or_else(|| desired.tags.clone());
-        let Some(model) = there(setting::read(context, desired, tags.clone()).await)? else { return Ok(None) };
-        Ok(Some(Observed { model, outputs: named(context, name), ownership: owner(context, &tags), pending: Vec::new() }))
+        let Some(model) = there(setting::read(context, desired, tags.clone()).await)? else {
+            return Ok(None);
+        };
+        Ok(Some(Observed {
+            model,
+            outputs: named(context, name),
+            ownership: owner(context, &tags),
+            pending: Vec::new(),
+        }))
     }
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
@@ -355,7 +176,15 @@ impl Kind for S3Bucket {
         let identity = context.identity();
         let (listed, _) = futures::try_join!(names(context), reader.tagged())?;
         let own_tags = |name: String| async move { read_tags(context, &name).await };
-        let names = ours(reader, &Naming { start: arn(context, "") }, listed, own_tags).await?;
+        let names = ours(
+            reader,
+            &Naming {
+                start: arn(context, ""),
+            },
+            listed,
+            own_tags,
+        )
+        .await?;
         let suffix = format!("-{}-{}", identity.account, identity.region);
         let found = names.iter().map(|name| Found {
             id: ResourceId::new(SPEC.name, logical(identity, name, &suffix)),
@@ -376,7 +205,9 @@ impl Kind for S3Bucket {
         // A new bucket blocks all public access, has no ACLs and uses SSE-S3; the rest is written. The block is written
         // in any case: it must not depend on a default.
         // https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-overview.html
-        let settings = Setting::ALL.into_iter().filter(|setting| setting.differs_from_new(desired));
+        let settings = Setting::ALL
+            .into_iter()
+            .filter(|setting| setting.differs_from_new(desired));
         setting::write(context, desired, &settings.collect::<Vec<_>>()).await?;
         Ok(named(context, &desired.name))
     }
@@ -389,7 +220,9 @@ impl Kind for S3Bucket {
         _: &Observed<Model>,
         changes: &Fields,
     ) -> Result<Outputs, AwsError> {
-        let settings = Setting::ALL.into_iter().filter(|setting| changes.touch_any(setting.fields()));
+        let settings = Setting::ALL
+            .into_iter()
+            .filter(|setting| changes.touch_any(setting.fields()));
         setting::write(context, desired, &settings.collect::<Vec<_>>()).await?;
         Ok(named(context, &desired.name))
     }
@@ -406,7 +239,11 @@ impl Kind for S3Bucket {
             }
             let deleted = context
                 .call(op("s3", "DeleteBucket"), || {
-                    client.delete_bucket().bucket(name).expected_bucket_owner(&context.identity().account).send()
+                    client
+                        .delete_bucket()
+                        .bucket(name)
+                        .expected_bucket_owner(&context.identity().account)
+                        .send()
                 })
                 .await;
             match deleted {
@@ -437,7 +274,12 @@ async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
                     .send()
             })
             .await?;
-        names.extend(page.buckets.unwrap_or_default().into_iter().filter_map(|bucket| bucket.name));
+        names.extend(
+            page.buckets
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|bucket| bucket.name),
+        );
         token = page.continuation_token.filter(|token| !token.is_empty());
         if token.is_none() {
             return Ok(names);
@@ -452,7 +294,12 @@ pub async fn is_website(context: &Context, name: &str) -> Result<bool, AwsError>
 
 /// Makes the bucket with its tags.
 async fn make(context: &Context, desired: &Model) -> Result<(), AwsError> {
-    let Model { name, tags, object_ownership, .. } = desired;
+    let Model {
+        name,
+        tags,
+        object_ownership,
+        ..
+    } = desired;
     let identity = context.identity();
     let elsewhere = identity.region != "us-east-1";
     let configuration = CreateBucketConfiguration::builder()
@@ -477,16 +324,27 @@ async fn make(context: &Context, desired: &Model) -> Result<(), AwsError> {
     // us-east-1 answers 200 for a bucket that the account has already: only its tags tell whether this call made it.
     // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html (BucketAlreadyOwnedByYou)
     let tagged = context
-        .poll("bucket to show its tags", SETTLING_LIMIT, || async {
+        .poll("bucket to show its tags", TAGS_LIMIT, || async {
             let found = there(read_tags(context, name).await)?.map(managed).unwrap_or_default();
             Ok((!found.is_empty() || tags.is_empty()).then_some(found))
         })
         .await
-        .or_else(|error| if error.service == "taskctl" && error.class == Class::Busy { Ok(Tags::new()) } else { Err(error) })?;
+        .or_else(|error| {
+            if error.service == "taskctl" && error.class == Class::Busy {
+                Ok(Tags::new())
+            } else {
+                Err(error)
+            }
+        })?;
     if tagged == *tags {
         return Ok(());
     }
-    Err(AwsError::own("s3", "CreateBucket", Class::AlreadyExists, format!("bucket {name} was there before, with other tags")))
+    Err(AwsError::own(
+        "s3",
+        "CreateBucket",
+        Class::AlreadyExists,
+        format!("bucket {name} was there before, with other tags"),
+    ))
 }
 
 /// Whether a bucket is ours. One without any tags is not: it was not made by taskctl, which tags in the call that makes
@@ -500,7 +358,11 @@ async fn read_tags(context: &Context, name: &str) -> Result<Tags, AwsError> {
     let client = &context.clients().s3;
     let answer = context
         .call(op("s3", "GetBucketTagging"), || {
-            client.get_bucket_tagging().bucket(name).expected_bucket_owner(&context.identity().account).send()
+            client
+                .get_bucket_tagging()
+                .bucket(name)
+                .expected_bucket_owner(&context.identity().account)
+                .send()
         })
         .await;
     let tags = unset(answer)?.map(|answer| answer.tag_set).unwrap_or_default();
@@ -524,7 +386,9 @@ async fn write_tags(context: &Context, name: &str, tags: &Tags) -> Result<(), Aw
 }
 
 fn labels(tags: &Tags) -> Result<Vec<Tag>, AwsError> {
-    tags.iter().map(|(key, value)| fits(Tag::builder().key(key).value(value).build())).collect()
+    tags.iter()
+        .map(|(key, value)| fits(Tag::builder().key(key).value(value).build()))
+        .collect()
 }
 
 /// Treats "this setting is not set" as an answer, but not "there is no such bucket".

@@ -37,7 +37,11 @@ impl Model {
     /// The model of a template's topic under its physical name.
     pub fn new(name: String, topic: &template::model::Topic, tags: Tags) -> Self {
         let template::model::Topic { name: _, emails } = topic;
-        Self { name, emails: emails.iter().cloned().collect(), tags }
+        Self {
+            name,
+            emails: emails.iter().cloned().collect(),
+            tags,
+        }
     }
 }
 
@@ -45,8 +49,19 @@ static SPEC: Spec = Spec {
     name: "sns_topic",
     title: "SNS topic",
     documentation: "https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html",
-    read_actions: &["sns:ListSubscriptionsByTopic", "sns:ListTagsForResource", "sns:ListTopics", "tag:GetResources"],
-    write_actions: &["sns:CreateTopic", "sns:Subscribe", "sns:Unsubscribe", "sns:TagResource", "sns:UntagResource"],
+    read_actions: &[
+        "sns:ListSubscriptionsByTopic",
+        "sns:ListTagsForResource",
+        "sns:ListTopics",
+        "tag:GetResources",
+    ],
+    write_actions: &[
+        "sns:CreateTopic",
+        "sns:Subscribe",
+        "sns:Unsubscribe",
+        "sns:TagResource",
+        "sns:UntagResource",
+    ],
     delete_actions: &["sns:DeleteTopic"],
     holds_data: false,
     rollback: Rollback::Immediate,
@@ -60,9 +75,14 @@ static SPEC: Spec = Spec {
 /// A subscription of an e-mail address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Subscription {
-    Confirmed { email: String, arn: String },
+    Confirmed {
+        email: String,
+        arn: String,
+    },
     /// Its owner was asked. It cannot be removed and is gone by itself after some days.
-    Asked { email: String },
+    Asked {
+        email: String,
+    },
 }
 
 #[async_trait]
@@ -75,21 +95,42 @@ impl Kind for SnsTopic {
 
     fn examples(&self) -> Vec<Model> {
         vec![
-            Model { name: "shop-dev-alerts".to_owned(), emails: [].into(), tags: [].into() },
+            Model {
+                name: "shop-dev-alerts".to_owned(),
+                emails: [].into(),
+                tags: [].into(),
+            },
             Model {
                 name: "shop-dev-alerts".to_owned(),
                 emails: ["ops@shop.example".to_owned()].into(),
-                tags: [("app".to_owned(), "shop".to_owned()), ("owner".to_owned(), "team".to_owned())].into(),
+                tags: [
+                    ("app".to_owned(), "shop".to_owned()),
+                    ("owner".to_owned(), "team".to_owned()),
+                ]
+                .into(),
             },
         ]
     }
 
-    async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
         let context = reader.context();
         let arn = arn(context, &desired.name);
-        let (subscriptions, _) = futures::try_join!(async { found(subscriptions(context, &arn).await) }, reader.tagged())?;
-        let Some(subscriptions) = subscriptions else { return Ok(None) };
-        let Some(tags) = found(reader.tags(&arn, &desired.tags, async || read_tags(context, &arn).await).await)? else {
+        let (subscriptions, _) =
+            futures::try_join!(async { found(subscriptions(context, &arn).await) }, reader.tagged())?;
+        let Some(subscriptions) = subscriptions else {
+            return Ok(None);
+        };
+        let Some(tags) = found(
+            reader
+                .tags(&arn, &desired.tags, async || read_tags(context, &arn).await)
+                .await,
+        )?
+        else {
             return Ok(None);
         };
         let ownership = ownership(context, &tags);
@@ -108,19 +149,39 @@ impl Kind for SnsTopic {
                         "was never confirmed; SNS forgets it within days"
                     };
                     // The address is no field of its own: this tells, and hides no difference of `emails`.
-                    pending.push(Pending { field: format!("emails.{email}"), doing: doing.to_owned() });
+                    pending.push(Pending {
+                        field: format!("emails.{email}"),
+                        doing: doing.to_owned(),
+                    });
                 }
             }
         }
-        let model = Model { name: desired.name.clone(), emails, tags };
-        Ok(Some(Observed { model, outputs: named(context, &desired.name), ownership, pending }))
+        let model = Model {
+            name: desired.name.clone(),
+            emails,
+            tags,
+        };
+        Ok(Some(Observed {
+            model,
+            outputs: named(context, &desired.name),
+            ownership,
+            pending,
+        }))
     }
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
         let context = reader.context();
         let (listed, _) = futures::try_join!(names(context), reader.tagged())?;
         let own_tags = |name: String| async move { read_tags(context, &arn(context, &name)).await };
-        let names = ours(reader, &Naming { start: arn(context, "") }, listed, own_tags).await?;
+        let names = ours(
+            reader,
+            &Naming {
+                start: arn(context, ""),
+            },
+            listed,
+            own_tags,
+        )
+        .await?;
         let found = names.iter().map(|name| Found {
             id: ResourceId::new(SPEC.name, logical(context.identity(), name, "")),
             outputs: named(context, name),
@@ -135,7 +196,11 @@ impl Kind for SnsTopic {
         // Idempotent by name; one of other tags is refused as already existing.
         context
             .call(op("sns", "CreateTopic"), || {
-                client.create_topic().name(name).set_tags((!labels.is_empty()).then(|| labels.clone())).send()
+                client
+                    .create_topic()
+                    .name(name)
+                    .set_tags((!labels.is_empty()).then(|| labels.clone()))
+                    .send()
             })
             .await?;
         subscribe(context, &arn(context, name), emails.iter()).await?;
@@ -170,7 +235,11 @@ impl Kind for SnsTopic {
         let arn = arn(context, name);
         let client = &context.clients().sns;
         // Its subscriptions go with it. https://docs.aws.amazon.com/sns/latest/api/API_DeleteTopic.html
-        let deleted = context.call(op("sns", "DeleteTopic"), || client.delete_topic().topic_arn(&arn).send()).await;
+        let deleted = context
+            .call(op("sns", "DeleteTopic"), || {
+                client.delete_topic().topic_arn(&arn).send()
+            })
+            .await;
         gone(deleted.map(drop))
     }
 }
@@ -181,8 +250,16 @@ async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
     let mut names = BTreeSet::new();
     let mut token: Option<String> = None;
     loop {
-        let page = context.call(op("sns", "ListTopics"), || client.list_topics().set_next_token(token.clone()).send()).await?;
-        let arns = page.topics.unwrap_or_default().into_iter().filter_map(|topic| topic.topic_arn);
+        let page = context
+            .call(op("sns", "ListTopics"), || {
+                client.list_topics().set_next_token(token.clone()).send()
+            })
+            .await?;
+        let arns = page
+            .topics
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|topic| topic.topic_arn);
         names.extend(arns.filter_map(|arn| Some(arn.rsplit(':').next()?.to_owned())));
         token = page.next_token.filter(|token| !token.is_empty());
         if token.is_none() {
@@ -196,7 +273,12 @@ async fn subscribe(context: &Context, arn: &str, emails: impl Iterator<Item = &S
     // Idempotent by endpoint. https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html
     let each = emails.map(|email| {
         context.call(op("sns", "Subscribe").just_made(), move || {
-            client.subscribe().topic_arn(arn).protocol("email").endpoint(email).send()
+            client
+                .subscribe()
+                .topic_arn(arn)
+                .protocol("email")
+                .endpoint(email)
+                .send()
         })
     });
     try_join_all(each).await.map(drop)
@@ -215,7 +297,9 @@ async fn unsubscribe_others(context: &Context, arn: &str, wanted: &BTreeSet<Stri
         .collect();
     let each = stale.iter().map(|subscription| async move {
         let ended = context
-            .call(op("sns", "Unsubscribe"), || client.unsubscribe().subscription_arn(subscription).send())
+            .call(op("sns", "Unsubscribe"), || {
+                client.unsubscribe().subscription_arn(subscription).send()
+            })
             .await;
         gone(ended.map(drop))
     });
@@ -230,19 +314,28 @@ async fn subscriptions(context: &Context, arn: &str) -> Result<Vec<Subscription>
     loop {
         let page = context
             .call(op("sns", "ListSubscriptionsByTopic"), || {
-                client.list_subscriptions_by_topic().topic_arn(arn).set_next_token(token.clone()).send()
+                client
+                    .list_subscriptions_by_topic()
+                    .topic_arn(arn)
+                    .set_next_token(token.clone())
+                    .send()
             })
             .await?;
         for subscription in page.subscriptions.unwrap_or_default() {
-            let (Some("email"), Some(email), Some(arn)) =
-                (subscription.protocol.as_deref(), subscription.endpoint, subscription.subscription_arn)
-            else {
+            let (Some("email"), Some(email), Some(arn)) = (
+                subscription.protocol.as_deref(),
+                subscription.endpoint,
+                subscription.subscription_arn,
+            ) else {
                 continue;
             };
             match arn.as_str() {
                 // Listed for a while after its end.
                 "Deleted" => {}
-                arn if arn.starts_with("arn:") => subscriptions.push(Subscription::Confirmed { email, arn: arn.to_owned() }),
+                arn if arn.starts_with("arn:") => subscriptions.push(Subscription::Confirmed {
+                    email,
+                    arn: arn.to_owned(),
+                }),
                 _ => subscriptions.push(Subscription::Asked { email }),
             }
         }
@@ -256,25 +349,46 @@ async fn subscriptions(context: &Context, arn: &str) -> Result<Vec<Subscription>
 async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {
     let client = &context.clients().sns;
     let answer = context
-        .call(op("sns", "ListTagsForResource"), || client.list_tags_for_resource().resource_arn(arn).send())
+        .call(op("sns", "ListTagsForResource"), || {
+            client.list_tags_for_resource().resource_arn(arn).send()
+        })
         .await?;
-    Ok(answer.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect())
+    Ok(answer
+        .tags
+        .unwrap_or_default()
+        .into_iter()
+        .map(|tag| (tag.key, tag.value))
+        .collect())
 }
 
 async fn tag(context: &Context, arn: &str, before: &Tags, after: &Tags) -> Result<(), AwsError> {
     let client = &context.clients().sns;
-    let new: Tags = after.iter().filter(|(key, value)| before.get(*key) != Some(value)).map(|(k, v)| (k.clone(), v.clone())).collect();
+    let new: Tags = after
+        .iter()
+        .filter(|(key, value)| before.get(*key) != Some(value))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
     if !new.is_empty() {
         let labels = labels(&new)?;
         context
-            .call(op("sns", "TagResource"), || client.tag_resource().resource_arn(arn).set_tags(Some(labels.clone())).send())
+            .call(op("sns", "TagResource"), || {
+                client
+                    .tag_resource()
+                    .resource_arn(arn)
+                    .set_tags(Some(labels.clone()))
+                    .send()
+            })
             .await?;
     }
     let stale: Vec<String> = before.keys().filter(|key| !after.contains_key(*key)).cloned().collect();
     if !stale.is_empty() {
         context
             .call(op("sns", "UntagResource"), || {
-                client.untag_resource().resource_arn(arn).set_tag_keys(Some(stale.clone())).send()
+                client
+                    .untag_resource()
+                    .resource_arn(arn)
+                    .set_tag_keys(Some(stale.clone()))
+                    .send()
             })
             .await?;
     }

@@ -2,24 +2,22 @@
 //! index at a time and refuses the rest while it works.
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTable.html>
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_table::builders::UpdateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, DeleteGlobalSecondaryIndexAction, GlobalSecondaryIndex,
-    GlobalSecondaryIndexUpdate, KeySchemaElement, KeyType, PointInTimeRecoverySpecification, ProjectionType, ScalarAttributeType,
-    SseSpecification, SseType, StreamSpecification, StreamViewType, TableDescription, Tag, TimeToLiveSpecification,
+    BillingMode, CreateGlobalSecondaryIndexAction, DeleteGlobalSecondaryIndexAction, GlobalSecondaryIndex,
+    GlobalSecondaryIndexUpdate, PointInTimeRecoverySpecification, TableDescription, TimeToLiveSpecification,
 };
-use aws_smithy_types::error::operation::BuildError;
 
 use super::observe::{self, Expiry, is_ready};
+use super::request::{Attributes, encrypted, fits, labels, projected, schema, some, streaming};
 use super::{Model, TABLE_LIMIT};
 use crate::aws::context::{Context, op};
 use crate::aws::error::{AwsError, Class};
 use crate::aws::kind::Fields;
 use crate::aws::reader::Tags;
-use crate::template::model::{AttributeType, Index, KeyAttribute, Projection, StreamView};
+use crate::template::model::Index;
 
 /// How long an index may take to be built: minutes for small tables, hours for large ones. Past it the operator is told
 /// to come back; AWS goes on by itself.
@@ -43,7 +41,11 @@ pub(super) async fn create(context: &Context, desired: &Model) -> Result<Option<
     attributes.add(partition_key, sort_key.as_ref());
     let mut secondary = Vec::new();
     for (index_name, index) in indexes {
-        let Index { partition_key, sort_key, projection } = index;
+        let Index {
+            partition_key,
+            sort_key,
+            projection,
+        } = index;
         attributes.add(partition_key, sort_key.as_ref());
         secondary.push(fits(
             GlobalSecondaryIndex::builder()
@@ -81,7 +83,12 @@ pub(super) async fn create(context: &Context, desired: &Model) -> Result<Option<
 ///
 /// Indexes: new ones are built first, while the old ones still serve; then changed ones are deleted and built again
 /// (AWS changes neither keys nor projection of an index); those no longer wanted go last.
-pub(super) async fn table(context: &Context, before: &Model, desired: &Model, changes: &Fields) -> Result<(), AwsError> {
+pub(super) async fn table(
+    context: &Context,
+    before: &Model,
+    desired: &Model,
+    changes: &Fields,
+) -> Result<(), AwsError> {
     if !changes.touch_any(&["deletion_protection", "stream", "kms_key", "indexes"]) {
         return Ok(());
     }
@@ -89,9 +96,14 @@ pub(super) async fn table(context: &Context, before: &Model, desired: &Model, ch
     observe::ready(context, name, "table to become active", TABLE_LIMIT).await?;
     if changes.touch("deletion_protection") {
         let on = desired.deletion_protection;
-        update(context, name, "deletion protection to be set", TABLE_LIMIT, |call| call.deletion_protection_enabled(on), |table| {
-            table.deletion_protection_enabled().unwrap_or(false) == on
-        })
+        update(
+            context,
+            name,
+            "deletion protection to be set",
+            TABLE_LIMIT,
+            |call| call.deletion_protection_enabled(on),
+            |table| table.deletion_protection_enabled().unwrap_or(false) == on,
+        )
         .await?;
     }
     if changes.touch("kms_key") {
@@ -118,21 +130,36 @@ pub(super) async fn table(context: &Context, before: &Model, desired: &Model, ch
                 "stream to change",
                 TABLE_LIMIT,
                 |call| call.stream_specification(specification.clone()),
-                |table| table.stream_specification().is_some_and(|stream| stream.stream_enabled()) == on,
+                |table| {
+                    table
+                        .stream_specification()
+                        .is_some_and(|stream| stream.stream_enabled())
+                        == on
+                },
             )
             .await?;
         }
     }
     if changes.touch("indexes") {
-        let (new, kept): (Vec<_>, Vec<_>) = desired.indexes.iter().partition(|(index, _)| !before.indexes.contains_key(*index));
+        let (new, kept): (Vec<_>, Vec<_>) = desired
+            .indexes
+            .iter()
+            .partition(|(index, _)| !before.indexes.contains_key(*index));
         for (index, model) in new {
             build_index(context, desired, index, model).await?;
         }
-        for (index, model) in kept.into_iter().filter(|(index, model)| before.indexes.get(*index) != Some(model)) {
+        for (index, model) in kept
+            .into_iter()
+            .filter(|(index, model)| before.indexes.get(*index) != Some(model))
+        {
             drop_index(context, name, index).await?;
             build_index(context, desired, index, model).await?;
         }
-        for index in before.indexes.keys().filter(|index| !desired.indexes.contains_key(*index)) {
+        for index in before
+            .indexes
+            .keys()
+            .filter(|index| !desired.indexes.contains_key(*index))
+        {
             drop_index(context, name, index).await?;
         }
     }
@@ -140,7 +167,11 @@ pub(super) async fn table(context: &Context, before: &Model, desired: &Model, ch
 }
 
 async fn build_index(context: &Context, table: &Model, name: &str, index: &Index) -> Result<(), AwsError> {
-    let Index { partition_key, sort_key, projection } = index;
+    let Index {
+        partition_key,
+        sort_key,
+        projection,
+    } = index;
     let mut attributes = Attributes::default();
     attributes.add(&table.partition_key, table.sort_key.as_ref());
     attributes.add(partition_key, sort_key.as_ref());
@@ -158,7 +189,10 @@ async fn build_index(context: &Context, table: &Model, name: &str, index: &Index
         &table.name,
         &format!("index {name} to be built"),
         INDEX_LIMIT,
-        |call| call.set_attribute_definitions(Some(definitions.clone())).global_secondary_index_updates(change.clone()),
+        |call| {
+            call.set_attribute_definitions(Some(definitions.clone()))
+                .global_secondary_index_updates(change.clone())
+        },
         |table| has_index(table, name),
     )
     .await
@@ -179,7 +213,10 @@ async fn drop_index(context: &Context, table: &str, name: &str) -> Result<(), Aw
 }
 
 fn has_index(table: &TableDescription, name: &str) -> bool {
-    table.global_secondary_indexes().iter().any(|index| index.index_name() == Some(name))
+    table
+        .global_secondary_indexes()
+        .iter()
+        .any(|index| index.index_name() == Some(name))
 }
 
 /// One `UpdateTable`, and the wait until the table is ready and shows it.
@@ -192,8 +229,15 @@ async fn update(
     shows: impl Fn(&TableDescription) -> bool + Sync,
 ) -> Result<(), AwsError> {
     let client = &context.clients().dynamodb;
-    let answer = context.call(op("dynamodb", "UpdateTable"), || with(client.update_table().table_name(name)).send()).await?;
-    if answer.table_description().is_some_and(|table| is_ready(table) && shows(table)) {
+    let answer = context
+        .call(op("dynamodb", "UpdateTable"), || {
+            with(client.update_table().table_name(name)).send()
+        })
+        .await?;
+    if answer
+        .table_description()
+        .is_some_and(|table| is_ready(table) && shows(table))
+    {
         return Ok(());
     }
     observe::ready_and(context, name, reason, limit, shows).await.map(drop)
@@ -202,27 +246,52 @@ async fn update(
 /// Switches expiry from one attribute to another. AWS takes one such change an hour, so the second half of a change
 /// from attribute to attribute is tried, and otherwise left to a later run (reading shows it as pending).
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTimeToLive.html>
-pub(super) async fn expire_by(context: &Context, name: &str, before: Option<&str>, after: Option<&str>) -> Result<(), AwsError> {
-    if let Some(old) = before.filter(|old| after != Some(*old)) {
-        switch_expiry(context, name, old, false).await?;
+pub(super) async fn expire_by(
+    context: &Context,
+    name: &str,
+    before: Option<&str>,
+    after: Option<&str>,
+) -> Result<(), AwsError> {
+    if let Some(old) = before.filter(|old| after != Some(*old))
+        && let Switch::Refused(error) = switch_expiry(context, name, old, false).await?
+    {
+        return Err(error);
     }
-    let Some(new) = after.filter(|new| before != Some(*new)) else { return Ok(()) };
-    match switch_expiry(context, name, new, true).await {
-        Err(error) if before.is_some() && error.class == Class::Invalid => Ok(()),
-        other => other,
+    let Some(new) = after.filter(|new| before != Some(*new)) else {
+        return Ok(());
+    };
+    match switch_expiry(context, name, new, true).await? {
+        Switch::Refused(error) if before.is_none() => Err(error),
+        Switch::Refused(_) | Switch::Done => Ok(()),
     }
 }
 
-async fn switch_expiry(context: &Context, name: &str, attribute: &str, on: bool) -> Result<(), AwsError> {
-    let specification = fits(TimeToLiveSpecification::builder().attribute_name(attribute).enabled(on).build())?;
+/// How a change of expiry went.
+enum Switch {
+    Done,
+    /// The last change was less than an hour ago.
+    Refused(AwsError),
+}
+
+async fn switch_expiry(context: &Context, name: &str, attribute: &str, on: bool) -> Result<Switch, AwsError> {
+    let specification = fits(
+        TimeToLiveSpecification::builder()
+            .attribute_name(attribute)
+            .enabled(on)
+            .build(),
+    )?;
     let client = &context.clients().dynamodb;
     let answer = context
         .call(op("dynamodb", "UpdateTimeToLive").just_made(), || {
-            client.update_time_to_live().table_name(name).time_to_live_specification(specification.clone()).send()
+            client
+                .update_time_to_live()
+                .table_name(name)
+                .time_to_live_specification(specification.clone())
+                .send()
         })
         .await;
     let error = match answer {
-        Ok(_) => return Ok(()),
+        Ok(_) => return Ok(Switch::Done),
         Err(error) if error.class == Class::Invalid => error,
         Err(error) => return Err(error),
     };
@@ -232,19 +301,23 @@ async fn switch_expiry(context: &Context, name: &str, attribute: &str, on: bool)
         Expiry::Off | Expiry::SwitchingOff(_) => !on,
     };
     if done {
-        return Ok(());
+        return Ok(Switch::Done);
     }
     if !error.message.to_lowercase().contains("fixed interval") {
         return Err(error);
     }
-    let again = context.now().saturating_add(jiff::SignedDuration::from_hours(1)).unwrap_or(jiff::Timestamp::MAX);
-    Err(AwsError {
+    let again = context
+        .now()
+        .saturating_add(jiff::SignedDuration::from_hours(1))
+        .unwrap_or(jiff::Timestamp::MAX);
+    Ok(Switch::Refused(AwsError {
         message: format!(
-            "expiry of table {name} was changed less than an hour ago, and AWS takes one such change an hour; run the same command again after {} UTC",
+            "expiry of table {name} was changed less than an hour ago, and AWS takes one such change an hour; \
+             run the same command again after {} UTC",
             again.strftime("%H:%M")
         ),
         ..error
-    })
+    }))
 }
 
 /// Switches point-in-time recovery. For a while after a table's creation AWS is still preparing backups: the call
@@ -272,96 +345,34 @@ pub(super) async fn recover(context: &Context, name: &str, days: Option<u8>) -> 
 /// Sets the tags.
 pub(super) async fn tag(context: &Context, arn: &str, before: &Tags, after: &Tags) -> Result<(), AwsError> {
     let client = &context.clients().dynamodb;
-    let new: Tags = after.iter().filter(|(key, value)| before.get(*key) != Some(value)).map(|(k, v)| (k.clone(), v.clone())).collect();
+    let new: Tags = after
+        .iter()
+        .filter(|(key, value)| before.get(*key) != Some(value))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
     if !new.is_empty() {
         let tags = labels(&new)?;
         context
-            .call(op("dynamodb", "TagResource"), || client.tag_resource().resource_arn(arn).set_tags(Some(tags.clone())).send())
+            .call(op("dynamodb", "TagResource"), || {
+                client
+                    .tag_resource()
+                    .resource_arn(arn)
+                    .set_tags(Some(tags.clone()))
+                    .send()
+            })
             .await?;
     }
     let stale: Vec<String> = before.keys().filter(|key| !after.contains_key(*key)).cloned().collect();
     if !stale.is_empty() {
         context
             .call(op("dynamodb", "UntagResource"), || {
-                client.untag_resource().resource_arn(arn).set_tag_keys(Some(stale.clone())).send()
+                client
+                    .untag_resource()
+                    .resource_arn(arn)
+                    .set_tag_keys(Some(stale.clone()))
+                    .send()
             })
             .await?;
     }
     Ok(())
-}
-
-/// The attributes that keys use: exactly these must be defined.
-#[derive(Default)]
-struct Attributes(BTreeSet<(String, &'static str)>);
-
-impl Attributes {
-    fn add(&mut self, partition: &KeyAttribute, sort: Option<&KeyAttribute>) {
-        for key in [Some(partition), sort].into_iter().flatten() {
-            let kind = match key.kind {
-                AttributeType::String => "S",
-                AttributeType::Number => "N",
-                AttributeType::Binary => "B",
-            };
-            self.0.insert((key.name.clone(), kind));
-        }
-    }
-
-    fn definitions(self) -> Result<Vec<AttributeDefinition>, AwsError> {
-        let define = |(name, kind): (String, &str)| {
-            fits(AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::from(kind)).build())
-        };
-        self.0.into_iter().map(define).collect()
-    }
-}
-
-fn schema(partition: &KeyAttribute, sort: Option<&KeyAttribute>) -> Result<Vec<KeySchemaElement>, AwsError> {
-    let keys = [(Some(partition), KeyType::Hash), (sort, KeyType::Range)];
-    keys.into_iter()
-        .filter_map(|(key, kind)| Some(fits(KeySchemaElement::builder().attribute_name(&key?.name).key_type(kind).build())))
-        .collect()
-}
-
-fn projected(projection: &Projection) -> aws_sdk_dynamodb::types::Projection {
-    let builder = aws_sdk_dynamodb::types::Projection::builder();
-    match projection {
-        Projection::All => builder.projection_type(ProjectionType::All),
-        Projection::KeysOnly => builder.projection_type(ProjectionType::KeysOnly),
-        Projection::Include(attributes) => {
-            builder.projection_type(ProjectionType::Include).set_non_key_attributes(Some(attributes.clone()))
-        }
-    }
-    .build()
-}
-
-fn encrypted(key: Option<&str>) -> SseSpecification {
-    let builder = SseSpecification::builder().enabled(key.is_some());
-    match key {
-        Some(key) => builder.sse_type(SseType::Kms).kms_master_key_id(key),
-        None => builder,
-    }
-    .build()
-}
-
-fn streaming(view: Option<StreamView>) -> Result<StreamSpecification, AwsError> {
-    let view_type = view.map(|view| match view {
-        StreamView::KeysOnly => StreamViewType::KeysOnly,
-        StreamView::NewImage => StreamViewType::NewImage,
-        StreamView::OldImage => StreamViewType::OldImage,
-        StreamView::NewAndOldImages => StreamViewType::NewAndOldImages,
-    });
-    fits(StreamSpecification::builder().stream_enabled(view_type.is_some()).set_stream_view_type(view_type).build())
-}
-
-fn labels(tags: &Tags) -> Result<Vec<Tag>, AwsError> {
-    tags.iter().map(|(key, value)| fits(Tag::builder().key(key).value(value).build())).collect()
-}
-
-/// A list, unless it is empty: AWS refuses empty ones.
-fn some<T: Clone>(list: &[T]) -> Option<Vec<T>> {
-    (!list.is_empty()).then(|| list.to_vec())
-}
-
-/// A part of a request that the SDK could not put together.
-fn fits<T>(built: Result<T, BuildError>) -> Result<T, AwsError> {
-    built.map_err(|error| AwsError::own("dynamodb", "request", Class::Invalid, error.to_string()))
 }

@@ -37,7 +37,11 @@ pub(super) struct Snapshot {
 /// Describes a table; none when there is none.
 pub(super) async fn describe(context: &Context, name: &str) -> Result<Option<TableDescription>, AwsError> {
     let client = &context.clients().dynamodb;
-    let answer = context.call(op("dynamodb", "DescribeTable"), || client.describe_table().table_name(name).send()).await;
+    let answer = context
+        .call(op("dynamodb", "DescribeTable"), || {
+            client.describe_table().table_name(name).send()
+        })
+        .await;
     Ok(found(answer)?.and_then(|answer| answer.table))
 }
 
@@ -49,7 +53,12 @@ pub(super) async fn names(context: &Context) -> Result<BTreeSet<String>, AwsErro
     let mut start: Option<String> = None;
     loop {
         let page = context
-            .call(op("dynamodb", "ListTables"), || client.list_tables().set_exclusive_start_table_name(start.clone()).send())
+            .call(op("dynamodb", "ListTables"), || {
+                client
+                    .list_tables()
+                    .set_exclusive_start_table_name(start.clone())
+                    .send()
+            })
             .await?;
         names.extend(page.table_names.unwrap_or_default());
         start = page.last_evaluated_table_name;
@@ -62,9 +71,14 @@ pub(super) async fn names(context: &Context) -> Result<BTreeSet<String>, AwsErro
 /// Reads the expiry.
 pub(super) async fn expiry(context: &Context, name: &str) -> Result<Expiry, AwsError> {
     let client = &context.clients().dynamodb;
-    let answer =
-        context.call(op("dynamodb", "DescribeTimeToLive"), || client.describe_time_to_live().table_name(name).send()).await;
-    let Some(description) = found(answer)?.and_then(|answer| answer.time_to_live_description) else { return Ok(Expiry::Off) };
+    let answer = context
+        .call(op("dynamodb", "DescribeTimeToLive"), || {
+            client.describe_time_to_live().table_name(name).send()
+        })
+        .await;
+    let Some(description) = found(answer)?.and_then(|answer| answer.time_to_live_description) else {
+        return Ok(Expiry::Off);
+    };
     let attribute = description.attribute_name.unwrap_or_default();
     Ok(match description.time_to_live_status {
         Some(TimeToLiveStatus::Enabled) => Expiry::On(attribute),
@@ -82,7 +96,9 @@ const DEFAULT_RECOVERY_DAYS: u8 = 35;
 pub(super) async fn recovery_days(context: &Context, name: &str) -> Result<Option<u8>, AwsError> {
     let client = &context.clients().dynamodb;
     let answer = context
-        .call(op("dynamodb", "DescribeContinuousBackups"), || client.describe_continuous_backups().table_name(name).send())
+        .call(op("dynamodb", "DescribeContinuousBackups"), || {
+            client.describe_continuous_backups().table_name(name).send()
+        })
         .await;
     let description = found(answer)?
         .and_then(|answer| answer.continuous_backups_description)
@@ -90,7 +106,9 @@ pub(super) async fn recovery_days(context: &Context, name: &str) -> Result<Optio
     Ok(description
         .filter(|recovery| recovery.point_in_time_recovery_status == Some(PointInTimeRecoveryStatus::Enabled))
         .map(|recovery| {
-            let days = recovery.recovery_period_in_days.and_then(|days| u8::try_from(days).ok());
+            let days = recovery
+                .recovery_period_in_days
+                .and_then(|days| u8::try_from(days).ok());
             days.unwrap_or(DEFAULT_RECOVERY_DAYS)
         }))
 }
@@ -103,10 +121,19 @@ pub(super) async fn tags(context: &Context, arn: &str) -> Result<Tags, AwsError>
     loop {
         let page = context
             .call(op("dynamodb", "ListTagsOfResource"), || {
-                client.list_tags_of_resource().resource_arn(arn).set_next_token(token.clone()).send()
+                client
+                    .list_tags_of_resource()
+                    .resource_arn(arn)
+                    .set_next_token(token.clone())
+                    .send()
             })
             .await?;
-        tags.extend(page.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)));
+        tags.extend(
+            page.tags
+                .unwrap_or_default()
+                .into_iter()
+                .map(|tag| (tag.key, tag.value)),
+        );
         token = page.next_token;
         if token.is_none() {
             return Ok(tags);
@@ -118,12 +145,23 @@ pub(super) async fn tags(context: &Context, arn: &str) -> Result<Tags, AwsError>
 pub(super) fn is_ready(table: &TableDescription) -> bool {
     let encryption = table.sse_description().and_then(|sse| sse.status());
     table.table_status() == Some(&TableStatus::Active)
-        && table.global_secondary_indexes().iter().all(|index| index.index_status() == Some(&IndexStatus::Active))
-        && !matches!(encryption, Some(SseStatus::Updating | SseStatus::Enabling | SseStatus::Disabling))
+        && table
+            .global_secondary_indexes()
+            .iter()
+            .all(|index| index.index_status() == Some(&IndexStatus::Active))
+        && !matches!(
+            encryption,
+            Some(SseStatus::Updating | SseStatus::Enabling | SseStatus::Disabling)
+        )
 }
 
 /// Waits until a table can be used and changed. Right after its creation AWS may not find it yet.
-pub(super) async fn ready(context: &Context, name: &str, reason: &str, limit: Duration) -> Result<TableDescription, AwsError> {
+pub(super) async fn ready(
+    context: &Context,
+    name: &str,
+    reason: &str,
+    limit: Duration,
+) -> Result<TableDescription, AwsError> {
     ready_and(context, name, reason, limit, |_| true).await
 }
 
@@ -160,12 +198,25 @@ impl Snapshot {
     /// The model, and what of it is on its way. Something on its way that is not what is desired counts as a
     /// difference where AWS takes the change (after a wait), and as pending where only time helps (expiry).
     pub(super) fn against(self, desired: &Model) -> (Model, Vec<Pending>) {
-        let Self { table, expiry, recovery, tags } = self;
-        let types: BTreeMap<&str, AttributeType> =
-            table.attribute_definitions().iter().map(|a| (a.attribute_name(), attribute_type(a.attribute_type()))).collect();
+        let Self {
+            table,
+            expiry,
+            recovery,
+            tags,
+        } = self;
+        let types: BTreeMap<&str, AttributeType> = table
+            .attribute_definitions()
+            .iter()
+            .map(|a| (a.attribute_name(), attribute_type(a.attribute_type())))
+            .collect();
         let (partition_key, sort_key) = keys(table.key_schema(), &types);
         let mut pending = Vec::new();
-        let mut wait = |field: &str, doing: String| pending.push(Pending { field: field.to_owned(), doing });
+        let mut wait = |field: &str, doing: String| {
+            pending.push(Pending {
+                field: field.to_owned(),
+                doing,
+            })
+        };
         match table.table_status() {
             Some(TableStatus::Active) | None => {}
             Some(status) => wait("status", format!("the table is {}", status.as_str().to_lowercase())),
@@ -183,7 +234,11 @@ impl Snapshot {
             }
             let model = index_model(index, &types);
             if index.index_status() != Some(&IndexStatus::Active) && wanted == Some(&model) {
-                let filling = if index.backfilling() == Some(true) { " from the items of the table" } else { "" };
+                let filling = if index.backfilling() == Some(true) {
+                    " from the items of the table"
+                } else {
+                    ""
+                };
                 wait(&path, format!("AWS is building the index{filling}"));
             }
             indexes.insert(name.to_owned(), model);
@@ -192,12 +247,21 @@ impl Snapshot {
             Expiry::Off => None,
             Expiry::On(attribute) => Some(attribute),
             Expiry::SwitchingOn(attribute) => {
-                wait("ttl_attribute", format!("AWS is switching expiry by `{attribute}` on (up to 1 h)"));
+                wait(
+                    "ttl_attribute",
+                    format!("AWS is switching expiry by `{attribute}` on (up to 1 h)"),
+                );
                 Some(attribute)
             }
             Expiry::SwitchingOff(attribute) => {
-                let then = desired.ttl_attribute.as_ref().map_or(String::new(), |next| format!("; `{next}` can follow after it"));
-                wait("ttl_attribute", format!("AWS is switching expiry by `{attribute}` off (up to 1 h){then}"));
+                let then = desired
+                    .ttl_attribute
+                    .as_ref()
+                    .map_or(String::new(), |next| format!("; `{next}` can follow after it"));
+                wait(
+                    "ttl_attribute",
+                    format!("AWS is switching expiry by `{attribute}` off (up to 1 h){then}"),
+                );
                 None
             }
         };
@@ -243,9 +307,11 @@ fn index_model(index: &GlobalSecondaryIndexDescription, types: &BTreeMap<&str, A
         sort_key,
         projection: match projection.and_then(|projection| projection.projection_type()) {
             Some(ProjectionType::KeysOnly) => Projection::KeysOnly,
-            Some(ProjectionType::Include) => {
-                Projection::Include(projection.map(|projection| projection.non_key_attributes().to_vec()).unwrap_or_default())
-            }
+            Some(ProjectionType::Include) => Projection::Include(
+                projection
+                    .map(|projection| projection.non_key_attributes().to_vec())
+                    .unwrap_or_default(),
+            ),
             _ => Projection::All,
         },
     })
@@ -255,10 +321,19 @@ fn index_model(index: &GlobalSecondaryIndexDescription, types: &BTreeMap<&str, A
 fn keys(schema: &[KeySchemaElement], types: &BTreeMap<&str, AttributeType>) -> (KeyAttribute, Option<KeyAttribute>) {
     let of = |wanted: &KeyType| {
         let element = schema.iter().find(|element| element.key_type() == wanted)?;
-        let kind = types.get(element.attribute_name()).copied().unwrap_or(AttributeType::String);
-        Some(KeyAttribute { name: element.attribute_name().to_owned(), kind })
+        let kind = types
+            .get(element.attribute_name())
+            .copied()
+            .unwrap_or(AttributeType::String);
+        Some(KeyAttribute {
+            name: element.attribute_name().to_owned(),
+            kind,
+        })
     };
-    let nameless = || KeyAttribute { name: String::new(), kind: AttributeType::String };
+    let nameless = || KeyAttribute {
+        name: String::new(),
+        kind: AttributeType::String,
+    };
     (of(&KeyType::Hash).unwrap_or_else(nameless), of(&KeyType::Range))
 }
 
@@ -277,5 +352,108 @@ fn stream_view(view: &StreamViewType) -> Option<StreamView> {
         StreamViewType::OldImage => Some(StreamView::OldImage),
         StreamViewType::NewAndOldImages => Some(StreamView::NewAndOldImages),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::aws::dynamodb_table::DynamodbTable;
+    use crate::aws::kind::Kind;
+    use aws_sdk_dynamodb::types::{AttributeDefinition, Projection as AwsProjection};
+
+    /// A table of the example's key with one index `email-index` on `email`, as AWS describes it.
+    fn described(status: IndexStatus) -> TableDescription {
+        let attribute = |name: &str| {
+            AttributeDefinition::builder()
+                .attribute_name(name)
+                .attribute_type(ScalarAttributeType::S)
+                .build()
+                .unwrap()
+        };
+        let key = |name: &str| {
+            KeySchemaElement::builder()
+                .attribute_name(name)
+                .key_type(KeyType::Hash)
+                .build()
+                .unwrap()
+        };
+        let index = GlobalSecondaryIndexDescription::builder()
+            .index_name("email-index")
+            .key_schema(key("email"))
+            .projection(
+                AwsProjection::builder()
+                    .projection_type(ProjectionType::KeysOnly)
+                    .build(),
+            )
+            .index_status(status)
+            .backfilling(true);
+        TableDescription::builder()
+            .table_status(TableStatus::Active)
+            .attribute_definitions(attribute("userId"))
+            .attribute_definitions(attribute("email"))
+            .key_schema(key("userId"))
+            .global_secondary_indexes(index.build())
+            .build()
+    }
+
+    fn check(status: IndexStatus, expiry: Expiry, desired: &Model, indexes: &[&str], pending: &[&str]) {
+        let snapshot = Snapshot {
+            table: described(status),
+            expiry,
+            recovery: None,
+            tags: Tags::new(),
+        };
+        let (model, waits) = snapshot.against(desired);
+        assert_eq!(model.indexes.keys().collect::<Vec<_>>(), indexes);
+        let waits: Vec<String> = waits
+            .into_iter()
+            .map(|one| format!("{}: {}", one.field, one.doing))
+            .collect();
+        assert_eq!(waits, pending);
+    }
+
+    #[test]
+    fn an_index_on_its_way_is_pending_only_where_it_is_what_is_wanted() {
+        let [plain, full] = DynamodbTable.examples().try_into().unwrap();
+        let building = "indexes.email-index: AWS is building the index from the items of the table";
+        let removing = "indexes.email-index: AWS is removing the index";
+        check(IndexStatus::Creating, Expiry::Off, &full, &["email-index"], &[building]);
+        check(IndexStatus::Creating, Expiry::Off, &plain, &["email-index"], &[]);
+        check(IndexStatus::Deleting, Expiry::Off, &full, &[], &[]);
+        check(IndexStatus::Deleting, Expiry::Off, &plain, &[], &[removing]);
+        check(IndexStatus::Active, Expiry::Off, &plain, &["email-index"], &[]);
+    }
+
+    #[test]
+    fn expiry_being_switched_is_pending_whatever_is_wanted() {
+        let [plain, full] = DynamodbTable.examples().try_into().unwrap();
+        let off = || Expiry::SwitchingOff("old".to_owned());
+        let then = "ttl_attribute: AWS is switching expiry by `old` off (up to 1 h); `ttl` can follow after it";
+        let only = "ttl_attribute: AWS is switching expiry by `old` off (up to 1 h)";
+        let on = "ttl_attribute: AWS is switching expiry by `old` on (up to 1 h)";
+        check(IndexStatus::Active, off(), &full, &["email-index"], &[then]);
+        check(IndexStatus::Active, off(), &plain, &["email-index"], &[only]);
+        check(
+            IndexStatus::Active,
+            Expiry::SwitchingOn("old".to_owned()),
+            &full,
+            &["email-index"],
+            &[on],
+        );
+    }
+
+    #[test]
+    fn keys_are_shown_as_the_template_spells_them() {
+        let arn = "arn:aws:kms:eu-central-1:1:key/11111111-2222-3333-4444-555555555555";
+        assert_eq!(as_spelled(arn, Some(arn)), arn);
+        assert_eq!(
+            as_spelled(arn, Some("11111111-2222-3333-4444-555555555555")),
+            "11111111-2222-3333-4444-555555555555"
+        );
+        assert_eq!(as_spelled(arn, Some("alias/shop")), "alias/shop");
+        assert_eq!(as_spelled(arn, Some("22222222-2222-3333-4444-555555555555")), arn);
+        assert_eq!(as_spelled(arn, None), arn);
     }
 }

@@ -32,7 +32,9 @@ struct Page {
 pub async fn is_empty(context: &Context, name: &str) -> Result<bool, AwsError> {
     let mut marker = Marker::default();
     loop {
-        let Some(page) = there(versions(context, name, &marker).await)? else { return Ok(true) };
+        let Some(page) = there(versions(context, name, &marker).await)? else {
+            return Ok(true);
+        };
         if page.versions > 0 {
             return Ok(false);
         }
@@ -51,8 +53,12 @@ pub(super) async fn empty(context: &Context, name: &str) -> Result<bool, AwsErro
 
 /// Deletes all versions and delete markers; while one page is being deleted the next is listed.
 async fn delete_versions(context: &Context, name: &str) -> Result<(), AwsError> {
-    let pages = stream::try_unfold(Some(Marker::default()), |marker| next_page(context, name, marker).boxed());
-    pages.try_for_each_concurrent(SIDE_BY_SIDE, |objects| delete(context, name, objects).boxed()).await
+    let pages = stream::try_unfold(Some(Marker::default()), |marker| {
+        next_page(context, name, marker).boxed()
+    });
+    pages
+        .try_for_each_concurrent(SIDE_BY_SIDE, |objects| delete(context, name, objects).boxed())
+        .await
 }
 
 type Unfolded = Option<(Vec<ObjectIdentifier>, Option<Marker>)>;
@@ -77,15 +83,28 @@ async fn versions(context: &Context, name: &str, marker: &Marker) -> Result<Page
         })
         .await?;
     let identify = |key: Option<&str>, version: Option<&str>| {
-        fits(ObjectIdentifier::builder().key(key.unwrap_or_default()).set_version_id(version.map(str::to_owned)).build())
+        fits(
+            ObjectIdentifier::builder()
+                .key(key.unwrap_or_default())
+                .set_version_id(version.map(str::to_owned))
+                .build(),
+        )
     };
-    let versions = page.versions().iter().map(|version| identify(version.key(), version.version_id()));
-    let markers = page.delete_markers().iter().map(|marker| identify(marker.key(), marker.version_id()));
+    let versions = page
+        .versions()
+        .iter()
+        .map(|version| identify(version.key(), version.version_id()));
+    let markers = page
+        .delete_markers()
+        .iter()
+        .map(|marker| identify(marker.key(), marker.version_id()));
     Ok(Page {
         objects: versions.chain(markers).collect::<Result<_, _>>()?,
         versions: page.versions().len(),
-        next: (page.is_truncated() == Some(true))
-            .then(|| Marker { key: page.next_key_marker, id: page.next_version_id_marker }),
+        next: (page.is_truncated() == Some(true)).then_some(Marker {
+            key: page.next_key_marker,
+            id: page.next_version_id_marker,
+        }),
     })
 }
 
@@ -110,9 +129,18 @@ async fn delete(context: &Context, name: &str, objects: Vec<ObjectIdentifier>) -
     for failed in answer.errors() {
         let message = failed.message().unwrap_or_default();
         let class = classify("s3", failed.code(), message, None);
-        if !matches!(class, Class::Throttled | Class::Transient | Class::Busy | Class::NotFound) {
-            let text = format!("object {} cannot be deleted: {message}", failed.key().unwrap_or_default());
-            return Err(AwsError { code: failed.code().map(str::to_owned), ..AwsError::own("s3", "DeleteObjects", class, text) });
+        if !matches!(
+            class,
+            Class::Throttled | Class::Transient | Class::Busy | Class::NotFound
+        ) {
+            let text = format!(
+                "object {} cannot be deleted: {message}",
+                failed.key().unwrap_or_default()
+            );
+            return Err(AwsError {
+                code: failed.code().map(str::to_owned),
+                ..AwsError::own("s3", "DeleteObjects", class, text)
+            });
         }
     }
     Ok(())
@@ -140,7 +168,10 @@ async fn abort_uploads(context: &Context, name: &str) -> Result<(), AwsError> {
         if page.is_truncated() != Some(true) {
             return Ok(());
         }
-        marker = Marker { key: page.next_key_marker, id: page.next_upload_id_marker };
+        marker = Marker {
+            key: page.next_key_marker,
+            id: page.next_upload_id_marker,
+        };
     }
 }
 

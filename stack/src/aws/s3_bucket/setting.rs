@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_s3::types::{
-    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketVersioningStatus, CorsConfiguration, ErrorDocument,
-    ExpirationStatus, IndexDocument, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration,
-    ObjectOwnership, OwnershipControls, OwnershipControlsRule, PublicAccessBlockConfiguration, ServerSideEncryption,
-    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule, VersioningConfiguration,
-    WebsiteConfiguration,
+    BucketVersioningStatus, CorsConfiguration, ErrorDocument, IndexDocument, ObjectOwnership, OwnershipControls,
+    OwnershipControlsRule, PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, VersioningConfiguration, WebsiteConfiguration,
 };
 use futures::future::try_join_all;
 
+use super::lifecycle::{self, Lifecycle};
 use super::{
-    CorsRule, Encryption, Model, PublicAccessBlock, SETTLING_LIMIT, Website, fits, read_tags, there, turn, unset, write_tags,
+    CorsRule, Encryption, Model, PublicAccessBlock, SETTLING_LIMIT, Website, fits, read_tags, there, turn, unset,
+    write_tags,
 };
 use crate::aws::context::{Context, op};
 use crate::aws::error::{AwsError, Class};
@@ -70,7 +70,7 @@ impl Setting {
             Self::Policy => !desired.policy.is_empty(),
             Self::Encryption => desired.encryption != Encryption::new(None),
             Self::Versioning => desired.versioning,
-            Self::Lifecycle => !rules(desired).is_empty(),
+            Self::Lifecycle => !lifecycle::rules(desired).is_empty(),
             Self::Cors => !desired.cors.is_empty(),
             Self::Website => desired.website.is_some(),
         }
@@ -83,7 +83,7 @@ impl Setting {
             Self::Policy => write_policy(context, desired).await,
             Self::Encryption => write_encryption(context, desired).await,
             Self::Versioning => write_versioning(context, desired).await,
-            Self::Lifecycle => write_lifecycle(context, desired).await,
+            Self::Lifecycle => lifecycle::write(context, desired).await,
             Self::Cors => write_cors(context, desired).await,
             Self::Website => write_website(context, desired).await,
             Self::Tags => write_tags(context, &desired.name, &desired.tags).await,
@@ -99,7 +99,7 @@ impl Setting {
             Self::Policy => read_policy(context, name).await? == desired.policy,
             Self::Encryption => read_encryption(context, name).await? == desired.encryption,
             Self::Versioning => read_versioning(context, name).await? == desired.versioning,
-            Self::Lifecycle => read_lifecycle(context, desired).await? == Lifecycle::of(desired),
+            Self::Lifecycle => lifecycle::read(context, desired).await? == Lifecycle::of(desired),
             Self::Cors => read_cors(context, name).await? == desired.cors,
             Self::Website => read_website(context, name).await? == desired.website,
             Self::Tags => managed(read_tags(context, name).await?) == desired.tags,
@@ -116,11 +116,15 @@ pub(super) async fn read(context: &Context, desired: &Model, tags: Tags) -> Resu
         read_policy(context, name),
         read_encryption(context, name),
         read_versioning(context, name),
-        read_lifecycle(context, desired),
+        lifecycle::read(context, desired),
         read_cors(context, name),
         read_website(context, name),
     )?;
-    let Lifecycle { expire_days, abort_incomplete_upload_days, other } = lifecycle;
+    let Lifecycle {
+        expire_days,
+        abort_incomplete_upload_days,
+        other,
+    } = lifecycle;
     Ok(Model {
         name: name.to_owned(),
         public_access_block,
@@ -164,21 +168,31 @@ async fn read_public_access_block(context: &Context, name: &str) -> Result<Publi
     let client = &context.clients().s3;
     let answer = context
         .call(op("s3", "GetPublicAccessBlock"), || {
-            client.get_public_access_block().bucket(name).expected_bucket_owner(&context.identity().account).send()
+            client
+                .get_public_access_block()
+                .bucket(name)
+                .expected_bucket_owner(&context.identity().account)
+                .send()
         })
         .await;
     let configuration = unset(answer)?.and_then(|answer| answer.public_access_block_configuration);
-    Ok(configuration.map_or(PublicAccessBlock::NONE, |block| PublicAccessBlock {
-        block_public_acls: block.block_public_acls.unwrap_or(false),
-        ignore_public_acls: block.ignore_public_acls.unwrap_or(false),
-        block_public_policy: block.block_public_policy.unwrap_or(false),
-        restrict_public_buckets: block.restrict_public_buckets.unwrap_or(false),
-    }))
+    Ok(
+        configuration.map_or(PublicAccessBlock::NONE, |block| PublicAccessBlock {
+            block_public_acls: block.block_public_acls.unwrap_or(false),
+            ignore_public_acls: block.ignore_public_acls.unwrap_or(false),
+            block_public_policy: block.block_public_policy.unwrap_or(false),
+            restrict_public_buckets: block.restrict_public_buckets.unwrap_or(false),
+        }),
+    )
 }
 
 async fn write_public_access_block(context: &Context, desired: &Model) -> Result<(), AwsError> {
-    let PublicAccessBlock { block_public_acls, ignore_public_acls, block_public_policy, restrict_public_buckets } =
-        desired.public_access_block;
+    let PublicAccessBlock {
+        block_public_acls,
+        ignore_public_acls,
+        block_public_policy,
+        restrict_public_buckets,
+    } = desired.public_access_block;
     let configuration = PublicAccessBlockConfiguration::builder()
         .block_public_acls(block_public_acls)
         .ignore_public_acls(ignore_public_acls)
@@ -203,11 +217,20 @@ async fn read_ownership(context: &Context, name: &str) -> Result<String, AwsErro
     let client = &context.clients().s3;
     let answer = context
         .call(op("s3", "GetBucketOwnershipControls"), || {
-            client.get_bucket_ownership_controls().bucket(name).expected_bucket_owner(&context.identity().account).send()
+            client
+                .get_bucket_ownership_controls()
+                .bucket(name)
+                .expected_bucket_owner(&context.identity().account)
+                .send()
         })
         .await;
-    let rule = unset(answer)?.and_then(|answer| answer.ownership_controls).and_then(|controls| controls.rules.into_iter().next());
-    Ok(rule.map_or(ObjectOwnership::ObjectWriter, |rule| rule.object_ownership).as_str().to_owned())
+    let rule = unset(answer)?
+        .and_then(|answer| answer.ownership_controls)
+        .and_then(|controls| controls.rules.into_iter().next());
+    Ok(rule
+        .map_or(ObjectOwnership::ObjectWriter, |rule| rule.object_ownership)
+        .as_str()
+        .to_owned())
 }
 
 async fn write_ownership(context: &Context, desired: &Model) -> Result<(), AwsError> {
@@ -232,12 +255,23 @@ async fn read_policy(context: &Context, name: &str) -> Result<Document, AwsError
     let client = &context.clients().s3;
     let answer = context
         .call(op("s3", "GetBucketPolicy"), || {
-            client.get_bucket_policy().bucket(name).expected_bucket_owner(&context.identity().account).send()
+            client
+                .get_bucket_policy()
+                .bucket(name)
+                .expected_bucket_owner(&context.identity().account)
+                .send()
         })
         .await;
-    let Some(text) = unset(answer)?.and_then(|answer| answer.policy) else { return Ok(Document::default()) };
+    let Some(text) = unset(answer)?.and_then(|answer| answer.policy) else {
+        return Ok(Document::default());
+    };
     Document::parse(&text).map_err(|error| {
-        AwsError::own("s3", "GetBucketPolicy", Class::Invalid, format!("the policy of bucket {name} cannot be read: {error}"))
+        AwsError::own(
+            "s3",
+            "GetBucketPolicy",
+            Class::Invalid,
+            format!("the policy of bucket {name} cannot be read: {error}"),
+        )
     })
 }
 
@@ -247,7 +281,11 @@ async fn write_policy(context: &Context, desired: &Model) -> Result<(), AwsError
     if policy.is_empty() {
         return context
             .call(op("s3", "DeleteBucketPolicy"), || {
-                client.delete_bucket_policy().bucket(name).expected_bucket_owner(&context.identity().account).send()
+                client
+                    .delete_bucket_policy()
+                    .bucket(name)
+                    .expected_bucket_owner(&context.identity().account)
+                    .send()
             })
             .await
             .map(drop);
@@ -270,14 +308,25 @@ async fn read_encryption(context: &Context, name: &str) -> Result<Encryption, Aw
     let client = &context.clients().s3;
     let answer = context
         .call(op("s3", "GetBucketEncryption"), || {
-            client.get_bucket_encryption().bucket(name).expected_bucket_owner(&context.identity().account).send()
+            client
+                .get_bucket_encryption()
+                .bucket(name)
+                .expected_bucket_owner(&context.identity().account)
+                .send()
         })
         .await;
     let rule = unset(answer)?
         .and_then(|answer| answer.server_side_encryption_configuration)
         .and_then(|configuration| configuration.rules.into_iter().next());
-    let Some(rule) = rule else { return Ok(Encryption::new(None)) };
-    let ServerSideEncryptionRule { apply_server_side_encryption_by_default: Some(default), bucket_key_enabled, .. } = rule else {
+    let Some(rule) = rule else {
+        return Ok(Encryption::new(None));
+    };
+    let ServerSideEncryptionRule {
+        apply_server_side_encryption_by_default: Some(default),
+        bucket_key_enabled,
+        ..
+    } = rule
+    else {
         return Ok(Encryption::new(None));
     };
     let managed = default.sse_algorithm == ServerSideEncryption::Aes256;
@@ -290,7 +339,11 @@ async fn read_encryption(context: &Context, name: &str) -> Result<Encryption, Aw
 }
 
 async fn write_encryption(context: &Context, desired: &Model) -> Result<(), AwsError> {
-    let Encryption { algorithm, kms_key, bucket_key } = &desired.encryption;
+    let Encryption {
+        algorithm,
+        kms_key,
+        bucket_key,
+    } = &desired.encryption;
     let default = fits(
         ServerSideEncryptionByDefault::builder()
             .sse_algorithm(ServerSideEncryption::from(algorithm.as_str()))
@@ -320,14 +373,22 @@ async fn read_versioning(context: &Context, name: &str) -> Result<bool, AwsError
     let client = &context.clients().s3;
     let answer = context
         .call(op("s3", "GetBucketVersioning"), || {
-            client.get_bucket_versioning().bucket(name).expected_bucket_owner(&context.identity().account).send()
+            client
+                .get_bucket_versioning()
+                .bucket(name)
+                .expected_bucket_owner(&context.identity().account)
+                .send()
         })
         .await?;
     Ok(answer.status == Some(BucketVersioningStatus::Enabled))
 }
 
 async fn write_versioning(context: &Context, desired: &Model) -> Result<(), AwsError> {
-    let status = if desired.versioning { BucketVersioningStatus::Enabled } else { BucketVersioningStatus::Suspended };
+    let status = if desired.versioning {
+        BucketVersioningStatus::Enabled
+    } else {
+        BucketVersioningStatus::Suspended
+    };
     let configuration = VersioningConfiguration::builder().status(status).build();
     let client = &context.clients().s3;
     context
@@ -343,173 +404,15 @@ async fn write_versioning(context: &Context, desired: &Model) -> Result<(), AwsE
         .map(drop)
 }
 
-/// What lifecycle rules come to.
-#[derive(Debug, PartialEq, Eq)]
-struct Lifecycle {
-    expire_days: Option<i32>,
-    abort_incomplete_upload_days: Option<i32>,
-    other: Vec<String>,
-}
-
-/// Ids of the rules that taskctl writes.
-const EXPIRE: &str = "expire";
-const ABORT: &str = "abort-incomplete-uploads";
-
-impl Lifecycle {
-    fn of(desired: &Model) -> Self {
-        Self {
-            expire_days: desired.expire_days,
-            abort_incomplete_upload_days: desired.abort_incomplete_upload_days,
-            other: desired.other_lifecycle_rules.clone(),
-        }
-    }
-}
-
-/// The rules as taskctl writes them.
-fn rules(desired: &Model) -> Vec<Rule> {
-    // The second half does nothing in a bucket that never kept versions, and matters in one that did.
-    let expire = desired.expire_days.map(|days| Rule {
-        expire_days: Some(days),
-        noncurrent_days: Some(days),
-        ..Rule::of_everything(EXPIRE)
-    });
-    let abort = desired
-        .abort_incomplete_upload_days
-        .map(|days| Rule { abort_days: Some(days), ..Rule::of_everything(ABORT) });
-    expire.into_iter().chain(abort).collect()
-}
-
-/// A lifecycle rule, as far as taskctl writes any.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Rule {
-    id: String,
-    expire_days: Option<i32>,
-    noncurrent_days: Option<i32>,
-    abort_days: Option<i32>,
-    /// What else it says.
-    more: Vec<&'static str>,
-}
-
-impl Rule {
-    fn of_everything(id: &str) -> Self {
-        Self { id: id.to_owned(), ..Self::default() }
-    }
-
-    fn read(rule: &LifecycleRule) -> Self {
-        let filter = rule.filter();
-        #[expect(deprecated, reason = "rules in the old form are still returned in it")]
-        let prefixed = rule.prefix().or(filter.and_then(LifecycleRuleFilter::prefix)).is_some_and(|prefix| !prefix.is_empty());
-        let narrowed = filter.is_some_and(|filter| {
-            filter.tag().is_some()
-                || filter.and().is_some()
-                || filter.object_size_greater_than().is_some()
-                || filter.object_size_less_than().is_some()
-        });
-        let expiration = rule.expiration();
-        let noncurrent = rule.noncurrent_version_expiration();
-        let more = [
-            (*rule.status() != ExpirationStatus::Enabled, "disabled"),
-            (prefixed || narrowed, "of some objects"),
-            (expiration.is_some_and(|e| e.date().is_some()), "expires at a date"),
-            (expiration.is_some_and(|e| e.expired_object_delete_marker() == Some(true)), "expires delete markers"),
-            (noncurrent.is_some_and(|n| n.newer_noncurrent_versions().is_some()), "keeps some versions"),
-            (!rule.transitions().is_empty() || !rule.noncurrent_version_transitions().is_empty(), "moves to other classes"),
-        ];
-        Self {
-            id: rule.id().unwrap_or_default().to_owned(),
-            expire_days: expiration.and_then(LifecycleExpiration::days),
-            noncurrent_days: noncurrent.and_then(NoncurrentVersionExpiration::noncurrent_days),
-            abort_days: rule.abort_incomplete_multipart_upload().and_then(AbortIncompleteMultipartUpload::days_after_initiation),
-            more: more.into_iter().filter_map(|(says, words)| says.then_some(words)).collect(),
-        }
-    }
-
-    fn write(&self) -> Result<LifecycleRule, AwsError> {
-        let Self { id, expire_days, noncurrent_days, abort_days, more: _ } = self;
-        let noncurrent = |days| NoncurrentVersionExpiration::builder().noncurrent_days(days).build();
-        let abort = |days| AbortIncompleteMultipartUpload::builder().days_after_initiation(days).build();
-        fits(
-            LifecycleRule::builder()
-                .id(id)
-                .status(ExpirationStatus::Enabled)
-                .filter(LifecycleRuleFilter::builder().prefix("").build())
-                .set_expiration(expire_days.map(|days| LifecycleExpiration::builder().days(days).build()))
-                .set_noncurrent_version_expiration(noncurrent_days.map(noncurrent))
-                .set_abort_incomplete_multipart_upload(abort_days.map(abort))
-                .build(),
-        )
-    }
-
-    fn in_words(&self) -> String {
-        let Self { id, expire_days, noncurrent_days, abort_days, more } = self;
-        let days = [("expires after", expire_days), ("old versions after", noncurrent_days), ("aborts uploads after", abort_days)];
-        let days = days.into_iter().filter_map(|(words, days)| days.map(|days| format!("{words} {days} d")));
-        let words: Vec<String> = days.chain(more.iter().map(|&words| words.to_owned())).collect();
-        format!("{id}: {}", words.join(", "))
-    }
-}
-
-async fn read_lifecycle(context: &Context, desired: &Model) -> Result<Lifecycle, AwsError> {
-    let client = &context.clients().s3;
-    let answer = context
-        .call(op("s3", "GetBucketLifecycleConfiguration"), || {
-            client
-                .get_bucket_lifecycle_configuration()
-                .bucket(&desired.name)
-                .expected_bucket_owner(&context.identity().account)
-                .send()
-        })
-        .await;
-    let found = unset(answer)?.and_then(|answer| answer.rules).unwrap_or_default();
-    let mut lifecycle = Lifecycle { expire_days: None, abort_incomplete_upload_days: None, other: Vec::new() };
-    for rule in found.iter().map(Rule::read) {
-        // It is one of ours when ours, with the days found, would read the same.
-        let like = |expire_days, abort_incomplete_upload_days| {
-            rules(&Model { expire_days, abort_incomplete_upload_days, ..desired.clone() }).contains(&rule)
-        };
-        if like(rule.expire_days, None) {
-            lifecycle.expire_days = rule.expire_days;
-        } else if like(None, rule.abort_days) {
-            lifecycle.abort_incomplete_upload_days = rule.abort_days;
-        } else {
-            lifecycle.other.push(rule.in_words());
-        }
-    }
-    lifecycle.other.sort();
-    Ok(lifecycle)
-}
-
-async fn write_lifecycle(context: &Context, desired: &Model) -> Result<(), AwsError> {
-    let client = &context.clients().s3;
-    let name = desired.name.as_str();
-    let rules: Vec<LifecycleRule> = rules(desired).iter().map(Rule::write).collect::<Result<_, _>>()?;
-    if rules.is_empty() {
-        return context
-            .call(op("s3", "DeleteBucketLifecycle"), || {
-                client.delete_bucket_lifecycle().bucket(name).expected_bucket_owner(&context.identity().account).send()
-            })
-            .await
-            .map(drop);
-    }
-    let configuration = fits(BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build())?;
-    context
-        .call(op("s3", "PutBucketLifecycleConfiguration").just_made(), || {
-            client
-                .put_bucket_lifecycle_configuration()
-                .bucket(name)
-                .lifecycle_configuration(configuration.clone())
-                .expected_bucket_owner(&context.identity().account)
-                .send()
-        })
-        .await
-        .map(drop)
-}
-
 async fn read_cors(context: &Context, name: &str) -> Result<BTreeMap<String, CorsRule>, AwsError> {
     let client = &context.clients().s3;
     let answer = context
         .call(op("s3", "GetBucketCors"), || {
-            client.get_bucket_cors().bucket(name).expected_bucket_owner(&context.identity().account).send()
+            client
+                .get_bucket_cors()
+                .bucket(name)
+                .expected_bucket_owner(&context.identity().account)
+                .send()
         })
         .await;
     let rules = unset(answer)?.and_then(|answer| answer.cors_rules).unwrap_or_default();
@@ -521,7 +424,11 @@ async fn read_cors(context: &Context, name: &str) -> Result<BTreeMap<String, Cor
         expose_headers: lower(rule.expose_headers()),
         max_age_seconds: rule.max_age_seconds().unwrap_or(0),
     };
-    Ok(rules.iter().enumerate().map(|(place, rule)| ((place + 1).to_string(), read(rule))).collect())
+    Ok(rules
+        .iter()
+        .enumerate()
+        .map(|(place, rule)| ((place + 1).to_string(), read(rule)))
+        .collect())
 }
 
 async fn write_cors(context: &Context, desired: &Model) -> Result<(), AwsError> {
@@ -530,13 +437,23 @@ async fn write_cors(context: &Context, desired: &Model) -> Result<(), AwsError> 
     if cors.is_empty() {
         return context
             .call(op("s3", "DeleteBucketCors"), || {
-                client.delete_bucket_cors().bucket(name).expected_bucket_owner(&context.identity().account).send()
+                client
+                    .delete_bucket_cors()
+                    .bucket(name)
+                    .expected_bucket_owner(&context.identity().account)
+                    .send()
             })
             .await
             .map(drop);
     }
     let rule = |rule: &CorsRule| {
-        let CorsRule { allow_origins, allow_methods, allow_headers, expose_headers, max_age_seconds } = rule;
+        let CorsRule {
+            allow_origins,
+            allow_methods,
+            allow_headers,
+            expose_headers,
+            max_age_seconds,
+        } = rule;
         fits(
             aws_sdk_s3::types::CorsRule::builder()
                 .set_allowed_origins(Some(allow_origins.iter().cloned().collect()))
@@ -566,12 +483,20 @@ pub(super) async fn read_website(context: &Context, name: &str) -> Result<Option
     let client = &context.clients().s3;
     let answer = context
         .call(op("s3", "GetBucketWebsite"), || {
-            client.get_bucket_website().bucket(name).expected_bucket_owner(&context.identity().account).send()
+            client
+                .get_bucket_website()
+                .bucket(name)
+                .expected_bucket_owner(&context.identity().account)
+                .send()
         })
         .await;
     let Some(site) = unset(answer)? else { return Ok(None) };
-    let all = site.redirect_all_requests_to().map(|to| format!("everything to {}", to.host_name()));
-    let some = Some(site.routing_rules().len()).filter(|count| *count > 0).map(|count| format!("{count} routing rules"));
+    let all = site
+        .redirect_all_requests_to()
+        .map(|to| format!("everything to {}", to.host_name()));
+    let some = Some(site.routing_rules().len())
+        .filter(|count| *count > 0)
+        .map(|count| format!("{count} routing rules"));
     Ok(Some(Website {
         redirects: all.into_iter().chain(some).collect(),
         index_document: site.index_document.map(|document| document.suffix),
@@ -582,17 +507,35 @@ pub(super) async fn read_website(context: &Context, name: &str) -> Result<Option
 async fn write_website(context: &Context, desired: &Model) -> Result<(), AwsError> {
     let client = &context.clients().s3;
     let name = desired.name.as_str();
-    let Some(Website { index_document, error_document, redirects: _ }) = &desired.website else {
+    let Some(Website {
+        index_document,
+        error_document,
+        redirects: _,
+    }) = &desired.website
+    else {
         return context
             .call(op("s3", "DeleteBucketWebsite"), || {
-                client.delete_bucket_website().bucket(name).expected_bucket_owner(&context.identity().account).send()
+                client
+                    .delete_bucket_website()
+                    .bucket(name)
+                    .expected_bucket_owner(&context.identity().account)
+                    .send()
             })
             .await
             .map(drop);
     };
-    let index = index_document.as_ref().map(|suffix| fits(IndexDocument::builder().suffix(suffix).build())).transpose()?;
-    let error = error_document.as_ref().map(|key| fits(ErrorDocument::builder().key(key).build())).transpose()?;
-    let configuration = WebsiteConfiguration::builder().set_index_document(index).set_error_document(error).build();
+    let index = index_document
+        .as_ref()
+        .map(|suffix| fits(IndexDocument::builder().suffix(suffix).build()))
+        .transpose()?;
+    let error = error_document
+        .as_ref()
+        .map(|key| fits(ErrorDocument::builder().key(key).build()))
+        .transpose()?;
+    let configuration = WebsiteConfiguration::builder()
+        .set_index_document(index)
+        .set_error_document(error)
+        .build();
     context
         .call(op("s3", "PutBucketWebsite").just_made(), || {
             client
