@@ -8,16 +8,10 @@ use crate::failure::Failure;
 use crate::session::Session;
 
 /// Who this is: the person or job, the machine, the command.
-pub fn holder(command: &str) -> Holder {
-    let named = |names: &[&str]| {
-        names
-            .iter()
-            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-            .unwrap_or_else(|| "unknown".to_owned())
-    };
+pub fn holder(session: &Session, command: &str) -> Holder {
     Holder {
-        user: named(&["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"]),
-        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        user: session.surroundings.user.clone(),
+        host: session.surroundings.host.clone(),
         command: format!("taskctl {command}"),
         pid: std::process::id(),
     }

@@ -29,6 +29,10 @@ pub struct Surroundings {
     pub github_summary: Option<PathBuf>,
     /// Name of the control bucket, when given.
     pub control_bucket: Option<String>,
+    /// Who runs it: the person, or the one who set off the CI job.
+    pub user: String,
+    /// Name of this machine.
+    pub host: String,
     /// Root of the local target, when given.
     pub local_root: Option<PathBuf>,
     /// Port of the local target's web sites, when given.
@@ -74,6 +78,11 @@ impl Surroundings {
                 .filter(|region| !region.is_empty()),
             github_summary: path("GITHUB_STEP_SUMMARY"),
             control_bucket: text("TASKCTL_CONTROL_BUCKET").filter(|name| !name.is_empty()),
+            user: USER_NAMES
+                .iter()
+                .find_map(|name| text(name).filter(|user| !user.is_empty()))
+                .unwrap_or_else(|| "unknown".to_owned()),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             local_root: path("TASKCTL_LOCAL_ROOT"),
             local_website_port: text("TASKCTL_LOCAL_WEBSITE_PORT").and_then(|port| port.parse().ok()),
             local_python: path("TASKCTL_LOCAL_PYTHON"),
@@ -90,6 +99,9 @@ impl Surroundings {
         above.next().unwrap_or_else(|| self.directory.join(KEEP))
     }
 }
+
+/// Variables that name who runs it, the most telling first.
+const USER_NAMES: [&str; 4] = ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"];
 
 /// Name of the directory of what taskctl keeps.
 const KEEP: &str = ".taskctl";

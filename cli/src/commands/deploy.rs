@@ -47,7 +47,7 @@ pub fn run(global: &Global, args: Args) -> Exit {
 
 async fn deploy(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let saved = args.plan.as_ref().map(read_plan).transpose()?;
-    let holder = lock::holder("deploy");
+    let holder = lock::holder(session, "deploy");
     let user = holder.user.clone();
     let (prepared, lease) = prepare_locked(session, "deploy", &args.code, &args.promotion, holder).await?;
     let result = apply(session, &prepared, &lease, &user, saved.as_ref()).await;

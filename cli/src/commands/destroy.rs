@@ -35,7 +35,7 @@ async fn destroy(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let named = named(session)?;
     let place = Place::of(&session.global, &session.surroundings);
     let engine = session.connect("destroy", &place, &named).await?;
-    let holder = lock::holder("destroy");
+    let holder = lock::holder(session, "destroy");
     let user = holder.user.clone();
     let lease = lock::take(session, &engine, holder).await?;
     let result = go(session, args, &engine, &lease, &named.app, &user).await;

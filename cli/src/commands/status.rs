@@ -103,7 +103,7 @@ pub fn render(status: &Status, look: &Look) -> String {
         let url = url
             .as_deref()
             .map_or("-".to_owned(), |url| look.paint(Tone::Copy, &plain(url)));
-        out.push_str(&format!("{name:<8} {}  {url}\n", slot_text(slot.as_ref())));
+        out.push_str(&format!("{name:<8} {url}\n{:9}{}\n", "", slot_text(slot.as_ref())));
     }
     if let Some(site) = &endpoints.site {
         out.push_str(&format!("{:<8} {}\n", "site", look.paint(Tone::Copy, &plain(site))));
@@ -191,6 +191,61 @@ pub fn table(look: &Look, headings: &[&str]) -> Table {
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(u16::try_from(look.width).unwrap_or(80));
-    table.set_header(headings.iter().map(|heading| look.paint(Tone::Faint, heading)));
+    table.set_header(headings);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_stage_fits_on_a_screen() {
+        let slot = |release: u64, color: &str| json!({"color": color, "release": release, "commit": "1a2b3c4d", "previous_release": release - 1});
+        let function = |name: &str, live: &str, preview: &str| {
+            json!({
+                "name": name, "function": format!("shop-prod-{name}"), "live_version": live, "preview_version": preview,
+                "state": "Active", "memory_mb": 512, "architecture": "arm64",
+            })
+        };
+        let alarm = |name: &str, state: &str| json!({"name": name, "state": state, "since": "2026-03-01T12:00:00Z", "reason": "Threshold Crossed: 1 datapoint [7.0 (01/03/26 11:59:00)] was greater than the threshold (5.0)."});
+        let status = |alarms: Vec<serde_json::Value>| {
+            let url = "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com";
+            let status = json!({
+                "app": "shop", "stage": "prod", "region": "eu-central-1", "account": "123456789012",
+                "endpoints": {"live": url, "preview": format!("{url}/preview"), "site": null},
+                "live": slot(41, "blue"), "preview": slot(42, "green"),
+                "functions": [function("health", "3", "3"), function("tasks", "17", "18")],
+                "alarms": alarms,
+            });
+            serde_json::from_value::<Status>(status).unwrap_or_else(|error| panic!("{error}"))
+        };
+        let text = |alarms| render(&status(alarms), &Look::PLAIN);
+        insta::assert_snapshot!(text(vec![alarm("shop-prod-errors", "ALARM"), alarm("shop-prod-throttles", "OK")]), @r"
+        shop/prod in eu-central-1, account 123456789012
+
+        live     https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com
+                 release 41 (blue) 1a2b3c4d
+        preview  https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/preview
+                 release 42 (green) 1a2b3c4d
+
+        function  live  preview  state   memory  cpu
+        health    v3    v3       Active  512 MB  arm64
+        tasks     v17   v18      Active  512 MB  arm64
+
+        alarms   1 of 2 in alarm
+          shop-prod-errors since 2026-03-01T12:00:00Z
+            Threshold Crossed: 1 datapoint [7.0 (01/03/26 11:59:00)] was greater than
+            the threshold (5.0).
+        ");
+        assert!(text(vec![alarm("a", "OK"), alarm("b", "OK")]).ends_with("\nalarms   all 2 OK\n"));
+        assert!(
+            text(vec![alarm("a", "OK"), alarm("b", "INSUFFICIENT_DATA")])
+                .ends_with("\nalarms   1 OK, 1 without data yet\n")
+        );
+    }
 }

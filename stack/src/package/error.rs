@@ -251,6 +251,9 @@ impl PackageError {
                 "mend the errors; to see only the build: (cd {} && {command})",
                 dir.display()
             )),
+            Self::Cargo { said, .. } if said.0.contains("profile `") && said.0.contains("is not defined") => Some(
+                "add it to the workspace's Cargo.toml:\n  [profile.handlers]\n  inherits = \"release\"\n  strip = \"symbols\"".to_owned(),
+            ),
             Self::Cargo { command, .. } => Some(format!("to see only the build: {command}")),
             Self::Interrupted => Some("run it again; the build goes on where it was".to_owned()),
             Self::NoBuilder { install, .. } => Some(format!("install what is missing:\n{}", commands(install))),

@@ -267,6 +267,17 @@ async fn a_manifest_that_cannot_be_read_is_told_in_cargos_words() {
 }
 
 #[tokio::test]
+async fn a_missing_profile_is_given_to_copy() {
+    let project = Project::new();
+    project.write("Cargo.toml", MANIFEST_TEXT.split("[profile").next().unwrap());
+    let text = failure(&project.request(&[("counter", "counter")]), project.dir.path()).await;
+    assert!(
+        text.contains("profile `handlers` is not defined") && text.contains("[profile.handlers]\n"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn without_cargo_it_is_said_how_to_get_it() {
     let project = Project::new();
     let request = PackageRequest {
