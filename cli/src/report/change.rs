@@ -103,7 +103,8 @@ fn differing(before: &str, after: &str, room: usize) -> (String, String) {
         if text.len() + 4 <= room {
             return plain(&text.iter().collect::<String>());
         }
-        let from = start.saturating_sub(CONTEXT);
+        // Where there is room, more of what is equal is shown before it.
+        let from = start.saturating_sub(CONTEXT).min((text.len() + 5).saturating_sub(room));
         let head = if from > 0 { "…" } else { "" };
         format!("{head}{}", plain(&text[from..].iter().collect::<String>()))
     };

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use console::Term;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use taskctl_stack::plan::Verb;
 use taskctl_stack::resource::ResourceId;
 
@@ -20,6 +21,7 @@ const TICK: Duration = Duration::from_millis(120);
 /// What is drawn.
 pub struct Live {
     multi: MultiProgress,
+    terminal: Box<dyn TermLike + Send>,
     look: Look,
     tick: Option<Duration>,
     bar: Option<ProgressBar>,
@@ -40,13 +42,20 @@ struct Running {
 impl Live {
     /// Draws to standard error.
     pub fn stderr(look: Look) -> Self {
-        Self::on(ProgressDrawTarget::stderr_with_hz(12), look, Some(TICK))
+        let target = |terminal| ProgressDrawTarget::term_like_with_hz(terminal, 12);
+        Self::on(Term::buffered_stderr(), &target, look, Some(TICK))
     }
 
-    /// Draws to a target; without a tick only what happens moves it.
-    pub fn on(target: ProgressDrawTarget, look: Look, tick: Option<Duration>) -> Self {
+    /// Draws to a terminal; without a tick only what happens moves it.
+    pub fn on<T: TermLike + Clone + Send + 'static>(
+        terminal: T,
+        target: &dyn Fn(Box<dyn TermLike>) -> ProgressDrawTarget,
+        look: Look,
+        tick: Option<Duration>,
+    ) -> Self {
         Self {
-            multi: MultiProgress::with_draw_target(target),
+            multi: MultiProgress::with_draw_target(target(Box::new(terminal.clone()))),
+            terminal: Box::new(terminal),
             look,
             tick,
             bar: None,
@@ -59,7 +68,13 @@ impl Live {
 
     /// A line that stays, above what is drawn.
     pub fn line(&self, text: &str) {
-        let _ = self.multi.println(text);
+        let is_drawing = self.bar.is_some() || self.build.is_some() || self.read.is_some() || !self.running.is_empty();
+        // The bars' own way fills each line with spaces, which is in the way of who copies it.
+        let _ = if is_drawing {
+            self.multi.println(text)
+        } else {
+            self.terminal.write_line(text).and_then(|()| self.terminal.flush())
+        };
     }
 
     /// The build goes on.

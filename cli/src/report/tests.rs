@@ -168,12 +168,16 @@ fn where_it_answers_is_the_answer_of_deploy() {
 
 fn live(width: u16, until: &str) -> String {
     let (terminal, out) = (InMemoryTerm::new(60, width), Page::default());
-    let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
     let look = Look {
         motion: Motion::Live,
         ..look(usize::from(width), Paint::Plain)
     };
-    let talk = Talk::Live(Box::new(Live::on(target, look, None)));
+    let talk = Talk::Live(Box::new(Live::on(
+        terminal.clone(),
+        &ProgressDrawTarget::term_like,
+        look,
+        None,
+    )));
     let mut human = Human::new(
         (out.out(), look),
         (talk, look),
@@ -201,8 +205,7 @@ fn a_person_at_a_terminal_sees_what_is_being_done() {
 #[test]
 fn more_than_fits_is_counted() {
     let terminal = InMemoryTerm::new(40, 80);
-    let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
-    let mut live = Live::on(target, Look::PLAIN, None);
+    let mut live = Live::on(terminal.clone(), &ProgressDrawTarget::term_like, Look::PLAIN, None);
     live.execution(30);
     let ids: Vec<_> = (0..30)
         .map(|n| taskctl_stack::resource::ResourceId::new("thing", format!("{n:02}")))
