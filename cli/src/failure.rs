@@ -70,23 +70,23 @@ impl Failure {
         Self::caused(format!("{operation} {} failed", path.display()), error, Some(hint))
     }
 
-    /// Stopped by the operator before anything was changed.
+    /// Stopped by the operator.
     pub fn interrupted() -> Self {
         Self::new(
             Exit::Interrupted,
             "stopped",
-            "nothing was changed; run it again when you like",
+            "run the same command again; it goes on where it stopped",
         )
     }
 }
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        if let EngineError::Package(PackageError::Interrupted) = error {
+        if error.is_interrupt() || matches!(error, EngineError::Package(PackageError::Interrupted)) {
             return Self::interrupted();
         }
-        let exit = if error.is_interrupt() {
-            Exit::Interrupted
+        let exit = if error.is_lock_held() {
+            Exit::LockHeld
         } else {
             Exit::Error
         };

@@ -253,6 +253,11 @@ impl Session {
         });
     }
 
+    /// How command lines about the same stack look.
+    pub fn again(&self) -> Again {
+        again(&self.global)
+    }
+
     /// Whether somebody is there to be asked.
     pub fn can_ask(&self) -> bool {
         self.surroundings.audience == Audience::Person && self.global.output == Output::Human

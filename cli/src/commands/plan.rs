@@ -78,11 +78,9 @@ fn save(session: &Session, prepared: &Prepared, path: &PathBuf) -> Result<(), Fa
         .open(path);
     file.and_then(|mut file| std::io::Write::write_all(&mut file, &text))
         .map_err(|error| Failure::io("writing", path, &error))?;
+    let apply = session.again().command(&format!("deploy --plan {}", path.display()));
     session.reporter.tell(Event::Note {
-        message: format!(
-            "the plan is kept in {}; apply it with `taskctl deploy --plan {0}`",
-            path.display()
-        ),
+        message: format!("the plan is kept in {}; `{apply}` applies it", path.display()),
     });
     Ok(())
 }

@@ -86,8 +86,7 @@ impl Memory {
         .chain((self.skipped > 0).then(|| format!("{} not tried", self.skipped)))
         .collect();
         let (tone, word) = match outcome {
-            Outcome::NoChanges => (Tone::Good, "No changes"),
-            Outcome::Done => (Tone::Good, "Done"),
+            Outcome::NoChanges | Outcome::Done => (Tone::Good, "Done"),
             Outcome::Changes => (Tone::Strong, "Planned"),
             Outcome::Failed => (Tone::Bad, "Failed"),
             Outcome::Interrupted => (Tone::Warn, "Stopped"),
