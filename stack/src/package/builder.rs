@@ -138,6 +138,6 @@ impl Missing {
                 Self::Target(architecture) => format!("Rust's library for {}", target(*architecture)),
             })
             .collect();
-        format!("{} is missing", words.join(", "))
+        format!("missing: {}", words.join(", "))
     }
 }

@@ -314,6 +314,35 @@ async fn another_architecture_is_built_across_or_refused() {
     assert!(matches!(run(&request).await.0, Err(PackageError::CannotRunHere { .. })));
 }
 
+/// A symbol that came with glibc 2.36. Where the linker's own glibc is older, it is the linker that refuses.
+#[tokio::test]
+async fn a_glibc_newer_than_lambdas_is_refused_for_lambda_only() {
+    let project = Project::new();
+    let code =
+        "unsafe extern \"C\" { fn arc4random() -> u32; }\nfn main() { println!(\"{}\", unsafe { arc4random() }); }\n";
+    project.write("src/bin/counter.rs", code);
+    let mut request = project.request(&[("counter", "counter")]);
+    let refused = run(&request).await.0;
+    request.destination = Destination::ThisMachine;
+    match refused {
+        Err(PackageError::GlibcTooNew {
+            function,
+            needed,
+            install,
+        }) => {
+            assert_eq!((function.as_str(), needed.to_string().as_str()), ("counter", "2.36"));
+            assert!(
+                install[0].starts_with("cargo install --locked cargo-zigbuild"),
+                "{install:?}"
+            );
+            assert!(run(&request).await.0.is_ok());
+        }
+        // With cargo-zigbuild at hand it is built again against the older glibc, which lacks the symbol.
+        Err(PackageError::Compile { .. } | PackageError::Cargo { .. }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_full_disk_is_said_to_be_full() {
     let full = std::io::Error::from_raw_os_error(28);
