@@ -71,7 +71,8 @@ async fn open(session: &Session, command: &str, code: &CodeArgs) -> Result<Opene
     let project = Project::open(&session.global, &session.surroundings)?;
     for fault in project.template.warnings.list() {
         let place = project.template.warnings.place(fault);
-        let message = [&[fault.message.clone()], fault.help.as_slice()].concat().join("; ");
+        let parts = std::iter::once(&fault.message).chain(&fault.help);
+        let message = parts.map(String::as_str).collect::<Vec<_>>().join("; ");
         session.reporter.tell(Event::Warning {
             message: format!("{place}: {message}"),
         });

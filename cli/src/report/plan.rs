@@ -69,7 +69,7 @@ pub fn render(plan: &Plan, look: &Look, details: Details) -> String {
             }
         }
     }
-    if plan.changes().any(|step| is_marked(step)) {
+    if plan.changes().any(is_marked) {
         line(String::new());
         line(look.paint(Tone::Faint, "! takes effect at once and is not undone by a rollback"));
     }
