@@ -42,13 +42,15 @@ def allowed(expression: str, allow: set[str]) -> bool:
 
 
 def main() -> int:
-    allow = set(tomllib.loads((ROOT / "deny.toml").read_text())["licenses"]["allow"])
+    rules = tomllib.loads((ROOT / "deny.toml").read_text())["licenses"]
+    allow = set(rules["allow"])
+    exceptions = {rule["crate"]: set(rule["allow"]) for rule in rules.get("exceptions", [])}
     command = ["cargo", "metadata", "--format-version", "1", "--locked", "--all-features"]
     metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
     refused = [
         f"{package['name']} {package['version']}: {package['license'] or 'no licence given'}"
         for package in metadata["packages"]
-        if not (package["license"] and allowed(package["license"], allow))
+        if not (package["license"] and allowed(package["license"], allow | exceptions.get(package["name"], set())))
     ]
     for line in refused:
         print(f"refused: {line}", file=sys.stderr)

@@ -186,11 +186,12 @@ impl Engine {
         inputs: &PlanInputs<'_>,
         packages: impl Future<Output = Result<Vec<Package>, PackageError>>,
     ) -> Result<Planned, EngineError> {
-        let reader = Reader::new(self.context.clone());
         let nothing = BTreeMap::new();
         let early_inputs = self.inputs(inputs, &nothing);
         let functions = early_inputs.functions();
         let standing = compile::standing(&early_inputs);
+        let names = standing.iter().filter_map(|one| one.desired["name"].as_str()).map(str::to_owned).collect();
+        let reader = Reader::new(self.context.clone()).expecting(names);
         let early: Vec<Resource> = standing.into_iter().filter(|one| !self.registry.kind(&one.id.kind).reads_by_content()).collect();
         self.context.emit(Event::ReadStarted { resources: early.len() });
         let began = tokio::time::Instant::now();

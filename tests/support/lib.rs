@@ -1,1 +1,8 @@
-//! Support for the end-to-end tests: processes, ports, HTTP, fault injection.
+//! Support for the end-to-end tests: the real binary, one local target shared by the tests that run at the same time, and
+//! projects with an application of their own.
+
+mod local;
+mod project;
+
+pub use local::{Local, Run};
+pub use project::Project;

@@ -1,1 +1,8 @@
-//! The one integration binary.
+//! The one integration binary: taskctl as an operator meets it, against emulated AWS.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod bad_input;
+mod deploy;
+mod drift;
+mod stages;

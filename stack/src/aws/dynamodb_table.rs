@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::{Context, op};
 use super::error::{AwsError, Class};
-use super::inventory::{Naming, logical, ours};
+use super::inventory::{Naming, logical, ours, settled};
 use super::kind::{Fields, Found, Kind, Spec, found, gone};
 use super::reader::{Reader, Tags, ownership};
 use crate::plan::{Replacement, Rollback};
@@ -220,13 +220,17 @@ impl Kind for DynamodbTable {
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
         let context = reader.context();
-        let (listed, _) = futures::try_join!(observe::names(context), reader.tagged())?;
+        let naming = Naming {
+            start: arn(context, ""),
+        };
+        let listed = match settled(reader, &naming).await? {
+            Some(names) => names,
+            None => observe::names(context).await?,
+        };
         let own_tags = |name: String| async move { observe::tags(context, &arn(context, &name)).await };
         let names = ours(
             reader,
-            &Naming {
-                start: arn(context, ""),
-            },
+            &naming,
             listed,
             own_tags,
         )

@@ -24,6 +24,16 @@ impl Naming {
     }
 }
 
+/// Names of what is ours, where nothing is in doubt: the reader knows what is wanted, and the tagging API has nothing
+/// beside it. A listing, which grows with the account, is then not needed; what the tagging API has not caught up with
+/// yet is wanted anyway, or is found by the next plan.
+pub(super) async fn settled(reader: &Reader, naming: &Naming) -> Result<Option<BTreeSet<String>>, AwsError> {
+    let Some(expected) = reader.expected() else { return Ok(None) };
+    let tagged = reader.tagged().await?;
+    let names: BTreeSet<String> = tagged.keys().filter_map(|arn| naming.name(arn)).map(str::to_owned).collect();
+    Ok(names.is_subset(expected).then_some(names))
+}
+
 /// Names of what is ours: at once where listing and tagging API agree; where they do not, the resource's own tags
 /// decide (they are asked for, and "not found" is "no").
 pub(super) async fn ours<F>(

@@ -1,7 +1,7 @@
 //! Reading what exists, in one wave. Calls that answer for many resources at once are made once per run and shared;
 //! a kind asks for them as if they were its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -29,6 +29,7 @@ pub enum Purpose {
 pub struct Reader {
     context: Context,
     purpose: Purpose,
+    expected: Option<Arc<BTreeSet<String>>>,
     shared: Arc<Shared>,
 }
 
@@ -51,12 +52,23 @@ const MAX_PAGES: usize = 1_000;
 impl Reader {
     /// A reader that has read nothing yet.
     pub fn new(context: Context) -> Self {
-        Self { context, purpose: Purpose::Planning, shared: Arc::default() }
+        Self { context, purpose: Purpose::Planning, expected: None, shared: Arc::default() }
     }
 
     /// A reader for what AWS has just said exists (a create that answered "already exists").
     pub fn confirming(context: Context) -> Self {
-        Self { context, purpose: Purpose::Confirming, shared: Arc::default() }
+        Self { context, purpose: Purpose::Confirming, expected: None, shared: Arc::default() }
+    }
+
+    /// Knows the physical names of everything that is wanted, and so what would be a stray.
+    pub fn expecting(mut self, names: BTreeSet<String>) -> Self {
+        self.expected = Some(Arc::new(names));
+        self
+    }
+
+    /// Physical names of everything that is wanted, where that is known.
+    pub fn expected(&self) -> Option<&BTreeSet<String>> {
+        self.expected.as_deref()
     }
 
     /// What it is for.

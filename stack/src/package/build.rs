@@ -6,8 +6,9 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::event::{Event, Events};
 use crate::template::model::Architecture;
@@ -96,12 +97,14 @@ pub async fn run(
         .args(&arguments)
         .spawn()
         .map_err(|source| start_failure(request, source))?;
+    let family = Family::of(&child);
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (gathered, said) = tokio::join!(gather(stdout, events), listen(stderr, events));
     let status = child
         .wait()
         .await
         .map_err(|source| PackageError::io("waiting for", &request.cargo, source))?;
+    family.has_ended();
     if !status.success() {
         return Err(failure(request, status, gathered, said, shown).await);
     }
@@ -167,6 +170,32 @@ async fn check_builder(request: &PackageRequest, builder: Builder, first: &Funct
     })
 }
 
+/// Cargo and the compilers it runs, a process group of their own: a build that is dropped ends as a whole.
+struct Family {
+    group: Option<Pid>,
+}
+
+impl Family {
+    fn of(child: &Child) -> Self {
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        Self {
+            group: id.and_then(Pid::from_raw),
+        }
+    }
+
+    fn has_ended(mut self) {
+        self.group = None;
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        if let Some(group) = self.group.filter(|_| false) {
+            let _ = kill_process_group(group, Signal::TERM);
+        }
+    }
+}
+
 async fn gather(stdout: Option<impl AsyncRead + Unpin>, events: &Events) -> Gathered {
     let mut gathered = Gathered::default();
     let Some(stdout) = stdout else { return gathered };
@@ -216,7 +245,7 @@ async fn failure(
 ) -> PackageError {
     if status
         .signal()
-        .is_some_and(|signal| signal == signals::INT || signal == signals::TERM)
+        .is_some_and(|signal| [Signal::INT, Signal::TERM].iter().any(|known| known.as_raw() == signal))
     {
         return PackageError::Interrupted;
     }
@@ -242,12 +271,6 @@ async fn failure(
     explain::failure(request, status, own, command).await
 }
 
-/// The numbers of the signals that people end programs with, the same on every Unix.
-mod signals {
-    pub const INT: i32 = 2;
-    pub const TERM: i32 = 15;
-}
-
 /// Cargo, in the project, with pipes.
 pub fn cargo(request: &PackageRequest) -> Command {
     let mut command = Command::new(&request.cargo);
@@ -258,6 +281,7 @@ pub fn cargo(request: &PackageRequest) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .kill_on_drop(true);
     for name in SET_BY_CARGO {
         command.env_remove(name);

@@ -266,6 +266,40 @@ async fn a_manifest_that_cannot_be_read_is_told_in_cargos_words() {
     );
 }
 
+/// Also what Cargo has started ends; here it is a build script that would take a minute and holds a lock meanwhile.
+#[tokio::test]
+async fn a_build_that_is_stopped_ends_as_a_whole() {
+    let project = Project::new();
+    let script = r#"fn main() {
+        let lock = std::fs::File::create("lock").unwrap();
+        lock.lock().unwrap();
+        std::fs::write("locked", "").unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(60));
+    }"#;
+    project.write("build.rs", script);
+    let request = project.request(&[("counter", "counter")]);
+    let build = tokio::spawn(async move { run(&request).await.0 });
+    wait_for(|| project.dir.path().join("locked").exists().then_some(())).await;
+    let lock = fs::File::open(project.dir.path().join("lock")).unwrap();
+    assert!(lock.try_lock().is_err());
+    build.abort();
+    wait_for(|| lock.try_lock().ok()).await;
+}
+
+/// Waits until something is there.
+async fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> T {
+    let patience = tokio::time::Duration::from_secs(50);
+    let waiting = async {
+        loop {
+            if let Some(found) = found() {
+                return found;
+            }
+            tokio::time::sleep(tokio::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(patience, waiting).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_missing_profile_is_given_to_copy() {
     let project = Project::new();

@@ -1,0 +1,187 @@
+//! The local target under test: built, packaged and started once, taken down when the last test lets go of it.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use serde_json::Value;
+
+/// A local target.
+pub struct Local {
+    root: PathBuf,
+    port: u16,
+    website_port: u16,
+}
+
+/// What a run of the binary gave.
+#[derive(Debug)]
+pub struct Run {
+    /// Exit code.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Run {
+    /// Asserts the exit code, showing what was printed.
+    ///
+    /// # Panics
+    /// When it is another.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "\n--- stdout\n{}\n--- stderr\n{}", self.out, self.err);
+        self
+    }
+
+    /// The JSON events of a run with `--output json`.
+    ///
+    /// # Panics
+    /// When a line is not JSON.
+    #[track_caller]
+    pub fn events(&self) -> Vec<Value> {
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
+        self.out.lines().map(parse).collect()
+    }
+
+    /// The steps of the plan in the events that change something, as `verb id field,field`.
+    #[track_caller]
+    pub fn changes(&self) -> Vec<String> {
+        let events = self.events();
+        let steps = events.iter().find_map(|event| event.pointer("/plan/steps")).and_then(Value::as_array);
+        let Some(steps) = steps else { panic!("no plan among the events:\n{}\n{}", self.out, self.err) };
+        steps
+            .iter()
+            .filter(|step| !matches!(step["action"].as_str(), Some("no-op" | "keep")))
+            .map(|step| {
+                let fields: Vec<&str> =
+                    step["changes"].as_array().into_iter().flatten().filter_map(|change| change["field"].as_str()).collect();
+                let action = step["action"].as_str().unwrap_or_default();
+                let id = step["id"].as_str().unwrap_or_default();
+                if action == "update" { format!("update {id} {}", fields.join(",")) } else { format!("{action} {id}") }
+            })
+            .collect()
+    }
+}
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
+}
+
+/// The binary under test, built when it is not.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let built = cargo(&["build", "--quiet", "--package", "taskctl", "--message-format=json-render-diagnostics"]);
+        let executable = String::from_utf8_lossy(&built.stdout)
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .find_map(|message| message["executable"].as_str().map(PathBuf::from));
+        match executable {
+            Some(path) => path,
+            None => panic!("taskctl was not built:\n{}", String::from_utf8_lossy(&built.stderr)),
+        }
+    })
+}
+
+/// The functions' packages, made once, as an operator would make them.
+pub fn artifacts() -> &'static Path {
+    static ARTIFACTS: OnceLock<PathBuf> = OnceLock::new();
+    ARTIFACTS.get_or_init(|| {
+        let dist = scratch().join("dist");
+        let made = Command::new(binary())
+            .args(["package", "--local", "--out"])
+            .arg(&dist)
+            .current_dir(repository())
+            .output();
+        match made {
+            Ok(made) if made.status.success() => dist,
+            Ok(made) => panic!("packaging failed:\n{}", String::from_utf8_lossy(&made.stderr)),
+            Err(error) => panic!("packaging failed: {error}"),
+        }
+    })
+}
+
+/// Where the tests keep what may be used again by the next run: the emulator's installation, packages.
+fn scratch() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
+    target.join("end-to-end")
+}
+
+fn cargo(arguments: &[&str]) -> Output {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    match Command::new(cargo).args(arguments).current_dir(repository()).output() {
+        Ok(output) => output,
+        Err(error) => panic!("cargo {}: {error}", arguments.join(" ")),
+    }
+}
+
+impl Local {
+    /// The target that the tests running now share.
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Local>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(local) = shared.upgrade() {
+            return local;
+        }
+        let local = Arc::new(Self::start());
+        *shared = Arc::downgrade(&local);
+        local
+    }
+
+    fn start() -> Self {
+        let local = Self { root: scratch().join("local"), port: free_port(), website_port: free_port() };
+        local.run(&["local", "up"], &repository()).expect(0);
+        local
+    }
+
+    /// Runs the binary against this target in a directory.
+    pub fn run(&self, arguments: &[&str], directory: &Path) -> Run {
+        self.run_with(arguments, directory, &[])
+    }
+
+    /// Runs the binary with environment variables of its own.
+    pub fn run_with(&self, arguments: &[&str], directory: &Path, environment: &[(&str, &str)]) -> Run {
+        let output = Command::new(binary())
+            .args(arguments)
+            .current_dir(directory)
+            .env("TASKCTL_LOCAL_ROOT", &self.root)
+            .env("TASKCTL_LOCAL_PORT", self.port.to_string())
+            .env("TASKCTL_LOCAL_WEBSITE_PORT", self.website_port.to_string())
+            .env("NO_COLOR", "1")
+            .envs(environment.iter().copied())
+            .stdin(std::process::Stdio::null())
+            .output();
+        match output {
+            Ok(output) => Run {
+                code: output.status.code().unwrap_or(-1),
+                out: String::from_utf8_lossy(&output.stdout).into_owned(),
+                err: String::from_utf8_lossy(&output.stderr).into_owned(),
+            },
+            Err(error) => panic!("taskctl did not start: {error}"),
+        }
+    }
+
+    /// URL of the AWS endpoint.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        let _ = self.run(&["local", "down"], &repository());
+    }
+}
+
+/// A port that is free now.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0));
+    match listener.and_then(|listener| listener.local_addr()) {
+        Ok(address) => address.port(),
+        Err(error) => panic!("no free port: {error}"),
+    }
+}

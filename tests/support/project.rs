@@ -1,0 +1,130 @@
+//! A project of one test: the shipped platform template under an application name of its own, so that tests running at the
+//! same time do not meet.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+use taskctl_stack::aws::clients::{Clients, Connection};
+use tempfile::TempDir;
+
+use crate::local::{Local, Run, artifacts, repository};
+
+/// A project and the target it is deployed to.
+pub struct Project {
+    /// The target.
+    pub local: Arc<Local>,
+    /// Application name.
+    pub app: String,
+    directory: TempDir,
+}
+
+impl Project {
+    /// The platform template as `app`.
+    ///
+    /// # Panics
+    /// When the template cannot be copied.
+    pub fn platform(app: &str) -> Self {
+        let text = read(&repository().join("templates/platform.yaml"));
+        let renamed: Vec<String> = text
+            .lines()
+            .map(|line| if line.starts_with("app:") { format!("app: {app}") } else { line.to_owned() })
+            .collect();
+        let directory = match TempDir::new() {
+            Ok(directory) => directory,
+            Err(error) => panic!("no directory for the project: {error}"),
+        };
+        let project = Self { local: Local::shared(), app: app.to_owned(), directory };
+        project.write(&renamed.join("\n"));
+        project
+    }
+
+    /// The project's directory.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The template's text.
+    pub fn template(&self) -> String {
+        read(&self.directory().join("taskctl.yaml"))
+    }
+
+    /// Writes the template.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write(&self, text: &str) {
+        if let Err(error) = fs::write(self.directory().join("taskctl.yaml"), text) {
+            panic!("the template was not written: {error}");
+        }
+    }
+
+    /// Runs a command of the project against the local target.
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        let mut all: Vec<&str> = arguments.to_vec();
+        all.push("--local");
+        let dist = artifacts().to_string_lossy().into_owned();
+        if matches!(arguments.first(), Some(&"plan" | &"deploy")) {
+            all.extend(["--artifacts", &dist]);
+        }
+        self.local.run(&all, self.directory())
+    }
+
+    /// The status of a stage, as JSON.
+    ///
+    /// # Panics
+    /// When it is not one JSON object.
+    pub fn status(&self, stage: &str) -> Value {
+        let run = self.run(&["status", "--stage", stage, "--output", "json"]).expect(0);
+        match serde_json::from_str(&run.out) {
+            Ok(status) => status,
+            Err(error) => panic!("{error} in {}", run.out),
+        }
+    }
+
+    /// SDK clients that change things behind taskctl's back.
+    pub async fn clients(&self) -> Clients {
+        let connection = Connection {
+            region: self.region(),
+            profile: None,
+            endpoint_url: Some(self.local.endpoint()),
+            credentials: Some(("local".to_owned(), "local".to_owned())),
+        };
+        Clients::connect(&connection).await
+    }
+
+    /// The template's region.
+    ///
+    /// # Panics
+    /// When the template names none.
+    pub fn region(&self) -> String {
+        match self.template().lines().find_map(|line| line.strip_prefix("region:")) {
+            Some(region) => region.trim().to_owned(),
+            None => panic!("the template has no region"),
+        }
+    }
+
+    /// Physical name of a table or function on stage dev.
+    pub fn name(&self, logical: &str) -> String {
+        format!("{}-dev-{logical}", self.app)
+    }
+
+    /// URL of live.
+    ///
+    /// # Panics
+    /// When nothing is live.
+    pub fn live(&self, stage: &str) -> String {
+        match self.status(stage)["endpoints"]["live"].as_str() {
+            Some(url) => url.to_owned(),
+            None => panic!("stage {stage} has no live endpoint"),
+        }
+    }
+}
+
+fn read(path: &Path) -> String {
+    match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => panic!("{}: {error}", path.display()),
+    }
+}
