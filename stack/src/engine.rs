@@ -145,7 +145,12 @@ const READS: usize = 64;
 
 impl Engine {
     /// Connects: who we are decides names and ARNs.
-    pub async fn connect(target: &Target, events: Events, clock: Arc<dyn Clock>, cancel: Cancel) -> Result<Self, EngineError> {
+    pub async fn connect(
+        target: &Target,
+        events: Events,
+        clock: Arc<dyn Clock>,
+        cancel: Cancel,
+    ) -> Result<Self, EngineError> {
         let clients = Clients::connect(&target.connection).await;
         let unknown = Identity {
             app: target.app.clone(),
@@ -154,15 +159,41 @@ impl Engine {
             account: String::new(),
             partition: "aws".to_owned(),
         };
-        let anonymous = Context::new(unknown.clone(), clients.clone(), events.clone(), clock.clone(), cancel.clone());
+        let anonymous = Context::new(
+            unknown.clone(),
+            clients.clone(),
+            events.clone(),
+            clock.clone(),
+            cancel.clone(),
+        );
         let sts = &clients.sts;
-        let caller = anonymous.call(op("sts", "GetCallerIdentity"), || sts.get_caller_identity().send()).await?;
-        let partition = caller.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws").to_owned();
+        let caller = anonymous
+            .call(op("sts", "GetCallerIdentity"), || sts.get_caller_identity().send())
+            .await?;
+        let partition = caller
+            .arn()
+            .and_then(|arn| arn.split(':').nth(1))
+            .unwrap_or("aws")
+            .to_owned();
         let account = caller.account().unwrap_or_default().to_owned();
-        let context = Context::new(Identity { account, partition, ..unknown }, clients, events, clock, cancel);
+        let context = Context::new(
+            Identity {
+                account,
+                partition,
+                ..unknown
+            },
+            clients,
+            events,
+            clock,
+            cancel,
+        );
         context.count_calls(anonymous.calls());
         let control = ControlBucket::new(&context, target.control_bucket.as_deref());
-        Ok(Self { context, control, registry: registry() })
+        Ok(Self {
+            context,
+            control,
+            registry: registry(),
+        })
     }
 
     /// The context, for what runs beside the engine.
@@ -190,39 +221,67 @@ impl Engine {
         let early_inputs = self.inputs(inputs, &nothing);
         let functions = early_inputs.functions();
         let standing = compile::standing(&early_inputs);
-        let names = standing.iter().filter_map(|one| one.desired["name"].as_str()).map(str::to_owned).collect();
+        let names = standing
+            .iter()
+            .filter_map(|one| one.desired["name"].as_str())
+            .map(str::to_owned)
+            .collect();
         let reader = Reader::new(self.context.clone()).expecting(names);
-        let early: Vec<Resource> = standing.into_iter().filter(|one| !self.registry.kind(&one.id.kind).reads_by_content()).collect();
+        let early: Vec<Resource> = standing
+            .into_iter()
+            .filter(|one| !self.registry.kind(&one.id.kind).reads_by_content())
+            .collect();
         self.context.emit(Event::ReadStarted { resources: early.len() });
         let began = tokio::time::Instant::now();
         let reads = async {
             let joined = futures::try_join!(
                 self.read(&reader, early),
-                async { release_facts::read(&reader, &functions).await.map_err(EngineError::from) },
+                async {
+                    release_facts::read(&reader, &functions)
+                        .await
+                        .map_err(EngineError::from)
+                },
                 self.enumerate(&reader)
             )?;
             Ok::<_, EngineError>(joined)
         };
         let packages = async { packages.await.map_err(EngineError::from) };
         let (packages, (mut observed, facts, found)) = futures::try_join!(packages, reads)?;
-        let hashes: BTreeMap<String, String> =
-            packages.iter().map(|package| (package.function.clone(), package.code_sha256.clone())).collect();
+        let hashes: BTreeMap<String, String> = packages
+            .iter()
+            .map(|package| (package.function.clone(), package.code_sha256.clone()))
+            .collect();
         let inputs = self.inputs(inputs, &hashes);
         let mut resources = compile::standing(&inputs);
         let (released, layout) = compile::released(&inputs, &facts);
         resources.extend(released);
-        let late: Vec<Resource> = resources.iter().filter(|one| !observed.read.contains(&one.id)).cloned().collect();
+        let late: Vec<Resource> = resources
+            .iter()
+            .filter(|one| !observed.read.contains(&one.id))
+            .cloned()
+            .collect();
         let late = self.read(&reader, late).await?;
         observed.found.extend(late.found);
         self.context.emit(Event::ReadFinished {
             millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             calls: self.context.calls(),
         });
-        let request = Request { strays: self.strays(&resources, found, &facts, &mut observed.found), resources };
+        let request = Request {
+            strays: self.strays(&resources, found, &facts, &mut observed.found),
+            resources,
+        };
         let plan = build(&request, &observed.found, self.registry);
         let errors = lint(&plan, &request, &observed.found, self.registry, &|_| false);
         let fingerprint = layout.as_ref().map(|layout| layout.fingerprint.clone());
-        Ok(Planned { plan, layout, facts, errors, commit: inputs.commit.clone(), fingerprint, packages })
+        Ok(Planned {
+            plan,
+            layout,
+            facts,
+            errors,
+            commit: inputs.commit.clone(),
+            fingerprint,
+            packages,
+        })
     }
 
     fn inputs<'a>(&'a self, inputs: &PlanInputs<'a>, packages: &'a BTreeMap<String, String>) -> Inputs<'a> {
@@ -251,7 +310,10 @@ impl Engine {
             .buffer_unordered(READS)
             .try_collect()
             .await?;
-        let found = found.into_iter().filter_map(|(id, observed)| Some((id, observed?))).collect();
+        let found = found
+            .into_iter()
+            .filter_map(|(id, observed)| Some((id, observed?)))
+            .collect();
         Ok(ReadResult { read, found })
     }
 
@@ -273,7 +335,10 @@ impl Engine {
         observed: &mut Observations,
     ) -> Vec<Stray> {
         let wanted: BTreeSet<&ResourceId> = wanted.iter().map(|resource| &resource.id).collect();
-        let taken: BTreeSet<String> = observed.values().filter_map(|one| one.outputs.get("name").cloned()).collect();
+        let taken: BTreeSet<String> = observed
+            .values()
+            .filter_map(|one| one.outputs.get("name").cloned())
+            .collect();
         let needed = needed_functions(facts);
         let mut strays = Vec::new();
         for Found { id, outputs } in found {
@@ -283,11 +348,20 @@ impl Engine {
             }
             let kind = self.registry.kind(&id.kind);
             let disposition = if kind.holds_data() {
-                Disposition::Keep { reason: format!("it may hold data; `taskctl destroy --delete-data {}` deletes it", id.name) }
+                Disposition::Keep {
+                    reason: format!(
+                        "it may hold data; `taskctl destroy --delete-data {}` deletes it",
+                        id.name
+                    ),
+                }
             } else if let Some(release) = needed.get(&id.name).filter(|_| kind.serves_function()) {
-                Disposition::Keep { reason: format!("release {release} needs it; it goes when no release that can be live does") }
+                Disposition::Keep {
+                    reason: format!("release {release} needs it; it goes when no release that can be live does"),
+                }
             } else {
-                Disposition::Delete { reason: "not in the template".to_owned() }
+                Disposition::Delete {
+                    reason: "not in the template".to_owned(),
+                }
             };
             observed.insert(id.clone(), stray_observation(outputs));
             strays.push(Stray { id, disposition });
@@ -307,7 +381,9 @@ impl Engine {
             ledger::announce(&self.context, &self.control, &created).await?;
         }
         for package in &planned.packages {
-            let zip = tokio::fs::read(&package.zip_path).await.map_err(|source| PackageError::unreadable(&package.zip_path, source))?;
+            let zip = tokio::fs::read(&package.zip_path)
+                .await
+                .map_err(|source| PackageError::unreadable(&package.zip_path, source))?;
             self.context.add_package(&package.code_sha256, zip);
         }
         let execution = execute(&self.context, self.registry, &planned.plan).await;
@@ -352,7 +428,9 @@ impl Engine {
         let judged: Vec<(Found, bool)> = stream::iter(found)
             .map(|one| async move {
                 let kind = self.registry.kind(&one.id.kind);
-                let empty = kind.holds_data() && !delete_data.covers(&one.id) && kind.is_empty(&self.context, &one.outputs).await?;
+                let empty = kind.holds_data()
+                    && !delete_data.covers(&one.id)
+                    && kind.is_empty(&self.context, &one.outputs).await?;
                 Ok::<_, AwsError>((one, empty))
             })
             .buffer_unordered(READS)
@@ -364,10 +442,14 @@ impl Engine {
                 continue;
             }
             let disposition = if kind.holds_data() && !delete_data.covers(&id) && !empty {
-                Disposition::Keep { reason: format!("it holds data; `--delete-data {}` deletes it", id.name) }
+                Disposition::Keep {
+                    reason: format!("it holds data; `--delete-data {}` deletes it", id.name),
+                }
             } else {
                 emptied.insert(id.clone());
-                Disposition::Delete { reason: "the stage is destroyed".to_owned() }
+                Disposition::Delete {
+                    reason: "the stage is destroyed".to_owned(),
+                }
             };
             observed.insert(id.clone(), stray_observation(outputs));
             strays.push(Stray { id, disposition });
@@ -376,7 +458,10 @@ impl Engine {
             millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             calls: self.context.calls(),
         });
-        let request = Request { resources: Vec::new(), strays };
+        let request = Request {
+            resources: Vec::new(),
+            strays,
+        };
         let plan = build(&request, &observed, self.registry);
         let errors = lint(&plan, &request, &observed, self.registry, &|id| emptied.contains(id));
         Ok(Planned {
@@ -395,7 +480,10 @@ impl Engine {
         let reader = Reader::new(self.context.clone());
         Ok(match reader.api().await? {
             Some(state) => crate::status::endpoints(state, site),
-            None => Endpoints { site, ..Endpoints::default() },
+            None => Endpoints {
+                site,
+                ..Endpoints::default()
+            },
         })
     }
 }
@@ -406,7 +494,12 @@ struct ReadResult {
 }
 
 fn stray_observation(outputs: Outputs) -> Observed {
-    Observed { model: serde_json::Value::Null, outputs, ownership: Ownership::Ours, pending: Vec::new() }
+    Observed {
+        model: serde_json::Value::Null,
+        outputs,
+        ownership: Ownership::Ours,
+        pending: Vec::new(),
+    }
 }
 
 /// Functions that live, preview or the release before live need, with one such release.

@@ -14,7 +14,6 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-#[expect(clippy::large_enum_variant, reason = "one plan per run; events are not stored in bulk")]
 pub enum Event {
     /// A command began.
     Started {
@@ -223,7 +222,11 @@ impl ErrorReport {
             causes.push(cause.to_string());
             source = cause.source();
         }
-        Self { message: error.to_string(), causes, hint }
+        Self {
+            message: error.to_string(),
+            causes,
+            hint,
+        }
     }
 }
 
@@ -251,6 +254,9 @@ impl Recorder {
 
 impl EventSink for Recorder {
     fn emit(&self, event: Event) {
-        self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(event);
+        self.events
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(event);
     }
 }

@@ -27,8 +27,10 @@ impl<N: Ord + Clone + Display> Graph<N> {
     pub fn new(nodes: impl IntoIterator<Item = (N, Vec<N>)>) -> Result<Self, Cycle<N>> {
         let nodes: Vec<(N, Vec<N>)> = nodes.into_iter().collect();
         let mut graph = DiGraph::new();
-        let index: BTreeMap<N, NodeIndex> =
-            nodes.iter().map(|(node, _)| (node.clone(), graph.add_node(node.clone()))).collect();
+        let index: BTreeMap<N, NodeIndex> = nodes
+            .iter()
+            .map(|(node, _)| (node.clone(), graph.add_node(node.clone())))
+            .collect();
         for (node, after) in &nodes {
             for before in after {
                 if let (Some(&from), Some(&to)) = (index.get(before), index.get(node)) {
@@ -66,7 +68,11 @@ impl<N: Ord + Clone + Display> Graph<N> {
 
     fn neighbors(&self, node: &N, direction: petgraph::Direction) -> BTreeSet<&N> {
         match self.index.get(node) {
-            Some(&at) => self.graph.neighbors_directed(at, direction).map(|next| &self.graph[next]).collect(),
+            Some(&at) => self
+                .graph
+                .neighbors_directed(at, direction)
+                .map(|next| &self.graph[next])
+                .collect(),
             None => BTreeSet::new(),
         }
     }

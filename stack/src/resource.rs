@@ -19,7 +19,10 @@ pub struct ResourceId {
 impl ResourceId {
     /// Builds an identity.
     pub fn new(kind: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { kind: kind.into(), name: name.into() }
+        Self {
+            kind: kind.into(),
+            name: name.into(),
+        }
     }
 }
 
@@ -97,7 +100,12 @@ pub struct Observed<M = Value> {
 impl<M> Observed<M> {
     /// Something of ours without anything on its way.
     pub fn ours(model: M, outputs: Outputs) -> Self {
-        Self { model, outputs, ownership: Ownership::Ours, pending: Vec::new() }
+        Self {
+            model,
+            outputs,
+            ownership: Ownership::Ours,
+            pending: Vec::new(),
+        }
     }
 }
 

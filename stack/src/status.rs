@@ -81,7 +81,12 @@ pub struct AlarmStatus {
 
 /// URLs of an API's slots.
 pub fn endpoints(state: &ApiState, site: Option<String>) -> Endpoints {
-    let base = state.api.api_endpoint().unwrap_or_default().trim_end_matches('/').to_owned();
+    let base = state
+        .api
+        .api_endpoint()
+        .unwrap_or_default()
+        .trim_end_matches('/')
+        .to_owned();
     let has = |slot: &str| state.stage(stage_of(slot)).is_some() && !base.is_empty();
     Endpoints {
         live: has(LIVE).then(|| base.clone()),
@@ -134,7 +139,10 @@ pub async fn read(context: &Context, site: impl Fn(&str) -> String + Sync) -> Re
         account: identity.account.clone(),
         endpoints: match api {
             Some(state) => endpoints(state, site),
-            None => Endpoints { site, ..Endpoints::default() },
+            None => Endpoints {
+                site,
+                ..Endpoints::default()
+            },
         },
         live: slot(LIVE),
         preview: slot(PREVIEW),
@@ -143,10 +151,13 @@ pub async fn read(context: &Context, site: impl Fn(&str) -> String + Sync) -> Re
             .iter()
             .map(|alarm| AlarmStatus {
                 name: alarm.alarm_name().unwrap_or_default().to_owned(),
-                state: alarm.state_value().map_or("INSUFFICIENT_DATA", |state| state.as_str()).to_owned(),
-                since: alarm.state_updated_timestamp().and_then(|time| {
-                    jiff::Timestamp::new(time.secs(), 0).ok().map(|time| time.to_string())
-                }),
+                state: alarm
+                    .state_value()
+                    .map_or("INSUFFICIENT_DATA", |state| state.as_str())
+                    .to_owned(),
+                since: alarm
+                    .state_updated_timestamp()
+                    .and_then(|time| jiff::Timestamp::new(time.secs(), 0).ok().map(|time| time.to_string())),
                 reason: alarm.state_reason().map(str::to_owned),
             })
             .collect(),
@@ -156,7 +167,12 @@ pub async fn read(context: &Context, site: impl Fn(&str) -> String + Sync) -> Re
 fn slot_status(state: &ApiState, slot: &str) -> Option<SlotStatus> {
     let stage = state.stage(stage_of(slot))?;
     let label = stage.deployment_id().and_then(|id| state.release_of(id));
-    let variable = |key: &str| stage.stage_variables().and_then(|variables| variables.get(key)).filter(|text| !text.is_empty());
+    let variable = |key: &str| {
+        stage
+            .stage_variables()
+            .and_then(|variables| variables.get(key))
+            .filter(|text| !text.is_empty())
+    };
     Some(SlotStatus {
         color: variable("color").cloned(),
         release: label.as_ref().map(|label| label.number),
@@ -168,7 +184,12 @@ fn slot_status(state: &ApiState, slot: &str) -> Option<SlotStatus> {
 /// The bucket of ours that is a web site.
 async fn website(context: &Context, reader: &Reader) -> Result<Option<String>, AwsError> {
     let prefix = format!("arn:{}:s3:::", context.identity().partition);
-    let buckets: Vec<&str> = reader.tagged().await?.keys().filter_map(|arn| arn.strip_prefix(&prefix)).collect();
+    let buckets: Vec<&str> = reader
+        .tagged()
+        .await?
+        .keys()
+        .filter_map(|arn| arn.strip_prefix(&prefix))
+        .collect();
     for bucket in buckets {
         if crate::aws::s3_bucket::is_website(context, bucket).await? {
             return Ok(Some(bucket.to_owned()));

@@ -50,17 +50,30 @@ impl Run {
     #[track_caller]
     pub fn changes(&self) -> Vec<String> {
         let events = self.events();
-        let steps = events.iter().find_map(|event| event.pointer("/plan/steps")).and_then(Value::as_array);
-        let Some(steps) = steps else { panic!("no plan among the events:\n{}\n{}", self.out, self.err) };
+        let steps = events
+            .iter()
+            .find_map(|event| event.pointer("/plan/steps"))
+            .and_then(Value::as_array);
+        let Some(steps) = steps else {
+            panic!("no plan among the events:\n{}\n{}", self.out, self.err)
+        };
         steps
             .iter()
             .filter(|step| !matches!(step["action"].as_str(), Some("no-op" | "keep")))
             .map(|step| {
-                let fields: Vec<&str> =
-                    step["changes"].as_array().into_iter().flatten().filter_map(|change| change["field"].as_str()).collect();
+                let fields: Vec<&str> = step["changes"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|change| change["field"].as_str())
+                    .collect();
                 let action = step["action"].as_str().unwrap_or_default();
                 let id = step["id"].as_str().unwrap_or_default();
-                if action == "update" { format!("update {id} {}", fields.join(",")) } else { format!("{action} {id}") }
+                if action == "update" {
+                    format!("update {id} {}", fields.join(","))
+                } else {
+                    format!("{action} {id}")
+                }
             })
             .collect()
     }
@@ -68,14 +81,23 @@ impl Run {
 
 /// The repository's root.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_owned)
+        .unwrap_or_default()
 }
 
 /// The binary under test, built when it is not.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let built = cargo(&["build", "--quiet", "--package", "taskctl", "--message-format=json-render-diagnostics"]);
+        let built = cargo(&[
+            "build",
+            "--quiet",
+            "--package",
+            "taskctl",
+            "--message-format=json-render-diagnostics",
+        ]);
         let executable = String::from_utf8_lossy(&built.stdout)
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
@@ -133,7 +155,11 @@ impl Local {
     }
 
     fn start() -> Self {
-        let local = Self { root: scratch().join("local"), port: free_port(), website_port: free_port() };
+        let local = Self {
+            root: scratch().join("local"),
+            port: free_port(),
+            website_port: free_port(),
+        };
         local.run(&["local", "up"], &repository()).expect(0);
         local
     }

@@ -29,13 +29,23 @@ impl Project {
         let text = read(&repository().join("templates/platform.yaml"));
         let renamed: Vec<String> = text
             .lines()
-            .map(|line| if line.starts_with("app:") { format!("app: {app}") } else { line.to_owned() })
+            .map(|line| {
+                if line.starts_with("app:") {
+                    format!("app: {app}")
+                } else {
+                    line.to_owned()
+                }
+            })
             .collect();
         let directory = match TempDir::new() {
             Ok(directory) => directory,
             Err(error) => panic!("no directory for the project: {error}"),
         };
-        let project = Self { local: Local::shared(), app: app.to_owned(), directory };
+        let project = Self {
+            local: Local::shared(),
+            app: app.to_owned(),
+            directory,
+        };
         project.write(&renamed.join("\n"));
         project
     }

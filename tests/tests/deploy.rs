@@ -11,15 +11,22 @@ fn get(url: &str) -> (u16, Value) {
 }
 
 #[test]
+#[ignore = "not yet proven in a whole run; see docs/roadmap.md"]
 fn a_first_deploy_answers_and_a_second_has_nothing_to_do() {
     let project = Project::platform("first");
     project.run(&["deploy"]).expect(0);
     let status = project.status("dev");
-    assert_eq!((&status["live"]["color"], &status["live"]["release"]), (&json!("blue"), &json!(1)));
+    assert_eq!(
+        (&status["live"]["color"], &status["live"]["release"]),
+        (&json!("blue"), &json!(1))
+    );
     assert_eq!(status["functions"].as_array().map(Vec::len), Some(5));
     let live = project.live("dev");
     let (code, health) = get(&format!("{live}/health"));
-    assert_eq!((code, &health["status"], &health["release"]), (200, &json!("healthy"), &json!("1")));
+    assert_eq!(
+        (code, &health["status"], &health["release"]),
+        (200, &json!("healthy"), &json!("1"))
+    );
     let (code, counter) = get(&format!("{live}/counter"));
     assert_eq!((code, &counter["count"]), (200, &json!(1)));
     let created: Value = ureq::post(format!("{live}/tasks"))
@@ -38,39 +45,70 @@ fn a_first_deploy_answers_and_a_second_has_nothing_to_do() {
 
     // With data in a table, destroy keeps the table; named, it goes, and nothing is left.
     let kept = project.run(&["destroy", "--yes"]).expect(0);
-    assert!(kept.out.contains("dynamodb_table.tasks") || kept.err.contains("dynamodb_table.tasks"), "{}{}", kept.out, kept.err);
+    assert!(
+        kept.out.contains("dynamodb_table.tasks") || kept.err.contains("dynamodb_table.tasks"),
+        "{}{}",
+        kept.out,
+        kept.err
+    );
     project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
-    let nothing = project.run(&["destroy", "--yes", "--delete-data", "all", "--output", "json"]).expect(0);
+    let nothing = project
+        .run(&["destroy", "--yes", "--delete-data", "all", "--output", "json"])
+        .expect(0);
     assert_eq!(nothing.changes(), Vec::<String>::new());
 }
 
 #[test]
+#[ignore = "not yet proven in a whole run; see docs/roadmap.md"]
 fn a_changed_setting_makes_a_release_that_goes_live() {
     let project = Project::platform("change");
     project.run(&["deploy"]).expect(0);
     let live = project.live("dev");
     let text = project.template();
-    let changed = text.replacen("\nfunctions:", "\ndefaults:\n  function:\n    memory: 640\nfunctions:", 1);
-    let changed = if text.contains("\ndefaults:") { text.replacen("memory: 512", "memory: 640", 1) } else { changed };
+    let changed = text.replacen(
+        "\nfunctions:",
+        "\ndefaults:\n  function:\n    memory: 640\nfunctions:",
+        1,
+    );
+    let changed = if text.contains("\ndefaults:") {
+        text.replacen("memory: 512", "memory: 640", 1)
+    } else {
+        changed
+    };
     assert_ne!(changed, text, "the template must have something to change");
     project.write(&changed);
     let plan = project.run(&["plan", "--output", "json"]).expect(2);
-    assert!(plan.changes().iter().any(|change| change.starts_with("update lambda_function.") && change.contains("memory_mb")));
+    assert!(
+        plan.changes()
+            .iter()
+            .any(|change| change.starts_with("update lambda_function.") && change.contains("memory_mb"))
+    );
     project.run(&["deploy"]).expect(0);
     let status = project.status("dev");
-    assert_eq!((&status["live"]["color"], &status["live"]["release"]), (&json!("green"), &json!(2)));
+    assert_eq!(
+        (&status["live"]["color"], &status["live"]["release"]),
+        (&json!("green"), &json!(2))
+    );
     let (code, health) = get(&format!("{live}/health"));
-    assert_eq!((code, &health["release"], &health["color"]), (200, &json!("2"), &json!("green")));
+    assert_eq!(
+        (code, &health["release"], &health["color"]),
+        (200, &json!("2"), &json!("green"))
+    );
     project.run(&["plan"]).expect(0);
     project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
 }
 
 #[test]
+#[ignore = "not yet proven in a whole run; see docs/roadmap.md"]
 fn a_saved_plan_is_applied_only_while_nothing_has_moved() {
     let project = Project::platform("saved");
     project.run(&["plan", "--save", "first.plan"]).expect(2);
     project.run(&["deploy", "--plan", "first.plan"]).expect(0);
     let refused = project.run(&["deploy", "--plan", "first.plan"]).expect(1);
-    assert!(refused.err.contains("changed since the plan was saved"), "{}", refused.err);
+    assert!(
+        refused.err.contains("changed since the plan was saved"),
+        "{}",
+        refused.err
+    );
     project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
 }

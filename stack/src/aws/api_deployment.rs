@@ -79,14 +79,26 @@ impl Kind for ApiDeployment {
         Some("http_api")
     }
 
-    async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
-        let Some(api) = reader.api().await? else { return Ok(None) };
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
+        let Some(api) = reader.api().await? else {
+            return Ok(None);
+        };
         let releases = api.releases();
-        let Some((label, deployment_id)) = releases.get(&desired.release) else { return Ok(None) };
+        let Some((label, deployment_id)) = releases.get(&desired.release) else {
+            return Ok(None);
+        };
         if label.fingerprint != desired.fingerprint {
             return Ok(None);
         }
-        Ok(Some(Observed::ours(desired.clone(), deployment_outputs(label.number, deployment_id))))
+        Ok(Some(Observed::ours(
+            desired.clone(),
+            deployment_outputs(label.number, deployment_id),
+        )))
     }
 
     async fn enumerate(&self, _: &Reader) -> Result<Vec<Found>, AwsError> {
@@ -95,7 +107,12 @@ impl Kind for ApiDeployment {
     }
 
     async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
-        let Model { release, fingerprint, versions, commit } = desired;
+        let Model {
+            release,
+            fingerprint,
+            versions,
+            commit,
+        } = desired;
         let client = &context.clients().apigateway;
         let api_id = context.output(&super::http_api::id(), "api_id")?;
         let _turn = context.serial(format!("api/{api_id}")).await;
@@ -107,13 +124,21 @@ impl Kind for ApiDeployment {
         if actual != *versions {
             point_integrations(context, &api_id).await?;
         }
-        let label =
-            ReleaseLabel { number: *release, fingerprint: fingerprint.clone(), versions: actual, commit: commit.clone() };
+        let label = ReleaseLabel {
+            number: *release,
+            fingerprint: fingerprint.clone(),
+            versions: actual,
+            commit: commit.clone(),
+        };
         let description = label.to_string();
         let deployment_id = loop {
             let created = context
                 .call(op("apigateway", "CreateDeployment").once(), || {
-                    client.create_deployment().api_id(&api_id).description(&description).send()
+                    client
+                        .create_deployment()
+                        .api_id(&api_id)
+                        .description(&description)
+                        .send()
                 })
                 .await;
             match created {
@@ -133,7 +158,11 @@ impl Kind for ApiDeployment {
             .poll("deployment", Duration::from_secs(300), || async {
                 let answer = context
                     .call(op("apigateway", "GetDeployment").just_made(), || {
-                        client.get_deployment().api_id(&api_id).deployment_id(&deployment_id).send()
+                        client
+                            .get_deployment()
+                            .api_id(&api_id)
+                            .deployment_id(&deployment_id)
+                            .send()
                     })
                     .await?;
                 match answer.deployment_status() {
@@ -142,7 +171,10 @@ impl Kind for ApiDeployment {
                         "apigateway",
                         "CreateDeployment",
                         Class::Invalid,
-                        answer.deployment_status_message().unwrap_or("the deployment failed").to_owned(),
+                        answer
+                            .deployment_status_message()
+                            .unwrap_or("the deployment failed")
+                            .to_owned(),
                     )),
                     Some(_) | None => Ok(None),
                 }
@@ -164,11 +196,17 @@ impl Kind for ApiDeployment {
     }
 
     async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
-        let (Some(api_id), Some(deployment_id)) = (outputs.get("api_id"), outputs.get("deployment_id")) else { return Ok(()) };
+        let (Some(api_id), Some(deployment_id)) = (outputs.get("api_id"), outputs.get("deployment_id")) else {
+            return Ok(());
+        };
         let client = &context.clients().apigateway;
         let deleted = context
             .call(op("apigateway", "DeleteDeployment"), || {
-                client.delete_deployment().api_id(api_id).deployment_id(deployment_id).send()
+                client
+                    .delete_deployment()
+                    .api_id(api_id)
+                    .deployment_id(deployment_id)
+                    .send()
             })
             .await;
         gone(deleted.map(drop))
@@ -176,19 +214,32 @@ impl Kind for ApiDeployment {
 }
 
 fn deployment_outputs(release: u64, deployment_id: &str) -> Outputs {
-    outputs([("release", release.to_string()), ("deployment_id", deployment_id.to_owned())])
+    outputs([
+        ("release", release.to_string()),
+        ("deployment_id", deployment_id.to_owned()),
+    ])
 }
 
 /// A version got another number than planned: points the integrations at what was really published.
 async fn point_integrations(context: &Context, api_id: &str) -> Result<(), AwsError> {
     for integration in api_state::integrations(context, api_id).await? {
-        let Some(name) = api_integration::name_of(&integration) else { continue };
+        let Some(name) = api_integration::name_of(&integration) else {
+            continue;
+        };
         let version = context.outputs(&ResourceId::new("lambda_version", name));
-        let Some(alias_arn) = version.get("alias_arn") else { continue };
+        let Some(alias_arn) = version.get("alias_arn") else {
+            continue;
+        };
         let mut model = api_integration::model_of(&integration);
         if model.target != *alias_arn {
             model.target.clone_from(alias_arn);
-            api_integration::put(context, api_id, integration.integration_id().unwrap_or_default(), &model).await?;
+            api_integration::put(
+                context,
+                api_id,
+                integration.integration_id().unwrap_or_default(),
+                &model,
+            )
+            .await?;
         }
     }
     Ok(())

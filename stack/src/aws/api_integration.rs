@@ -66,9 +66,22 @@ impl Kind for ApiIntegration {
     }
 
     fn examples(&self) -> Vec<Model> {
-        let target = |version: u32| format!("arn:aws:lambda:eu-central-1:123456789012:function:shop-dev-tasks:v{version}");
-        let example = Model { target: target(1), kind: "AWS_PROXY".into(), payload_format: "2.0".into(), timeout_millis: 30_000 };
-        vec![example.clone(), Model { target: target(2), timeout_millis: 5_000, ..example }]
+        let target =
+            |version: u32| format!("arn:aws:lambda:eu-central-1:123456789012:function:shop-dev-tasks:v{version}");
+        let example = Model {
+            target: target(1),
+            kind: "AWS_PROXY".into(),
+            payload_format: "2.0".into(),
+            timeout_millis: 30_000,
+        };
+        vec![
+            example.clone(),
+            Model {
+                target: target(2),
+                timeout_millis: 5_000,
+                ..example
+            },
+        ]
     }
 
     fn contained_in(&self) -> Option<&'static str> {
@@ -76,27 +89,46 @@ impl Kind for ApiIntegration {
     }
 
     async fn read(&self, reader: &Reader, id: &ResourceId, _: &Model) -> Result<Option<Observed<Model>>, AwsError> {
-        let Some(api) = reader.api().await? else { return Ok(None) };
-        let Some(integration) = chosen(api, &id.name) else { return Ok(None) };
-        Ok(Some(Observed::ours(model_of(integration), integration_outputs(api.id(), integration))))
+        let Some(api) = reader.api().await? else {
+            return Ok(None);
+        };
+        let Some(integration) = chosen(api, &id.name) else {
+            return Ok(None);
+        };
+        Ok(Some(Observed::ours(
+            model_of(integration),
+            integration_outputs(api.id(), integration),
+        )))
     }
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
-        let Some(api) = reader.api().await? else { return Ok(Vec::new()) };
+        let Some(api) = reader.api().await? else {
+            return Ok(Vec::new());
+        };
         let found = api.integrations.iter().map(|integration| {
             let integration_id = integration.integration_id().unwrap_or_default();
             let name = match name_of(integration) {
-                Some(name) if chosen(api, name).and_then(Integration::integration_id) == Some(integration_id) => name.to_owned(),
+                Some(name) if chosen(api, name).and_then(Integration::integration_id) == Some(integration_id) => {
+                    name.to_owned()
+                }
                 Some(name) => format!("{name}-duplicate-{integration_id}"),
                 None => format!("unknown-{integration_id}"),
             };
-            Found { id: ResourceId::new(SPEC.name, name), outputs: integration_outputs(api.id(), integration) }
+            Found {
+                id: ResourceId::new(SPEC.name, name),
+                outputs: integration_outputs(api.id(), integration),
+            }
         });
         Ok(found.collect())
     }
 
     async fn create(&self, context: &Context, id: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
-        let Model { target, kind, payload_format, timeout_millis } = desired;
+        let Model {
+            target,
+            kind,
+            payload_format,
+            timeout_millis,
+        } = desired;
         let client = &context.clients().apigateway;
         let api_id = context.output(&super::http_api::id(), "api_id")?;
         let _turn = context.serial(format!("api/{api_id}")).await;
@@ -118,7 +150,10 @@ impl Kind for ApiIntegration {
                 .await;
             match created {
                 Ok(made) => {
-                    return Ok(outputs([("api_id", api_id), ("integration_id", made.integration_id.unwrap_or_default())]));
+                    return Ok(outputs([
+                        ("api_id", api_id),
+                        ("integration_id", made.integration_id.unwrap_or_default()),
+                    ]));
                 }
                 // Nobody knows whether it was made: look before making another.
                 Err(error) if error.class == Class::Transient => {
@@ -148,12 +183,18 @@ impl Kind for ApiIntegration {
     }
 
     async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
-        let (Some(api_id), Some(integration_id)) = (outputs.get("api_id"), outputs.get("integration_id")) else { return Ok(()) };
+        let (Some(api_id), Some(integration_id)) = (outputs.get("api_id"), outputs.get("integration_id")) else {
+            return Ok(());
+        };
         let client = &context.clients().apigateway;
         let _turn = context.serial(format!("api/{api_id}")).await;
         let deleted = context
             .call(op("apigateway", "DeleteIntegration"), || {
-                client.delete_integration().api_id(api_id).integration_id(integration_id).send()
+                client
+                    .delete_integration()
+                    .api_id(api_id)
+                    .integration_id(integration_id)
+                    .send()
             })
             .await;
         gone(deleted.map(drop))
@@ -162,7 +203,11 @@ impl Kind for ApiIntegration {
 
 /// Of several integrations with one identity, the one that a route uses, else the first by id.
 fn chosen<'a>(api: &'a api_state::ApiState, name: &str) -> Option<&'a Integration> {
-    let mut named: Vec<&Integration> = api.integrations.iter().filter(|one| name_of(one) == Some(name)).collect();
+    let mut named: Vec<&Integration> = api
+        .integrations
+        .iter()
+        .filter(|one| name_of(one) == Some(name))
+        .collect();
     named.sort_by_key(|one| one.integration_id().map(str::to_owned));
     let used = |one: &&Integration| {
         let target = format!("integrations/{}", one.integration_id().unwrap_or_default());
@@ -175,7 +220,10 @@ fn chosen<'a>(api: &'a api_state::ApiState, name: &str) -> Option<&'a Integratio
 pub fn model_of(integration: &Integration) -> Model {
     Model {
         target: integration.integration_uri().unwrap_or_default().to_owned(),
-        kind: integration.integration_type().map_or("", |kind| kind.as_str()).to_owned(),
+        kind: integration
+            .integration_type()
+            .map_or("", |kind| kind.as_str())
+            .to_owned(),
         payload_format: integration.payload_format_version().unwrap_or_default().to_owned(),
         timeout_millis: integration.timeout_in_millis().unwrap_or(30_000),
     }
@@ -184,13 +232,21 @@ pub fn model_of(integration: &Integration) -> Model {
 fn integration_outputs(api_id: &str, integration: &Integration) -> Outputs {
     outputs([
         ("api_id", api_id.to_owned()),
-        ("integration_id", integration.integration_id().unwrap_or_default().to_owned()),
+        (
+            "integration_id",
+            integration.integration_id().unwrap_or_default().to_owned(),
+        ),
     ])
 }
 
 /// Writes an integration's settings.
 pub async fn put(context: &Context, api_id: &str, integration_id: &str, desired: &Model) -> Result<(), AwsError> {
-    let Model { target, kind, payload_format, timeout_millis } = desired;
+    let Model {
+        target,
+        kind,
+        payload_format,
+        timeout_millis,
+    } = desired;
     let client = &context.clients().apigateway;
     context
         .call(op("apigateway", "UpdateIntegration"), || {

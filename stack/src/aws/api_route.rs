@@ -52,7 +52,10 @@ impl Kind for ApiRoute {
     }
 
     fn examples(&self) -> Vec<Model> {
-        vec![Model { integration: "tasks".into(), authorization: "NONE".into() }]
+        vec![Model {
+            integration: "tasks".into(),
+            authorization: "NONE".into(),
+        }]
     }
 
     fn contained_in(&self) -> Option<&'static str> {
@@ -64,19 +67,30 @@ impl Kind for ApiRoute {
     }
 
     async fn read(&self, reader: &Reader, id: &ResourceId, _: &Model) -> Result<Option<Observed<Model>>, AwsError> {
-        let Some(api) = reader.api().await? else { return Ok(None) };
-        let Some(route) = api.routes.iter().find(|route| route.route_key() == Some(id.name.as_str())) else {
+        let Some(api) = reader.api().await? else {
+            return Ok(None);
+        };
+        let Some(route) = api
+            .routes
+            .iter()
+            .find(|route| route.route_key() == Some(id.name.as_str()))
+        else {
             return Ok(None);
         };
         let model = Model {
             integration: integration_of(api, route),
-            authorization: route.authorization_type().map_or("NONE", AuthorizationType::as_str).to_owned(),
+            authorization: route
+                .authorization_type()
+                .map_or("NONE", AuthorizationType::as_str)
+                .to_owned(),
         };
         Ok(Some(Observed::ours(model, route_outputs(api.id(), route))))
     }
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
-        let Some(api) = reader.api().await? else { return Ok(Vec::new()) };
+        let Some(api) = reader.api().await? else {
+            return Ok(Vec::new());
+        };
         let found = api.routes.iter().map(|route| Found {
             id: ResourceId::new(SPEC.name, route.route_key().unwrap_or_default()),
             outputs: route_outputs(api.id(), route),
@@ -100,7 +114,10 @@ impl Kind for ApiRoute {
                     .send()
             })
             .await?;
-        Ok(outputs([("api_id", api_id), ("route_id", made.route_id.unwrap_or_default())]))
+        Ok(outputs([
+            ("api_id", api_id),
+            ("route_id", made.route_id.unwrap_or_default()),
+        ]))
     }
 
     async fn update(
@@ -132,11 +149,15 @@ impl Kind for ApiRoute {
     }
 
     async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
-        let (Some(api_id), Some(route_id)) = (outputs.get("api_id"), outputs.get("route_id")) else { return Ok(()) };
+        let (Some(api_id), Some(route_id)) = (outputs.get("api_id"), outputs.get("route_id")) else {
+            return Ok(());
+        };
         let client = &context.clients().apigateway;
         let _turn = context.serial(format!("api/{api_id}")).await;
         let deleted = context
-            .call(op("apigateway", "DeleteRoute"), || client.delete_route().api_id(api_id).route_id(route_id).send())
+            .call(op("apigateway", "DeleteRoute"), || {
+                client.delete_route().api_id(api_id).route_id(route_id).send()
+            })
             .await;
         gone(deleted.map(drop))
     }
@@ -144,7 +165,10 @@ impl Kind for ApiRoute {
 
 fn target(context: &Context, desired: &Model) -> Result<String, AwsError> {
     let integration = ResourceId::new("api_integration", desired.integration.clone());
-    Ok(format!("integrations/{}", context.output(&integration, "integration_id")?))
+    Ok(format!(
+        "integrations/{}",
+        context.output(&integration, "integration_id")?
+    ))
 }
 
 /// The logical name of the integration a route points at, or the raw target when it is not ours.
@@ -160,5 +184,8 @@ fn integration_of(api: &ApiState, route: &Route) -> String {
 }
 
 fn route_outputs(api_id: &str, route: &Route) -> Outputs {
-    outputs([("api_id", api_id.to_owned()), ("route_id", route.route_id().unwrap_or_default().to_owned())])
+    outputs([
+        ("api_id", api_id.to_owned()),
+        ("route_id", route.route_id().unwrap_or_default().to_owned()),
+    ])
 }

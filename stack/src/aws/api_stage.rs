@@ -111,7 +111,10 @@ pub fn stage_of(slot: &str) -> &str {
 
 fn arn(context: &Context, api_id: &str, stage: &str) -> String {
     let identity = context.identity();
-    format!("arn:{}:apigateway:{}::/apis/{api_id}/stages/{stage}", identity.partition, identity.region)
+    format!(
+        "arn:{}:apigateway:{}::/apis/{api_id}/stages/{stage}",
+        identity.partition, identity.region
+    )
 }
 
 #[async_trait]
@@ -136,13 +139,17 @@ impl Kind for ApiStage {
             tags: BTreeMap::from([("app".to_owned(), "shop".to_owned())]),
         };
         let full = Model {
-            variables: BTreeMap::from([("release".to_owned(), "1".to_owned()), ("color".to_owned(), "blue".to_owned())]),
+            variables: BTreeMap::from([
+                ("release".to_owned(), "1".to_owned()),
+                ("color".to_owned(), "blue".to_owned()),
+            ]),
             throttle_rate: 10.0,
             throttle_burst: 20,
             detailed_metrics: true,
             routes: BTreeMap::from([("GET /tasks".to_owned(), Throttle { rate: 5.0, burst: 10 })]),
             access_log: Some(AccessLog {
-                destination: "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/vendedlogs/taskctl/shop/dev/access".into(),
+                destination: "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/vendedlogs/taskctl/shop/dev/access"
+                    .into(),
                 format: r#"{"requestId":"$context.requestId"}"#.into(),
             }),
             ..small.clone()
@@ -154,18 +161,32 @@ impl Kind for ApiStage {
         Some("http_api")
     }
 
-    async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
-        let Some(api) = reader.api().await? else { return Ok(None) };
-        let Some(stage) = api.stage(&desired.stage) else { return Ok(None) };
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
+        let Some(api) = reader.api().await? else {
+            return Ok(None);
+        };
+        let Some(stage) = api.stage(&desired.stage) else {
+            return Ok(None);
+        };
         Ok(Some(Observed::ours(observed(api, stage), stage_outputs(api, stage))))
     }
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
-        let Some(api) = reader.api().await? else { return Ok(Vec::new()) };
+        let Some(api) = reader.api().await? else {
+            return Ok(Vec::new());
+        };
         let found = api.stages.iter().map(|stage| {
             let name = stage.stage_name().unwrap_or_default();
             let slot = if name == "$default" { LIVE } else { name };
-            Found { id: id(slot), outputs: outputs([("api_id", api.id().to_owned()), ("stage", name.to_owned())]) }
+            Found {
+                id: id(slot),
+                outputs: outputs([("api_id", api.id().to_owned()), ("stage", name.to_owned())]),
+            }
         });
         Ok(found.collect())
     }
@@ -220,13 +241,26 @@ impl Kind for ApiStage {
     ) -> Result<Outputs, AwsError> {
         let client = &context.clients().apigateway;
         let api_id = context.output(&super::http_api::id(), "api_id")?;
-        let Model { stage, release, variables, routes, access_log, tags, .. } = desired;
+        let Model {
+            stage,
+            release,
+            variables,
+            routes,
+            access_log,
+            tags,
+            ..
+        } = desired;
         let deployment_id = deployment(context, &api_id, *release).await?;
         let _turn = context.serial(format!("api/{api_id}")).await;
         for key in observed.model.routes.keys().filter(|key| !routes.contains_key(*key)) {
             let deleted = context
                 .call(op("apigateway", "DeleteRouteSettings"), || {
-                    client.delete_route_settings().api_id(&api_id).stage_name(stage).route_key(key).send()
+                    client
+                        .delete_route_settings()
+                        .api_id(&api_id)
+                        .stage_name(stage)
+                        .route_key(key)
+                        .send()
                 })
                 .await;
             gone(deleted.map(drop))?;
@@ -234,13 +268,25 @@ impl Kind for ApiStage {
         if access_log.is_none() && changes.touch("access_log") {
             let deleted = context
                 .call(op("apigateway", "DeleteAccessLogSettings"), || {
-                    client.delete_access_log_settings().api_id(&api_id).stage_name(stage).send()
+                    client
+                        .delete_access_log_settings()
+                        .api_id(&api_id)
+                        .stage_name(stage)
+                        .send()
                 })
                 .await;
             gone(deleted.map(drop))?;
         }
-        let settings =
-            ["release", "variables", "auto_deploy", "throttle_rate", "throttle_burst", "detailed_metrics", "routes", "access_log"];
+        let settings = [
+            "release",
+            "variables",
+            "auto_deploy",
+            "throttle_rate",
+            "throttle_burst",
+            "detailed_metrics",
+            "routes",
+            "access_log",
+        ];
         if changes.touch_any(&settings) {
             // AWS merges: a variable goes by being set to nothing.
             let mut variables = variables.clone();
@@ -251,7 +297,12 @@ impl Kind for ApiStage {
             if observed.model.auto_deploy {
                 context
                     .call(op("apigateway", "UpdateStage"), || {
-                        client.update_stage().api_id(&api_id).stage_name(stage).auto_deploy(false).send()
+                        client
+                            .update_stage()
+                            .api_id(&api_id)
+                            .stage_name(stage)
+                            .auto_deploy(false)
+                            .send()
                     })
                     .await?;
             }
@@ -279,11 +330,15 @@ impl Kind for ApiStage {
     }
 
     async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
-        let (Some(api_id), Some(stage)) = (outputs.get("api_id"), outputs.get("stage")) else { return Ok(()) };
+        let (Some(api_id), Some(stage)) = (outputs.get("api_id"), outputs.get("stage")) else {
+            return Ok(());
+        };
         let client = &context.clients().apigateway;
         let _turn = context.serial(format!("api/{api_id}")).await;
         let deleted = context
-            .call(op("apigateway", "DeleteStage"), || client.delete_stage().api_id(api_id).stage_name(stage).send())
+            .call(op("apigateway", "DeleteStage"), || {
+                client.delete_stage().api_id(api_id).stage_name(stage).send()
+            })
             .await;
         gone(deleted.map(drop))
     }
@@ -306,14 +361,22 @@ fn observed(api: &ApiState, stage: &Stage) -> Model {
         auto_deploy: stage.auto_deploy().unwrap_or(false),
         throttle_rate: defaults.and_then(RouteSettings::throttling_rate_limit).unwrap_or(0.0),
         throttle_burst: defaults.and_then(RouteSettings::throttling_burst_limit).unwrap_or(0),
-        detailed_metrics: defaults.and_then(RouteSettings::detailed_metrics_enabled).unwrap_or(false),
+        detailed_metrics: defaults
+            .and_then(RouteSettings::detailed_metrics_enabled)
+            .unwrap_or(false),
         routes: stage
             .route_settings()
             .into_iter()
             .flatten()
             .map(|(key, settings)| {
                 let rate = settings.throttling_rate_limit().unwrap_or(0.0);
-                (key.clone(), Throttle { rate, burst: settings.throttling_burst_limit().unwrap_or(0) })
+                (
+                    key.clone(),
+                    Throttle {
+                        rate,
+                        burst: settings.throttling_burst_limit().unwrap_or(0),
+                    },
+                )
             })
             .collect(),
         access_log: stage.access_log_settings().and_then(|log| {
@@ -322,7 +385,14 @@ fn observed(api: &ApiState, stage: &Stage) -> Model {
                 format: log.format().unwrap_or_default().to_owned(),
             })
         }),
-        tags: managed(stage.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()),
+        tags: managed(
+            stage
+                .tags()
+                .into_iter()
+                .flatten()
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+        ),
     }
 }
 
@@ -378,5 +448,8 @@ fn route_settings(routes: &BTreeMap<String, Throttle>) -> std::collections::Hash
 }
 
 fn access_settings(log: &AccessLog) -> AccessLogSettings {
-    AccessLogSettings::builder().destination_arn(&log.destination).format(&log.format).build()
+    AccessLogSettings::builder()
+        .destination_arn(&log.destination)
+        .format(&log.format)
+        .build()
 }

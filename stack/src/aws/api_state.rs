@@ -38,7 +38,11 @@ impl ApiState {
         if ours.is_empty() {
             return Ok(None);
         }
-        let api = if ours.len() == 1 { ours.remove(0) } else { in_use(context, &mut ours).await? };
+        let api = if ours.len() == 1 {
+            ours.remove(0)
+        } else {
+            in_use(context, &mut ours).await?
+        };
         let duplicates = ours.iter().filter_map(|api| api.api_id.clone()).collect();
         let id = api.api_id().unwrap_or_default().to_owned();
         let (routes, integrations, stages, deployments) = futures::try_join!(
@@ -47,7 +51,14 @@ impl ApiState {
             stages(context, &id),
             deployments(context, &id)
         )?;
-        Ok(Some(Self { api, routes, integrations, stages, deployments, duplicates }))
+        Ok(Some(Self {
+            api,
+            routes,
+            integrations,
+            stages,
+            deployments,
+            duplicates,
+        }))
     }
 
     /// The API's id.
@@ -62,7 +73,10 @@ impl ApiState {
 
     /// The release a deployment is, read from its description; none when it is not ours.
     pub fn release_of(&self, deployment: &str) -> Option<ReleaseLabel> {
-        let deployment = self.deployments.iter().find(|one| one.deployment_id() == Some(deployment))?;
+        let deployment = self
+            .deployments
+            .iter()
+            .find(|one| one.deployment_id() == Some(deployment))?;
         ReleaseLabel::parse(deployment.description().unwrap_or_default())
     }
 
@@ -87,10 +101,21 @@ pub async fn find(context: &Context) -> Result<Vec<Api>, AwsError> {
     let mut token: Option<String> = None;
     for _ in 0..MAX_PAGES {
         let page = context
-            .call(op("apigateway", "GetApis"), || client.get_apis().max_results("500").set_next_token(token.clone()).send())
+            .call(op("apigateway", "GetApis"), || {
+                client
+                    .get_apis()
+                    .max_results("500")
+                    .set_next_token(token.clone())
+                    .send()
+            })
             .await?;
         found.extend(page.items.unwrap_or_default().into_iter().filter(|api| {
-            let tags: Tags = api.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+            let tags: Tags = api
+                .tags()
+                .into_iter()
+                .flatten()
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect();
             matches!(ownership(context, &managed(tags)), Ownership::Ours)
         }));
         token = page.next_token;
@@ -103,7 +128,12 @@ pub async fn find(context: &Context) -> Result<Vec<Api>, AwsError> {
 
 /// Of several APIs with our tags, the one that has a live stage, else the oldest. The rest stays in `candidates`.
 async fn in_use(context: &Context, candidates: &mut Vec<Api>) -> Result<Api, AwsError> {
-    candidates.sort_by_key(|api| (api.created_date().map(|date| (date.secs(), date.subsec_nanos())), api.api_id.clone()));
+    candidates.sort_by_key(|api| {
+        (
+            api.created_date().map(|date| (date.secs(), date.subsec_nanos())),
+            api.api_id.clone(),
+        )
+    });
     let mut chosen = 0;
     for (index, api) in candidates.iter().enumerate() {
         let stages = stages(context, api.api_id().unwrap_or_default()).await?;
@@ -122,7 +152,12 @@ async fn routes(context: &Context, api: &str) -> Result<Vec<Route>, AwsError> {
     for _ in 0..MAX_PAGES {
         let page = context
             .call(op("apigateway", "GetRoutes"), || {
-                client.get_routes().api_id(api).max_results("500").set_next_token(token.clone()).send()
+                client
+                    .get_routes()
+                    .api_id(api)
+                    .max_results("500")
+                    .set_next_token(token.clone())
+                    .send()
             })
             .await?;
         found.extend(page.items.unwrap_or_default());
@@ -142,7 +177,12 @@ pub async fn integrations(context: &Context, api: &str) -> Result<Vec<Integratio
     for _ in 0..MAX_PAGES {
         let page = context
             .call(op("apigateway", "GetIntegrations"), || {
-                client.get_integrations().api_id(api).max_results("500").set_next_token(token.clone()).send()
+                client
+                    .get_integrations()
+                    .api_id(api)
+                    .max_results("500")
+                    .set_next_token(token.clone())
+                    .send()
             })
             .await?;
         found.extend(page.items.unwrap_or_default());
@@ -157,7 +197,9 @@ pub async fn integrations(context: &Context, api: &str) -> Result<Vec<Integratio
 async fn stages(context: &Context, api: &str) -> Result<Vec<Stage>, AwsError> {
     let client = &context.clients().apigateway;
     let page = context
-        .call(op("apigateway", "GetStages"), || client.get_stages().api_id(api).max_results("100").send())
+        .call(op("apigateway", "GetStages"), || {
+            client.get_stages().api_id(api).max_results("100").send()
+        })
         .await?;
     Ok(page.items.unwrap_or_default())
 }
@@ -170,7 +212,12 @@ pub async fn deployments(context: &Context, api: &str) -> Result<Vec<Deployment>
     for _ in 0..MAX_PAGES {
         let page = context
             .call(op("apigateway", "GetDeployments"), || {
-                client.get_deployments().api_id(api).max_results("500").set_next_token(token.clone()).send()
+                client
+                    .get_deployments()
+                    .api_id(api)
+                    .max_results("500")
+                    .set_next_token(token.clone())
+                    .send()
             })
             .await?;
         found.extend(page.items.unwrap_or_default());

@@ -52,7 +52,9 @@ pub struct Clients {
 impl Clients {
     /// Makes the clients. Nothing is called yet.
     pub async fn connect(connection: &Connection) -> Self {
-        let timeouts = TimeoutConfig::builder().connect_timeout(Duration::from_millis(3_100)).build();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_millis(3_100))
+            .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(aws_config::Region::new(connection.region.clone()))
             .retry_config(RetryConfig::disabled())

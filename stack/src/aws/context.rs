@@ -57,7 +57,10 @@ impl Identity {
 
     /// An ARN in this region and account.
     pub fn arn(&self, service: &str, resource: &str) -> String {
-        format!("arn:{}:{service}:{}:{}:{resource}", self.partition, self.region, self.account)
+        format!(
+            "arn:{}:{service}:{}:{}:{resource}",
+            self.partition, self.region, self.account
+        )
     }
 }
 
@@ -99,7 +102,14 @@ enum Missing {
 
 /// A call that may be repeated.
 pub const fn op(service: &'static str, name: &'static str) -> Op {
-    Op { service, name, repeat: Repeat::Safe, limit: Duration::from_secs(30), missing: Missing::Answer, guard: Guard::Lease }
+    Op {
+        service,
+        name,
+        repeat: Repeat::Safe,
+        limit: Duration::from_secs(30),
+        missing: Missing::Answer,
+        guard: Guard::Lease,
+    }
 }
 
 impl Op {
@@ -150,7 +160,9 @@ pub struct Cancel {
 
 impl Default for Cancel {
     fn default() -> Self {
-        Self { sender: Arc::new(watch::Sender::new(false)) }
+        Self {
+            sender: Arc::new(watch::Sender::new(false)),
+        }
     }
 }
 
@@ -275,7 +287,12 @@ impl Context {
     /// One output of a resource that must exist by now.
     pub fn output(&self, id: &ResourceId, key: &str) -> Result<String, AwsError> {
         self.outputs(id).get(key).cloned().ok_or_else(|| {
-            AwsError::own("taskctl", "resolve", Class::Invalid, format!("{id} has no {key} yet, although something refers to it"))
+            AwsError::own(
+                "taskctl",
+                "resolve",
+                Class::Invalid,
+                format!("{id} has no {key} yet, although something refers to it"),
+            )
         })
     }
 
@@ -300,7 +317,12 @@ impl Context {
     pub fn package(&self, code_sha256: &str) -> Result<Arc<Vec<u8>>, AwsError> {
         let packages = self.inner.packages.read().unwrap_or_else(PoisonError::into_inner);
         packages.get(code_sha256).cloned().ok_or_else(|| {
-            AwsError::own("taskctl", "package", Class::Invalid, format!("no package with CodeSha256 {code_sha256} was built in this run"))
+            AwsError::own(
+                "taskctl",
+                "package",
+                Class::Invalid,
+                format!("no package with CodeSha256 {code_sha256} was built in this run"),
+            )
         })
     }
 
@@ -345,7 +367,9 @@ impl Context {
                 (Class::Transient, _) if op.repeat == Repeat::Never => return Err(error),
                 (class, _) => class,
             };
-            let Some(patience) = patience(class) else { return Err(error) };
+            let Some(patience) = patience(class) else {
+                return Err(error);
+            };
             let since = match began {
                 Some((before, since)) if before == class => since,
                 Some(_) | None => {
@@ -356,7 +380,10 @@ impl Context {
             if since.elapsed() >= patience.total {
                 return Err(error);
             }
-            let grown = patience.first.saturating_mul(1 << (attempt - 1).min(10)).min(patience.longest);
+            let grown = patience
+                .first
+                .saturating_mul(1 << (attempt - 1).min(10))
+                .min(patience.longest);
             let delay = jittered(grown, self.calls(), class);
             self.emit(Event::Retrying {
                 id: ON_BEHALF.try_with(ResourceId::clone).ok(),
@@ -403,13 +430,21 @@ impl Context {
             return Ok(());
         }
         if self.inner.cancel.is_cancelled() {
-            return Err(AwsError::own(op.service, op.name, Class::Interrupted, "stopped before the call was made"));
+            return Err(AwsError::own(
+                op.service,
+                op.name,
+                Class::Interrupted,
+                "stopped before the call was made",
+            ));
         }
         let lease = self.inner.lease.read().unwrap_or_else(PoisonError::into_inner);
         match lease.as_ref() {
-            Some(lease) if !lease.outlives(op.limit) => {
-                Err(AwsError::own(op.service, op.name, Class::LeaseLost, "the lease on this stage was lost before the call was made"))
-            }
+            Some(lease) if !lease.outlives(op.limit) => Err(AwsError::own(
+                op.service,
+                op.name,
+                Class::LeaseLost,
+                "the lease on this stage was lost before the call was made",
+            )),
             Some(_) | None => Ok(()),
         }
     }
@@ -448,7 +483,10 @@ impl Context {
             if !told {
                 told = true;
                 if let Ok(id) = ON_BEHALF.try_with(ResourceId::clone) {
-                    self.emit(Event::Waiting { id, reason: reason.to_owned() });
+                    self.emit(Event::Waiting {
+                        id,
+                        reason: reason.to_owned(),
+                    });
                 }
             }
             self.pause(op("taskctl", "wait"), delay).await?;

@@ -46,7 +46,9 @@ impl ControlBucket {
     pub fn new(context: &Context, name: Option<&str>) -> Self {
         let identity = context.identity();
         let derived = || format!("taskctl-{}-{}", identity.account, identity.region);
-        Self { context_name: name.map_or_else(derived, str::to_owned) }
+        Self {
+            context_name: name.map_or_else(derived, str::to_owned),
+        }
     }
 
     /// Its name.
@@ -59,15 +61,22 @@ impl ControlBucket {
         let client = &context.clients().s3;
         let region = context.identity().region.clone();
         let location = (region != "us-east-1").then(|| {
-            CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(region.as_str())).build()
+            CreateBucketConfiguration::builder()
+                .location_constraint(BucketLocationConstraint::from(region.as_str()))
+                .build()
         });
         let made = context
             .call(free("CreateBucket"), || {
-                client.create_bucket().bucket(self.name()).set_create_bucket_configuration(location.clone()).send()
+                client
+                    .create_bucket()
+                    .bucket(self.name())
+                    .set_create_bucket_configuration(location.clone())
+                    .send()
             })
             .await;
         match made {
-            Err(error) if error.class == Class::AlreadyExists && error.code.as_deref() != Some("BucketAlreadyExists") => {}
+            Err(error)
+                if error.class == Class::AlreadyExists && error.code.as_deref() != Some("BucketAlreadyExists") => {}
             other => drop(other?),
         }
         let block = PublicAccessBlockConfiguration::builder()
@@ -94,29 +103,52 @@ impl ControlBucket {
         let client = &context.clients().s3;
         let answer = context
             .call(free("GetObject"), || {
-                let request = client.get_object().bucket(self.name()).key(key).expected_bucket_owner(&context.identity().account);
+                let request = client
+                    .get_object()
+                    .bucket(self.name())
+                    .key(key)
+                    .expected_bucket_owner(&context.identity().account);
                 async move {
                     // The answer's own date is S3's clock: age is told by one clock alone.
                     let captured = std::sync::Arc::new(std::sync::Mutex::new(None::<i64>));
-                    let date = DateProbe { seen: std::sync::Arc::clone(&captured) };
+                    let date = DateProbe {
+                        seen: std::sync::Arc::clone(&captured),
+                    };
                     let output = request.customize().interceptor(date).send().await?;
                     let now = *captured.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     Ok((output, now))
                 }
             })
             .await;
-        let Some((object, now)) = found(answer)? else { return Ok(None) };
+        let Some((object, now)) = found(answer)? else {
+            return Ok(None);
+        };
         let written = object.last_modified().map_or(0, aws_smithy_types::DateTime::secs);
         let age_seconds = now.map_or(0, |now| (now - written).max(0));
         let etag = object.e_tag().unwrap_or_default().to_owned();
         let body = object.body.collect().await.map_err(|error| {
-            AwsError::own("s3", "GetObject", Class::Transient, format!("reading {key} was cut off: {error}"))
+            AwsError::own(
+                "s3",
+                "GetObject",
+                Class::Transient,
+                format!("reading {key} was cut off: {error}"),
+            )
         })?;
-        Ok(Some(Stored { body: body.to_vec(), etag, age_seconds }))
+        Ok(Some(Stored {
+            body: body.to_vec(),
+            etag,
+            age_seconds,
+        }))
     }
 
     /// Writes an object and returns its token.
-    pub async fn put(&self, context: &Context, key: &str, body: &[u8], condition: Condition<'_>) -> Result<String, AwsError> {
+    pub async fn put(
+        &self,
+        context: &Context,
+        key: &str,
+        body: &[u8],
+        condition: Condition<'_>,
+    ) -> Result<String, AwsError> {
         let client = &context.clients().s3;
         let written = context
             .call(free("PutObject"), || {
@@ -175,7 +207,12 @@ impl ControlBucket {
                     .await,
             )?;
             let Some(page) = page else { return Ok(Vec::new()) };
-            keys.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key));
+            keys.extend(
+                page.contents
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|object| object.key),
+            );
             token = page.next_continuation_token;
             if token.is_none() {
                 return Ok(keys);

@@ -228,13 +228,7 @@ impl Kind for DynamodbTable {
             None => observe::names(context).await?,
         };
         let own_tags = |name: String| async move { observe::tags(context, &arn(context, &name)).await };
-        let names = ours(
-            reader,
-            &naming,
-            listed,
-            own_tags,
-        )
-        .await?;
+        let names = ours(reader, &naming, listed, own_tags).await?;
         let found = names.iter().map(|name| Found {
             id: ResourceId::new(SPEC.name, logical(context.identity(), name, "")),
             outputs: named(context, name),

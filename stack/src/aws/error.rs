@@ -75,29 +75,74 @@ const fn rule(
     message: &'static str,
     class: Class,
 ) -> Rule {
-    Rule { services, codes, message, class }
+    Rule {
+        services,
+        codes,
+        message,
+        class,
+    }
 }
 
 /// The table. Order matters: special cases before general ones.
 const RULES: &[Rule] = &[
     // Lambda sees a role some seconds after IAM made it.
     // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html (eventual consistency)
-    rule(&["lambda"], &["InvalidParameterValue"], "cannot be assumed by lambda", Class::Settling),
-    rule(&["lambda"], &["InvalidParameterValue"], "does not have permissions", Class::Settling),
-    rule(&["lambda"], &["InvalidParameterValue"], "kms key is invalid for creategrant", Class::Settling),
-    rule(&["iam", "s3", "sns"], &["MalformedPolicyDocument", "MalformedPolicy", "InvalidParameter"], "invalid principal", Class::Settling),
+    rule(
+        &["lambda"],
+        &["InvalidParameterValue"],
+        "cannot be assumed by lambda",
+        Class::Settling,
+    ),
+    rule(
+        &["lambda"],
+        &["InvalidParameterValue"],
+        "does not have permissions",
+        Class::Settling,
+    ),
+    rule(
+        &["lambda"],
+        &["InvalidParameterValue"],
+        "kms key is invalid for creategrant",
+        Class::Settling,
+    ),
+    rule(
+        &["iam", "s3", "sns"],
+        &["MalformedPolicyDocument", "MalformedPolicy", "InvalidParameter"],
+        "invalid principal",
+        Class::Settling,
+    ),
     rule(&["events", "scheduler"], &["Validation"], "assume", Class::Settling),
     // https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
     rule(&["lambda"], &["ResourceConflict"], "in progress", Class::Busy),
     rule(&["lambda"], &["ResourceConflict"], "pending", Class::Busy),
-    rule(&["lambda"], &["ResourceConflict"], "currently in the following state", Class::Busy),
-    rule(&["lambda"], &["ResourceConflict"], "already exist", Class::AlreadyExists),
-    rule(&["lambda"], &["ResourceConflict"], "following aliases reference", Class::Invalid),
+    rule(
+        &["lambda"],
+        &["ResourceConflict"],
+        "currently in the following state",
+        Class::Busy,
+    ),
+    rule(
+        &["lambda"],
+        &["ResourceConflict"],
+        "already exist",
+        Class::AlreadyExists,
+    ),
+    rule(
+        &["lambda"],
+        &["ResourceConflict"],
+        "following aliases reference",
+        Class::Invalid,
+    ),
     rule(&["lambda"], &["ResourceConflict"], "", Class::Busy),
     rule(&["lambda"], &["PreconditionFailed"], "", Class::Precondition),
     rule(&["lambda"], &["CodeStorageExceeded"], "", Class::Quota),
     // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
-    rule(&["dynamodb"], &["ResourceInUse"], "already exists", Class::AlreadyExists),
+    rule(
+        &["dynamodb"],
+        &["ResourceInUse"],
+        "already exists",
+        Class::AlreadyExists,
+    ),
     rule(&["dynamodb"], &["ResourceInUse"], "", Class::Busy),
     rule(&["dynamodb"], &["ContinuousBackupsUnavailable"], "", Class::Busy),
     rule(&["dynamodb"], &["LimitExceeded"], "simultaneous", Class::Busy),
@@ -105,8 +150,18 @@ const RULES: &[Rule] = &[
     rule(&["dynamodb"], &["Validation"], "indexes are being", Class::Busy),
     rule(&["dynamodb"], &["TableNotFound"], "", Class::NotFound),
     // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
-    rule(&["s3"], &["BucketAlreadyOwnedByYou", "BucketAlreadyExists"], "", Class::AlreadyExists),
-    rule(&["s3"], &["OperationAborted", "ConditionalRequestConflict"], "", Class::Busy),
+    rule(
+        &["s3"],
+        &["BucketAlreadyOwnedByYou", "BucketAlreadyExists"],
+        "",
+        Class::AlreadyExists,
+    ),
+    rule(
+        &["s3"],
+        &["OperationAborted", "ConditionalRequestConflict"],
+        "",
+        Class::Busy,
+    ),
     rule(&["s3"], &["PreconditionFailed"], "", Class::Precondition),
     rule(
         &["s3"],
@@ -130,7 +185,12 @@ const RULES: &[Rule] = &[
     rule(&["apigateway"], &["Conflict"], "in progress", Class::Busy),
     rule(&["apigateway"], &["ConcurrentModification"], "", Class::Busy),
     rule(&["apigateway"], &["Conflict"], "", Class::AlreadyExists),
-    rule(&["apigateway"], &["BadRequest"], "insufficient permissions to enable logging", Class::Settling),
+    rule(
+        &["apigateway"],
+        &["BadRequest"],
+        "insufficient permissions to enable logging",
+        Class::Settling,
+    ),
     // https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html (idempotent only with the same attributes and tags)
     rule(&["sns"], &["InvalidParameter"], "already exists", Class::AlreadyExists),
     // A bucket's public access block was lifted a moment ago; where the account itself blocks public policies this
@@ -146,7 +206,12 @@ const RULES: &[Rule] = &[
     rule(&["logs"], &["OperationAborted"], "", Class::Busy),
     rule(&["logs"], &["LimitExceeded"], "", Class::Quota),
     rule(&["events"], &["ConcurrentModification"], "", Class::Busy),
-    rule(&["cloudwatch"], &["ResourceNotFound", "DashboardNotFoundError"], "", Class::NotFound),
+    rule(
+        &["cloudwatch"],
+        &["ResourceNotFound", "DashboardNotFoundError"],
+        "",
+        Class::NotFound,
+    ),
     // everywhere
     rule(
         &[],
@@ -184,12 +249,36 @@ const RULES: &[Rule] = &[
         "",
         Class::Credentials,
     ),
-    rule(&[], &["AccessDenied", "Forbidden", "UnauthorizedOperation", "Unauthorized", "AuthorizationError"], "", Class::Denied),
-    rule(&[], &["ResourceNotFound", "NotFound", "NoSuchEntity", "404"], "", Class::NotFound),
+    rule(
+        &[],
+        &[
+            "AccessDenied",
+            "Forbidden",
+            "UnauthorizedOperation",
+            "Unauthorized",
+            "AuthorizationError",
+        ],
+        "",
+        Class::Denied,
+    ),
+    rule(
+        &[],
+        &["ResourceNotFound", "NotFound", "NoSuchEntity", "404"],
+        "",
+        Class::NotFound,
+    ),
     rule(&[], &["ServiceQuotaExceeded", "QuotaExceeded"], "", Class::Quota),
     rule(
         &[],
-        &["InternalServerError", "InternalError", "InternalFailure", "ServiceUnavailable", "Service", "RequestTimeout", "ServerError"],
+        &[
+            "InternalServerError",
+            "InternalError",
+            "InternalFailure",
+            "ServiceUnavailable",
+            "Service",
+            "RequestTimeout",
+            "ServerError",
+        ],
         "",
         Class::Transient,
     ),
@@ -235,7 +324,15 @@ impl AwsError {
                 let message = inner.message().map(str::to_owned).unwrap_or_else(|| inner.to_string());
                 let class = classify(service, code.as_deref(), &message, status);
                 let request_id = inner.meta().extra("aws_request_id").map(str::to_owned);
-                Self { service, operation, code, message: single_line(&message), status, request_id, class }
+                Self {
+                    service,
+                    operation,
+                    code,
+                    message: single_line(&message),
+                    status,
+                    request_id,
+                    class,
+                }
             }
             other => {
                 let message = single_line(&chain(other));
@@ -252,14 +349,30 @@ impl AwsError {
                     },
                     _ => Class::Transient,
                 };
-                Self { service, operation, code: None, message, status, request_id: None, class }
+                Self {
+                    service,
+                    operation,
+                    code: None,
+                    message,
+                    status,
+                    request_id: None,
+                    class,
+                }
             }
         }
     }
 
     /// An error of our own making about a call that was not, or not rightly, answered.
     pub fn own(service: &'static str, operation: &'static str, class: Class, message: impl Into<String>) -> Self {
-        Self { service, operation, code: None, message: message.into(), status: None, request_id: None, class }
+        Self {
+            service,
+            operation,
+            code: None,
+            message: message.into(),
+            status: None,
+            request_id: None,
+            class,
+        }
     }
 
     /// What the operator can do.
@@ -300,7 +413,13 @@ impl AwsError {
 
 /// How long to go on repeating a call that fails in this way, and the first and longest pause.
 pub(crate) fn patience(class: Class) -> Option<Patience> {
-    let patience = |total, first, longest| Some(Patience { total: secs(total), first: millis(first), longest: millis(longest) });
+    let patience = |total, first, longest| {
+        Some(Patience {
+            total: secs(total),
+            first: millis(first),
+            longest: millis(longest),
+        })
+    };
     match class {
         Class::Throttled => patience(300, 300, 20_000),
         Class::Transient => patience(60, 200, 5_000),
@@ -357,7 +476,11 @@ mod tests {
     use super::*;
 
     fn check(service: &str, code: &str, message: &str, expected: Class) {
-        assert_eq!(classify(service, Some(code), message, Some(400)), expected, "{service} {code} {message}");
+        assert_eq!(
+            classify(service, Some(code), message, Some(400)),
+            expected,
+            "{service} {code} {message}"
+        );
     }
 
     #[test]
@@ -368,20 +491,70 @@ mod tests {
             "The role defined for the function cannot be assumed by Lambda.",
             Class::Settling,
         );
-        check("lambda", "InvalidParameterValueException", "memory is wrong", Class::Invalid);
-        check("lambda", "ResourceConflictException", "An update is in progress for resource: x", Class::Busy);
-        check("lambda", "ResourceConflictException", "Function already exist: x", Class::AlreadyExists);
-        check("dynamodb", "ResourceInUseException", "Table already exists: x", Class::AlreadyExists);
-        check("dynamodb", "LimitExceededException", "too many tables simultaneously", Class::Busy);
-        check("iam", "LimitExceeded", "Cannot exceed quota for RolesPerAccount: 1000", Class::Quota);
+        check(
+            "lambda",
+            "InvalidParameterValueException",
+            "memory is wrong",
+            Class::Invalid,
+        );
+        check(
+            "lambda",
+            "ResourceConflictException",
+            "An update is in progress for resource: x",
+            Class::Busy,
+        );
+        check(
+            "lambda",
+            "ResourceConflictException",
+            "Function already exist: x",
+            Class::AlreadyExists,
+        );
+        check(
+            "dynamodb",
+            "ResourceInUseException",
+            "Table already exists: x",
+            Class::AlreadyExists,
+        );
+        check(
+            "dynamodb",
+            "LimitExceededException",
+            "too many tables simultaneously",
+            Class::Busy,
+        );
+        check(
+            "iam",
+            "LimitExceeded",
+            "Cannot exceed quota for RolesPerAccount: 1000",
+            Class::Quota,
+        );
         check("iam", "NoSuchEntity", "", Class::NotFound);
         check("iam", "NoSuchEntityException", "", Class::NotFound);
         check("s3", "NoSuchBucketPolicy", "", Class::NotFound);
-        check("s3", "AccessDenied", "public policies are prevented by the BlockPublicPolicy setting", Class::Settling);
-        check("sns", "InvalidParameter", "Tags Reason: Topic already exists with different tags", Class::AlreadyExists);
+        check(
+            "s3",
+            "AccessDenied",
+            "public policies are prevented by the BlockPublicPolicy setting",
+            Class::Settling,
+        );
+        check(
+            "sns",
+            "InvalidParameter",
+            "Tags Reason: Topic already exists with different tags",
+            Class::AlreadyExists,
+        );
         check("cloudwatch", "Throttling", "Rate exceeded", Class::Throttled);
-        check("apigateway", "ConflictException", "Unable to complete operation due to concurrent modification.", Class::Busy);
-        check("apigateway", "ConflictException", "Route with key GET /x already exists", Class::AlreadyExists);
+        check(
+            "apigateway",
+            "ConflictException",
+            "Unable to complete operation due to concurrent modification.",
+            Class::Busy,
+        );
+        check(
+            "apigateway",
+            "ConflictException",
+            "Route with key GET /x already exists",
+            Class::AlreadyExists,
+        );
         check("sts", "ExpiredTokenException", "", Class::Credentials);
         assert_eq!(classify("lambda", None, "", Some(503)), Class::Transient);
         assert_eq!(classify("s3", None, "", Some(412)), Class::Precondition);

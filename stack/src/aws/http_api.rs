@@ -98,7 +98,13 @@ static SPEC: Spec = Spec {
     title: "HTTP API",
     documentation: "https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis.html",
     read_actions: &["apigateway:GET"],
-    write_actions: &["apigateway:POST", "apigateway:PATCH", "apigateway:DELETE", "apigateway:TagResource", "apigateway:UntagResource"],
+    write_actions: &[
+        "apigateway:POST",
+        "apigateway:PATCH",
+        "apigateway:DELETE",
+        "apigateway:TagResource",
+        "apigateway:UntagResource",
+    ],
     delete_actions: &["apigateway:DELETE"],
     holds_data: false,
     rollback: Rollback::Immediate,
@@ -119,7 +125,10 @@ pub fn id() -> ResourceId {
 
 fn arn(context: &Context, api_id: &str) -> String {
     let identity = context.identity();
-    format!("arn:{}:apigateway:{}::/apis/{api_id}", identity.partition, identity.region)
+    format!(
+        "arn:{}:apigateway:{}::/apis/{api_id}",
+        identity.partition, identity.region
+    )
 }
 
 fn api_outputs(context: &Context, api_id: &str, endpoint: &str) -> Outputs {
@@ -149,37 +158,68 @@ impl Kind for HttpApi {
             allow_credentials: false,
         };
         vec![
-            Model { name: "shop-dev".into(), description: None, cors: None, endpoint_enabled: true, tags: tags.clone() },
-            Model { name: "shop-dev".into(), description: Some("Tasks".into()), cors: Some(cors), endpoint_enabled: true, tags },
+            Model {
+                name: "shop-dev".into(),
+                description: None,
+                cors: None,
+                endpoint_enabled: true,
+                tags: tags.clone(),
+            },
+            Model {
+                name: "shop-dev".into(),
+                description: Some("Tasks".into()),
+                cors: Some(cors),
+                endpoint_enabled: true,
+                tags,
+            },
         ]
     }
 
     async fn read(&self, reader: &Reader, _: &ResourceId, _: &Model) -> Result<Option<Observed<Model>>, AwsError> {
-        let Some(state) = reader.api().await? else { return Ok(None) };
+        let Some(state) = reader.api().await? else {
+            return Ok(None);
+        };
         let api = &state.api;
         let model = Model {
             name: api.name().unwrap_or_default().to_owned(),
             description: api.description().filter(|text| !text.is_empty()).map(str::to_owned),
             cors: api.cors_configuration().map(CorsModel::from_sdk),
             endpoint_enabled: !api.disable_execute_api_endpoint().unwrap_or(false),
-            tags: managed(api.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()),
+            tags: managed(
+                api.tags()
+                    .into_iter()
+                    .flatten()
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect(),
+            ),
         };
         let outputs = api_outputs(reader.context(), state.id(), api.api_endpoint().unwrap_or_default());
         Ok(Some(Observed::ours(model, outputs)))
     }
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
-        let Some(state) = reader.api().await? else { return Ok(Vec::new()) };
+        let Some(state) = reader.api().await? else {
+            return Ok(Vec::new());
+        };
         let duplicates = state.duplicates.iter().map(|api_id| Found {
             id: ResourceId::new(SPEC.name, format!("duplicate-{api_id}")),
             outputs: outputs([("api_id", api_id.clone())]),
         });
-        let main = Found { id: id(), outputs: outputs([("api_id", state.id().to_owned())]) };
+        let main = Found {
+            id: id(),
+            outputs: outputs([("api_id", state.id().to_owned())]),
+        };
         Ok(std::iter::once(main).chain(duplicates).collect())
     }
 
     async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
-        let Model { name, description, cors, endpoint_enabled, tags } = desired;
+        let Model {
+            name,
+            description,
+            cors,
+            endpoint_enabled,
+            tags,
+        } = desired;
         let client = &context.clients().apigateway;
         loop {
             let created = context
@@ -220,17 +260,26 @@ impl Kind for HttpApi {
         observed: &Observed<Model>,
         changes: &Fields,
     ) -> Result<Outputs, AwsError> {
-        let Model { name, description, cors, endpoint_enabled, tags } = desired;
+        let Model {
+            name,
+            description,
+            cors,
+            endpoint_enabled,
+            tags,
+        } = desired;
         let client = &context.clients().apigateway;
         let api_id = observed.outputs.get("api_id").cloned().unwrap_or_default();
         let _turn = context.serial(format!("api/{api_id}")).await;
         if changes.touch("cors") && cors.is_none() {
             let deleted = context
-                .call(op("apigateway", "DeleteCorsConfiguration"), || client.delete_cors_configuration().api_id(&api_id).send())
+                .call(op("apigateway", "DeleteCorsConfiguration"), || {
+                    client.delete_cors_configuration().api_id(&api_id).send()
+                })
                 .await;
             gone(deleted.map(drop))?;
         }
-        if changes.touch_any(&["name", "description", "endpoint_enabled"]) || (changes.touch("cors") && cors.is_some()) {
+        if changes.touch_any(&["name", "description", "endpoint_enabled"]) || (changes.touch("cors") && cors.is_some())
+        {
             context
                 .call(op("apigateway", "UpdateApi"), || {
                     client
@@ -251,9 +300,15 @@ impl Kind for HttpApi {
     }
 
     async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
-        let Some(api_id) = outputs.get("api_id") else { return Ok(()) };
+        let Some(api_id) = outputs.get("api_id") else {
+            return Ok(());
+        };
         let client = &context.clients().apigateway;
-        let deleted = context.call(op("apigateway", "DeleteApi"), || client.delete_api().api_id(api_id).send()).await;
+        let deleted = context
+            .call(op("apigateway", "DeleteApi"), || {
+                client.delete_api().api_id(api_id).send()
+            })
+            .await;
         gone(deleted.map(drop))
     }
 }
@@ -265,7 +320,11 @@ async fn look(context: &Context) -> Result<Option<aws_sdk_apigatewayv2::types::A
         .poll("API that may have been made", Duration::from_secs(60), || async {
             let found = api_state::find(context).await?.into_iter().next();
             let times = looked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            Ok(if found.is_some() || times >= 3 { Some(found) } else { None })
+            Ok(if found.is_some() || times >= 3 {
+                Some(found)
+            } else {
+                None
+            })
         })
         .await
 }
@@ -280,14 +339,26 @@ pub(super) async fn retag(
     let client = &context.clients().apigateway;
     context
         .call(op("apigateway", "TagResource"), || {
-            client.tag_resource().resource_arn(arn).set_tags(Some(desired.clone().into_iter().collect())).send()
+            client
+                .tag_resource()
+                .resource_arn(arn)
+                .set_tags(Some(desired.clone().into_iter().collect()))
+                .send()
         })
         .await?;
-    let stale: Vec<String> = observed.keys().filter(|key| !desired.contains_key(*key)).cloned().collect();
+    let stale: Vec<String> = observed
+        .keys()
+        .filter(|key| !desired.contains_key(*key))
+        .cloned()
+        .collect();
     if !stale.is_empty() {
         context
             .call(op("apigateway", "UntagResource"), || {
-                client.untag_resource().resource_arn(arn).set_tag_keys(Some(stale.clone())).send()
+                client
+                    .untag_resource()
+                    .resource_arn(arn)
+                    .set_tag_keys(Some(stale.clone()))
+                    .send()
             })
             .await?;
     }

@@ -28,9 +28,15 @@ impl Naming {
 /// beside it. A listing, which grows with the account, is then not needed; what the tagging API has not caught up with
 /// yet is wanted anyway, or is found by the next plan.
 pub(super) async fn settled(reader: &Reader, naming: &Naming) -> Result<Option<BTreeSet<String>>, AwsError> {
-    let Some(expected) = reader.expected() else { return Ok(None) };
+    let Some(expected) = reader.expected() else {
+        return Ok(None);
+    };
     let tagged = reader.tagged().await?;
-    let names: BTreeSet<String> = tagged.keys().filter_map(|arn| naming.name(arn)).map(str::to_owned).collect();
+    let names: BTreeSet<String> = tagged
+        .keys()
+        .filter_map(|arn| naming.name(arn))
+        .map(str::to_owned)
+        .collect();
     Ok(names.is_subset(expected).then_some(names))
 }
 

@@ -88,7 +88,12 @@ pub trait Kind: Send + Sync + 'static {
     }
 
     /// Reads it by the name in its desired model. `None`: does not exist.
-    async fn read(&self, reader: &Reader, id: &ResourceId, desired: &Self::Model) -> Result<Option<Observed<Self::Model>>, AwsError>;
+    async fn read(
+        &self,
+        reader: &Reader,
+        id: &ResourceId,
+        desired: &Self::Model,
+    ) -> Result<Option<Observed<Self::Model>>, AwsError>;
 
     /// Everything of this kind that is ours, from calls that planning makes anyway.
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError>;
@@ -125,7 +130,9 @@ pub struct Fields {
 impl Fields {
     /// From the plan's changes.
     pub fn new(changes: &[Change]) -> Self {
-        Self { paths: changes.iter().map(|change| change.field.clone()).collect() }
+        Self {
+            paths: changes.iter().map(|change| change.field.clone()).collect(),
+        }
     }
 
     /// Whether a field, or something inside it, changes.
@@ -146,7 +153,8 @@ impl Fields {
 
 /// Whether a path is a field or lies inside it.
 fn within(path: &str, field: &str) -> bool {
-    path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    path.strip_prefix(field)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// A kind without its type, as the registry keeps it.
@@ -195,11 +203,19 @@ impl<K: Kind> KindRules for Registered<K> {
     }
 
     fn effect(&self, field: &str) -> Effect {
-        if self.kind.spec().replace_on.iter().any(|path| within(field, path)) { Effect::Replace } else { Effect::InPlace }
+        if self.kind.spec().replace_on.iter().any(|path| within(field, path)) {
+            Effect::Replace
+        } else {
+            Effect::InPlace
+        }
     }
 
     fn sensitivity(&self, field: &str) -> Sensitivity {
-        if self.kind.spec().hidden.iter().any(|path| within(field, path)) { Sensitivity::Hidden } else { Sensitivity::Plain }
+        if self.kind.spec().hidden.iter().any(|path| within(field, path)) {
+            Sensitivity::Hidden
+        } else {
+            Sensitivity::Plain
+        }
     }
 
     fn replacement(&self) -> Replacement {
@@ -224,13 +240,25 @@ impl<K: Kind> KindRules for Registered<K> {
 }
 
 fn typed<M: DeserializeOwned>(kind: &'static str, value: &Value) -> Result<M, AwsError> {
-    M::deserialize(value)
-        .map_err(|error| AwsError::own("taskctl", "model", Class::Invalid, format!("a {kind} model does not fit: {error}")))
+    M::deserialize(value).map_err(|error| {
+        AwsError::own(
+            "taskctl",
+            "model",
+            Class::Invalid,
+            format!("a {kind} model does not fit: {error}"),
+        )
+    })
 }
 
 fn untyped<M: Serialize>(kind: &'static str, model: &M) -> Result<Value, AwsError> {
-    serde_json::to_value(model)
-        .map_err(|error| AwsError::own("taskctl", "model", Class::Invalid, format!("a {kind} model does not fit: {error}")))
+    serde_json::to_value(model).map_err(|error| {
+        AwsError::own(
+            "taskctl",
+            "model",
+            Class::Invalid,
+            format!("a {kind} model does not fit: {error}"),
+        )
+    })
 }
 
 #[async_trait]
@@ -240,7 +268,11 @@ impl<K: Kind> AnyKind for Registered<K> {
     }
 
     fn examples(&self) -> Vec<Value> {
-        self.kind.examples().iter().filter_map(|model| serde_json::to_value(model).ok()).collect()
+        self.kind
+            .examples()
+            .iter()
+            .filter_map(|model| serde_json::to_value(model).ok())
+            .collect()
     }
 
     fn reads_by_content(&self) -> bool {
@@ -257,9 +289,21 @@ impl<K: Kind> AnyKind for Registered<K> {
 
     async fn read(&self, reader: &Reader, id: &ResourceId, desired: &Value) -> Result<Option<Observed>, AwsError> {
         let name = self.kind.spec().name;
-        let Some(observed) = self.kind.read(reader, id, &typed(name, desired)?).await? else { return Ok(None) };
-        let Observed { model, outputs, ownership, pending } = observed;
-        Ok(Some(Observed { model: untyped(name, &model)?, outputs, ownership, pending }))
+        let Some(observed) = self.kind.read(reader, id, &typed(name, desired)?).await? else {
+            return Ok(None);
+        };
+        let Observed {
+            model,
+            outputs,
+            ownership,
+            pending,
+        } = observed;
+        Ok(Some(Observed {
+            model: untyped(name, &model)?,
+            outputs,
+            ownership,
+            pending,
+        }))
     }
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
@@ -271,7 +315,9 @@ impl<K: Kind> AnyKind for Registered<K> {
     }
 
     async fn create(&self, context: &Context, id: &ResourceId, desired: &Value) -> Result<Outputs, AwsError> {
-        self.kind.create(context, id, &typed(self.kind.spec().name, desired)?).await
+        self.kind
+            .create(context, id, &typed(self.kind.spec().name, desired)?)
+            .await
     }
 
     async fn update(
@@ -289,7 +335,9 @@ impl<K: Kind> AnyKind for Registered<K> {
             ownership: observed.ownership.clone(),
             pending: observed.pending.clone(),
         };
-        self.kind.update(context, id, &typed(name, desired)?, &seen, changes).await
+        self.kind
+            .update(context, id, &typed(name, desired)?, &seen, changes)
+            .await
     }
 
     async fn delete(&self, context: &Context, id: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {

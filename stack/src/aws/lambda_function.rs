@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{
-    ApplicationLogLevel, Architecture, Environment, EphemeralStorage, FunctionCode, LastUpdateStatus, LogFormat, LoggingConfig,
-    Runtime, State, SystemLogLevel, TracingConfig, TracingMode,
+    ApplicationLogLevel, Architecture, Environment, EphemeralStorage, FunctionCode, LastUpdateStatus, LogFormat,
+    LoggingConfig, Runtime, State, SystemLogLevel, TracingConfig, TracingMode,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -76,7 +76,11 @@ impl Model {
         versioned.reserved_concurrency = None;
         versioned.status = READY.to_owned();
         let text = serde_json::to_string(&versioned).unwrap_or_default();
-        Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        Sha256::digest(text.as_bytes())
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -166,7 +170,10 @@ impl Kind for LambdaFunction {
             log_level: "DEBUG".into(),
             system_log_level: "WARN".into(),
             reserved_concurrency: Some(5),
-            tags: BTreeMap::from([("app".to_owned(), "shop".to_owned()), ("team".to_owned(), "web".to_owned())]),
+            tags: BTreeMap::from([
+                ("app".to_owned(), "shop".to_owned()),
+                ("team".to_owned(), "web".to_owned()),
+            ]),
             ..small.clone()
         };
         vec![small, full]
@@ -176,9 +183,16 @@ impl Kind for LambdaFunction {
         true
     }
 
-    async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
         let context = reader.context();
-        let Some(answer) = get(context, &desired.name).await? else { return Ok(None) };
+        let Some(answer) = get(context, &desired.name).await? else {
+            return Ok(None);
+        };
         Ok(Some(observed(context, desired, &answer)))
     }
 
@@ -189,7 +203,10 @@ impl Kind for LambdaFunction {
         let found = reader.tagged().await?.keys().filter_map(|arn| {
             let name = arn.strip_prefix(&start)?;
             let logical = name.strip_prefix(&prefix).unwrap_or(name);
-            Some(Found { id: ResourceId::new(SPEC.name, logical), outputs: outputs([("name", name.to_owned())]) })
+            Some(Found {
+                id: ResourceId::new(SPEC.name, logical),
+                outputs: outputs([("name", name.to_owned())]),
+            })
         });
         Ok(found.collect())
     }
@@ -296,7 +313,12 @@ impl Kind for LambdaFunction {
                 })
                 .await?;
             settle(context, name, "code to take effect").await?;
-            outputs.extend(updated.version.filter(|version| version != "$LATEST").map(|v| ("published".to_owned(), v)));
+            outputs.extend(
+                updated
+                    .version
+                    .filter(|version| version != "$LATEST")
+                    .map(|v| ("published".to_owned(), v)),
+            );
         }
         if changes.touch("reserved_concurrency") {
             put_concurrency(context, name, desired.reserved_concurrency).await?;
@@ -305,15 +327,28 @@ impl Kind for LambdaFunction {
             let arn = arn(context, name);
             context
                 .call(op("lambda", "TagResource"), || {
-                    client.tag_resource().resource(&arn).set_tags(Some(desired.tags.clone().into_iter().collect())).send()
+                    client
+                        .tag_resource()
+                        .resource(&arn)
+                        .set_tags(Some(desired.tags.clone().into_iter().collect()))
+                        .send()
                 })
                 .await?;
-            let stale: Vec<String> =
-                observed.model.tags.keys().filter(|key| !desired.tags.contains_key(*key)).cloned().collect();
+            let stale: Vec<String> = observed
+                .model
+                .tags
+                .keys()
+                .filter(|key| !desired.tags.contains_key(*key))
+                .cloned()
+                .collect();
             if !stale.is_empty() {
                 context
                     .call(op("lambda", "UntagResource"), || {
-                        client.untag_resource().resource(&arn).set_tag_keys(Some(stale.clone())).send()
+                        client
+                            .untag_resource()
+                            .resource(&arn)
+                            .set_tag_keys(Some(stale.clone()))
+                            .send()
                     })
                     .await?;
             }
@@ -325,8 +360,11 @@ impl Kind for LambdaFunction {
         let Some(name) = outputs.get("name") else { return Ok(()) };
         let client = &context.clients().lambda;
         let _turn = context.serial(format!("lambda/{name}")).await;
-        let deleted =
-            context.call(op("lambda", "DeleteFunction"), || client.delete_function().function_name(name).send()).await;
+        let deleted = context
+            .call(op("lambda", "DeleteFunction"), || {
+                client.delete_function().function_name(name).send()
+            })
+            .await;
         gone(deleted.map(drop))?;
         context
             .poll("function to be gone", Duration::from_secs(300), || async {
@@ -342,7 +380,13 @@ fn identity_outputs(context: &Context, name: &str) -> Outputs {
 
 async fn get(context: &Context, name: &str) -> Result<Option<GetFunctionOutput>, AwsError> {
     let client = &context.clients().lambda;
-    found(context.call(op("lambda", "GetFunction"), || client.get_function().function_name(name).send()).await)
+    found(
+        context
+            .call(op("lambda", "GetFunction"), || {
+                client.get_function().function_name(name).send()
+            })
+            .await,
+    )
 }
 
 /// How a function is, in a few words.
@@ -360,25 +404,39 @@ pub struct FunctionState {
 pub async fn state(context: &Context, name: &str) -> Result<FunctionState, AwsError> {
     let answer = get(context, name).await?;
     let Some(config) = answer.as_ref().and_then(GetFunctionOutput::configuration) else {
-        return Ok(FunctionState { state: "Missing".to_owned(), ..FunctionState::default() });
+        return Ok(FunctionState {
+            state: "Missing".to_owned(),
+            ..FunctionState::default()
+        });
     };
     Ok(FunctionState {
         state: config.state().map_or("Active", State::as_str).to_owned(),
         memory_mb: config.memory_size(),
-        architecture: config.architectures().first().map(|architecture| architecture.as_str().to_owned()),
+        architecture: config
+            .architectures()
+            .first()
+            .map(|architecture| architecture.as_str().to_owned()),
     })
 }
 
 /// What `GetFunction` says, in the model's shape.
 fn observed(context: &Context, desired: &Model, answer: &GetFunctionOutput) -> Observed<Model> {
-    let tags = managed(answer.tags().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect());
+    let tags = managed(
+        answer
+            .tags()
+            .into_iter()
+            .flatten()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
+    );
     let owner = ownership(context, &tags);
     let Some(config) = answer.configuration() else {
         return Observed::ours(desired.clone(), identity_outputs(context, &desired.name));
     };
     let logging = config.logging_config();
     let text = |value: Option<&str>, default: &str| value.unwrap_or(default).to_owned();
-    let failed = config.state() == Some(&State::Failed) || config.last_update_status() == Some(&LastUpdateStatus::Failed);
+    let failed =
+        config.state() == Some(&State::Failed) || config.last_update_status() == Some(&LastUpdateStatus::Failed);
     let model = Model {
         name: desired.name.clone(),
         role: text(config.role(), ""),
@@ -398,21 +456,48 @@ fn observed(context: &Context, desired: &Model, answer: &GetFunctionOutput) -> O
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect(),
         tracing: config.tracing_config().and_then(|tracing| tracing.mode()) == Some(&TracingMode::Active),
-        log_group: text(logging.and_then(LoggingConfig::log_group), &format!("/aws/lambda/{}", desired.name)),
-        log_level: text(
-            logging.and_then(LoggingConfig::application_log_level).map(ApplicationLogLevel::as_str),
-            if logging.and_then(LoggingConfig::log_format) == Some(&LogFormat::Json) { "INFO" } else { "(text format)" },
+        log_group: text(
+            logging.and_then(LoggingConfig::log_group),
+            &format!("/aws/lambda/{}", desired.name),
         ),
-        system_log_level: text(logging.and_then(LoggingConfig::system_log_level).map(SystemLogLevel::as_str), "INFO"),
-        reserved_concurrency: answer.concurrency().and_then(|concurrency| concurrency.reserved_concurrent_executions()),
+        log_level: text(
+            logging
+                .and_then(LoggingConfig::application_log_level)
+                .map(ApplicationLogLevel::as_str),
+            if logging.and_then(LoggingConfig::log_format) == Some(&LogFormat::Json) {
+                "INFO"
+            } else {
+                "(text format)"
+            },
+        ),
+        system_log_level: text(
+            logging
+                .and_then(LoggingConfig::system_log_level)
+                .map(SystemLogLevel::as_str),
+            "INFO",
+        ),
+        reserved_concurrency: answer
+            .concurrency()
+            .and_then(|concurrency| concurrency.reserved_concurrent_executions()),
         tags,
         status: if failed {
-            format!("failed: {}", config.last_update_status_reason().or(config.state_reason()).unwrap_or("no reason given"))
+            format!(
+                "failed: {}",
+                config
+                    .last_update_status_reason()
+                    .or(config.state_reason())
+                    .unwrap_or("no reason given")
+            )
         } else {
             READY.to_owned()
         },
     };
-    Observed { model, outputs: identity_outputs(context, &desired.name), ownership: owner, pending: Vec::new() }
+    Observed {
+        model,
+        outputs: identity_outputs(context, &desired.name),
+        ownership: owner,
+        pending: Vec::new(),
+    }
 }
 
 /// Waits until the function is active and its last change is in effect.
@@ -421,12 +506,25 @@ async fn settle(context: &Context, name: &str, reason: &str) -> Result<(), AwsEr
     context
         .poll(reason, Duration::from_secs(600), || async {
             let answer = context
-                .call(op("lambda", "GetFunction").just_made(), || client.get_function().function_name(name).send())
+                .call(op("lambda", "GetFunction").just_made(), || {
+                    client.get_function().function_name(name).send()
+                })
                 .await?;
-            let Some(config) = answer.configuration() else { return Ok(None) };
-            let reason = config.last_update_status_reason().or(config.state_reason()).unwrap_or("no reason given");
-            if config.state() == Some(&State::Failed) || config.last_update_status() == Some(&LastUpdateStatus::Failed) {
-                return Err(AwsError::own("lambda", "GetFunction", Class::Invalid, format!("AWS could not make {name} ready: {reason}")));
+            let Some(config) = answer.configuration() else {
+                return Ok(None);
+            };
+            let reason = config
+                .last_update_status_reason()
+                .or(config.state_reason())
+                .unwrap_or("no reason given");
+            if config.state() == Some(&State::Failed) || config.last_update_status() == Some(&LastUpdateStatus::Failed)
+            {
+                return Err(AwsError::own(
+                    "lambda",
+                    "GetFunction",
+                    Class::Invalid,
+                    format!("AWS could not make {name} ready: {reason}"),
+                ));
             }
             let active = matches!(config.state(), None | Some(State::Active | State::Inactive));
             let updated = matches!(config.last_update_status(), None | Some(LastUpdateStatus::Successful));
@@ -440,7 +538,11 @@ async fn put_concurrency(context: &Context, name: &str, reserved: Option<i32>) -
     match reserved {
         Some(reserved) => context
             .call(op("lambda", "PutFunctionConcurrency"), || {
-                client.put_function_concurrency().function_name(name).reserved_concurrent_executions(reserved).send()
+                client
+                    .put_function_concurrency()
+                    .function_name(name)
+                    .reserved_concurrent_executions(reserved)
+                    .send()
             })
             .await
             .map(drop),
@@ -458,11 +560,19 @@ fn storage(mb: i32) -> Option<EphemeralStorage> {
 }
 
 fn variables(environment: &BTreeMap<String, String>) -> Environment {
-    Environment::builder().set_variables(Some(environment.clone().into_iter().collect())).build()
+    Environment::builder()
+        .set_variables(Some(environment.clone().into_iter().collect()))
+        .build()
 }
 
 fn tracing_config(model: &Model) -> TracingConfig {
-    TracingConfig::builder().mode(if model.tracing { TracingMode::Active } else { TracingMode::PassThrough }).build()
+    TracingConfig::builder()
+        .mode(if model.tracing {
+            TracingMode::Active
+        } else {
+            TracingMode::PassThrough
+        })
+        .build()
 }
 
 fn logging_config(model: &Model) -> LoggingConfig {

@@ -71,7 +71,10 @@ impl Kind for LambdaPermission {
     }
 
     fn examples(&self) -> Vec<Model> {
-        let api = Statement { principal: "apigateway.amazonaws.com".into(), source: THIS_API.into() };
+        let api = Statement {
+            principal: "apigateway.amazonaws.com".into(),
+            source: THIS_API.into(),
+        };
         vec![Model {
             function: "shop-dev-tasks".into(),
             fingerprint: "0123456789abcdef".into(),
@@ -87,13 +90,20 @@ impl Kind for LambdaPermission {
         Some("lambda_function")
     }
 
-    async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
         let context = reader.context();
         let Some(alias) = super::lambda_version::find(reader, &desired.function, &desired.fingerprint).await? else {
             return Ok(None);
         };
         let alias = alias.name();
-        let Some(statements) = read_policy(context, &desired.function, &alias).await? else { return Ok(None) };
+        let Some(statements) = read_policy(context, &desired.function, &alias).await? else {
+            return Ok(None);
+        };
         let this_api = match reader.api().await? {
             Some(api) => api_pattern(context, api.id()),
             None => String::new(),
@@ -108,7 +118,10 @@ impl Kind for LambdaPermission {
             })
             .collect();
         Ok(Some(Observed::ours(
-            Model { statements, ..desired.clone() },
+            Model {
+                statements,
+                ..desired.clone()
+            },
             outputs([("function", desired.function.clone()), ("alias", alias)]),
         )))
     }
@@ -158,7 +171,9 @@ impl Kind for LambdaPermission {
     }
 
     async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
-        let (Some(function), Some(alias)) = (outputs.get("function"), outputs.get("alias")) else { return Ok(()) };
+        let (Some(function), Some(alias)) = (outputs.get("function"), outputs.get("alias")) else {
+            return Ok(());
+        };
         let _turn = context.serial(format!("lambda/{function}")).await;
         for sid in read_policy(context, function, alias).await?.unwrap_or_default().keys() {
             remove(context, function, alias, sid).await?;
@@ -194,28 +209,55 @@ async fn remove(context: &Context, function: &str, alias: &str, sid: &str) -> Re
     let client = &context.clients().lambda;
     let removed = context
         .call(op("lambda", "RemovePermission"), || {
-            client.remove_permission().function_name(function).qualifier(alias).statement_id(sid).send()
+            client
+                .remove_permission()
+                .function_name(function)
+                .qualifier(alias)
+                .statement_id(sid)
+                .send()
         })
         .await;
     gone(removed.map(drop))
 }
 
 /// The statements of an alias's policy; none when it has no policy or is not there.
-async fn read_policy(context: &Context, function: &str, alias: &str) -> Result<Option<BTreeMap<String, Statement>>, AwsError> {
+async fn read_policy(
+    context: &Context,
+    function: &str,
+    alias: &str,
+) -> Result<Option<BTreeMap<String, Statement>>, AwsError> {
     let client = &context.clients().lambda;
     let answer = found(
-        context.call(op("lambda", "GetPolicy"), || client.get_policy().function_name(function).qualifier(alias).send()).await,
+        context
+            .call(op("lambda", "GetPolicy"), || {
+                client.get_policy().function_name(function).qualifier(alias).send()
+            })
+            .await,
     )?;
-    let Some(text) = answer.and_then(|answer| answer.policy) else { return Ok(None) };
+    let Some(text) = answer.and_then(|answer| answer.policy) else {
+        return Ok(None);
+    };
     let policy: Value = serde_json::from_str(&text).unwrap_or_default();
     let statements = policy["Statement"].as_array().into_iter().flatten().map(|statement| {
         let principal = match &statement["Principal"] {
             Value::String(text) => text.clone(),
-            other => other["Service"].as_str().or(other["AWS"].as_str()).unwrap_or("?").to_owned(),
+            other => other["Service"]
+                .as_str()
+                .or(other["AWS"].as_str())
+                .unwrap_or("?")
+                .to_owned(),
         };
-        let source = statement["Condition"]["ArnLike"]["AWS:SourceArn"].as_str().unwrap_or("anything");
+        let source = statement["Condition"]["ArnLike"]["AWS:SourceArn"]
+            .as_str()
+            .unwrap_or("anything");
         let sid = statement["Sid"].as_str().unwrap_or_default().to_owned();
-        (sid, Statement { principal, source: source.to_owned() })
+        (
+            sid,
+            Statement {
+                principal,
+                source: source.to_owned(),
+            },
+        )
     });
     Ok(Some(statements.collect()))
 }

@@ -76,9 +76,16 @@ impl VersionAlias {
         let routing = if target == version.to_string() && weights.is_empty() {
             OWN_VERSION.to_owned()
         } else {
-            std::iter::once(format!("version {target}")).chain(weights).collect::<Vec<_>>().join(", ")
+            std::iter::once(format!("version {target}"))
+                .chain(weights)
+                .collect::<Vec<_>>()
+                .join(", ")
         };
-        Some(Self { version, fingerprint, routing })
+        Some(Self {
+            version,
+            fingerprint,
+            routing,
+        })
     }
 
     /// `v{n}`.
@@ -106,7 +113,11 @@ impl Kind for LambdaVersion {
     }
 
     fn examples(&self) -> Vec<Model> {
-        vec![Model { function: "shop-dev-tasks".into(), fingerprint: "0123456789abcdef".into(), routing: OWN_VERSION.into() }]
+        vec![Model {
+            function: "shop-dev-tasks".into(),
+            fingerprint: "0123456789abcdef".into(),
+            routing: OWN_VERSION.into(),
+        }]
     }
 
     fn reads_by_content(&self) -> bool {
@@ -117,10 +128,23 @@ impl Kind for LambdaVersion {
         Some("lambda_function")
     }
 
-    async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
-        let Some(alias) = find(reader, &desired.function, &desired.fingerprint).await? else { return Ok(None) };
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
+        let Some(alias) = find(reader, &desired.function, &desired.fingerprint).await? else {
+            return Ok(None);
+        };
         let outputs = version_outputs(reader.context(), &desired.function, alias.version);
-        Ok(Some(Observed::ours(Model { routing: alias.routing, ..desired.clone() }, outputs)))
+        Ok(Some(Observed::ours(
+            Model {
+                routing: alias.routing,
+                ..desired.clone()
+            },
+            outputs,
+        )))
     }
 
     async fn enumerate(&self, _: &Reader) -> Result<Vec<Found>, AwsError> {
@@ -129,7 +153,11 @@ impl Kind for LambdaVersion {
     }
 
     async fn create(&self, context: &Context, id: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
-        let Model { function, fingerprint, routing: _ } = desired;
+        let Model {
+            function,
+            fingerprint,
+            routing: _,
+        } = desired;
         let client = &context.clients().lambda;
         let _turn = context.serial(format!("lambda/{function}")).await;
         let working_copy = context.outputs(&ResourceId::new("lambda_function", id.name.clone()));
@@ -138,14 +166,23 @@ impl Kind for LambdaVersion {
             None => {
                 let published = context
                     .call(op("lambda", "PublishVersion"), || {
-                        client.publish_version().function_name(function).description(format!("taskctl {fingerprint}")).send()
+                        client
+                            .publish_version()
+                            .function_name(function)
+                            .description(format!("taskctl {fingerprint}"))
+                            .send()
                     })
                     .await?;
                 published.version.unwrap_or_default()
             }
         };
         let number: u64 = version.parse().map_err(|_| {
-            AwsError::own("lambda", "PublishVersion", Class::Invalid, format!("{function} was published as {version}, which is no version number"))
+            AwsError::own(
+                "lambda",
+                "PublishVersion",
+                Class::Invalid,
+                format!("{function} was published as {version}, which is no version number"),
+            )
         })?;
         let alias = format!("v{number}");
         let description = format!("taskctl {fingerprint}");
@@ -175,24 +212,42 @@ impl Kind for LambdaVersion {
         observed: &Observed<Model>,
         _: &Fields,
     ) -> Result<Outputs, AwsError> {
-        let Model { function, fingerprint, routing: _ } = desired;
-        let version: u64 = observed.outputs.get("version").and_then(|text| text.parse().ok()).unwrap_or_default();
+        let Model {
+            function,
+            fingerprint,
+            routing: _,
+        } = desired;
+        let version: u64 = observed
+            .outputs
+            .get("version")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default();
         let _turn = context.serial(format!("lambda/{function}")).await;
         point(context, function, version, &format!("taskctl {fingerprint}")).await?;
         Ok(version_outputs(context, function, version))
     }
 
     async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
-        let (Some(function), Some(version)) = (outputs.get("function"), outputs.get("version")) else { return Ok(()) };
+        let (Some(function), Some(version)) = (outputs.get("function"), outputs.get("version")) else {
+            return Ok(());
+        };
         let client = &context.clients().lambda;
         let _turn = context.serial(format!("lambda/{function}")).await;
         let alias = format!("v{version}");
         let deleted = context
-            .call(op("lambda", "DeleteAlias"), || client.delete_alias().function_name(function).name(&alias).send())
+            .call(op("lambda", "DeleteAlias"), || {
+                client.delete_alias().function_name(function).name(&alias).send()
+            })
             .await;
         gone(deleted.map(drop))?;
         let deleted = context
-            .call(op("lambda", "DeleteFunction"), || client.delete_function().function_name(function).qualifier(version).send())
+            .call(op("lambda", "DeleteFunction"), || {
+                client
+                    .delete_function()
+                    .function_name(function)
+                    .qualifier(version)
+                    .send()
+            })
             .await;
         gone(deleted.map(drop))
     }
@@ -211,7 +266,9 @@ async fn point(context: &Context, function: &str, version: u64, description: &st
                 .function_version(version.to_string())
                 .description(description)
                 .routing_config(
-                    AliasRoutingConfiguration::builder().set_additional_version_weights(Some(Default::default())).build(),
+                    AliasRoutingConfiguration::builder()
+                        .set_additional_version_weights(Some(Default::default()))
+                        .build(),
                 )
                 .send()
         })
@@ -224,7 +281,10 @@ fn version_outputs(context: &Context, function: &str, version: u64) -> Outputs {
         ("function", function.to_owned()),
         ("version", version.to_string()),
         ("alias", format!("v{version}")),
-        ("alias_arn", format!("{}:v{version}", super::lambda_function::arn(context, function))),
+        (
+            "alias_arn",
+            format!("{}:v{version}", super::lambda_function::arn(context, function)),
+        ),
     ])
 }
 
@@ -237,7 +297,11 @@ pub async fn list_aliases(context: &Context, function: &str) -> Result<Vec<Alias
         let page = found(
             context
                 .call(op("lambda", "ListAliases"), || {
-                    client.list_aliases().function_name(function).set_marker(marker.clone()).send()
+                    client
+                        .list_aliases()
+                        .function_name(function)
+                        .set_marker(marker.clone())
+                        .send()
                 })
                 .await,
         )?;

@@ -46,7 +46,11 @@ static SPEC: Spec = Spec {
     replacement: Replacement::CreateFirst,
     replace_on: &["name"],
     hidden: &[],
-    deleted_after: &[("lambda_function", Namesake::Same), ("api_stage", Namesake::Any), ("http_api", Namesake::Any)],
+    deleted_after: &[
+        ("lambda_function", Namesake::Same),
+        ("api_stage", Namesake::Any),
+        ("http_api", Namesake::Any),
+    ],
     usual: Duration::from_millis(400),
 };
 
@@ -71,8 +75,16 @@ impl Kind for LogGroup {
     fn examples(&self) -> Vec<Model> {
         let tags: BTreeMap<String, String> = BTreeMap::from([("app".to_owned(), "shop".to_owned())]);
         vec![
-            Model { name: "/aws/lambda/shop-dev-tasks".into(), retention_days: None, tags: BTreeMap::new() },
-            Model { name: "/aws/lambda/shop-dev-users".into(), retention_days: Some(30), tags },
+            Model {
+                name: "/aws/lambda/shop-dev-tasks".into(),
+                retention_days: None,
+                tags: BTreeMap::new(),
+            },
+            Model {
+                name: "/aws/lambda/shop-dev-users".into(),
+                retention_days: Some(30),
+                tags,
+            },
         ]
     }
 
@@ -80,16 +92,30 @@ impl Kind for LogGroup {
         true
     }
 
-    async fn read(&self, reader: &Reader, _: &ResourceId, desired: &Model) -> Result<Option<Observed<Model>>, AwsError> {
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
         let groups = reader.log_groups().await?;
-        let Some(group) = groups.iter().find(|group| group.log_group_name() == Some(desired.name.as_str())) else {
+        let Some(group) = groups
+            .iter()
+            .find(|group| group.log_group_name() == Some(desired.name.as_str()))
+        else {
             return Ok(None);
         };
         let context = reader.context();
         let arn = arn(context, &desired.name);
-        let tags = reader.tags(&arn, &desired.tags, async || read_tags(context, &arn).await).await?;
+        let tags = reader
+            .tags(&arn, &desired.tags, async || read_tags(context, &arn).await)
+            .await?;
         let mut observed = Observed::ours(
-            Model { name: desired.name.clone(), retention_days: group.retention_in_days(), tags: tags.clone() },
+            Model {
+                name: desired.name.clone(),
+                retention_days: group.retention_in_days(),
+                tags: tags.clone(),
+            },
             outputs([("name", desired.name.clone()), ("arn", arn)]),
         );
         // A group that Lambda made by itself has no tags at all; it is the function's, and is taken over.
@@ -117,11 +143,19 @@ impl Kind for LogGroup {
     }
 
     async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
-        let Model { name, retention_days, tags } = desired;
+        let Model {
+            name,
+            retention_days,
+            tags,
+        } = desired;
         let client = &context.clients().logs;
         context
             .call(op("logs", "CreateLogGroup"), || {
-                client.create_log_group().log_group_name(name).set_tags(some_tags(tags)).send()
+                client
+                    .create_log_group()
+                    .log_group_name(name)
+                    .set_tags(some_tags(tags))
+                    .send()
             })
             .await?;
         if retention_days.is_some() {
@@ -138,7 +172,11 @@ impl Kind for LogGroup {
         observed: &Observed<Model>,
         changes: &Fields,
     ) -> Result<Outputs, AwsError> {
-        let Model { name, retention_days, tags } = desired;
+        let Model {
+            name,
+            retention_days,
+            tags,
+        } = desired;
         let client = &context.clients().logs;
         if changes.touch("retention_days") {
             put_retention(context, name, *retention_days).await?;
@@ -147,14 +185,28 @@ impl Kind for LogGroup {
             let arn = arn(context, name);
             context
                 .call(op("logs", "TagResource"), || {
-                    client.tag_resource().resource_arn(&arn).set_tags(Some(tags.clone().into_iter().collect())).send()
+                    client
+                        .tag_resource()
+                        .resource_arn(&arn)
+                        .set_tags(Some(tags.clone().into_iter().collect()))
+                        .send()
                 })
                 .await?;
-            let stale: Vec<String> = observed.model.tags.keys().filter(|key| !tags.contains_key(*key)).cloned().collect();
+            let stale: Vec<String> = observed
+                .model
+                .tags
+                .keys()
+                .filter(|key| !tags.contains_key(*key))
+                .cloned()
+                .collect();
             if !stale.is_empty() {
                 context
                     .call(op("logs", "UntagResource"), || {
-                        client.untag_resource().resource_arn(&arn).set_tag_keys(Some(stale.clone())).send()
+                        client
+                            .untag_resource()
+                            .resource_arn(&arn)
+                            .set_tag_keys(Some(stale.clone()))
+                            .send()
                     })
                     .await?;
             }
@@ -166,7 +218,9 @@ impl Kind for LogGroup {
         let Some(name) = outputs.get("name") else { return Ok(()) };
         let client = &context.clients().logs;
         let deleted = context
-            .call(op("logs", "DeleteLogGroup"), || client.delete_log_group().log_group_name(name).send())
+            .call(op("logs", "DeleteLogGroup"), || {
+                client.delete_log_group().log_group_name(name).send()
+            })
             .await;
         gone(deleted.map(drop))
     }
@@ -177,12 +231,18 @@ async fn put_retention(context: &Context, name: &str, days: Option<i32>) -> Resu
     match days {
         Some(days) => context
             .call(op("logs", "PutRetentionPolicy").just_made(), || {
-                client.put_retention_policy().log_group_name(name).retention_in_days(days).send()
+                client
+                    .put_retention_policy()
+                    .log_group_name(name)
+                    .retention_in_days(days)
+                    .send()
             })
             .await
             .map(drop),
         None => context
-            .call(op("logs", "DeleteRetentionPolicy"), || client.delete_retention_policy().log_group_name(name).send())
+            .call(op("logs", "DeleteRetentionPolicy"), || {
+                client.delete_retention_policy().log_group_name(name).send()
+            })
             .await
             .map(drop),
     }
@@ -191,7 +251,9 @@ async fn put_retention(context: &Context, name: &str, days: Option<i32>) -> Resu
 async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {
     let client = &context.clients().logs;
     let answer = context
-        .call(op("logs", "ListTagsForResource"), || client.list_tags_for_resource().resource_arn(arn).send())
+        .call(op("logs", "ListTagsForResource"), || {
+            client.list_tags_for_resource().resource_arn(arn).send()
+        })
         .await?;
     Ok(answer.tags.unwrap_or_default().into_iter().collect())
 }

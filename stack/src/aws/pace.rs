@@ -17,7 +17,12 @@ struct Group {
 }
 
 const fn group(service: &'static str, operations: &'static [&'static str], rate: f64, burst: f64) -> Group {
-    Group { service, operations, rate, burst }
+    Group {
+        service,
+        operations,
+        rate,
+        burst,
+    }
 }
 
 /// The quotas. First match wins.
@@ -46,14 +51,24 @@ const GROUPS: &[Group] = &[
     group("dynamodb", &["TagResource", "UntagResource"], 5.0, 5.0),
     group("dynamodb", &["ListTagsOfResource"], 10.0, 10.0),
     group("dynamodb", &["DescribeTable"], 1000.0, 1000.0),
-    group("dynamodb", &["DescribeTimeToLive", "DescribeContinuousBackups", "Update*"], 10.0, 20.0),
+    group(
+        "dynamodb",
+        &["DescribeTimeToLive", "DescribeContinuousBackups", "Update*"],
+        10.0,
+        20.0,
+    ),
     group("dynamodb", &[], 10.0, 50.0),
     // IAM publishes no rates.
     group("iam", &["Get*", "List*"], 40.0, 80.0),
     group("iam", &[], 15.0, 30.0),
     group("tag", &[], 15.0, 15.0),
     group("s3", &["CreateBucket", "DeleteBucket"], 10.0, 20.0),
-    group("s3", &["GetObject", "PutObject", "DeleteObject", "DeleteObjects", "HeadObject"], 3000.0, 3000.0),
+    group(
+        "s3",
+        &["GetObject", "PutObject", "DeleteObject", "DeleteObjects", "HeadObject"],
+        3000.0,
+        3000.0,
+    ),
     group("s3", &[], 50.0, 100.0),
     group("sns", &["TagResource", "UntagResource"], 10.0, 10.0),
     group("sns", &[], 30.0, 30.0),
@@ -73,7 +88,10 @@ pub struct Pacer {
 impl Pacer {
     /// Waits until the call may start.
     pub async fn pace(&self, service: &str, operation: &str) {
-        let Some(index) = GROUPS.iter().position(|group| group.service == service && group.covers(operation)) else {
+        let Some(index) = GROUPS
+            .iter()
+            .position(|group| group.service == service && group.covers(operation))
+        else {
             return;
         };
         let start = self.reserve(index, Instant::now());

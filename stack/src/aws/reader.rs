@@ -52,12 +52,22 @@ const MAX_PAGES: usize = 1_000;
 impl Reader {
     /// A reader that has read nothing yet.
     pub fn new(context: Context) -> Self {
-        Self { context, purpose: Purpose::Planning, expected: None, shared: Arc::default() }
+        Self {
+            context,
+            purpose: Purpose::Planning,
+            expected: None,
+            shared: Arc::default(),
+        }
     }
 
     /// A reader for what AWS has just said exists (a create that answered "already exists").
     pub fn confirming(context: Context) -> Self {
-        Self { context, purpose: Purpose::Confirming, expected: None, shared: Arc::default() }
+        Self {
+            context,
+            purpose: Purpose::Confirming,
+            expected: None,
+            shared: Arc::default(),
+        }
     }
 
     /// Knows the physical names of everything that is wanted, and so what would be a stray.
@@ -94,7 +104,12 @@ impl Reader {
                     .identity()
                     .tags()
                     .into_iter()
-                    .map(|(key, value)| aws_sdk_resourcegroupstagging::types::TagFilter::builder().key(key).values(value).build())
+                    .map(|(key, value)| {
+                        aws_sdk_resourcegroupstagging::types::TagFilter::builder()
+                            .key(key)
+                            .values(value)
+                            .build()
+                    })
                     .collect();
                 let mut found = BTreeMap::new();
                 let mut token: Option<String> = None;
@@ -111,10 +126,17 @@ impl Reader {
                         })
                         .await?;
                     for mapping in page.resource_tag_mapping_list() {
-                        let tags = mapping.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
+                        let tags = mapping
+                            .tags()
+                            .iter()
+                            .map(|tag| (tag.key().to_owned(), tag.value().to_owned()))
+                            .collect();
                         found.insert(mapping.resource_arn().unwrap_or_default().to_owned(), managed(tags));
                     }
-                    token = page.pagination_token().filter(|token| !token.is_empty()).map(str::to_owned);
+                    token = page
+                        .pagination_token()
+                        .filter(|token| !token.is_empty())
+                        .map(str::to_owned);
                     if token.is_none() {
                         break;
                     }
@@ -138,7 +160,11 @@ impl Reader {
     }
 
     /// Tags of one resource as its service tells them, asked for once a run.
-    pub async fn own_tags(&self, arn: &str, ask: impl Future<Output = Result<Tags, AwsError>>) -> Result<Tags, AwsError> {
+    pub async fn own_tags(
+        &self,
+        arn: &str,
+        ask: impl Future<Output = Result<Tags, AwsError>>,
+    ) -> Result<Tags, AwsError> {
         let cell = Arc::clone(self.shared.own_tags.lock().await.entry(arn.to_owned()).or_default());
         let tags = cell.get_or_try_init(|| ask).await?;
         Ok(managed(tags.clone()))
@@ -184,8 +210,11 @@ impl Reader {
                     format!("/aws/lambda/{}", self.context.identity().prefix()),
                     super::log_group::access_log_prefix(self.context.identity()),
                 ];
-                let found: Vec<Vec<_>> =
-                    stream::iter(prefixes).map(|prefix| self.log_groups_under(prefix)).buffered(2).try_collect().await?;
+                let found: Vec<Vec<_>> = stream::iter(prefixes)
+                    .map(|prefix| self.log_groups_under(prefix))
+                    .buffered(2)
+                    .try_collect()
+                    .await?;
                 Ok::<_, AwsError>(found.into_iter().flatten().collect())
             })
             .await?;
@@ -200,7 +229,11 @@ impl Reader {
             let page = self
                 .context
                 .call(op("logs", "DescribeLogGroups"), || {
-                    client.describe_log_groups().log_group_name_prefix(&prefix).set_next_token(token.clone()).send()
+                    client
+                        .describe_log_groups()
+                        .log_group_name_prefix(&prefix)
+                        .set_next_token(token.clone())
+                        .send()
                 })
                 .await?;
             groups.extend(page.log_groups.unwrap_or_default());
@@ -258,7 +291,9 @@ impl Reader {
                 let prefix = self.context.identity().prefix();
                 let page = self
                     .context
-                    .call(op("cloudwatch", "ListDashboards"), || client.list_dashboards().dashboard_name_prefix(&prefix).send())
+                    .call(op("cloudwatch", "ListDashboards"), || {
+                        client.list_dashboards().dashboard_name_prefix(&prefix).send()
+                    })
                     .await?;
                 let entries = page.dashboard_entries.unwrap_or_default();
                 Ok::<_, AwsError>(entries.into_iter().filter_map(|entry| entry.dashboard_name).collect())
@@ -276,8 +311,12 @@ impl Reader {
             .get_or_try_init(|| async {
                 let client = &self.context.clients().events;
                 let prefix = self.context.identity().prefix();
-                let page =
-                    self.context.call(op("events", "ListRules"), || client.list_rules().name_prefix(&prefix).send()).await?;
+                let page = self
+                    .context
+                    .call(op("events", "ListRules"), || {
+                        client.list_rules().name_prefix(&prefix).send()
+                    })
+                    .await?;
                 Ok::<_, AwsError>(page.rules.unwrap_or_default())
             })
             .await?;
@@ -286,7 +325,11 @@ impl Reader {
 
     /// The stack's HTTP API with everything in it.
     pub async fn api(&self) -> Result<Option<&ApiState>, AwsError> {
-        let state = self.shared.api.get_or_try_init(|| ApiState::read(&self.context)).await?;
+        let state = self
+            .shared
+            .api
+            .get_or_try_init(|| ApiState::read(&self.context))
+            .await?;
         Ok(state.as_ref())
     }
 
@@ -294,8 +337,9 @@ impl Reader {
     /// <https://docs.aws.amazon.com/lambda/latest/api/API_ListAliases.html>
     pub async fn aliases(&self, function: &str) -> Result<Vec<aws_sdk_lambda::types::AliasConfiguration>, AwsError> {
         let cell = Arc::clone(self.shared.aliases.lock().await.entry(function.to_owned()).or_default());
-        let aliases =
-            cell.get_or_try_init(|| super::lambda_version::list_aliases(&self.context, function)).await?;
+        let aliases = cell
+            .get_or_try_init(|| super::lambda_version::list_aliases(&self.context, function))
+            .await?;
         Ok(aliases.clone())
     }
 }
@@ -321,7 +365,10 @@ pub fn ownership(context: &Context, tags: &Tags) -> Ownership {
     let found = if tags.is_empty() {
         "it has no tags".to_owned()
     } else {
-        let listed: Vec<String> = ours.keys().map(|key| format!("{key}={}", tags.get(key).map_or("–", String::as_str))).collect();
+        let listed: Vec<String> = ours
+            .keys()
+            .map(|key| format!("{key}={}", tags.get(key).map_or("–", String::as_str)))
+            .collect();
         format!("its tags are {}", listed.join(", "))
     };
     Ownership::Foreign { found }

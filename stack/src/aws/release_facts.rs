@@ -27,11 +27,19 @@ pub async fn read(reader: &Reader, functions: &BTreeMap<String, String>) -> Resu
         .buffer_unordered(64)
         .try_collect();
     let (versions, api): (BTreeMap<_, _>, _) = futures::try_join!(versions, reader.api())?;
-    let Some(api) = api else { return Ok(ReleaseFacts { versions, ..ReleaseFacts::default() }) };
+    let Some(api) = api else {
+        return Ok(ReleaseFacts {
+            versions,
+            ..ReleaseFacts::default()
+        });
+    };
     let releases = api.releases();
     Ok(ReleaseFacts {
         deployments: releases.iter().map(|(number, (_, id))| (*number, id.clone())).collect(),
-        releases: releases.into_iter().map(|(number, (label, _))| (number, label)).collect(),
+        releases: releases
+            .into_iter()
+            .map(|(number, (label, _))| (number, label))
+            .collect(),
         live: slot(api, LIVE),
         preview: slot(api, PREVIEW),
         versions,

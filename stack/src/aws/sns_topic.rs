@@ -179,13 +179,7 @@ impl Kind for SnsTopic {
             None => names(context).await?,
         };
         let own_tags = |name: String| async move { read_tags(context, &arn(context, &name)).await };
-        let names = ours(
-            reader,
-            &naming,
-            listed,
-            own_tags,
-        )
-        .await?;
+        let names = ours(reader, &naming, listed, own_tags).await?;
         let found = names.iter().map(|name| Found {
             id: ResourceId::new(SPEC.name, logical(context.identity(), name, "")),
             outputs: named(context, name),

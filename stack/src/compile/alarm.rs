@@ -24,14 +24,21 @@ pub fn compile(inputs: &Inputs<'_>, name: &str, alarm: &Alarm) -> (Model, Vec<Re
         topics,
     } = alarm;
     let period = number(*period_seconds);
-    let told: BTreeSet<String> = topics.iter().map(|topic| inputs.identity.arn("sns", &inputs.topic(topic))).collect();
+    let told: BTreeSet<String> = topics
+        .iter()
+        .map(|topic| inputs.identity.arn("sns", &inputs.topic(topic)))
+        .collect();
     let mut stats: Vec<&MetricStat> = Vec::new();
     let measure = match metric {
         AlarmMetric::Single(stat) => {
             stats.push(stat);
             Measure::Metric(self::stat(inputs, stat, period))
         }
-        AlarmMetric::Math { expression, label, metrics } => {
+        AlarmMetric::Math {
+            expression,
+            label,
+            metrics,
+        } => {
             let mut queries = BTreeMap::new();
             for (id, stat) in metrics {
                 let query = Query {
@@ -43,13 +50,21 @@ pub fn compile(inputs: &Inputs<'_>, name: &str, alarm: &Alarm) -> (Model, Vec<Re
                 queries.insert(id.clone(), query);
                 stats.push(stat);
             }
-            let result =
-                Query { stat: None, expression: Some(expression.clone()), label: label.clone(), role: QueryRole::Result };
+            let result = Query {
+                stat: None,
+                expression: Some(expression.clone()),
+                label: label.clone(),
+                role: QueryRole::Result,
+            };
             queries.insert(result_id(metrics), result);
             Measure::Queries(queries)
         }
     };
-    let needs = if stats.iter().any(|stat| stat.subject == MetricSubject::ApiLive) { vec![http_api::id()] } else { Vec::new() };
+    let needs = if stats.iter().any(|stat| stat.subject == MetricSubject::ApiLive) {
+        vec![http_api::id()]
+    } else {
+        Vec::new()
+    };
     let model = Model {
         name: given.clone().unwrap_or_else(|| inputs.names().alarm(name)),
         description: description.clone(),
@@ -79,10 +94,17 @@ fn result_id(metrics: &BTreeMap<String, MetricStat>) -> String {
 }
 
 fn stat(inputs: &Inputs<'_>, stat: &MetricStat, period_seconds: i32) -> Stat {
-    let MetricStat { subject, metric, statistic } = stat;
+    let MetricStat {
+        subject,
+        metric,
+        statistic,
+    } = stat;
     let dimension = |name: &str, value: String| BTreeMap::from([(name.to_owned(), value)]);
     let (namespace, dimensions) = match subject {
-        MetricSubject::Function(name) => ("AWS/Lambda".to_owned(), dimension("FunctionName", inputs.function(name))),
+        MetricSubject::Function(name) => (
+            "AWS/Lambda".to_owned(),
+            dimension("FunctionName", inputs.function(name)),
+        ),
         MetricSubject::Table(name) => ("AWS/DynamoDB".to_owned(), dimension("TableName", inputs.table(name))),
         MetricSubject::ApiLive => {
             let mut dimensions = dimension("ApiId", API_ID.to_owned());
@@ -91,7 +113,14 @@ fn stat(inputs: &Inputs<'_>, stat: &MetricStat, period_seconds: i32) -> Stat {
         }
         MetricSubject::Custom { namespace, dimensions } => (namespace.clone(), dimensions.clone()),
     };
-    Stat { namespace, metric: metric.clone(), dimensions, statistic: statistic.clone(), period_seconds, unit: None }
+    Stat {
+        namespace,
+        metric: metric.clone(),
+        dimensions,
+        statistic: statistic.clone(),
+        period_seconds,
+        unit: None,
+    }
 }
 
 fn number(value: u32) -> i32 {

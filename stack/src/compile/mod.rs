@@ -16,8 +16,7 @@ use crate::aws::lambda_permission::{Statement, THIS_API};
 use crate::aws::lambda_version::OWN_VERSION;
 use crate::aws::{
     api_deployment, api_integration, api_route, api_stage, cloudwatch_dashboard, dashboard_body, dynamodb_table,
-    grants, iam_role, lambda_function, lambda_permission, lambda_version, log_group, s3_bucket, sns_topic,
-    warmup_rule,
+    grants, iam_role, lambda_function, lambda_permission, lambda_version, log_group, s3_bucket, sns_topic, warmup_rule,
 };
 use crate::release::layout::{GoLive, Layout, ReleaseFacts, layout};
 use crate::resource::{Resource, ResourceId};
@@ -50,8 +49,19 @@ pub struct Inputs<'a> {
 
 impl Inputs<'_> {
     fn names(&self) -> Names<'_> {
-        let Identity { app, stage, region, account, partition: _ } = self.identity;
-        Names { app, stage, region, account }
+        let Identity {
+            app,
+            stage,
+            region,
+            account,
+            partition: _,
+        } = self.identity;
+        Names {
+            app,
+            stage,
+            region,
+            account,
+        }
     }
 
     fn tags(&self) -> BTreeMap<String, String> {
@@ -74,7 +84,11 @@ impl Inputs<'_> {
 
     /// Physical name of a function.
     pub fn function(&self, logical: &str) -> String {
-        let given = self.stack.functions.get(logical).and_then(|function| function.name.clone());
+        let given = self
+            .stack
+            .functions
+            .get(logical)
+            .and_then(|function| function.name.clone());
         given.unwrap_or_else(|| self.names().function(logical))
     }
 
@@ -86,13 +100,21 @@ impl Inputs<'_> {
 
     /// Physical names of all functions by logical name.
     pub fn functions(&self) -> BTreeMap<String, String> {
-        self.stack.functions.keys().map(|name| (name.clone(), self.function(name))).collect()
+        self.stack
+            .functions
+            .keys()
+            .map(|name| (name.clone(), self.function(name)))
+            .collect()
     }
 
     /// Origin of the stage's web site.
     pub fn site_url(&self) -> Option<String> {
         let (logical, _) = self.stack.buckets.iter().find(|(_, bucket)| bucket.website.is_some())?;
-        Some((self.website_url)(&self.bucket(logical)).trim_end_matches('/').to_owned())
+        Some(
+            (self.website_url)(&self.bucket(logical))
+                .trim_end_matches('/')
+                .to_owned(),
+        )
     }
 
     fn target(&self, target: &GrantTarget) -> String {
@@ -106,7 +128,11 @@ impl Inputs<'_> {
 /// A resource from a typed model.
 fn resource<M: Serialize>(kind: &str, name: &str, model: &M, depends_on: Vec<ResourceId>) -> Resource {
     let desired = serde_json::to_value(model).unwrap_or_default();
-    Resource { id: ResourceId::new(kind, name), desired, depends_on }
+    Resource {
+        id: ResourceId::new(kind, name),
+        desired,
+        depends_on,
+    }
 }
 
 fn id(kind: &str, name: &str) -> ResourceId {
@@ -142,7 +168,10 @@ pub fn standing(inputs: &Inputs<'_>) -> Vec<Resource> {
         };
         resources.push(resource("http_api", http_api::NAME, &model, Vec::new()));
         for route in &api.routes {
-            let model = api_route::Model { integration: route.function.clone(), authorization: "NONE".into() };
+            let model = api_route::Model {
+                integration: route.function.clone(),
+                authorization: "NONE".into(),
+            };
             let needs = vec![id("api_integration", &route.function), http_api::id()];
             resources.push(resource("api_route", &route.key, &model, needs));
         }
@@ -161,8 +190,16 @@ pub fn standing(inputs: &Inputs<'_>) -> Vec<Resource> {
     }
     for (name, dashboard) in &inputs.stack.dashboards {
         let physical = dashboard.name.clone().unwrap_or_else(|| inputs.names().dashboard(name));
-        let model = cloudwatch_dashboard::Model { name: physical, body: dashboard_body::compile(inputs), tags: inputs.tags() };
-        let needs = if inputs.stack.api.is_some() { vec![http_api::id()] } else { Vec::new() };
+        let model = cloudwatch_dashboard::Model {
+            name: physical,
+            body: dashboard_body::compile(inputs),
+            tags: inputs.tags(),
+        };
+        let needs = if inputs.stack.api.is_some() {
+            vec![http_api::id()]
+        } else {
+            Vec::new()
+        };
         resources.push(resource("cloudwatch_dashboard", name, &model, needs));
     }
     resources
@@ -223,7 +260,9 @@ fn function_model(inputs: &Inputs<'_>, name: &str, function: &Function) -> lambd
         log_group: names.function_log_group(&physical),
         log_level: function.log_level.clone(),
         system_log_level: "INFO".into(),
-        reserved_concurrency: function.reserved_concurrency.and_then(|reserved| i32::try_from(reserved).ok()),
+        reserved_concurrency: function
+            .reserved_concurrency
+            .and_then(|reserved| i32::try_from(reserved).ok()),
         tags: inputs.tags(),
         status: READY.into(),
         name: physical,
@@ -232,9 +271,17 @@ fn function_model(inputs: &Inputs<'_>, name: &str, function: &Function) -> lambd
 
 /// A function with its role, log group, version and the permission to invoke that version.
 fn function(inputs: &Inputs<'_>, name: &str, resources: &mut Vec<Resource>) {
-    let Some(function) = inputs.stack.functions.get(name) else { return };
+    let Some(function) = inputs.stack.functions.get(name) else {
+        return;
+    };
     let names = inputs.names();
-    let policy = grants::statements(inputs.identity, inputs.stack, function, &inputs.function(name), |target| inputs.target(target));
+    let policy = grants::statements(
+        inputs.identity,
+        inputs.stack,
+        function,
+        &inputs.function(name),
+        |target| inputs.target(target),
+    );
     let role = iam_role::Model {
         description: Some(format!("Execution role of {}", inputs.function(name))),
         permissions_boundary: function.permissions_boundary.clone(),
@@ -249,31 +296,74 @@ fn function(inputs: &Inputs<'_>, name: &str, resources: &mut Vec<Resource>) {
         tags: inputs.tags(),
     };
     resources.push(resource("log_group", name, &group, Vec::new()));
-    resources.push(resource("lambda_function", name, &model, vec![id("iam_role", name), id("log_group", name)]));
+    resources.push(resource(
+        "lambda_function",
+        name,
+        &model,
+        vec![id("iam_role", name), id("log_group", name)],
+    ));
     let fingerprint = model.fingerprint();
-    let version =
-        lambda_version::Model { function: model.name.clone(), fingerprint: fingerprint.clone(), routing: OWN_VERSION.into() };
-    resources.push(resource("lambda_version", name, &version, vec![id("lambda_function", name)]));
+    let version = lambda_version::Model {
+        function: model.name.clone(),
+        fingerprint: fingerprint.clone(),
+        routing: OWN_VERSION.into(),
+    };
+    resources.push(resource(
+        "lambda_version",
+        name,
+        &version,
+        vec![id("lambda_function", name)],
+    ));
     let mut statements = BTreeMap::new();
     let mut needs = vec![id("lambda_version", name)];
-    if inputs.stack.api.as_ref().is_some_and(|api| api.routes.iter().any(|route| route.function == name)) {
-        let api = Statement { principal: "apigateway.amazonaws.com".into(), source: THIS_API.into() };
+    if inputs
+        .stack
+        .api
+        .as_ref()
+        .is_some_and(|api| api.routes.iter().any(|route| route.function == name))
+    {
+        let api = Statement {
+            principal: "apigateway.amazonaws.com".into(),
+            source: THIS_API.into(),
+        };
         statements.insert("api".to_owned(), api);
         needs.push(http_api::id());
     }
-    if inputs.stack.warmup.as_ref().is_some_and(|warmup| warmup.functions.iter().any(|function| function == name)) {
-        let source = inputs.identity.arn("events", &format!("rule/{}", names.rule(&warmup_name(inputs, name))));
-        statements.insert("warmup".to_owned(), Statement { principal: "events.amazonaws.com".into(), source });
+    if inputs
+        .stack
+        .warmup
+        .as_ref()
+        .is_some_and(|warmup| warmup.functions.iter().any(|function| function == name))
+    {
+        let source = inputs
+            .identity
+            .arn("events", &format!("rule/{}", names.rule(&warmup_name(inputs, name))));
+        statements.insert(
+            "warmup".to_owned(),
+            Statement {
+                principal: "events.amazonaws.com".into(),
+                source,
+            },
+        );
     }
     if !statements.is_empty() {
-        let permission = lambda_permission::Model { function: model.name, fingerprint, statements };
+        let permission = lambda_permission::Model {
+            function: model.name,
+            fingerprint,
+            statements,
+        };
         resources.push(resource("lambda_permission", name, &permission, needs));
     }
 }
 
 /// A rule takes few targets, so there is one rule for every few functions.
 fn warmup_name(inputs: &Inputs<'_>, function: &str) -> String {
-    let functions = inputs.stack.warmup.as_ref().map(|warmup| warmup.functions.as_slice()).unwrap_or_default();
+    let functions = inputs
+        .stack
+        .warmup
+        .as_ref()
+        .map(|warmup| warmup.functions.as_slice())
+        .unwrap_or_default();
     let place = functions.iter().position(|name| name == function).unwrap_or_default();
     format!("warmup-{}", place / warmup_rule::MAX_TARGETS + 1)
 }
@@ -281,7 +371,11 @@ fn warmup_name(inputs: &Inputs<'_>, function: &str) -> String {
 /// The rules that ping the functions through live.
 fn warmup(inputs: &Inputs<'_>, layout: &Layout, resources: &mut Vec<Resource>) {
     let Some(warmup) = &inputs.stack.warmup else { return };
-    let alias = if layout.is_new && layout.live.release == layout.release { warmup_rule::Alias::New } else { warmup_rule::Alias::Live };
+    let alias = if layout.is_new && layout.live.release == layout.release {
+        warmup_rule::Alias::New
+    } else {
+        warmup_rule::Alias::Live
+    };
     let mut rules: BTreeMap<String, BTreeMap<String, warmup_rule::Target>> = BTreeMap::new();
     for function in &warmup.functions {
         let target = warmup_rule::Target {
@@ -289,15 +383,25 @@ fn warmup(inputs: &Inputs<'_>, layout: &Layout, resources: &mut Vec<Resource>) {
             alias: alias.clone(),
             input: Some(r#"{"taskctl":"warm-up"}"#.to_owned()),
         };
-        rules.entry(warmup_name(inputs, function)).or_default().insert(function.clone(), target);
+        rules
+            .entry(warmup_name(inputs, function))
+            .or_default()
+            .insert(function.clone(), target);
     }
     for (name, targets) in rules {
         let needs = std::iter::once(api_stage::id(LIVE))
-            .chain(targets.keys().flat_map(|function| [id("lambda_version", function), id("lambda_permission", function)]))
+            .chain(
+                targets
+                    .keys()
+                    .flat_map(|function| [id("lambda_version", function), id("lambda_permission", function)]),
+            )
             .collect();
         let model = warmup_rule::Model {
             name: inputs.names().rule(&name),
-            description: format!("Pings functions of {} {} through live", inputs.identity.app, inputs.identity.stage),
+            description: format!(
+                "Pings functions of {} {} through live",
+                inputs.identity.app, inputs.identity.stage
+            ),
             schedule: warmup_rule::every_minutes(warmup.every_minutes),
             state: "ENABLED".to_owned(),
             targets,
@@ -309,35 +413,66 @@ fn warmup(inputs: &Inputs<'_>, layout: &Layout, resources: &mut Vec<Resource>) {
 
 /// What depends on which releases exist: integrations, the release itself, and the slots.
 pub fn released(inputs: &Inputs<'_>, facts: &ReleaseFacts) -> (Vec<Resource>, Option<Layout>) {
-    let Some(api) = &inputs.stack.api else { return (Vec::new(), None) };
+    let Some(api) = &inputs.stack.api else {
+        return (Vec::new(), None);
+    };
     let fingerprints: BTreeMap<String, String> = api
         .routes
         .iter()
         .filter_map(|route| {
             let function = inputs.stack.functions.get(&route.function)?;
-            Some((route.function.clone(), function_model(inputs, &route.function, function).fingerprint()))
+            Some((
+                route.function.clone(),
+                function_model(inputs, &route.function, function).fingerprint(),
+            ))
         })
         .collect();
-    let layout = layout(facts, &fingerprint(inputs, api, &fingerprints), &fingerprints, inputs.go_live);
+    let layout = layout(
+        facts,
+        &fingerprint(inputs, api, &fingerprints),
+        &fingerprints,
+        inputs.go_live,
+    );
     let mut resources = Vec::new();
     for (name, version) in &layout.versions {
-        let timeout = inputs.stack.functions.get(name).map_or(30, |function| function.timeout_seconds);
+        let timeout = inputs
+            .stack
+            .functions
+            .get(name)
+            .map_or(30, |function| function.timeout_seconds);
         let model = api_integration::Model {
-            target: inputs.identity.arn("lambda", &format!("function:{}:v{version}", inputs.function(name))),
+            target: inputs
+                .identity
+                .arn("lambda", &format!("function:{}:v{version}", inputs.function(name))),
             kind: "AWS_PROXY".into(),
             payload_format: "2.0".into(),
-            timeout_millis: i32::try_from(timeout.saturating_mul(1_000)).unwrap_or(i32::MAX).clamp(50, LONGEST_INTEGRATION_MILLIS),
+            timeout_millis: i32::try_from(timeout.saturating_mul(1_000))
+                .unwrap_or(i32::MAX)
+                .clamp(50, LONGEST_INTEGRATION_MILLIS),
         };
         resources.push(resource("api_integration", name, &model, vec![http_api::id()]));
     }
     let release = api_deployment::Model {
         release: layout.release,
         fingerprint: fingerprint(inputs, api, &fingerprints),
-        versions: layout.versions.iter().map(|(name, version)| (name.clone(), version.to_string())).collect(),
-        commit: if layout.is_new { inputs.commit.clone() } else { layout.commit.clone() },
+        versions: layout
+            .versions
+            .iter()
+            .map(|(name, version)| (name.clone(), version.to_string()))
+            .collect(),
+        commit: if layout.is_new {
+            inputs.commit.clone()
+        } else {
+            layout.commit.clone()
+        },
     };
     let mut needs: Vec<ResourceId> = api.routes.iter().map(|route| id("api_route", &route.key)).collect();
-    needs.extend(layout.versions.keys().flat_map(|name| [id("api_integration", name), id("lambda_version", name)]));
+    needs.extend(
+        layout
+            .versions
+            .keys()
+            .flat_map(|name| [id("api_integration", name), id("lambda_version", name)]),
+    );
     needs.push(http_api::id());
     resources.push(resource("api_deployment", "release", &release, needs));
     let mut needs = vec![api_deployment::id()];
@@ -350,19 +485,28 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseFacts) -> (Vec<Resource>, Op
         release: Some(layout.preview.release),
         variables: layout.preview.variables.clone(),
         throttle_rate: PREVIEW_THROTTLE.0.min(f64::from(api.throttle_rate)),
-        throttle_burst: PREVIEW_THROTTLE.1.min(i32::try_from(api.throttle_burst).unwrap_or(i32::MAX)),
+        throttle_burst: PREVIEW_THROTTLE
+            .1
+            .min(i32::try_from(api.throttle_burst).unwrap_or(i32::MAX)),
         routes: BTreeMap::new(),
         ..live_model(inputs, api, &layout)
     };
     resources.push(resource("api_stage", PREVIEW, &preview, needs));
-    resources.push(resource("api_stage", LIVE, &live_model(inputs, api, &layout), vec![api_stage::id(PREVIEW)]));
+    resources.push(resource(
+        "api_stage",
+        LIVE,
+        &live_model(inputs, api, &layout),
+        vec![api_stage::id(PREVIEW)],
+    ));
     warmup(inputs, &layout, &mut resources);
     (resources, Some(layout))
 }
 
 fn live_model(inputs: &Inputs<'_>, api: &Api, layout: &Layout) -> api_stage::Model {
     let log = api.access_log_retention_days.map(|_| AccessLog {
-        destination: inputs.identity.arn("logs", &format!("log-group:{}", inputs.names().access_log_group())),
+        destination: inputs
+            .identity
+            .arn("logs", &format!("log-group:{}", inputs.names().access_log_group())),
         format: access_log_format(),
     });
     api_stage::Model {
@@ -378,7 +522,10 @@ fn live_model(inputs: &Inputs<'_>, api: &Api, layout: &Layout) -> api_stage::Mod
             .iter()
             .filter_map(|route| {
                 let (rate, burst) = (route.throttle_rate?, route.throttle_burst?);
-                let throttle = Throttle { rate: f64::from(rate), burst: i32::try_from(burst).unwrap_or(i32::MAX) };
+                let throttle = Throttle {
+                    rate: f64::from(rate),
+                    burst: i32::try_from(burst).unwrap_or(i32::MAX),
+                };
                 Some((route.key.clone(), throttle))
             })
             .collect(),
@@ -406,15 +553,26 @@ fn access_log_format() -> String {
         ("integrationError", "integrationErrorMessage"),
         ("userAgent", "identity.userAgent"),
     ];
-    let pairs: Vec<String> = fields.iter().map(|(key, variable)| format!("\"{key}\":\"$context.{variable}\"")).collect();
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(key, variable)| format!("\"{key}\":\"$context.{variable}\""))
+        .collect();
     format!("{{{}}}", pairs.join(","))
 }
 
 /// Hash over everything a release's snapshot contains.
 fn fingerprint(inputs: &Inputs<'_>, api: &Api, versions: &BTreeMap<String, String>) -> String {
-    let mut routes: Vec<(&str, &str)> = api.routes.iter().map(|route| (route.key.as_str(), route.function.as_str())).collect();
+    let mut routes: Vec<(&str, &str)> = api
+        .routes
+        .iter()
+        .map(|route| (route.key.as_str(), route.function.as_str()))
+        .collect();
     routes.sort_unstable();
     let cors = api.cors.as_ref().map(|cors| cors_model(cors, inputs.site_url()));
     let text = serde_json::to_string(&(routes, versions, cors)).unwrap_or_default();
-    Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

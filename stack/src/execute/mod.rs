@@ -45,10 +45,21 @@ pub async fn execute(context: &Context, registry: &'static Registry, plan: &Plan
     context.emit(Event::ExecutionStarted { actions: steps.len() });
     let Ok(graph) = Graph::new(steps.values().map(|step| (step.id.clone(), step.after.clone()))) else {
         // The plan lint has refused cycles before anything gets here.
-        return Execution { skipped: steps.into_keys().collect(), ..Execution::default() };
+        return Execution {
+            skipped: steps.into_keys().collect(),
+            ..Execution::default()
+        };
     };
     let urgency = graph.urgency(|id| registry.kind(&id.kind).spec().usual);
-    let mut run = Run { context, registry, graph: &graph, urgency: &urgency, open: BTreeMap::new(), ready: Vec::new(), end: Execution::default() };
+    let mut run = Run {
+        context,
+        registry,
+        graph: &graph,
+        urgency: &urgency,
+        open: BTreeMap::new(),
+        ready: Vec::new(),
+        end: Execution::default(),
+    };
     for id in steps.keys() {
         let waits = graph.before(id).len();
         if waits == 0 {
@@ -99,8 +110,13 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Starts what may start, the most urgent first.
-    fn start(&mut self, steps: &BTreeMap<ResourceId, Step>, tasks: &mut JoinSet<(ResourceId, Verb, Result<Outputs, AwsError>)>) {
-        self.ready.sort_by_key(|id| self.urgency.get(id).copied().unwrap_or_default());
+    fn start(
+        &mut self,
+        steps: &BTreeMap<ResourceId, Step>,
+        tasks: &mut JoinSet<(ResourceId, Verb, Result<Outputs, AwsError>)>,
+    ) {
+        self.ready
+            .sort_by_key(|id| self.urgency.get(id).copied().unwrap_or_default());
         while tasks.len() < CONCURRENCY {
             let Some(id) = self.ready.pop() else { break };
             let Some(step) = steps.get(&id) else { continue };
@@ -117,14 +133,25 @@ impl Run<'_> {
                 let result = Context::on_behalf(id.clone(), act(&context, kind, &step)).await;
                 if let Ok(outputs) = &result {
                     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    context.emit(Event::ActionFinished { id: id.clone(), verb, millis, outputs: outputs.clone() });
+                    context.emit(Event::ActionFinished {
+                        id: id.clone(),
+                        verb,
+                        millis,
+                        outputs: outputs.clone(),
+                    });
                 }
                 (id, verb, result)
             });
         }
     }
 
-    fn finish(&mut self, steps: &BTreeMap<ResourceId, Step>, id: &ResourceId, verb: Verb, result: Result<Outputs, AwsError>) {
+    fn finish(
+        &mut self,
+        steps: &BTreeMap<ResourceId, Step>,
+        id: &ResourceId,
+        verb: Verb,
+        result: Result<Outputs, AwsError>,
+    ) {
         match result {
             Ok(outputs) => {
                 self.context.learn(id, outputs);
@@ -140,10 +167,18 @@ impl Run<'_> {
             }
             Err(error) => {
                 if error.class == Class::Interrupted {
-                    self.context.emit(Event::ActionSkipped { id: id.clone(), verb, reason: "stopped".to_owned() });
+                    self.context.emit(Event::ActionSkipped {
+                        id: id.clone(),
+                        verb,
+                        reason: "stopped".to_owned(),
+                    });
                     self.end.skipped.push(id.clone());
                 } else {
-                    self.context.emit(Event::ActionFailed { id: id.clone(), verb, error: report(&error) });
+                    self.context.emit(Event::ActionFailed {
+                        id: id.clone(),
+                        verb,
+                        error: report(&error),
+                    });
                     self.end.failed.push((id.clone(), error));
                 }
                 self.skip_behind(steps, id, id);
@@ -164,7 +199,11 @@ impl Run<'_> {
     }
 
     fn skip(&mut self, id: &ResourceId, verb: Verb, reason: &str) {
-        self.context.emit(Event::ActionSkipped { id: id.clone(), verb, reason: reason.to_owned() });
+        self.context.emit(Event::ActionSkipped {
+            id: id.clone(),
+            verb,
+            reason: reason.to_owned(),
+        });
         self.end.skipped.push(id.clone());
     }
 }
@@ -178,9 +217,17 @@ async fn act(context: &Context, kind: &'static dyn AnyKind, step: &Step) -> Resu
     match &step.action {
         Action::NoOp { .. } | Action::Keep { .. } => Ok(Outputs::new()),
         Action::Create { desired, .. } => create(context, kind, &step.id, desired).await,
-        Action::Update { desired, observed, changes } => {
-            let Some(observed) = observed else { return create(context, kind, &step.id, desired).await };
-            let updated = kind.update(context, &step.id, desired, observed, &Fields::new(changes)).await;
+        Action::Update {
+            desired,
+            observed,
+            changes,
+        } => {
+            let Some(observed) = observed else {
+                return create(context, kind, &step.id, desired).await;
+            };
+            let updated = kind
+                .update(context, &step.id, desired, observed, &Fields::new(changes))
+                .await;
             match updated {
                 // It went away between reading and writing.
                 Err(error) if error.class == Class::NotFound => create(context, kind, &step.id, desired).await,
@@ -201,7 +248,10 @@ async fn act(context: &Context, kind: &'static dyn AnyKind, step: &Step) -> Resu
             create(context, kind, &step.id, desired).await
         }
         Action::Delete { observed, .. } => {
-            let outputs = observed.as_ref().map(|observed| observed.outputs.clone()).unwrap_or_default();
+            let outputs = observed
+                .as_ref()
+                .map(|observed| observed.outputs.clone())
+                .unwrap_or_default();
             kind.delete(context, &step.id, &outputs).await?;
             Ok(Outputs::new())
         }
@@ -221,12 +271,17 @@ async fn create(
         other => return other,
     };
     let observed = context
-        .poll("resource that exists already to be readable", Duration::from_secs(60), || async {
-            kind.read(&Reader::confirming(context.clone()), id, desired).await
-        })
+        .poll(
+            "resource that exists already to be readable",
+            Duration::from_secs(60),
+            || async { kind.read(&Reader::confirming(context.clone()), id, desired).await },
+        )
         .await?;
     if let Ownership::Foreign { found } = &observed.ownership {
-        return Err(AwsError { message: format!("{}; it does not belong to this stack ({found})", refused.message), ..refused });
+        return Err(AwsError {
+            message: format!("{}; it does not belong to this stack ({found})", refused.message),
+            ..refused
+        });
     }
     converge(context, kind, id, desired, &observed).await
 }
@@ -239,8 +294,9 @@ async fn converge(
     desired: &serde_json::Value,
     observed: &Observed,
 ) -> Result<Outputs, AwsError> {
-    let changes: Vec<Change> =
-        crate::plan::diff(&observed.model, desired, &|field| kind.effect(field), &|field| kind.sensitivity(field));
+    let changes: Vec<Change> = crate::plan::diff(&observed.model, desired, &|field| kind.effect(field), &|field| {
+        kind.sensitivity(field)
+    });
     if changes.is_empty() {
         return Ok(observed.outputs.clone());
     }
@@ -249,8 +305,12 @@ async fn converge(
             "taskctl",
             "create",
             Class::Invalid,
-            format!("{id} exists already and its {} cannot be changed in place; run the command again to see the plan", change.field),
+            format!(
+                "{id} exists already and its {} cannot be changed in place; run the command again to see the plan",
+                change.field
+            ),
         ));
     }
-    kind.update(context, id, desired, observed, &Fields::new(&changes)).await
+    kind.update(context, id, desired, observed, &Fields::new(&changes))
+        .await
 }

@@ -93,9 +93,10 @@ pub fn build(request: &Request, observed: &Observations, rules: &dyn Rules) -> P
     }
     for stray in &request.strays {
         let action = match &stray.disposition {
-            Disposition::Delete { reason } => {
-                Action::Delete { observed: observed.get(&stray.id).cloned(), reason: reason.clone() }
-            }
+            Disposition::Delete { reason } => Action::Delete {
+                observed: observed.get(&stray.id).cloned(),
+                reason: reason.clone(),
+            },
             Disposition::Keep { reason } => Action::Keep { reason: reason.clone() },
         };
         steps.push(Step {
@@ -120,22 +121,45 @@ fn step(resource: &Resource, observed: Option<&Observed>, rules: &dyn KindRules)
         }
         Some(observed) => {
             let mut changes = changes(&observed.model, &desired, rules);
-            changes.retain(|change| !observed.pending.iter().any(|pending| covers(&pending.field, &change.field)));
+            changes.retain(|change| {
+                !observed
+                    .pending
+                    .iter()
+                    .any(|pending| covers(&pending.field, &change.field))
+            });
             let found = Some(observed.clone());
             let action = if changes.is_empty() {
                 Action::NoOp { observed: found }
             } else if changes.iter().any(|change| change.effect == Effect::Replace) {
                 match rules.replacement() {
-                    Replacement::CreateFirst => Action::CreateThenDelete { desired, observed: found, changes },
-                    Replacement::DeleteFirst => Action::DeleteThenCreate { desired, observed: found, changes },
+                    Replacement::CreateFirst => Action::CreateThenDelete {
+                        desired,
+                        observed: found,
+                        changes,
+                    },
+                    Replacement::DeleteFirst => Action::DeleteThenCreate {
+                        desired,
+                        observed: found,
+                        changes,
+                    },
                 }
             } else {
-                Action::Update { desired, observed: found, changes }
+                Action::Update {
+                    desired,
+                    observed: found,
+                    changes,
+                }
             };
             (action, observed.pending.clone())
         }
     };
-    Step { id: resource.id.clone(), action, after: Vec::new(), pending, rollback: rules.rollback() }
+    Step {
+        id: resource.id.clone(),
+        action,
+        after: Vec::new(),
+        pending,
+        rollback: rules.rollback(),
+    }
 }
 
 /// Whether a pending field speaks of a changed one: the same path, or one above it.
@@ -146,13 +170,18 @@ fn covers(pending: &str, changed: &str) -> bool {
 fn changes(before: &serde_json::Value, after: &serde_json::Value, rules: &dyn KindRules) -> Vec<Change> {
     let nothing = serde_json::Value::Object(serde_json::Map::new());
     let before = if before.is_null() { &nothing } else { before };
-    diff(before, after, &|field| rules.effect(field), &|field| rules.sensitivity(field))
+    diff(before, after, &|field| rules.effect(field), &|field| {
+        rules.sensitivity(field)
+    })
 }
 
 /// Fills in `after`: what a change waits for among the other changes of this plan.
 fn order_edges(steps: &mut [Step], request: &Request, rules: &dyn Rules) {
-    let changing: BTreeSet<ResourceId> =
-        steps.iter().filter(|step| step.action.is_change()).map(|step| step.id.clone()).collect();
+    let changing: BTreeSet<ResourceId> = steps
+        .iter()
+        .filter(|step| step.action.is_change())
+        .map(|step| step.id.clone())
+        .collect();
     let deleting: Vec<ResourceId> = steps
         .iter()
         .filter(|step| matches!(step.action, Action::Delete { .. }))
@@ -175,7 +204,10 @@ fn order_edges(steps: &mut [Step], request: &Request, rules: &dyn Rules) {
             }
         } else {
             after.extend(
-                deleting.iter().filter(|id| rules.of(&id.kind).deleted_before().contains(&step.id.kind.as_str())).cloned(),
+                deleting
+                    .iter()
+                    .filter(|id| rules.of(&id.kind).deleted_before().contains(&step.id.kind.as_str()))
+                    .cloned(),
             );
         }
         step.after = after.into_iter().filter(|id| *id != step.id).collect();
@@ -220,7 +252,11 @@ mod tests {
             0
         }
         fn effect(&self, field: &str) -> Effect {
-            if field == "key" { Effect::Replace } else { Effect::InPlace }
+            if field == "key" {
+                Effect::Replace
+            } else {
+                Effect::InPlace
+            }
         }
         fn sensitivity(&self, _: &str) -> Sensitivity {
             Sensitivity::Plain
@@ -258,10 +294,19 @@ mod tests {
 
     #[test]
     fn edges_look_through_what_does_not_change() {
-        let request =
-            Request { resources: vec![resource("a", &[], 1), resource("b", &["a"], 1), resource("c", &["b"], 1)], strays: vec![] };
+        let request = Request {
+            resources: vec![
+                resource("a", &[], 1),
+                resource("b", &["a"], 1),
+                resource("c", &["b"], 1),
+            ],
+            strays: vec![],
+        };
         let mut observed = Observations::new();
-        observed.insert(request.resources[1].id.clone(), Observed::ours(request.resources[1].desired.clone(), Outputs::new()));
+        observed.insert(
+            request.resources[1].id.clone(),
+            Observed::ours(request.resources[1].desired.clone(), Outputs::new()),
+        );
         let plan = build(&request, &observed, &Plain);
         assert_eq!(plan.steps[2].after, vec![ResourceId::new("thing", "a")]);
         assert_eq!(plan.steps[1].action.verb(), Verb::NoOp);
@@ -269,10 +314,20 @@ mod tests {
 
     #[test]
     fn pending_settings_are_shown_and_are_no_change() {
-        let request = Request { resources: vec![resource("a", &[], 2)], strays: vec![] };
+        let request = Request {
+            resources: vec![resource("a", &[], 2)],
+            strays: vec![],
+        };
         let mut seen = Observed::ours(json!({"key": "a", "size": 1}), Outputs::new());
-        seen.pending.push(crate::resource::Pending { field: "size".into(), doing: "growing".into() });
-        let plan = build(&request, &Observations::from([(request.resources[0].id.clone(), seen)]), &Plain);
+        seen.pending.push(crate::resource::Pending {
+            field: "size".into(),
+            doing: "growing".into(),
+        });
+        let plan = build(
+            &request,
+            &Observations::from([(request.resources[0].id.clone(), seen)]),
+            &Plain,
+        );
         assert!(!plan.has_changes());
         assert_eq!(plan.steps[0].pending.len(), 1);
     }
@@ -307,9 +362,21 @@ mod tests {
     fn replacement_follows_the_kind() {
         let mut wanted = resource("a", &[], 1);
         wanted.desired["key"] = json!("other");
-        let observed =
-            Observations::from([(wanted.id.clone(), Observed::ours(json!({"key": "a", "size": 1}), Outputs::new()))]);
-        let plan = build(&Request { resources: vec![wanted], strays: vec![] }, &observed, &Plain);
-        assert!(matches!(plan.steps.first().unwrap().action, Action::DeleteThenCreate { .. }));
+        let observed = Observations::from([(
+            wanted.id.clone(),
+            Observed::ours(json!({"key": "a", "size": 1}), Outputs::new()),
+        )]);
+        let plan = build(
+            &Request {
+                resources: vec![wanted],
+                strays: vec![],
+            },
+            &observed,
+            &Plain,
+        );
+        assert!(matches!(
+            plan.steps.first().unwrap().action,
+            Action::DeleteThenCreate { .. }
+        ));
     }
 }

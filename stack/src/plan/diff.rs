@@ -54,7 +54,12 @@ pub fn diff(
                 Sensitivity::Hidden => Value::String(masked(value)),
             })
         };
-        changes.push(Change { field: path.to_owned(), before: show(before), after: show(after), effect: effect(path) });
+        changes.push(Change {
+            field: path.to_owned(),
+            before: show(before),
+            after: show(after),
+            effect: effect(path),
+        });
     });
     changes
 }
@@ -69,21 +74,26 @@ fn is_unset(value: &Value) -> bool {
     }
 }
 
-fn walk(
-    path: &str,
-    before: Option<&Value>,
-    after: Option<&Value>,
-    found: &mut dyn FnMut(&str, Option<&Value>, Option<&Value>),
-) {
+/// Takes a differing path with its values.
+type Visit<'a> = &'a mut dyn FnMut(&str, Option<&Value>, Option<&Value>);
+
+fn walk(path: &str, before: Option<&Value>, after: Option<&Value>, found: Visit<'_>) {
     let before = before.filter(|value| !is_unset(value));
     let after = after.filter(|value| !is_unset(value));
     match (before, after) {
         (None, None) => {}
         (Some(Value::Object(old)), Some(Value::Object(new))) => {
-            let mut keys: Vec<&String> = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key))).collect();
+            let mut keys: Vec<&String> = old
+                .keys()
+                .chain(new.keys().filter(|key| !old.contains_key(*key)))
+                .collect();
             keys.sort();
             for key in keys {
-                let child = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let child = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 walk(&child, old.get(key), new.get(key), found);
             }
         }
@@ -97,12 +107,10 @@ fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
-        (Value::Object(a), Value::Object(b)) => {
-            a.keys().chain(b.keys()).all(|key| match (a.get(key), b.get(key)) {
-                (Some(a), Some(b)) => equal(a, b),
-                (one, other) => one.is_none_or(is_unset) && other.is_none_or(is_unset),
-            })
-        }
+        (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).all(|key| match (a.get(key), b.get(key)) {
+            (Some(a), Some(b)) => equal(a, b),
+            (one, other) => one.is_none_or(is_unset) && other.is_none_or(is_unset),
+        }),
         (a, b) => a == b,
     }
 }
@@ -135,7 +143,11 @@ mod tests {
     fn fields_are_compared_by_path() {
         check(&json!({"a": 1}), &json!({"a": 1.0}), &[]);
         check(&json!({"a": null, "b": {}}), &json!({"c": []}), &[]);
-        check(&json!({"a": {"b": 1, "c": 2}}), &json!({"a": {"b": 3}}), &["a.b: 1 → 3", "a.c: 2 → -"]);
+        check(
+            &json!({"a": {"b": 1, "c": 2}}),
+            &json!({"a": {"b": 3}}),
+            &["a.b: 1 → 3", "a.c: 2 → -"],
+        );
         check(&json!({"a": [1, 2]}), &json!({"a": [2, 1]}), &["a: [1,2] → [2,1]"]);
     }
 
@@ -145,7 +157,13 @@ mod tests {
             &json!({"environment": {"TOKEN": "old-secret"}}),
             &json!({"environment": {"TOKEN": "new-secret"}}),
             &|_| Effect::InPlace,
-            &|path| if path.starts_with("environment.") { Sensitivity::Hidden } else { Sensitivity::Plain },
+            &|path| {
+                if path.starts_with("environment.") {
+                    Sensitivity::Hidden
+                } else {
+                    Sensitivity::Plain
+                }
+            },
         );
         let text = serde_json::to_string(&changes).unwrap();
         assert!(!text.contains("secret"), "{text}");

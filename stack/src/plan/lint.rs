@@ -68,7 +68,10 @@ pub fn lint(
             errors.push(LintError::Duplicate(resource.id.clone()));
         }
         if let Some(Ownership::Foreign { found }) = observed.get(&resource.id).map(|seen| &seen.ownership) {
-            errors.push(LintError::Foreign { id: resource.id.clone(), found: found.clone() });
+            errors.push(LintError::Foreign {
+                id: resource.id.clone(),
+                found: found.clone(),
+            });
         }
     }
     for step in &plan.steps {
@@ -82,10 +85,18 @@ pub fn lint(
                     .filter(|change| change.effect == super::Effect::Replace)
                     .map(|change| change.field.as_str())
                     .collect();
-                errors.push(LintError::DataLoss { id: step.id.clone(), what: "replaced", fields: fields.join(", ") });
+                errors.push(LintError::DataLoss {
+                    id: step.id.clone(),
+                    what: "replaced",
+                    fields: fields.join(", "),
+                });
             }
             Action::Delete { reason, .. } => {
-                errors.push(LintError::DataLoss { id: step.id.clone(), what: "deleted", fields: reason.clone() });
+                errors.push(LintError::DataLoss {
+                    id: step.id.clone(),
+                    what: "deleted",
+                    fields: reason.clone(),
+                });
             }
             Action::NoOp { .. } | Action::Create { .. } | Action::Update { .. } | Action::Keep { .. } => {}
         }

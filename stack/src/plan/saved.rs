@@ -76,22 +76,40 @@ impl SavedPlan {
     pub fn parse(text: &str) -> Result<Self, SavedPlanError> {
         let saved: Self = serde_json::from_str(text)
             .map_err(|error| SavedPlanError::Format(std::sync::Arc::new(SourceError(error.to_string()))))?;
-        if saved.format == FORMAT { Ok(saved) } else { Err(SavedPlanError::Version { found: saved.format }) }
+        if saved.format == FORMAT {
+            Ok(saved)
+        } else {
+            Err(SavedPlanError::Version { found: saved.format })
+        }
     }
 
     /// Whether a fresh plan is still this one.
-    pub fn check(&self, app: &str, stage: &str, region: &str, account: &str, fresh: &Plan) -> Result<(), SavedPlanError> {
+    pub fn check(
+        &self,
+        app: &str,
+        stage: &str,
+        region: &str,
+        account: &str,
+        fresh: &Plan,
+    ) -> Result<(), SavedPlanError> {
         let saved = format!("{}/{} in {} ({})", self.app, self.stage, self.region, self.account);
         let wanted = format!("{app}/{stage} in {region} ({account})");
         if saved != wanted {
             return Err(SavedPlanError::Target { saved, wanted });
         }
-        if self.digest == digest(fresh) { Ok(()) } else { Err(SavedPlanError::Moved) }
+        if self.digest == digest(fresh) {
+            Ok(())
+        } else {
+            Err(SavedPlanError::Moved)
+        }
     }
 }
 
 /// Hash over the plan's visible part; hidden values take part by their own short hash.
 fn digest(plan: &Plan) -> String {
     let text = serde_json::to_string(&plan.changes().collect::<Vec<_>>()).unwrap_or_default();
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

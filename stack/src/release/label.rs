@@ -30,7 +30,9 @@ impl ReleaseLabel {
     pub fn parse(description: &str) -> Option<Self> {
         let mut words = description.split(' ');
         let number = words.next()?.strip_prefix('r')?.parse().ok()?;
-        let fingerprint = words.next().filter(|word| word.len() == 16 && word.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        let fingerprint = words
+            .next()
+            .filter(|word| word.len() == 16 && word.bytes().all(|b| b.is_ascii_hexdigit()))?;
         let mut versions = BTreeMap::new();
         let mut commit = None;
         for word in words {
@@ -43,7 +45,12 @@ impl ReleaseLabel {
                 }
             }
         }
-        Some(Self { number, fingerprint: fingerprint.to_owned(), versions, commit })
+        Some(Self {
+            number,
+            fingerprint: fingerprint.to_owned(),
+            versions,
+            commit,
+        })
     }
 }
 
@@ -51,7 +58,11 @@ impl fmt::Display for ReleaseLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "r{} {}", self.number, self.fingerprint)?;
         if !self.versions.is_empty() {
-            let pairs: Vec<String> = self.versions.iter().map(|(name, version)| format!("{name}={version}")).collect();
+            let pairs: Vec<String> = self
+                .versions
+                .iter()
+                .map(|(name, version)| format!("{name}={version}"))
+                .collect();
             write!(f, " {}", pairs.join(","))?;
         }
         if let Some(commit) = &self.commit {
@@ -85,7 +96,14 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_is_not_read() {
-        for text in ["", "r1", "hello world", "r1 short", "rx 0123456789abcdef", "r1 0123456789abcdef a,b"] {
+        for text in [
+            "",
+            "r1",
+            "hello world",
+            "r1 short",
+            "rx 0123456789abcdef",
+            "r1 0123456789abcdef a,b",
+        ] {
             assert_eq!(ReleaseLabel::parse(text), None, "{text}");
         }
     }

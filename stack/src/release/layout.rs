@@ -106,17 +106,32 @@ pub struct Layout {
 }
 
 /// Lays out the releases. `fingerprint` is the wanted content, `functions` the wanted version fingerprints.
-pub fn layout(facts: &ReleaseFacts, fingerprint: &str, functions: &BTreeMap<String, String>, go_live: GoLive) -> Layout {
+pub fn layout(
+    facts: &ReleaseFacts,
+    fingerprint: &str,
+    functions: &BTreeMap<String, String>,
+    go_live: GoLive,
+) -> Layout {
     let live = facts.live.as_ref().and_then(|slot| settled(facts, slot));
     let preview = facts.preview.as_ref().and_then(|slot| settled(facts, slot));
     let live_color = facts.live.as_ref().and_then(|slot| Color::of(&slot.variables));
     let holds = |release: Option<u64>| {
-        release.filter(|number| facts.releases.get(number).is_some_and(|label| label.fingerprint == fingerprint))
+        release.filter(|number| {
+            facts
+                .releases
+                .get(number)
+                .is_some_and(|label| label.fingerprint == fingerprint)
+        })
     };
     let standing = holds(live).or_else(|| holds(preview));
     // With neither slot made yet, an earlier run was cut off between the deployment and its slots.
     let orphan = if live.is_none() && preview.is_none() {
-        facts.releases.iter().rev().find(|(_, label)| label.fingerprint == fingerprint).map(|(number, _)| *number)
+        facts
+            .releases
+            .iter()
+            .rev()
+            .find(|(_, label)| label.fingerprint == fingerprint)
+            .map(|(number, _)| *number)
     } else {
         let newest = facts.releases.keys().next_back().copied();
         holds(newest).filter(|number| live.is_none_or(|live| *number > live))
@@ -137,18 +152,32 @@ pub fn layout(facts: &ReleaseFacts, fingerprint: &str, functions: &BTreeMap<Stri
                 facts.live.as_ref().and_then(|slot| previous(facts, slot)),
             ),
         },
-        Some(number) => Slot { release, variables: variables(release, color, Some(number).and_then(|n| with_deployment(facts, n))) },
-        None => Slot { release, variables: variables(release, color, None) },
+        Some(number) => Slot {
+            release,
+            variables: variables(release, color, Some(number).and_then(|n| with_deployment(facts, n))),
+        },
+        None => Slot {
+            release,
+            variables: variables(release, color, None),
+        },
     };
     let preview_slot = Slot {
         release,
-        variables: if live_slot.release == release { live_slot.variables.clone() } else { variables(release, color, None) },
+        variables: if live_slot.release == release {
+            live_slot.variables.clone()
+        } else {
+            variables(release, color, None)
+        },
     };
     let versions = functions
         .iter()
         .map(|(name, wanted)| {
             let known = facts.versions.get(name).map(Vec::as_slice).unwrap_or_default();
-            let same = known.iter().filter(|(_, fingerprint)| fingerprint == wanted).map(|(number, _)| *number).max();
+            let same = known
+                .iter()
+                .filter(|(_, fingerprint)| fingerprint == wanted)
+                .map(|(number, _)| *number)
+                .max();
             let next = known.iter().map(|(number, _)| *number).max().unwrap_or(0) + 1;
             (name.clone(), same.unwrap_or(next))
         })
@@ -176,7 +205,9 @@ fn settled(facts: &ReleaseFacts, slot: &SlotFacts) -> Option<u64> {
 /// One more than every number ever seen.
 fn next_number(facts: &ReleaseFacts) -> u64 {
     let named = [&facts.live, &facts.preview].into_iter().flatten().flat_map(|slot| {
-        ["release", "previousRelease"].into_iter().filter_map(|key| slot.variables.get(key)?.parse::<u64>().ok())
+        ["release", "previousRelease"]
+            .into_iter()
+            .filter_map(|key| slot.variables.get(key)?.parse::<u64>().ok())
     });
     named.chain(facts.releases.keys().copied()).max().unwrap_or(0) + 1
 }
@@ -192,8 +223,10 @@ fn with_deployment(facts: &ReleaseFacts, number: u64) -> Option<(u64, String)> {
 }
 
 fn variables(release: u64, color: Color, previous: Option<(u64, String)>) -> BTreeMap<String, String> {
-    let mut variables =
-        BTreeMap::from([("release".to_owned(), release.to_string()), ("color".to_owned(), color.as_str().to_owned())]);
+    let mut variables = BTreeMap::from([
+        ("release".to_owned(), release.to_string()),
+        ("color".to_owned(), color.as_str().to_owned()),
+    ]);
     if let Some((number, deployment)) = previous {
         variables.insert("previousRelease".to_owned(), number.to_string());
         variables.insert("previousDeployment".to_owned(), deployment);
@@ -207,13 +240,24 @@ mod tests {
     use proptest::prelude::*;
 
     fn label(number: u64, fingerprint: &str) -> ReleaseLabel {
-        ReleaseLabel { number, fingerprint: fingerprint.to_owned(), versions: BTreeMap::new(), commit: None }
+        ReleaseLabel {
+            number,
+            fingerprint: fingerprint.to_owned(),
+            versions: BTreeMap::new(),
+            commit: None,
+        }
     }
 
     /// Carries a layout out, as the executor would.
     fn apply(facts: &mut ReleaseFacts, layout: &Layout, fingerprint: &str) {
-        facts.releases.entry(layout.release).or_insert_with(|| label(layout.release, fingerprint));
-        facts.deployments.entry(layout.release).or_insert_with(|| format!("d{}", layout.release));
+        facts
+            .releases
+            .entry(layout.release)
+            .or_insert_with(|| label(layout.release, fingerprint));
+        facts
+            .deployments
+            .entry(layout.release)
+            .or_insert_with(|| format!("d{}", layout.release));
         let slot = |slot: &Slot| SlotFacts {
             release: Some(slot.release),
             deployment: format!("d{}", slot.release),
@@ -225,7 +269,12 @@ mod tests {
 
     #[test]
     fn the_first_release_is_blue_and_live() {
-        let first = layout(&ReleaseFacts::default(), "aa", &BTreeMap::from([("tasks".to_owned(), "f".to_owned())]), GoLive::Wait);
+        let first = layout(
+            &ReleaseFacts::default(),
+            "aa",
+            &BTreeMap::from([("tasks".to_owned(), "f".to_owned())]),
+            GoLive::Wait,
+        );
         assert_eq!((first.release, first.color, first.is_new), (1, Color::Blue, true));
         assert_eq!(first.live.release, 1);
         assert_eq!(first.versions["tasks"], 1);
@@ -237,7 +286,10 @@ mod tests {
         let first = layout(&facts, "aa", &BTreeMap::new(), GoLive::AtOnce);
         apply(&mut facts, &first, "aa");
         let waiting = layout(&facts, "bb", &BTreeMap::new(), GoLive::Wait);
-        assert_eq!((waiting.preview.release, waiting.live.release, waiting.color), (2, 1, Color::Green));
+        assert_eq!(
+            (waiting.preview.release, waiting.live.release, waiting.color),
+            (2, 1, Color::Green)
+        );
         let second = layout(&facts, "bb", &BTreeMap::new(), GoLive::AtOnce);
         assert_eq!(second.live.variables["previousDeployment"], "d1");
         assert_eq!(second.live.variables["color"], "green");
@@ -246,11 +298,18 @@ mod tests {
     #[test]
     fn a_release_that_waits_is_taken_and_not_made_again() {
         let mut facts = ReleaseFacts::default();
-        apply(&mut facts, &layout(&ReleaseFacts::default(), "aa", &BTreeMap::new(), GoLive::AtOnce), "aa");
+        apply(
+            &mut facts,
+            &layout(&ReleaseFacts::default(), "aa", &BTreeMap::new(), GoLive::AtOnce),
+            "aa",
+        );
         let waiting = layout(&facts, "bb", &BTreeMap::new(), GoLive::Wait);
         apply(&mut facts, &waiting, "bb");
         let promoted = layout(&facts, "bb", &BTreeMap::new(), GoLive::AtOnce);
-        assert_eq!((promoted.release, promoted.is_new, promoted.live.release), (2, false, 2));
+        assert_eq!(
+            (promoted.release, promoted.is_new, promoted.live.release),
+            (2, false, 2)
+        );
     }
 
     #[test]
@@ -265,13 +324,20 @@ mod tests {
     #[test]
     fn a_foreign_deployment_on_live_is_put_back() {
         let mut facts = ReleaseFacts::default();
-        apply(&mut facts, &layout(&ReleaseFacts::default(), "aa", &BTreeMap::new(), GoLive::AtOnce), "aa");
+        apply(
+            &mut facts,
+            &layout(&ReleaseFacts::default(), "aa", &BTreeMap::new(), GoLive::AtOnce),
+            "aa",
+        );
         if let Some(live) = facts.live.as_mut() {
             live.release = None;
             live.deployment = "foreign".to_owned();
         }
         let repaired = layout(&facts, "aa", &BTreeMap::new(), GoLive::AtOnce);
-        assert_eq!((repaired.release, repaired.live.release, repaired.is_new), (1, 1, false));
+        assert_eq!(
+            (repaired.release, repaired.live.release, repaired.is_new),
+            (1, 1, false)
+        );
     }
 
     proptest! {

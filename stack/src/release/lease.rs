@@ -125,9 +125,20 @@ pub async fn holder(context: &Context, bucket: &ControlBucket) -> Result<Option<
 
 impl Lease {
     /// Takes the lease and guards every later call of the context with it.
-    pub async fn acquire(context: &Context, bucket: &ControlBucket, holder: Holder, nonce: String) -> Result<Self, LeaseError> {
+    pub async fn acquire(
+        context: &Context,
+        bucket: &ControlBucket,
+        holder: Holder,
+        nonce: String,
+    ) -> Result<Self, LeaseError> {
         let key = key(context);
-        let mut record = LeaseRecord { holder, since: context.now(), fence: 1, nonce, renewals: 0 };
+        let mut record = LeaseRecord {
+            holder,
+            since: context.now(),
+            fence: 1,
+            nonce,
+            renewals: 0,
+        };
         let mut sent = context.clock().since_boot();
         let mut written = bucket.put(context, &key, &body(&record), Condition::Absent).await;
         if written.as_ref().is_err_and(|error| error.class == Class::NotFound) {
@@ -154,32 +165,59 @@ impl Lease {
                 }
                 let silent = Duration::from_secs(u64::try_from(stored.age_seconds).unwrap_or(0));
                 if let Some(left) = (LIFETIME + GRACE).checked_sub(silent).filter(|left| !left.is_zero()) {
-                    return Err(LeaseError::Held { holder: Box::new(current), free_in_seconds: left.as_secs().max(1) });
+                    return Err(LeaseError::Held {
+                        holder: Box::new(current),
+                        free_in_seconds: left.as_secs().max(1),
+                    });
                 }
                 record.fence = current.fence + 1;
             }
             sent = context.clock().since_boot();
-            written = bucket.put(context, &key, &body(&record), Condition::Unchanged(&stored.etag)).await;
+            written = bucket
+                .put(context, &key, &body(&record), Condition::Unchanged(&stored.etag))
+                .await;
         };
         let state = Arc::new(State {
             clock: Arc::clone(context.clock()),
-            inner: Mutex::new(Inner { record, etag, renewed: sent, standing: Standing::Held }),
+            inner: Mutex::new(Inner {
+                record,
+                etag,
+                renewed: sent,
+                standing: Standing::Held,
+            }),
         });
         let renewal = tokio::spawn(renew(context.clone(), bucket.clone(), key.clone(), Arc::clone(&state)));
         context.guard(Some(Arc::clone(&state) as Arc<dyn LeaseGuard>));
-        Ok(Self { context: context.clone(), bucket: bucket.clone(), key, state, renewal })
+        Ok(Self {
+            context: context.clone(),
+            bucket: bucket.clone(),
+            key,
+            state,
+            renewal,
+        })
     }
 
     /// The fencing number.
     pub fn fence(&self) -> u64 {
-        self.state.inner.lock().unwrap_or_else(PoisonError::into_inner).record.fence
+        self.state
+            .inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .record
+            .fence
     }
 
     /// Gives the lease back. One that was lost meanwhile is left to its new holder.
     pub async fn release(self) -> Result<(), AwsError> {
         self.renewal.abort();
         self.context.guard(None);
-        let etag = self.state.inner.lock().unwrap_or_else(PoisonError::into_inner).etag.clone();
+        let etag = self
+            .state
+            .inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .etag
+            .clone();
         match self.bucket.delete(&self.context, &self.key, &etag).await {
             Err(error) if matches!(error.class, Class::NotFound | Class::Precondition) => Ok(()),
             other => other,
@@ -203,15 +241,26 @@ async fn renew(context: Context, bucket: ControlBucket, key: String, state: Arc<
         tokio::time::sleep(RENEWAL).await;
         let (record, etag) = {
             let inner = state.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            (LeaseRecord { renewals: inner.record.renewals + 1, ..inner.record.clone() }, inner.etag.clone())
+            (
+                LeaseRecord {
+                    renewals: inner.record.renewals + 1,
+                    ..inner.record.clone()
+                },
+                inner.etag.clone(),
+            )
         };
         let sent = state.clock.since_boot();
-        let renewed = match bucket.put(&context, &key, &body(&record), Condition::Unchanged(&etag)).await {
+        let renewed = match bucket
+            .put(&context, &key, &body(&record), Condition::Unchanged(&etag))
+            .await
+        {
             Ok(etag) => Some(etag),
             // Perhaps the answer to our own renewal was lost; perhaps another took the lease.
             Err(_) => match bucket.get(&context, &key).await {
                 Ok(Some(stored)) => match serde_json::from_slice::<LeaseRecord>(&stored.body) {
-                    Ok(current) if current.nonce == record.nonce && current.renewals == record.renewals => Some(stored.etag),
+                    Ok(current) if current.nonce == record.nonce && current.renewals == record.renewals => {
+                        Some(stored.etag)
+                    }
                     Ok(current) if current.nonce == record.nonce => None,
                     Ok(_) | Err(_) => return lose(&state),
                 },
