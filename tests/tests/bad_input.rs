@@ -21,7 +21,6 @@ fn platform() -> String {
 }
 
 #[test]
-#[ignore = "not yet proven in a whole run; see docs/roadmap.md"]
 fn templates_that_cannot_be_meant() {
     check("", &["taskctl.yaml", "empty"]);
     check(&format!("# {}\n", "x".repeat(5_000_000)), &["taskctl.yaml"]);
@@ -43,7 +42,6 @@ fn templates_that_cannot_be_meant() {
 }
 
 #[test]
-#[ignore = "not yet proven in a whole run; see docs/roadmap.md"]
 fn a_function_without_a_binary_names_those_there_are() {
     let project = Project::platform("no-binary");
     let out = project.directory().join("dist");
@@ -66,7 +64,6 @@ fn a_function_without_a_binary_names_those_there_are() {
 }
 
 #[test]
-#[ignore = "not yet proven in a whole run; see docs/roadmap.md"]
 fn usage_errors_have_their_own_code() {
     let project = Project::platform("usage");
     project.run(&["depoly"]).expect(64);

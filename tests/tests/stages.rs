@@ -3,7 +3,6 @@
 use taskctl_tests::Project;
 
 #[test]
-#[ignore = "not yet proven in a whole run; see docs/roadmap.md"]
 fn two_stages_stand_side_by_side() {
     let project = Project::platform("stages");
     project.run(&["deploy", "--stage", "dev"]).expect(0);

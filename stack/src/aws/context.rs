@@ -356,8 +356,7 @@ impl Context {
         loop {
             attempt += 1;
             self.may_call(op)?;
-            self.inner.pacer.pace(op.service, op.name).await;
-            self.may_call(op)?;
+            self.turn(op).await?;
             let error = match self.attempt(op, &request).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
@@ -446,6 +445,19 @@ impl Context {
                 "the lease on this stage was lost before the call was made",
             )),
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Waits for the call's turn under its quota.
+    async fn turn(&self, op: Op) -> Result<(), AwsError> {
+        let turn = self.inner.pacer.pace(op.service, op.name);
+        if op.guard == Guard::None {
+            turn.await;
+            return Ok(());
+        }
+        tokio::select! {
+            () = turn => self.may_call(op),
+            () = self.inner.cancel.cancelled() => self.may_call(op),
         }
     }
 
