@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, deploy, destroy, init, local, man, package, plan, templates};
+use crate::commands::{completions, deploy, destroy, init, local, man, package, plan, rollback, templates, unlock};
 use crate::exit::Exit;
 
 const STYLES: Styles = Styles::styled()
@@ -130,6 +130,14 @@ pub enum Command {
     Plan(plan::Args),
     /// Build the functions, bring the stack to what the template says, release.
     Deploy(deploy::Args),
+    /// Move live to the release that waits in preview, after checking it.
+    Promote,
+    /// Move live back to the release before, or to a kept one.
+    Rollback(rollback::Args),
+    /// List the releases: number, commit, who, when, state.
+    Releases,
+    /// Take the lock of a stage from a holder that died.
+    Unlock(unlock::Args),
     /// Show endpoints, releases, functions and alarms.
     Status,
     /// Delete everything of a stage, except data.

@@ -7,6 +7,7 @@ mod exit;
 mod failure;
 mod lock;
 mod look;
+mod outside;
 mod place;
 mod prepare;
 mod project;

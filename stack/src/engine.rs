@@ -19,8 +19,10 @@ use crate::event::{Endpoints, ErrorReport, Event, Events};
 use crate::execute::{Execution, execute};
 use crate::package::{Package, PackageError};
 use crate::plan::{Disposition, LintError, Observations, Plan, Request, Stray, build, lint};
+use crate::release::driver::{self, MoveError, Moved, Movement, Outside};
+use crate::release::history;
 use crate::release::layout::{GoLive, Layout, ReleaseFacts};
-use crate::release::lease::{Holder, Lease, LeaseError};
+use crate::release::lease::{self, Force, Holder, Lease, LeaseError, LeaseRecord};
 use crate::release::ledger::{self, ReleaseRecord};
 use crate::resource::{Observed, Outputs, Ownership, Resource, ResourceId};
 use crate::template::model::{ReleasePolicy, Stack};
@@ -50,6 +52,9 @@ pub enum EngineError {
     /// The lease on the stage was not had.
     #[error(transparent)]
     Lease(#[from] LeaseError),
+    /// Live did not move.
+    #[error(transparent)]
+    Move(#[from] MoveError),
     /// The plan must not be executed.
     #[error("the plan cannot be carried out: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Lint(Vec<LintError>),
@@ -62,6 +67,7 @@ impl EngineError {
             Self::Aws(error) => error.hint(),
             Self::Package(error) => error.hint(),
             Self::Lease(error) => error.hint(),
+            Self::Move(error) => error.hint(),
             Self::Lint(errors) => {
                 let hints: BTreeSet<String> = errors.iter().map(LintError::hint).collect();
                 Some(hints.into_iter().collect::<Vec<_>>().join("; "))
@@ -77,7 +83,7 @@ impl EngineError {
 
     /// Whether the operator asked for the stop.
     pub fn is_interrupt(&self) -> bool {
-        matches!(self, Self::Aws(error) if error.class == Class::Interrupted)
+        matches!(self, Self::Aws(error) | Self::Move(MoveError::Aws(error)) if error.class == Class::Interrupted)
     }
 }
 
@@ -91,6 +97,18 @@ pub struct PlanInputs<'a> {
     pub commit: Option<String>,
     /// Whether a new release goes live; none = as the stage's policy says.
     pub go_live: Option<GoLive>,
+}
+
+/// Where live shall go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// To what waits in preview.
+    Promotion,
+    /// To the release before, or to a kept one.
+    Rollback {
+        /// Its number.
+        to: Option<u64>,
+    },
 }
 
 /// Which data stores may be deleted.
@@ -381,10 +399,7 @@ impl Engine {
             ledger::announce(&self.context, &self.control, &created).await?;
         }
         for package in &planned.packages {
-            let zip = tokio::fs::read(&package.zip_path)
-                .await
-                .map_err(|source| PackageError::unreadable(&package.zip_path, source))?;
-            self.context.add_package(&package.code_sha256, zip);
+            self.context.add_package(&package.code_sha256, &package.zip_path);
         }
         let execution = execute(&self.context, self.registry, &planned.plan).await;
         if let Some(layout) = &planned.layout {
@@ -473,6 +488,45 @@ impl Engine {
             fingerprint: None,
             packages: Vec::new(),
         })
+    }
+
+    /// The releases there are: what AWS keeps, with what the ledger remembers of it. Newest first.
+    pub async fn releases(&self) -> Result<Vec<history::Release>, EngineError> {
+        let looking = async { Ok(driver::look(&self.context).await?) };
+        let records = async { Ok::<_, EngineError>(ledger::records(&self.context, &self.control).await?) };
+        let moves = async { Ok::<_, EngineError>(ledger::moves(&self.context, &self.control).await?) };
+        let ((_, facts), records, moves) = futures::try_join!(looking, records, moves)?;
+        Ok(history::releases(&facts, &records, &moves))
+    }
+
+    /// What could move now: the promotion of what waits, or a rollback.
+    pub async fn movement(&self, wanted: Wanted) -> Result<Option<Movement>, EngineError> {
+        let (state, facts) = driver::look(&self.context).await?;
+        Ok(match wanted {
+            Wanted::Promotion => driver::promotion(&state, &facts)?,
+            Wanted::Rollback { to } => driver::rollback(&state, &facts, to)?,
+        })
+    }
+
+    /// Moves live.
+    pub async fn go(
+        &self,
+        movement: &Movement,
+        lease: &Lease,
+        outside: &dyn Outside,
+        user: &str,
+    ) -> Result<Moved, EngineError> {
+        Ok(driver::go(&self.context, &self.control, lease, movement, outside, user).await?)
+    }
+
+    /// Who holds the stage, and for how many seconds that lease has been silent.
+    pub async fn holder(&self) -> Result<Option<(LeaseRecord, i64)>, EngineError> {
+        Ok(lease::holder(&self.context, &self.control).await?)
+    }
+
+    /// Takes the lease away from whoever holds it.
+    pub async fn unlock(&self, force: Force) -> Result<Option<LeaseRecord>, EngineError> {
+        Ok(lease::take_away(&self.context, &self.control, force).await?)
     }
 
     /// Where the stack answers.

@@ -148,6 +148,31 @@ pub enum Event {
         /// The release that was live before.
         previous: Option<u64>,
     },
+    /// Live went back to a release.
+    RolledBack {
+        /// Release number.
+        release: u64,
+        /// Its colour.
+        color: String,
+        /// The release that was live.
+        from: Option<u64>,
+    },
+    /// The release in preview answered as it should.
+    Checked {
+        /// Release number.
+        release: u64,
+        /// Requests made.
+        requests: usize,
+    },
+    /// Live answered from outside as the release, often enough in a row.
+    Confirmed {
+        /// Release number.
+        release: u64,
+        /// Requests made.
+        requests: u32,
+        /// How long after the switch the last other answer came.
+        tail_millis: u64,
+    },
     /// The user asked to stop; calls in flight are finished first.
     Stopping,
     /// Something a person should know, that is no failure.

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use serde_json::Value;
@@ -87,24 +87,18 @@ pub fn repository() -> PathBuf {
         .unwrap_or_default()
 }
 
-/// The binary under test, built when it is not.
+/// The binary under test: Cargo builds it beside the test's own.
+///
+/// # Panics
+/// When the test runs from elsewhere.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let built = cargo(&[
-            "build",
-            "--quiet",
-            "--package",
-            "taskctl",
-            "--message-format=json-render-diagnostics",
-        ]);
-        let executable = String::from_utf8_lossy(&built.stdout)
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .find_map(|message| message["executable"].as_str().map(PathBuf::from));
-        match executable {
+        let own = std::env::current_exe().unwrap_or_default();
+        let found = own.ancestors().nth(2).map(|folder| folder.join("taskctl"));
+        match found.filter(|path| path.exists()) {
             Some(path) => path,
-            None => panic!("taskctl was not built:\n{}", String::from_utf8_lossy(&built.stderr)),
+            None => panic!("no taskctl beside {}", own.display()),
         }
     })
 }
@@ -133,14 +127,6 @@ fn scratch() -> PathBuf {
     target.join("end-to-end")
 }
 
-fn cargo(arguments: &[&str]) -> Output {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    match Command::new(cargo).args(arguments).current_dir(repository()).output() {
-        Ok(output) => output,
-        Err(error) => panic!("cargo {}: {error}", arguments.join(" ")),
-    }
-}
-
 impl Local {
     /// The target that the tests running now share.
     pub fn shared() -> Arc<Self> {
@@ -154,12 +140,14 @@ impl Local {
         local
     }
 
+    /// Starts with nothing of an earlier run.
     fn start() -> Self {
         let local = Self {
             root: scratch().join("local"),
             port: free_port(),
             website_port: free_port(),
         };
+        local.run(&["local", "reset", "--yes"], &repository()).expect(0);
         local.run(&["local", "up"], &repository()).expect(0);
         local
     }

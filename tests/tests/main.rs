@@ -5,4 +5,5 @@
 mod bad_input;
 mod deploy;
 mod drift;
+mod releases;
 mod stages;

@@ -9,9 +9,13 @@ pub mod local;
 pub mod man;
 pub mod package;
 pub mod plan;
+pub mod promote;
+pub mod releases;
+pub mod rollback;
 pub mod schema;
 pub mod status;
 pub mod templates;
+pub mod unlock;
 
 use std::io::{ErrorKind, Write as _};
 
@@ -29,6 +33,10 @@ pub fn run(cli: Cli) -> Exit {
         Command::Templates(args) => templates::run(global, &args),
         Command::Plan(args) => plan::run(global, args),
         Command::Deploy(args) => deploy::run(global, args),
+        Command::Promote => promote::run(global),
+        Command::Rollback(args) => rollback::run(global, &args),
+        Command::Releases => releases::run(global),
+        Command::Unlock(args) => unlock::run(global, &args),
         Command::Status => status::run(global),
         Command::Destroy(args) => destroy::run(global, args),
         Command::Package(args) => package::run(global, args),

@@ -286,6 +286,40 @@ impl Renderer for Human {
                     .unwrap_or_default();
                 self.told("live:", Tone::Good, &format!("release {release}, {color}{before}"));
             }
+            Event::RolledBack { release, color, from } => {
+                let before = from
+                    .map(|number| format!(" (it was release {number})"))
+                    .unwrap_or_default();
+                self.told(
+                    "live:",
+                    Tone::Good,
+                    &format!("back to release {release}, {color}{before}"),
+                );
+            }
+            Event::Checked { release, requests } => {
+                let asked = count(u64::try_from(*requests).unwrap_or(u64::MAX), "request");
+                self.told(
+                    "checked:",
+                    Tone::Good,
+                    &format!("release {release} answers in preview ({asked})"),
+                );
+            }
+            Event::Confirmed {
+                release,
+                requests,
+                tail_millis,
+            } => {
+                let asked = count(u64::from(*requests), "request");
+                let tail = match tail_millis {
+                    0 => String::new(),
+                    millis => format!(", the last other answer {} after the switch", duration(*millis)),
+                };
+                self.told(
+                    "confirmed:",
+                    Tone::Good,
+                    &format!("live answers as release {release} ({asked}{tail})"),
+                );
+            }
             Event::Stopping => self.told(
                 "stopping:",
                 Tone::Warn,

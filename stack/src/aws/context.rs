@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -10,7 +11,9 @@ use std::time::Duration;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use tokio::sync::{OwnedMutexGuard, watch};
+use base64::Engine as _;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::batch::Batches;
@@ -73,12 +76,26 @@ pub struct Op {
     limit: Duration,
     missing: Missing,
     guard: Guard,
+    body: Body,
 }
+
+/// What a call carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Small,
+    /// A function's package, several times its size while it is being sent: base64, in JSON.
+    Package,
+}
+
+/// Packages under way at the same time.
+const UPLOADS: usize = 2;
 
 /// Whether a call needs the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Guard {
     Lease,
+    /// It brings back order: a stop does not keep it from being made.
+    LeaseAlone,
     /// It is about the lease itself, or about its book-keeping.
     None,
 }
@@ -109,6 +126,7 @@ pub const fn op(service: &'static str, name: &'static str) -> Op {
         limit: Duration::from_secs(30),
         missing: Missing::Answer,
         guard: Guard::Lease,
+        body: Body::Small,
     }
 }
 
@@ -122,6 +140,13 @@ impl Op {
     /// A call that carries a package. It may take as long as a lease surely lasts between two renewals.
     pub const fn upload(mut self) -> Self {
         self.limit = Duration::from_secs(40);
+        self.body = Body::Package;
+        self
+    }
+
+    /// A call that is made although the operator has asked to stop: it ends something half done.
+    pub const fn even_when_stopped(mut self) -> Self {
+        self.guard = Guard::LeaseAlone;
         self
     }
 
@@ -204,7 +229,8 @@ struct Inner {
     outputs: RwLock<BTreeMap<ResourceId, Outputs>>,
     queues: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     batches: Batches,
-    packages: RwLock<BTreeMap<String, Arc<Vec<u8>>>>,
+    packages: RwLock<BTreeMap<String, PathBuf>>,
+    uploads: Semaphore,
 }
 
 impl Context {
@@ -224,6 +250,7 @@ impl Context {
                 queues: Mutex::default(),
                 batches: Batches::default(),
                 packages: RwLock::default(),
+                uploads: Semaphore::new(UPLOADS),
             }),
         }
     }
@@ -308,22 +335,34 @@ impl Context {
     }
 
     /// Makes a function's package known, by the base64 SHA-256 that AWS shows.
-    pub fn add_package(&self, code_sha256: &str, zip: Vec<u8>) {
+    pub fn add_package(&self, code_sha256: &str, zip: &Path) {
         let mut packages = self.inner.packages.write().unwrap_or_else(PoisonError::into_inner);
-        packages.insert(code_sha256.to_owned(), Arc::new(zip));
+        packages.insert(code_sha256.to_owned(), zip.to_owned());
     }
 
-    /// A package by its hash.
-    pub fn package(&self, code_sha256: &str) -> Result<Arc<Vec<u8>>, AwsError> {
-        let packages = self.inner.packages.read().unwrap_or_else(PoisonError::into_inner);
-        packages.get(code_sha256).cloned().ok_or_else(|| {
-            AwsError::own(
-                "taskctl",
-                "package",
-                Class::Invalid,
-                format!("no package with CodeSha256 {code_sha256} was built in this run"),
-            )
-        })
+    /// A package's bytes by its hash. They are read when they are sent, not kept: a stack's packages together can be
+    /// larger than everything else in memory.
+    pub fn package(&self, code_sha256: &str) -> Result<Vec<u8>, AwsError> {
+        let path = {
+            let packages = self.inner.packages.read().unwrap_or_else(PoisonError::into_inner);
+            packages.get(code_sha256).cloned()
+        };
+        let failed = |message: String| AwsError::own("taskctl", "package", Class::Invalid, message);
+        let path = path.ok_or_else(|| {
+            failed(format!(
+                "no package with CodeSha256 {code_sha256} was built in this run"
+            ))
+        })?;
+        let zip =
+            std::fs::read(&path).map_err(|error| failed(format!("reading {} failed: {error}", path.display())))?;
+        let hash = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(&zip));
+        if hash != code_sha256 {
+            return Err(failed(format!(
+                "{} has changed while it was being deployed",
+                path.display()
+            )));
+        }
+        Ok(zip)
     }
 
     /// Runs work on behalf of a resource, so that its retries are told with its name.
@@ -400,6 +439,10 @@ impl Context {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
+        let _upload = match op.body {
+            Body::Package => self.inner.uploads.acquire().await.ok(),
+            Body::Small => None,
+        };
         self.inner.calls.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         let answer = match tokio::time::timeout(op.limit, request()).await {
@@ -428,7 +471,7 @@ impl Context {
         if op.guard == Guard::None {
             return Ok(());
         }
-        if self.inner.cancel.is_cancelled() {
+        if op.guard == Guard::Lease && self.inner.cancel.is_cancelled() {
             return Err(AwsError::own(
                 op.service,
                 op.name,
@@ -451,9 +494,9 @@ impl Context {
     /// Waits for the call's turn under its quota.
     async fn turn(&self, op: Op) -> Result<(), AwsError> {
         let turn = self.inner.pacer.pace(op.service, op.name);
-        if op.guard == Guard::None {
+        if op.guard != Guard::Lease {
             turn.await;
-            return Ok(());
+            return self.may_call(op);
         }
         tokio::select! {
             () = turn => self.may_call(op),
@@ -462,9 +505,9 @@ impl Context {
     }
 
     async fn pause(&self, op: Op, delay: Duration) -> Result<(), AwsError> {
-        if op.guard == Guard::None {
+        if op.guard != Guard::Lease {
             tokio::time::sleep(delay).await;
-            return Ok(());
+            return self.may_call(op);
         }
         tokio::select! {
             () = tokio::time::sleep(delay) => Ok(()),

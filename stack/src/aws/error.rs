@@ -321,7 +321,11 @@ impl AwsError {
             SdkError::ServiceError(context) => {
                 let inner = context.err();
                 let code = inner.code().map(str::to_owned);
-                let message = inner.message().map(str::to_owned).unwrap_or_else(|| inner.to_string());
+                let message = match (inner.message(), &code) {
+                    (Some(message), _) => message.to_owned(),
+                    (None, Some(_)) => inner.to_string(),
+                    (None, None) => not_understood(context.raw()),
+                };
                 let class = classify(service, code.as_deref(), &message, status);
                 let request_id = inner.meta().extra("aws_request_id").map(str::to_owned);
                 Self {
@@ -348,6 +352,10 @@ impl AwsError {
                         Some(_) | None => Class::Transient,
                     },
                     _ => Class::Transient,
+                };
+                let message = match class {
+                    Class::Credentials => credentials_message(other),
+                    _ => message,
                 };
                 Self {
                     service,
@@ -465,6 +473,39 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// An answer that is no error of AWS: some other server's, most likely.
+fn not_understood(answer: &HttpResponse) -> String {
+    let begin: String = answer
+        .body()
+        .bytes()
+        .map(|bytes| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned())
+        .unwrap_or_default();
+    let begin = single_line(&begin);
+    let status = answer.status().as_u16();
+    if begin.is_empty() {
+        format!("HTTP {status} without a body that says why; is this an endpoint of AWS?")
+    } else {
+        format!("HTTP {status} with a body that is no answer of AWS: {begin}")
+    }
+}
+
+/// Why there are no credentials: the last cause says it, unless every place was merely empty.
+fn credentials_message(error: &dyn std::error::Error) -> String {
+    let whole = chain(error).to_lowercase();
+    let nowhere = ["no credentials found in chain", "imds"];
+    if nowhere.iter().any(|part| whole.contains(part)) {
+        return "no credentials were found: not in the environment, not in a profile, not from a container or an instance role".to_owned();
+    }
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    format!(
+        "the credentials could not be loaded: {}",
+        single_line(&last.to_string())
+    )
 }
 
 fn single_line(text: &str) -> String {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_lambda::error::SdkError;
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{
@@ -232,11 +233,11 @@ impl Kind for LambdaFunction {
             tags,
             status: _,
         } = desired;
-        let zip = context.package(code_sha256)?;
         let client = &context.clients().lambda;
         let _turn = context.serial(format!("lambda/{name}")).await;
         let created = context
-            .call(op("lambda", "CreateFunction").upload(), || {
+            .call(op("lambda", "CreateFunction").upload(), || async {
+                let zip = context.package(code_sha256).map_err(SdkError::construction_failure)?;
                 client
                     .create_function()
                     .function_name(name)
@@ -252,9 +253,10 @@ impl Kind for LambdaFunction {
                     .logging_config(logging_config(desired))
                     .architectures(Architecture::from(architecture.as_str()))
                     .set_tags(Some(tags.clone().into_iter().collect()))
-                    .code(FunctionCode::builder().zip_file(Blob::new(zip.as_slice())).build())
+                    .code(FunctionCode::builder().zip_file(Blob::new(zip)).build())
                     .publish(true)
                     .send()
+                    .await
             })
             .await?;
         settle(context, name, "function to become active").await?;
@@ -300,16 +302,19 @@ impl Kind for LambdaFunction {
             settle(context, name, "configuration to take effect").await?;
         }
         if changes.touch_any(&["code_sha256", "architecture", "status"]) {
-            let zip = context.package(&desired.code_sha256)?;
             let updated = context
-                .call(op("lambda", "UpdateFunctionCode").upload(), || {
+                .call(op("lambda", "UpdateFunctionCode").upload(), || async {
+                    let zip = context
+                        .package(&desired.code_sha256)
+                        .map_err(SdkError::construction_failure)?;
                     client
                         .update_function_code()
                         .function_name(name)
-                        .zip_file(Blob::new(zip.as_slice()))
+                        .zip_file(Blob::new(zip))
                         .architectures(Architecture::from(desired.architecture.as_str()))
                         .publish(true)
                         .send()
+                        .await
                 })
                 .await?;
             settle(context, name, "code to take effect").await?;

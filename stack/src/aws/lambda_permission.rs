@@ -27,7 +27,7 @@ pub struct Model {
     /// Fingerprint of the version.
     pub fingerprint: String,
     /// Statements by id.
-    pub statements: BTreeMap<String, Statement>,
+    pub statements: Statements,
 }
 
 /// A statement that allows a service to invoke.
@@ -38,6 +38,9 @@ pub struct Statement {
     /// ARN pattern of the caller; [`THIS_API`] stands for every stage and route of the stack's API.
     pub source: String,
 }
+
+/// Statements by id.
+pub type Statements = BTreeMap<String, Statement>;
 
 /// Stands for the ARN pattern of the stack's own API, whose id AWS makes.
 pub const THIS_API: &str = "this API";
@@ -101,7 +104,7 @@ impl Kind for LambdaPermission {
             return Ok(None);
         };
         let alias = alias.name();
-        let Some(statements) = read_policy(context, &desired.function, &alias).await? else {
+        let Some(statements) = reader.policy(&desired.function, &alias).await? else {
             return Ok(None);
         };
         let this_api = match reader.api().await? {
@@ -221,11 +224,12 @@ async fn remove(context: &Context, function: &str, alias: &str, sid: &str) -> Re
 }
 
 /// The statements of an alias's policy; none when it has no policy or is not there.
-async fn read_policy(
+/// Asks for the policy of an alias.
+pub(super) async fn read_policy(
     context: &Context,
     function: &str,
     alias: &str,
-) -> Result<Option<BTreeMap<String, Statement>>, AwsError> {
+) -> Result<Option<Statements>, AwsError> {
     let client = &context.clients().lambda;
     let answer = found(
         context

@@ -10,6 +10,7 @@ use tokio::sync::OnceCell;
 use super::api_state::ApiState;
 use super::context::{Context, op};
 use super::error::AwsError;
+use super::lambda_permission::Statements;
 use crate::resource::Ownership;
 
 /// Tags of a resource.
@@ -33,17 +34,21 @@ pub struct Reader {
     shared: Arc<Shared>,
 }
 
+/// Answers of one call each, by what was asked about.
+type Cells<K, V> = tokio::sync::Mutex<BTreeMap<K, Arc<OnceCell<V>>>>;
+
 #[derive(Default)]
 struct Shared {
     tagged: OnceCell<BTreeMap<String, Tags>>,
-    own_tags: tokio::sync::Mutex<BTreeMap<String, Arc<OnceCell<Tags>>>>,
+    own_tags: Cells<String, Tags>,
     roles: OnceCell<Vec<aws_sdk_iam::types::Role>>,
     log_groups: OnceCell<Vec<aws_sdk_cloudwatchlogs::types::LogGroup>>,
     alarms: OnceCell<Vec<aws_sdk_cloudwatch::types::MetricAlarm>>,
     dashboards: OnceCell<Vec<String>>,
     rules: OnceCell<Vec<aws_sdk_eventbridge::types::Rule>>,
     api: OnceCell<Option<ApiState>>,
-    aliases: tokio::sync::Mutex<BTreeMap<String, Arc<OnceCell<Vec<aws_sdk_lambda::types::AliasConfiguration>>>>>,
+    aliases: Cells<String, Vec<aws_sdk_lambda::types::AliasConfiguration>>,
+    policies: Cells<(String, String), Option<Statements>>,
 }
 
 /// Upper bound of pages followed in one listing, against an endless token.
@@ -341,6 +346,16 @@ impl Reader {
             .get_or_try_init(|| super::lambda_version::list_aliases(&self.context, function))
             .await?;
         Ok(aliases.clone())
+    }
+
+    /// Who may call an alias; none = nobody beside the account.
+    pub(super) async fn policy(&self, function: &str, alias: &str) -> Result<Option<Statements>, AwsError> {
+        let key = (function.to_owned(), alias.to_owned());
+        let cell = Arc::clone(self.shared.policies.lock().await.entry(key).or_default());
+        let policy = cell
+            .get_or_try_init(|| super::lambda_permission::read_policy(&self.context, function, alias))
+            .await?;
+        Ok(policy.clone())
     }
 }
 

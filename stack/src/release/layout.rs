@@ -163,11 +163,7 @@ pub fn layout(
     };
     let preview_slot = Slot {
         release,
-        variables: if live_slot.release == release {
-            live_slot.variables.clone()
-        } else {
-            variables(release, color, None)
-        },
+        variables: variables(release, color, None),
     };
     let versions = functions
         .iter()

@@ -123,6 +123,43 @@ pub async fn holder(context: &Context, bucket: &ControlBucket) -> Result<Option<
     Ok(stored.and_then(|stored| Some((serde_json::from_slice(&stored.body).ok()?, stored.age_seconds))))
 }
 
+/// Whether a lease that may be alive is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Force {
+    /// Only one that has been silent for too long.
+    Expired,
+    /// Any. Its holder starts no further call once it notices, which takes up to a renewal.
+    Any,
+}
+
+/// Takes the lease away; none when nobody has it.
+pub async fn take_away(
+    context: &Context,
+    bucket: &ControlBucket,
+    force: Force,
+) -> Result<Option<LeaseRecord>, LeaseError> {
+    let key = key(context);
+    let Some(stored) = bucket.get(context, &key).await? else {
+        return Ok(None);
+    };
+    let Ok(current) = serde_json::from_slice::<LeaseRecord>(&stored.body) else {
+        bucket.delete(context, &key, &stored.etag).await?;
+        return Ok(None);
+    };
+    let silent = Duration::from_secs(u64::try_from(stored.age_seconds).unwrap_or(0));
+    let left = (LIFETIME + GRACE).checked_sub(silent).filter(|left| !left.is_zero());
+    if let (Force::Expired, Some(left)) = (force, left) {
+        return Err(LeaseError::Held {
+            holder: Box::new(current),
+            free_in_seconds: left.as_secs().max(1),
+        });
+    }
+    match bucket.delete(context, &key, &stored.etag).await {
+        Err(error) if error.class == Class::NotFound => Ok(None),
+        other => other.map(|()| Some(current)).map_err(LeaseError::from),
+    }
+}
+
 impl Lease {
     /// Takes the lease and guards every later call of the context with it.
     pub async fn acquire(

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::context::Context;
@@ -53,13 +54,81 @@ pub async fn record(context: &Context, bucket: &ControlBucket, release: &Release
 
 /// All records, oldest first.
 pub async fn records(context: &Context, bucket: &ControlBucket) -> Result<Vec<ReleaseRecord>, AwsError> {
-    let mut records = Vec::new();
-    for key in bucket.list(context, &format!("{}releases/", prefix(context))).await? {
-        if let Some(stored) = bucket.get(context, &key).await? {
-            records.extend(serde_json::from_slice::<ReleaseRecord>(&stored.body).ok());
-        }
+    read_all(context, bucket, &format!("{}releases/", prefix(context))).await
+}
+
+/// Objects read at the same time.
+const READS: usize = 32;
+
+async fn read_all<T: for<'de> Deserialize<'de>>(
+    context: &Context,
+    bucket: &ControlBucket,
+    prefix: &str,
+) -> Result<Vec<T>, AwsError> {
+    let keys = bucket.list(context, prefix).await?;
+    let stored: Vec<_> = stream::iter(keys)
+        .map(|key| async move { bucket.get(context, &key).await })
+        .buffered(READS)
+        .try_collect()
+        .await?;
+    let parsed = stored
+        .into_iter()
+        .flatten()
+        .filter_map(|one| serde_json::from_slice(&one.body).ok());
+    Ok(parsed.collect())
+}
+
+/// Why live moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// `promote`.
+    Promote,
+    /// `rollback`.
+    Rollback,
+    /// `unlock --force`.
+    Unlock,
+}
+
+/// A movement of live, written once it is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveRecord {
+    /// Release before.
+    pub from: Option<u64>,
+    /// Release aimed at.
+    pub to: u64,
+    /// Why.
+    pub cause: Cause,
+    /// How it ended.
+    pub end: String,
+    /// Who.
+    pub user: String,
+    /// When it ended.
+    pub at: jiff::Timestamp,
+    /// How long it took.
+    pub millis: u64,
+    /// Fencing number of the lease it was made under.
+    pub fence: u64,
+}
+
+/// Writes a movement down. A control bucket that is gone is made again.
+pub async fn record_move(context: &Context, bucket: &ControlBucket, made: &MoveRecord) -> Result<(), AwsError> {
+    let key = format!(
+        "{}moves/{}-{}.json",
+        prefix(context),
+        made.at.as_millisecond(),
+        made.fence
+    );
+    let body = serde_json::to_vec_pretty(made).unwrap_or_default();
+    match bucket.put(context, &key, &body, Condition::Absent).await {
+        Err(error) if error.class == Class::Precondition => Ok(()),
+        other => other.map(drop),
     }
-    Ok(records)
+}
+
+/// All movements, oldest first.
+pub async fn moves(context: &Context, bucket: &ControlBucket) -> Result<Vec<MoveRecord>, AwsError> {
+    read_all(context, bucket, &format!("{}moves/", prefix(context))).await
 }
 
 /// Writes down what is about to exist, before the first of it is made.

@@ -1,6 +1,9 @@
 //! Releases: numbered, immutable, switched by one call.
 
+pub mod driver;
+pub mod history;
 pub mod label;
 pub mod layout;
 pub mod lease;
 pub mod ledger;
+pub mod machine;

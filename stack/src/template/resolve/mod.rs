@@ -303,8 +303,15 @@ impl<'a> Resolver<'a> {
     }
 
     fn regions(&mut self) {
-        let Some(region) = &self.source.region else { return };
-        if let Some(fault) = rules::region(&region.value.text, region.span) {
+        let written = self
+            .source
+            .region
+            .as_ref()
+            .map(|region| (&region.value.text, region.span));
+        let given = (!self.region.is_empty() && written.is_none_or(|(text, _)| *text != self.region))
+            .then(|| rules::region(&self.region, None));
+        let written = written.map(|(text, span)| rules::region(text, Some(span)));
+        for fault in [written, given].into_iter().flatten().flatten() {
             self.report(fault);
         }
     }

@@ -1,7 +1,7 @@
 //! The services' rules for physical names, and for regions.
 
 use crate::template::fault::{Code, Fault, Span};
-use crate::template::grammar::{TextRule, matches};
+use crate::template::grammar::{TextRule, did_you_mean, matches};
 use crate::template::language::RegionName;
 use crate::template::names::{Names, longest};
 use crate::template::tree::shorten;
@@ -149,17 +149,68 @@ fn bucket_refusal(name: &str) -> Option<String> {
     Some(format!("S3 keeps the ending `{ending}` for itself"))
 }
 
-/// Beginnings of the regions of all partitions.
-/// <https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html>
-const AREAS: &[&str] = &["us", "eu", "ap", "sa", "ca", "me", "af", "il", "mx", "cn", "eusc"];
+/// The regions of all partitions.
+/// <https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html>
+const REGIONS: &[&str] = &[
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-south-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ca-central-1",
+    "ca-west-1",
+    "cn-north-1",
+    "cn-northwest-1",
+    "eu-central-1",
+    "eu-central-2",
+    "eu-north-1",
+    "eu-south-1",
+    "eu-south-2",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "eusc-de-east-1",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-gov-east-1",
+    "us-gov-west-1",
+    "us-west-1",
+    "us-west-2",
+];
 
-/// A region that follows the form and belongs to no partition is probably misspelt.
-pub(super) fn region(name: &str, span: Span) -> Option<Fault> {
-    let area = name.split('-').next().unwrap_or_default();
-    if AREAS.contains(&area) || RegionName::check(name, span).is_err() {
+/// A region that no partition has. One that differs from a known one by its number only is let through: AWS opens regions.
+pub(super) fn region(name: &str, span: Option<Span>) -> Option<Fault> {
+    let here = span.unwrap_or(Span::new(0, 0));
+    if RegionName::check(name, here).is_err() && span.is_some() {
         return None;
     }
-    let message = format!("no AWS partition has regions that begin with `{}-`", shorten(area));
-    let help = format!("regions begin with one of: {}", AREAS.join(", "));
-    Some(Fault::warning(Code::Suspicious, message).at(span).help(help))
+    let area = |region: &str| region.rsplit_once('-').map(|(area, _)| area.to_owned());
+    if REGIONS.contains(&name) || REGIONS.iter().any(|known| area(known) == area(name)) {
+        return None;
+    }
+    let fault = Fault::error(Code::BadValue, format!("`{}` is not a region of AWS", shorten(name)));
+    let fault = match span {
+        Some(span) => fault.at(span),
+        None => fault,
+    };
+    Some(
+        fault
+            .maybe_help(did_you_mean(name, REGIONS.iter().copied()))
+            .help("regions look like eu-central-1: `aws account list-regions` shows those there are"),
+    )
 }

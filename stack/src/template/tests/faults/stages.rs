@@ -96,7 +96,23 @@ fn a_missing_or_odd_region() {
       = help: add `region: eu-central-1` (or another) to the template, or give --region
     ");
     assert_eq!(codes("app: shop\nregion: Frankfurt\n"), [Code::BadValue]);
-    assert_eq!(codes("app: shop\nregion: ue-central-1\n"), [Code::Suspicious]);
+    assert_eq!(codes("app: shop\nregion: eu-central-9\n"), []);
+    insta::assert_snapshot!(faults("app: shop\nregion: eu-centrl-1\n"), @"
+    error[bad-value]: `eu-centrl-1` is not a region of AWS
+     --> taskctl.yaml:2:9
+      |
+    1 | app: shop
+    2 | region: eu-centrl-1
+      |         ^^^^^^^^^^^
+      |
+      = help: did you mean `eu-central-1`?
+      = help: regions look like eu-central-1: `aws account list-regions` shows those there are
+    ");
+    let given = Options {
+        region: Some("eu-centrl-1".to_owned()),
+    };
+    let refused = load(&Source::new("taskctl.yaml", "app: shop\n"), "dev", &given).unwrap_err();
+    assert_eq!(refused.list()[0].code, Code::BadValue);
 }
 
 #[test]

@@ -1,0 +1,95 @@
+//! `taskctl releases`: the history.
+
+use taskctl_stack::release::history::{Release, State};
+
+use crate::args::{Global, Output};
+use crate::commands::status::{named, table};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::look::{Look, Tone};
+use crate::place::Place;
+use crate::report::Purpose;
+use crate::report::plan::Details;
+use crate::report::text::{duration, plain};
+use crate::session::{self, Session};
+
+/// Runs it.
+pub fn run(global: &Global) -> Exit {
+    session::run(global, Purpose::Plan, Details::Changes, async |session| {
+        show(&session).await
+    })
+}
+
+async fn show(session: &Session) -> Result<Exit, Failure> {
+    let named = named(session)?;
+    let place = Place::of(&session.global, &session.surroundings);
+    let engine = session.connect_quietly(&place, &named).await?;
+    let releases = session.unless_stopped(engine.releases()).await??;
+    let text = match session.global.output {
+        Output::Json => {
+            let text = serde_json::to_string_pretty(&releases)
+                .map_err(|error| Failure::caused("the releases cannot be written as JSON", &error, None))?;
+            format!("{text}\n")
+        }
+        Output::Human | Output::Github => render(&releases, &session.surroundings.out),
+    };
+    session.reporter.answer(text);
+    Ok(Exit::Ok)
+}
+
+/// The releases as a table.
+pub fn render(releases: &[Release], look: &Look) -> String {
+    let heads = [
+        "release",
+        "state",
+        "commit",
+        "deployed",
+        "by",
+        "took",
+        "changes",
+        "moved live",
+    ];
+    let mut table = table(look, &heads);
+    for one in releases {
+        let tone = match one.state {
+            State::Live => Tone::Good,
+            State::Waiting => Tone::Warn,
+            State::Previous | State::Kept => Tone::Strong,
+            State::Gone => Tone::Faint,
+        };
+        let changes = one.changes.map_or("-".to_owned(), |counts| {
+            let parts = [
+                ("+", counts.create),
+                ("~", counts.update),
+                ("±", counts.replace),
+                ("-", counts.delete),
+            ];
+            let told: Vec<String> = parts
+                .into_iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(sign, count)| format!("{sign}{count}"))
+                .collect();
+            if told.is_empty() {
+                "none".to_owned()
+            } else {
+                told.join(" ")
+            }
+        });
+        let moved = one.moves.last().map_or("-".to_owned(), |last| {
+            format!("{} {}", last.at.strftime("%m-%d %H:%M"), plain(&last.end))
+        });
+        let text = |value: &Option<String>| value.as_ref().map_or("-".to_owned(), |text| plain(text));
+        table.add_row([
+            format!("{}", one.release),
+            look.paint(tone, one.state.as_str()),
+            text(&one.commit),
+            one.at
+                .map_or("-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M").to_string()),
+            text(&one.user),
+            one.millis.map_or("-".to_owned(), duration),
+            changes,
+            moved,
+        ]);
+    }
+    format!("{}\n", table.trim_fmt())
+}

@@ -1,0 +1,26 @@
+//! `taskctl rollback`: live goes back to the release before, or to a kept one, with one call.
+
+use taskctl_stack::engine::Wanted;
+
+use crate::args::Global;
+use crate::commands::promote;
+use crate::exit::Exit;
+use crate::report::Purpose;
+use crate::report::plan::Details;
+use crate::session;
+
+/// Arguments of `rollback`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// A kept release instead of the one before (`taskctl releases` lists them).
+    #[arg(long, value_name = "RELEASE")]
+    to: Option<u64>,
+}
+
+/// Runs it.
+pub fn run(global: &Global, args: &Args) -> Exit {
+    let to = args.to;
+    session::run(global, Purpose::Change, Details::Changes, async |session| {
+        promote::go(&session, "rollback", Wanted::Rollback { to }).await
+    })
+}

@@ -1,0 +1,48 @@
+//! `taskctl unlock`: who holds the stage, and taking it away from a dead holder.
+
+use taskctl_stack::release::lease::Force;
+
+use crate::args::Global;
+use crate::commands::status::named;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::place::Place;
+use crate::report::Purpose;
+use crate::report::plan::Details;
+use crate::report::text::plain;
+use crate::session::{self, Session};
+
+/// Arguments of `unlock`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Take the lease although its holder may be alive; that one starts no further call once it notices.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs it.
+pub fn run(global: &Global, args: &Args) -> Exit {
+    let force = if args.force { Force::Any } else { Force::Expired };
+    session::run(global, Purpose::Plan, Details::Changes, async |session| {
+        unlock(&session, force).await
+    })
+}
+
+async fn unlock(session: &Session, force: Force) -> Result<Exit, Failure> {
+    let named = named(session)?;
+    let place = Place::of(&session.global, &session.surroundings);
+    let engine = session.connect_quietly(&place, &named).await?;
+    let text = match session.unless_stopped(engine.unlock(force)).await?? {
+        None => "nobody holds the lease on this stage\n".to_owned(),
+        Some(record) => format!(
+            "the lease of {} on {} is taken away (`{}`, process {}, since {})\n",
+            plain(&record.holder.user),
+            plain(&record.holder.host),
+            plain(&record.holder.command),
+            record.holder.pid,
+            record.since
+        ),
+    };
+    session.reporter.answer(text);
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,97 @@
+//! Live moves by one call, forward and back, and says so.
+
+use serde_json::{Value, json};
+use taskctl_tests::Project;
+
+fn release_of(url: &str) -> (u16, String, String) {
+    let mut answer = ureq::get(format!("{url}/health")).call().unwrap();
+    let header = answer.headers()["x-release"].to_str().unwrap().to_owned();
+    let body: Value = answer.body_mut().read_json().unwrap();
+    (
+        answer.status().as_u16(),
+        header,
+        body["color"].as_str().unwrap().to_owned(),
+    )
+}
+
+/// Deploys with another memory, and leaves the release in preview.
+fn deploy_waiting(project: &Project, memory: u32) {
+    let text = project.template();
+    let line = text.lines().find(|line| line.trim_start().starts_with("memory:"));
+    let changed = match line {
+        Some(line) => text.replacen(line, &format!("    memory: {memory}"), 1),
+        None => text.replacen("  function:\n", &format!("  function:\n    memory: {memory}\n"), 1),
+    };
+    project.write(&changed);
+    project.run(&["deploy", "--no-promote"]).expect(0);
+}
+
+fn states(project: &Project) -> Vec<(u64, String)> {
+    let run = project.run(&["releases", "--output", "json"]).expect(0);
+    let all: Vec<Value> = serde_json::from_str(&run.out).unwrap();
+    all.iter()
+        .map(|one| {
+            (
+                one["release"].as_u64().unwrap(),
+                one["state"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect()
+}
+
+/// `UpdateStage` calls of a run with `--trace`.
+fn switches(run: &taskctl_tests::Run) -> usize {
+    let is_switch = |event: &&Value| event["operation"] == json!("apigateway:UpdateStage");
+    run.events().iter().filter(is_switch).count()
+}
+
+#[test]
+fn what_waits_is_promoted_and_rolled_back_with_one_call_each() {
+    let project = Project::platform("release");
+    project.run(&["deploy"]).expect(0);
+    let (live, preview) = (project.live("dev"), format!("{}/preview", project.live("dev")));
+
+    deploy_waiting(&project, 640);
+    assert_eq!(release_of(&live), (200, "1".to_owned(), "blue".to_owned()));
+    assert_eq!(release_of(&preview), (200, "2".to_owned(), "green".to_owned()));
+    assert_eq!(states(&project), [(2, "waiting".to_owned()), (1, "live".to_owned())]);
+
+    let unasked = project.run(&["promote"]).expect(64);
+    assert!(unasked.err.contains("--yes"), "{}", unasked.err);
+    let promoted = project
+        .run(&["promote", "--yes", "--output", "json", "--trace"])
+        .expect(0);
+    assert_eq!(switches(&promoted), 1);
+    assert_eq!(release_of(&live), (200, "2".to_owned(), "green".to_owned()));
+    assert_eq!(states(&project), [(2, "live".to_owned()), (1, "previous".to_owned())]);
+    let after = project.run(&["plan", "--output", "json"]).expect(0);
+    assert_eq!(after.changes(), Vec::<String>::new());
+    project.run(&["promote", "--yes"]).expect(0);
+
+    // Another release waits; the rollback is not about it.
+    deploy_waiting(&project, 704);
+    let back = project
+        .run(&["rollback", "--yes", "--output", "json", "--trace"])
+        .expect(0);
+    assert_eq!(switches(&back), 1);
+    assert_eq!(release_of(&live), (200, "1".to_owned(), "blue".to_owned()));
+    assert_eq!(
+        states(&project),
+        [
+            (3, "waiting".to_owned()),
+            (2, "kept".to_owned()),
+            (1, "live".to_owned())
+        ]
+    );
+    // A second one does not land on what the first one left.
+    let refused = project.run(&["rollback", "--yes"]).expect(1);
+    assert!(refused.err.contains("--to"), "{}", refused.err);
+    project.run(&["rollback", "--to", "2", "--yes"]).expect(0);
+    assert_eq!(release_of(&live).1, "2");
+    let unknown = project.run(&["rollback", "--to", "9", "--yes"]).expect(1);
+    assert!(unknown.err.contains("release 9 is not kept"), "{}", unknown.err);
+
+    let nobody = project.run(&["unlock"]).expect(0);
+    assert!(nobody.out.contains("nobody"), "{}", nobody.out);
+    project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
+}
