@@ -26,7 +26,7 @@ impl Web {
     /// With the machine's certificates.
     pub fn new() -> Result<Self, Failure> {
         let connector = HttpsConnectorBuilder::new()
-            .with_native_roots()
+            .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
             .map_err(|error| {
                 let hint = "install the system's certificates (package ca-certificates)".to_owned();
                 Failure::caused("no certificates to check servers with", &error, Some(hint))
