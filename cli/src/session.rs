@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::look::Motion;
 use crate::place::Place;
 use crate::report::plan::Details;
-use crate::report::{Again, Github, Human, Json, Live, Out, Purpose, Renderer, Reporter, Talk, Trace};
+use crate::report::{Again, Github, Human, Json, Live, Out, Purpose, Renderer, Reporter, Talk, Trace, Watched};
 use crate::surroundings::{Audience, Surroundings};
 
 /// A run.
@@ -63,7 +63,8 @@ where
     F: Future<Output = Result<Exit, Failure>>,
 {
     let surroundings = Surroundings::read(global.no_color);
-    let reporter = Reporter::start(renderer(global, &surroundings, purpose, details));
+    let out = Watched::default();
+    let reporter = Reporter::start(renderer(global, &surroundings, purpose, details, &out));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -95,18 +96,32 @@ where
         }
     });
     session.reporter.finish();
+    let exit = match (out.lost(), exit) {
+        (Some(error), Exit::Ok | Exit::Changes) => super::commands::fail(&Failure::new(
+            Exit::Error,
+            format!("the output could not be written: {error}"),
+            "what was asked for is done; look at it with `taskctl status`",
+        )),
+        (_, exit) => exit,
+    };
     // A thread that still waits for an answer on standard input must not hold up the end.
     runtime.shutdown_background();
     exit
 }
 
-fn renderer(global: &Global, surroundings: &Surroundings, purpose: Purpose, details: Details) -> Box<dyn Renderer> {
+fn renderer(
+    global: &Global,
+    surroundings: &Surroundings,
+    purpose: Purpose,
+    details: Details,
+    out: &Watched,
+) -> Box<dyn Renderer> {
     let trace = if global.trace { Trace::Calls } else { Trace::Off };
     let again = again(global);
     match global.output {
-        Output::Json => Box::new(Json::new(Box::new(std::io::stdout()), trace)),
+        Output::Json => Box::new(Json::new(Box::new(out.clone()), trace)),
         Output::Github => {
-            let outs = || -> Out { Box::new(std::io::stdout()) };
+            let outs = || -> Out { Box::new(out.clone()) };
             Box::new(Github::new(
                 &outs,
                 surroundings.github_summary.clone(),
@@ -120,7 +135,7 @@ fn renderer(global: &Global, surroundings: &Surroundings, purpose: Purpose, deta
                 Motion::Live => Talk::Live(Box::new(Live::stderr(surroundings.err))),
                 Motion::Lines => Talk::Lines(Box::new(std::io::stderr())),
             };
-            let out: Out = Box::new(std::io::stdout());
+            let out: Out = Box::new(out.clone());
             Box::new(Human::new(
                 (out, surroundings.out),
                 (talk, surroundings.err),

@@ -10,6 +10,7 @@ use crate::aws::error::AwsError;
 use crate::aws::reader::Reader;
 use crate::aws::{lambda_function, registry};
 use crate::event::Endpoints;
+use crate::release::layout::is_set;
 
 /// One screen about a stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -171,7 +172,7 @@ fn slot_status(state: &ApiState, slot: &str) -> Option<SlotStatus> {
         stage
             .stage_variables()
             .and_then(|variables| variables.get(key))
-            .filter(|text| !text.is_empty())
+            .filter(|text| is_set(text))
     };
     Some(SlotStatus {
         color: variable("color").cloned(),

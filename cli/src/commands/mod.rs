@@ -62,7 +62,7 @@ fn print(text: &str) -> Exit {
 }
 
 /// Tells the error of a command that needs no reporter.
-fn fail(failure: &Failure) -> Exit {
+pub fn fail(failure: &Failure) -> Exit {
     let look = Surroundings::read(false).err;
     let _ = std::io::stderr().write_all(failure_text(&failure.told, &look).as_bytes());
     failure.exit

@@ -139,6 +139,42 @@ fn render(mut renderer: Box<dyn Renderer>, messages: &Receiver<Message>) {
     renderer.rest();
 }
 
+/// Standard output that remembers when something could not be written: a full disk is an error, a reader that went away is
+/// not.
+#[derive(Clone, Default)]
+pub struct Watched {
+    lost: Arc<Mutex<Option<String>>>,
+}
+
+impl Watched {
+    /// Why something was not written.
+    pub fn lost(&self) -> Option<String> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep<T>(&self, result: std::io::Result<T>) -> std::io::Result<T> {
+        if let Err(error) = &result
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+            lost.get_or_insert_with(|| error.to_string());
+        }
+        result
+    }
+}
+
+impl Write for Watched {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = std::io::stdout().lock().write(bytes);
+        self.keep(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let flushed = std::io::stdout().lock().flush();
+        self.keep(flushed)
+    }
+}
+
 /// Writes text. A reader that went away is no error: the work goes on, unseen.
 fn write(out: &mut Out, text: &str) {
     let _ = out.write_all(text.as_bytes());

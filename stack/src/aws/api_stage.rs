@@ -16,6 +16,7 @@ use super::kind::{Fields, Found, Kind, Spec, gone};
 use super::reader::{Reader, managed};
 use crate::plan::{Namesake, Replacement, Rollback};
 use crate::release::label::ReleaseLabel;
+use crate::release::layout::{UNSET, is_set};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
 
 /// The kind.
@@ -288,10 +289,9 @@ impl Kind for ApiStage {
             "access_log",
         ];
         if changes.touch_any(&settings) {
-            // AWS merges: a variable goes by being set to nothing.
             let mut variables = variables.clone();
             for key in observed.model.variables.keys() {
-                variables.entry(key.clone()).or_default();
+                variables.entry(key.clone()).or_insert_with(|| UNSET.to_owned());
             }
             // An auto-deploying stage takes no deployment id: that goes off first.
             if observed.model.auto_deploy {
@@ -355,7 +355,7 @@ fn observed(api: &ApiState, stage: &Stage) -> Model {
             .stage_variables()
             .into_iter()
             .flatten()
-            .filter(|(_, value)| !value.is_empty())
+            .filter(|(_, value)| is_set(value))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect(),
         auto_deploy: stage.auto_deploy().unwrap_or(false),

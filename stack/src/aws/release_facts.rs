@@ -9,7 +9,7 @@ use super::api_state::ApiState;
 use super::error::AwsError;
 use super::lambda_version::VersionAlias;
 use super::reader::Reader;
-use crate::release::layout::{ReleaseFacts, SlotFacts};
+use crate::release::layout::{ReleaseFacts, SlotFacts, is_set};
 
 /// Reads the facts. `functions` are physical names by logical name.
 pub async fn read(reader: &Reader, functions: &BTreeMap<String, String>) -> Result<ReleaseFacts, AwsError> {
@@ -65,7 +65,7 @@ fn slot(api: &ApiState, slot: &str) -> Option<SlotFacts> {
             .stage_variables()
             .into_iter()
             .flatten()
-            .filter(|(_, value)| !value.is_empty())
+            .filter(|(_, value)| is_set(value))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect(),
     })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::layout::{Color, ReleaseFacts, SlotFacts};
+use super::layout::{Color, ReleaseFacts, SlotFacts, UNSET};
 use super::lease::Lease;
 use super::ledger::{self, Cause, MoveRecord};
 use super::machine::{Aim, Effect, End, Machine, Outcome, Seen};
@@ -363,9 +363,8 @@ fn forward(movement: &Movement) -> BTreeMap<String, String> {
         variables.insert("previousRelease".to_owned(), from.to_string());
         variables.insert("previousDeployment".to_owned(), movement.live.deployment.clone());
     }
-    // AWS merges: a variable goes by being set to nothing.
     for key in movement.live.variables.keys() {
-        variables.entry(key.clone()).or_default();
+        variables.entry(key.clone()).or_insert_with(|| UNSET.to_owned());
     }
     variables
 }
@@ -374,7 +373,7 @@ fn forward(movement: &Movement) -> BTreeMap<String, String> {
 fn back(movement: &Movement) -> BTreeMap<String, String> {
     let mut variables = movement.live.variables.clone();
     for key in forward(movement).into_keys() {
-        variables.entry(key).or_default();
+        variables.entry(key).or_insert_with(|| UNSET.to_owned());
     }
     variables
 }
@@ -553,7 +552,7 @@ mod tests {
             (variables["previousRelease"].as_str(), variables["color"].as_str()),
             ("1", "green")
         );
-        assert_eq!(back(&movement)["previousRelease"], "");
+        assert_eq!(back(&movement)["previousRelease"], UNSET);
         assert!(promotion(&state(), &facts(2, 2, Some(1))).unwrap().is_none());
     }
 
@@ -561,7 +560,7 @@ mod tests {
     fn a_rollback_goes_to_what_was_live_also_while_another_waits_and_not_twice() {
         let movement = rollback(&state(), &facts(2, 3, Some(1)), None).unwrap().unwrap();
         assert_eq!((movement.from, movement.to), (Some(2), 1));
-        assert_eq!(forward(&movement)["previousRelease"], "");
+        assert_eq!(forward(&movement)["previousRelease"], UNSET);
         let refused = rollback(&state(), &facts(1, 3, None), None).unwrap_err();
         assert!(refused.hint().unwrap().contains("2, 3"), "{refused}");
         assert!(rollback(&state(), &facts(2, 3, Some(1)), Some(9)).is_err());

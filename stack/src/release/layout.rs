@@ -31,6 +31,16 @@ pub struct SlotFacts {
     pub variables: BTreeMap<String, String>,
 }
 
+/// Value of a stage variable that is not set any more. AWS merges variables when a stage is updated, and the documented
+/// characters of a value leave no room for an empty one.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-stages.stage-variables.html>
+pub const UNSET: &str = "-";
+
+/// Whether a stage variable's value says anything.
+pub fn is_set(value: &str) -> bool {
+    !value.is_empty() && value != UNSET
+}
+
 /// Whether a release goes live with its deploy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GoLive {
