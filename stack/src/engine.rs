@@ -19,11 +19,12 @@ use crate::event::{Endpoints, ErrorReport, Event, Events};
 use crate::execute::{Execution, execute};
 use crate::package::{Package, PackageError};
 use crate::plan::{Disposition, LintError, Observations, Plan, Request, Stray, build, lint};
-use crate::release::driver::{self, MoveError, Moved, Movement, Outside};
+use crate::release::driver::{self, Moved, Outside};
 use crate::release::history;
 use crate::release::layout::{GoLive, Layout, ReleaseFacts};
 use crate::release::lease::{self, Force, Holder, Lease, LeaseError, LeaseRecord};
 use crate::release::ledger::{self, ReleaseRecord};
+use crate::release::movement::{self, MoveError, Movement};
 use crate::resource::{Observed, Outputs, Ownership, Resource, ResourceId};
 use crate::template::model::{ReleasePolicy, Stack};
 
@@ -503,8 +504,8 @@ impl Engine {
     pub async fn movement(&self, wanted: Wanted) -> Result<Option<Movement>, EngineError> {
         let (state, facts) = driver::look(&self.context).await?;
         Ok(match wanted {
-            Wanted::Promotion => driver::promotion(&state, &facts)?,
-            Wanted::Rollback { to } => driver::rollback(&state, &facts, to)?,
+            Wanted::Promotion => movement::promotion(&state, &facts)?,
+            Wanted::Rollback { to } => movement::rollback(&state, &facts, to)?,
         })
     }
 

@@ -2,9 +2,10 @@
 
 use taskctl_stack::engine::{Engine, Wanted};
 use taskctl_stack::event::{Event, Outcome};
-use taskctl_stack::release::driver::{Moved, Movement};
+use taskctl_stack::release::driver::Moved;
 use taskctl_stack::release::lease::Lease;
 use taskctl_stack::release::machine::End;
+use taskctl_stack::release::movement::Movement;
 
 use crate::args::Global;
 use crate::commands::status::named;

@@ -89,8 +89,9 @@ pub struct FunctionCredentials {
     pub access_key_id: String,
     /// `AWS_SECRET_ACCESS_KEY`
     pub secret_access_key: String,
-    /// `AWS_SESSION_TOKEN`
-    pub session_token: String,
+    /// `AWS_SESSION_TOKEN`; none for keys that are not temporary. An emulator that checks the signature of a presigned URL
+    /// refuses a token that it did not issue.
+    pub session_token: Option<String>,
 }
 
 impl Default for FunctionCredentials {
@@ -99,7 +100,7 @@ impl Default for FunctionCredentials {
         Self {
             access_key_id: "test".to_owned(),
             secret_access_key: "test".to_owned(),
-            session_token: "test".to_owned(),
+            session_token: None,
         }
     }
 }

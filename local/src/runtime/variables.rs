@@ -42,7 +42,9 @@ pub(super) fn variables(
     set("AWS_DEFAULT_REGION", &region);
     set("AWS_ACCESS_KEY_ID", &config.credentials.access_key_id);
     set("AWS_SECRET_ACCESS_KEY", &config.credentials.secret_access_key);
-    set("AWS_SESSION_TOKEN", &config.credentials.session_token);
+    if let Some(token) = &config.credentials.session_token {
+        set("AWS_SESSION_TOKEN", token);
+    }
     set("AWS_ENDPOINT_URL", &config.endpoint_url);
     set("AWS_LAMBDA_FUNCTION_NAME", &version.function_name);
     set("AWS_LAMBDA_FUNCTION_VERSION", &version.version);

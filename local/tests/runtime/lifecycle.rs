@@ -58,7 +58,6 @@ async fn a_function_sees_what_lambda_shows() {
         ("AWS_DEFAULT_REGION", "eu-central-1"),
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_SESSION_TOKEN", "test"),
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566"),
         ("AWS_LAMBDA_FUNCTION_NAME", "echo"),
         ("AWS_LAMBDA_FUNCTION_VERSION", "1"),

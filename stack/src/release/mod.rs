@@ -7,3 +7,4 @@ pub mod layout;
 pub mod lease;
 pub mod ledger;
 pub mod machine;
+pub mod movement;

@@ -1,0 +1,321 @@
+//! Which way live can go: the promotion of what waits, the way back. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::layout::{Color, ReleaseFacts, SlotFacts, UNSET};
+use super::machine::Aim;
+use crate::aws::api_state::ApiState;
+use crate::aws::error::AwsError;
+use crate::event::Endpoints;
+
+/// Why live did not move.
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    /// AWS refused or could not be reached.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// There is nothing here that could move.
+    #[error("{0}")]
+    Nothing(String),
+    /// There is no release to go to.
+    #[error("{message}")]
+    NoTarget {
+        /// What is missing.
+        message: String,
+        /// Releases that could be named.
+        kept: BTreeSet<u64>,
+    },
+}
+
+impl MoveError {
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Aws(error) => error.hint(),
+            Self::Nothing(_) => {
+                Some("`taskctl deploy` makes the first release; check --stage, --region and --profile".to_owned())
+            }
+            Self::NoTarget { kept, .. } if kept.is_empty() => Some("`taskctl deploy` makes a release".to_owned()),
+            Self::NoTarget { kept, .. } => {
+                let kept: Vec<String> = kept.iter().map(u64::to_string).collect();
+                Some(format!(
+                    "releases that are kept: {}; name one with --to",
+                    kept.join(", ")
+                ))
+            }
+        }
+    }
+}
+
+/// A movement that is possible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Movement {
+    pub(super) aim: Aim,
+    pub(super) api_id: String,
+    /// Release that live serves now.
+    pub from: Option<u64>,
+    /// Release that it shall serve.
+    pub to: u64,
+    pub(super) live: SlotFacts,
+    pub(super) deployment: String,
+    pub(super) color: Color,
+    pub(super) live_url: String,
+    pub(super) preview_url: String,
+    pub(super) probes: Vec<String>,
+    pub(super) unreached: BTreeSet<String>,
+}
+
+impl Movement {
+    /// Where the slots answer.
+    pub fn endpoints(&self) -> Endpoints {
+        Endpoints {
+            live: Some(self.live_url.clone()),
+            preview: Some(self.preview_url.clone()),
+            site: None,
+        }
+    }
+}
+/// The promotion that is possible; none when nothing waits.
+pub fn promotion(state: &ApiState, facts: &ReleaseFacts) -> Result<Option<Movement>, MoveError> {
+    let (live, preview) = slots(facts)?;
+    let to = preview.release.ok_or_else(|| MoveError::NoTarget {
+        message: "preview serves a deployment that is no release".to_owned(),
+        kept: facts.releases.keys().copied().collect(),
+    })?;
+    if live.release == Some(to) {
+        return Ok(None);
+    }
+    movement(Aim::Promote, state, facts, live, to).map(Some)
+}
+
+/// The rollback that is possible: to the release before, or to a kept one.
+pub fn rollback(state: &ApiState, facts: &ReleaseFacts, to: Option<u64>) -> Result<Option<Movement>, MoveError> {
+    let (live, _) = slots(facts)?;
+    let kept: BTreeSet<u64> = facts
+        .releases
+        .keys()
+        .copied()
+        .filter(|number| Some(*number) != live.release)
+        .collect();
+    let previous = live.variables.get("previousRelease").and_then(|text| text.parse().ok());
+    let to = match (to, previous) {
+        (Some(to), _) | (None, Some(to)) => to,
+        (None, None) => {
+            let now = live.release.map_or_else(
+                || "a deployment that is no release".to_owned(),
+                |n| format!("release {n}"),
+            );
+            return Err(MoveError::NoTarget {
+                message: format!("live serves {now}, and nothing says what was live before it"),
+                kept,
+            });
+        }
+    };
+    if live.release == Some(to) {
+        return Ok(None);
+    }
+    if !kept.contains(&to) {
+        return Err(MoveError::NoTarget {
+            message: format!("release {to} is not kept"),
+            kept,
+        });
+    }
+    movement(Aim::Rollback, state, facts, live, to).map(Some)
+}
+
+fn slots(facts: &ReleaseFacts) -> Result<(&SlotFacts, &SlotFacts), MoveError> {
+    match (&facts.live, &facts.preview) {
+        (Some(live), Some(preview)) => Ok((live, preview)),
+        _ => Err(MoveError::Nothing("the API has no live and preview yet".to_owned())),
+    }
+}
+
+fn movement(
+    aim: Aim,
+    state: &ApiState,
+    facts: &ReleaseFacts,
+    live: &SlotFacts,
+    to: u64,
+) -> Result<Movement, MoveError> {
+    let deployment = facts.deployments.get(&to).cloned().ok_or_else(|| MoveError::NoTarget {
+        message: format!("release {to} has no deployment any more"),
+        kept: facts.releases.keys().copied().collect(),
+    })?;
+    let urls = crate::status::endpoints(state, None);
+    let (probes, unreached) = probes(state);
+    let color = match live.variables.get("color").map(String::as_str) {
+        Some("blue") => Color::Green,
+        _ => Color::Blue,
+    };
+    Ok(Movement {
+        aim,
+        api_id: state.id().to_owned(),
+        from: live.release,
+        to,
+        live: live.clone(),
+        deployment,
+        color,
+        live_url: urls.live.unwrap_or_default(),
+        preview_url: urls.preview.unwrap_or_default(),
+        probes,
+        unreached,
+    })
+}
+
+/// Paths that reach functions and change nothing: reads of one item that cannot exist, and the health check. Which
+/// functions none of them reaches.
+fn probes(state: &ApiState) -> (Vec<String>, BTreeSet<String>) {
+    /// No generated id looks like this one.
+    const NOBODY: &str = "00000000-0000-7000-8000-000000000000";
+    let mut by_target: BTreeMap<&str, Option<String>> = BTreeMap::new();
+    for route in &state.routes {
+        let (Some(key), Some(target)) = (route.route_key(), route.target()) else {
+            continue;
+        };
+        let probe = match key.split_once(' ') {
+            Some(("GET", path)) if path == "/health" => Some(path.to_owned()),
+            Some(("GET", path)) if path.contains('{') => Some(
+                path.split('/')
+                    .map(|part| if part.starts_with('{') { NOBODY } else { part })
+                    .collect::<Vec<_>>()
+                    .join("/"),
+            ),
+            _ => None,
+        };
+        let known = by_target.entry(target).or_default();
+        if let Some(probe) = probe
+            && known.as_ref().is_none_or(|known| probe.len() < known.len())
+        {
+            *known = Some(probe);
+        }
+    }
+    let name = |target: &str| {
+        let id = target.strip_prefix("integrations/").unwrap_or(target);
+        let integration = state.integrations.iter().find(|one| one.integration_id() == Some(id));
+        let uri = integration.and_then(|one| one.integration_uri()).unwrap_or(id);
+        uri.split(":function:")
+            .nth(1)
+            .and_then(|rest| rest.split([':', '/']).next())
+            .unwrap_or(uri)
+            .to_owned()
+    };
+    let unreached = by_target
+        .iter()
+        .filter(|(_, probe)| probe.is_none())
+        .map(|(target, _)| name(target))
+        .collect();
+    (by_target.into_values().flatten().collect(), unreached)
+}
+/// Stage variables of live once it serves the target. After a rollback nothing says what was live before: a second
+/// rollback must not land on what the first one left.
+pub(super) fn forward(movement: &Movement) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::from([
+        ("release".to_owned(), movement.to.to_string()),
+        ("color".to_owned(), movement.color.as_str().to_owned()),
+    ]);
+    if let (Aim::Promote, Some(from)) = (movement.aim, movement.from) {
+        variables.insert("previousRelease".to_owned(), from.to_string());
+        variables.insert("previousDeployment".to_owned(), movement.live.deployment.clone());
+    }
+    for key in movement.live.variables.keys() {
+        variables.entry(key.clone()).or_insert_with(|| UNSET.to_owned());
+    }
+    variables
+}
+
+/// Stage variables of live as they were.
+pub(super) fn back(movement: &Movement) -> BTreeMap<String, String> {
+    let mut variables = movement.live.variables.clone();
+    for key in forward(movement).into_keys() {
+        variables.entry(key).or_insert_with(|| UNSET.to_owned());
+    }
+    variables
+}
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn facts(live: u64, preview: u64, previous: Option<u64>) -> ReleaseFacts {
+        let slot = |release: u64, variables: &[(&str, String)]| SlotFacts {
+            release: Some(release),
+            deployment: format!("d{release}"),
+            variables: variables.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
+        };
+        let mut variables = vec![("release", live.to_string()), ("color", "blue".to_owned())];
+        if let Some(previous) = previous {
+            variables.push(("previousRelease", previous.to_string()));
+            variables.push(("previousDeployment", format!("d{previous}")));
+        }
+        let label = |number| super::super::label::ReleaseLabel {
+            number,
+            fingerprint: "0".repeat(16),
+            versions: BTreeMap::new(),
+            commit: None,
+        };
+        ReleaseFacts {
+            releases: (1..=3).map(|number| (number, label(number))).collect(),
+            deployments: (1..=3).map(|number| (number, format!("d{number}"))).collect(),
+            live: Some(slot(live, &variables)),
+            preview: Some(slot(preview, &[])),
+            versions: BTreeMap::new(),
+        }
+    }
+
+    fn state() -> ApiState {
+        ApiState {
+            api: aws_sdk_apigatewayv2::types::Api::builder().api_id("a1").build(),
+            routes: ["GET /health", "GET /tasks", "GET /tasks/{taskId}", "GET /counter"]
+                .into_iter()
+                .map(|key| {
+                    let target = match key {
+                        "GET /health" => "integrations/h",
+                        "GET /counter" => "integrations/c",
+                        _ => "integrations/t",
+                    };
+                    aws_sdk_apigatewayv2::types::Route::builder()
+                        .route_key(key)
+                        .target(target)
+                        .build()
+                })
+                .collect(),
+            integrations: Vec::new(),
+            stages: Vec::new(),
+            deployments: Vec::new(),
+            duplicates: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_waits_goes_live_and_remembers_what_was() {
+        let movement = promotion(&state(), &facts(1, 2, None)).unwrap().unwrap();
+        assert_eq!(
+            (movement.from, movement.to, movement.deployment.as_str()),
+            (Some(1), 2, "d2")
+        );
+        let variables = forward(&movement);
+        assert_eq!(
+            (variables["previousRelease"].as_str(), variables["color"].as_str()),
+            ("1", "green")
+        );
+        assert_eq!(back(&movement)["previousRelease"], UNSET);
+        assert!(promotion(&state(), &facts(2, 2, Some(1))).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_rollback_goes_to_what_was_live_also_while_another_waits_and_not_twice() {
+        let movement = rollback(&state(), &facts(2, 3, Some(1)), None).unwrap().unwrap();
+        assert_eq!((movement.from, movement.to), (Some(2), 1));
+        assert_eq!(forward(&movement)["previousRelease"], UNSET);
+        let refused = rollback(&state(), &facts(1, 3, None), None).unwrap_err();
+        assert!(refused.hint().unwrap().contains("2, 3"), "{refused}");
+        assert!(rollback(&state(), &facts(2, 3, Some(1)), Some(9)).is_err());
+    }
+
+    #[test]
+    fn functions_are_asked_by_what_changes_nothing() {
+        let (paths, unreached) = probes(&state());
+        assert_eq!(paths, ["/health", "/tasks/00000000-0000-7000-8000-000000000000"]);
+        assert_eq!(unreached.into_iter().collect::<Vec<_>>(), ["c"]);
+    }
+}

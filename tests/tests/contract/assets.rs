@@ -1,0 +1,96 @@
+//! A8–A9: assets, with real uploads to presigned URLs.
+
+use serde_json::{Value, json};
+
+use super::{Deployed, Reply, check_error};
+
+fn upload(api: &Deployed, made: &Value, bytes: &[u8]) -> Reply {
+    let headers: Vec<(String, String)> = made["headers"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
+        .collect();
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    api.send("PUT", made["uploadUrl"].as_str().unwrap(), &headers, bytes)
+}
+
+#[test]
+fn an_asset_is_uploaded_downloaded_and_deleted() {
+    let api = Deployed::shared();
+    let body = json!({"fileName": "käse report.txt", "contentType": "text/plain", "sizeBytes": 11});
+    let made = api.post("/assets", &body).expect(201).json();
+    let id = made["assetId"].as_str().unwrap().to_owned();
+    assert_eq!((&made["method"], &made["expiresIn"]), (&json!("PUT"), &json!(3600)));
+    assert_eq!(made["data"]["status"], "PENDING");
+    assert!(
+        made["data"]["s3Key"]
+            .as_str()
+            .unwrap()
+            .starts_with(&format!("assets/{id}/"))
+    );
+    check_error(&api.get(&format!("/assets/{id}/download")).expect(409), "Conflict");
+    upload(&api, &made, b"hello world").expect(200);
+    let seen = api.get(&format!("/assets/{id}")).expect(200).json();
+    assert_eq!((&seen["status"], &seen["sizeBytes"]), (&json!("UPLOADED"), &json!(11)));
+    let download = api.get(&format!("/assets/{id}/download")).expect(200).json();
+    assert_eq!(download["expiresIn"], 3600);
+    let object = api.get(download["downloadUrl"].as_str().unwrap()).expect(200);
+    assert_eq!(object.text, "hello world");
+    assert!(
+        object.header("content-disposition").contains("filename"),
+        "{:?}",
+        object.headers
+    );
+    let listed = api.get("/assets?status=UPLOADED&limit=100").expect(200).json();
+    assert!(
+        listed["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|item| item["assetId"] == id.as_str())
+    );
+    api.delete(&format!("/assets/{id}")).expect(204);
+    api.get(&format!("/assets/{id}")).expect(404);
+    assert_eq!(api.get(download["downloadUrl"].as_str().unwrap()).status, 404);
+}
+
+#[test]
+fn a_file_name_cannot_leave_its_place() {
+    let api = Deployed::shared();
+    for name in [
+        "../../etc/passwd",
+        "/etc/passwd",
+        "a/../b",
+        "..",
+        "",
+        "a\u{0}b",
+        "a\\b",
+        "x\ny",
+    ] {
+        let body = json!({"fileName": name, "contentType": "text/plain"});
+        let reply = api.post("/assets", &body);
+        if reply.status == 201 {
+            let key = reply.json()["data"]["s3Key"].as_str().unwrap().to_owned();
+            assert_eq!(key.split('/').count(), 3, "{key}");
+            assert!(!key.contains(".."), "{key}");
+        } else {
+            check_error(&reply.expect(400), "Validation Error");
+        }
+    }
+}
+
+#[test]
+fn more_than_was_announced_is_noticed() {
+    let api = Deployed::shared();
+    let body = json!({"fileName": "a.bin", "contentType": "application/octet-stream", "sizeBytes": 4});
+    let made = api.post("/assets", &body).expect(201).json();
+    let refused = upload(&api, &made, b"far more than four").status;
+    let seen = api
+        .get(&format!("/assets/{}", made["assetId"].as_str().unwrap()))
+        .json();
+    assert!(
+        refused >= 400 || seen["sizeBytes"] != 4 || seen["status"] != "UPLOADED",
+        "upload answered {refused}, asset is {seen}"
+    );
+}
