@@ -400,9 +400,15 @@ impl Engine {
             ledger::announce(&self.context, &self.control, &created).await?;
         }
         for package in &planned.packages {
-            self.context.add_package(&package.code_sha256, &package.zip_path);
+            self.context
+                .add_package(self.control.name(), &package.code_sha256, &package.zip_path);
         }
         let execution = execute(&self.context, self.registry, &planned.plan).await;
+        if let Err(error) = self.context.unstage().await {
+            self.context.emit(Event::Warning {
+                message: format!("packages were left in the control bucket: {error}"),
+            });
+        }
         if let Some(layout) = &planned.layout {
             let before = planned.facts.live.as_ref().and_then(|live| live.release);
             if execution.done.contains(&api_deployment::id()) {

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -11,15 +10,14 @@ use std::time::Duration;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use base64::Engine as _;
-use sha2::{Digest as _, Sha256};
-use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
+use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::Instant;
 
 use super::batch::Batches;
 use super::clients::Clients;
 use super::error::{AwsError, Class, patience};
 use super::pace::Pacer;
+use super::staging::Staging;
 use crate::event::{Event, Events};
 use crate::resource::{Outputs, ResourceId};
 
@@ -76,19 +74,7 @@ pub struct Op {
     limit: Duration,
     missing: Missing,
     guard: Guard,
-    body: Body,
 }
-
-/// What a call carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Body {
-    Small,
-    /// A function's package, several times its size while it is being sent: base64, in JSON.
-    Package,
-}
-
-/// Packages under way at the same time.
-const UPLOADS: usize = 2;
 
 /// Whether a call needs the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +112,6 @@ pub const fn op(service: &'static str, name: &'static str) -> Op {
         limit: Duration::from_secs(30),
         missing: Missing::Answer,
         guard: Guard::Lease,
-        body: Body::Small,
     }
 }
 
@@ -140,7 +125,6 @@ impl Op {
     /// A call that carries a package. It may take as long as a lease surely lasts between two renewals.
     pub const fn upload(mut self) -> Self {
         self.limit = Duration::from_secs(40);
-        self.body = Body::Package;
         self
     }
 
@@ -229,8 +213,7 @@ struct Inner {
     outputs: RwLock<BTreeMap<ResourceId, Outputs>>,
     queues: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     batches: Batches,
-    packages: RwLock<BTreeMap<String, PathBuf>>,
-    uploads: Semaphore,
+    staging: Staging,
 }
 
 impl Context {
@@ -249,8 +232,7 @@ impl Context {
                 outputs: RwLock::default(),
                 queues: Mutex::default(),
                 batches: Batches::default(),
-                packages: RwLock::default(),
-                uploads: Semaphore::new(UPLOADS),
+                staging: Staging::default(),
             }),
         }
     }
@@ -334,35 +316,9 @@ impl Context {
             .extend(outputs);
     }
 
-    /// Makes a function's package known, by the base64 SHA-256 that AWS shows.
-    pub fn add_package(&self, code_sha256: &str, zip: &Path) {
-        let mut packages = self.inner.packages.write().unwrap_or_else(PoisonError::into_inner);
-        packages.insert(code_sha256.to_owned(), zip.to_owned());
-    }
-
-    /// A package's bytes by its hash. They are read when they are sent, not kept: a stack's packages together can be
-    /// larger than everything else in memory.
-    pub fn package(&self, code_sha256: &str) -> Result<Vec<u8>, AwsError> {
-        let path = {
-            let packages = self.inner.packages.read().unwrap_or_else(PoisonError::into_inner);
-            packages.get(code_sha256).cloned()
-        };
-        let failed = |message: String| AwsError::own("taskctl", "package", Class::Invalid, message);
-        let path = path.ok_or_else(|| {
-            failed(format!(
-                "no package with CodeSha256 {code_sha256} was built in this run"
-            ))
-        })?;
-        let zip =
-            std::fs::read(&path).map_err(|error| failed(format!("reading {} failed: {error}", path.display())))?;
-        let hash = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(&zip));
-        if hash != code_sha256 {
-            return Err(failed(format!(
-                "{} has changed while it was being deployed",
-                path.display()
-            )));
-        }
-        Ok(zip)
+    /// The packages of this run.
+    pub(super) fn staging(&self) -> &Staging {
+        &self.inner.staging
     }
 
     /// Runs work on behalf of a resource, so that its retries are told with its name.
@@ -439,10 +395,6 @@ impl Context {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        let _upload = match op.body {
-            Body::Package => self.inner.uploads.acquire().await.ok(),
-            Body::Small => None,
-        };
         self.inner.calls.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         let answer = match tokio::time::timeout(op.limit, request()).await {

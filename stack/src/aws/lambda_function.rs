@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_lambda::error::SdkError;
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
-use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{
     ApplicationLogLevel, Architecture, Environment, EphemeralStorage, FunctionCode, LastUpdateStatus, LogFormat,
     LoggingConfig, Runtime, State, SystemLogLevel, TracingConfig, TracingMode,
@@ -116,6 +114,9 @@ static SPEC: Spec = Spec {
         "lambda:TagResource",
         "lambda:UntagResource",
         "iam:PassRole",
+        "s3:PutObject",
+        "s3:GetObject",
+        "s3:DeleteObject",
     ],
     delete_actions: &["lambda:DeleteFunction"],
     holds_data: false,
@@ -234,10 +235,10 @@ impl Kind for LambdaFunction {
             status: _,
         } = desired;
         let client = &context.clients().lambda;
+        let place = context.stage(code_sha256).await?;
         let _turn = context.serial(format!("lambda/{name}")).await;
         let created = context
-            .call(op("lambda", "CreateFunction").upload(), || async {
-                let zip = context.package(code_sha256).map_err(SdkError::construction_failure)?;
+            .call(op("lambda", "CreateFunction"), || {
                 client
                     .create_function()
                     .function_name(name)
@@ -253,10 +254,14 @@ impl Kind for LambdaFunction {
                     .logging_config(logging_config(desired))
                     .architectures(Architecture::from(architecture.as_str()))
                     .set_tags(Some(tags.clone().into_iter().collect()))
-                    .code(FunctionCode::builder().zip_file(Blob::new(zip)).build())
+                    .code(
+                        FunctionCode::builder()
+                            .s3_bucket(&place.bucket)
+                            .s3_key(&place.key)
+                            .build(),
+                    )
                     .publish(true)
                     .send()
-                    .await
             })
             .await?;
         settle(context, name, "function to become active").await?;
@@ -302,19 +307,17 @@ impl Kind for LambdaFunction {
             settle(context, name, "configuration to take effect").await?;
         }
         if changes.touch_any(&["code_sha256", "architecture", "status"]) {
+            let place = context.stage(&desired.code_sha256).await?;
             let updated = context
-                .call(op("lambda", "UpdateFunctionCode").upload(), || async {
-                    let zip = context
-                        .package(&desired.code_sha256)
-                        .map_err(SdkError::construction_failure)?;
+                .call(op("lambda", "UpdateFunctionCode"), || {
                     client
                         .update_function_code()
                         .function_name(name)
-                        .zip_file(Blob::new(zip))
+                        .s3_bucket(&place.bucket)
+                        .s3_key(&place.key)
                         .architectures(Architecture::from(desired.architecture.as_str()))
                         .publish(true)
                         .send()
-                        .await
                 })
                 .await?;
             settle(context, name, "code to take effect").await?;

@@ -31,6 +31,7 @@ mod registry;
 pub mod release_facts;
 pub mod s3_bucket;
 pub mod sns_topic;
+pub mod staging;
 
 pub mod lambda_version;
 pub mod warmup_rule;
