@@ -1,7 +1,7 @@
 //! Lambda function: its working copy (`$LATEST`) – code, configuration, reserved concurrency, tags. What serves traffic
 //! is a version of it (`lambda_version`), never the working copy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,8 +15,9 @@ use sha2::{Digest, Sha256};
 
 use super::context::{Context, op};
 use super::error::{AwsError, Class};
+use super::inventory::{Naming, logical, ours, settled};
 use super::kind::{Fields, Found, Kind, Spec, found, gone};
-use super::reader::{Reader, managed, ownership};
+use super::reader::{Reader, Tags, managed, ownership};
 use crate::plan::{Namesake, Replacement, Rollback};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
 
@@ -104,7 +105,7 @@ static SPEC: Spec = Spec {
     name: "lambda_function",
     title: "Lambda function",
     documentation: "https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html",
-    read_actions: &["lambda:GetFunction"],
+    read_actions: &["lambda:GetFunction", "lambda:ListFunctions", "lambda:ListTags"],
     write_actions: &[
         "lambda:CreateFunction",
         "lambda:UpdateFunctionCode",
@@ -199,16 +200,19 @@ impl Kind for LambdaFunction {
     }
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
-        let identity = reader.context().identity();
-        let start = identity.arn("lambda", "function:");
-        let prefix = identity.prefix();
-        let found = reader.tagged().await?.keys().filter_map(|arn| {
-            let name = arn.strip_prefix(&start)?;
-            let logical = name.strip_prefix(&prefix).unwrap_or(name);
-            Some(Found {
-                id: ResourceId::new(SPEC.name, logical),
-                outputs: outputs([("name", name.to_owned())]),
-            })
+        let context = reader.context();
+        let naming = Naming {
+            start: context.identity().arn("lambda", "function:"),
+        };
+        let listed = match settled(reader, &naming).await? {
+            Some(names) => names,
+            None => names(context).await?,
+        };
+        let own_tags = |name: String| async move { read_tags(context, &arn(context, &name)).await };
+        let names = ours(reader, &naming, listed, own_tags).await?;
+        let found = names.iter().map(|name| Found {
+            id: ResourceId::new(SPEC.name, logical(context.identity(), name, "")),
+            outputs: outputs([("name", name.clone())]),
         });
         Ok(found.collect())
     }
@@ -590,4 +594,31 @@ fn logging_config(model: &Model) -> LoggingConfig {
         .system_log_level(SystemLogLevel::from(model.system_log_level.as_str()))
         .log_group(&model.log_group)
         .build()
+}
+/// Names of all functions of the account and region.
+async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
+    let client = &context.clients().lambda;
+    let mut names = BTreeSet::new();
+    let mut marker: Option<String> = None;
+    loop {
+        let page = context
+            .call(op("lambda", "ListFunctions"), || {
+                client.list_functions().max_items(50).set_marker(marker.clone()).send()
+            })
+            .await?;
+        let functions = page.functions.unwrap_or_default();
+        names.extend(functions.into_iter().filter_map(|function| function.function_name));
+        marker = page.next_marker.filter(|marker| !marker.is_empty());
+        if marker.is_none() {
+            return Ok(names);
+        }
+    }
+}
+
+async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {
+    let client = &context.clients().lambda;
+    let answer = context
+        .call(op("lambda", "ListTags"), || client.list_tags().resource(arn).send())
+        .await?;
+    Ok(answer.tags.unwrap_or_default().into_iter().collect())
 }

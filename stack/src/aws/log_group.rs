@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 use super::context::{Context, Identity, op};
 use super::error::AwsError;
-use super::kind::{Fields, Found, Kind, Spec, gone};
+use super::kind::{self, Fields, Found, Kind, Spec, gone};
 use super::reader::{Reader, Tags, ownership};
 use crate::plan::{Namesake, Replacement, Rollback};
-use crate::resource::{Observed, Outputs, ResourceId, outputs};
+use crate::resource::{Observed, Outputs, Ownership, ResourceId, outputs};
 
 /// The kind.
 pub struct LogGroup;
@@ -130,16 +131,30 @@ impl Kind for LogGroup {
         let tagged = reader.tagged().await?;
         let functions = format!("/aws/lambda/{}", context.identity().prefix());
         let access = access_log_prefix(context.identity());
-        let found = reader.log_groups().await?.iter().filter_map(|group| {
+        let of_stack = reader.log_groups().await?.iter().filter_map(|group| {
             let name = group.log_group_name()?;
             let of_function = name.strip_prefix(&functions).map(str::to_owned);
             let logical = of_function.or_else(|| Some(format!("{}.access", name.strip_prefix(&access)?)))?;
-            tagged.contains_key(&arn(context, name)).then(|| Found {
-                id: ResourceId::new(SPEC.name, logical),
-                outputs: outputs([("name", name.to_owned())]),
-            })
+            Some((name.to_owned(), logical))
         });
-        Ok(found.collect())
+        // The tagging API lags behind. What is wanted is found by its name anyway; of anything else its own tags decide.
+        let judged = of_stack.map(|(name, logical)| async move {
+            let arn = arn(context, &name);
+            let ours = if tagged.contains_key(&arn) {
+                true
+            } else if reader.expected().is_some_and(|expected| expected.contains(&name)) {
+                false
+            } else {
+                let tags = kind::found(read_tags(context, &arn).await)?;
+                tags.is_some_and(|tags| ownership(context, &tags) == Ownership::Ours)
+            };
+            Ok::<_, AwsError>(ours.then(|| Found {
+                id: ResourceId::new(SPEC.name, logical),
+                outputs: outputs([("name", name)]),
+            }))
+        });
+        let found = try_join_all(judged).await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {

@@ -58,8 +58,8 @@ fn browsers_of_the_stages_origins_are_let_in_and_no_others() {
     assert_ne!(read.header("access-control-allow-credentials"), "true");
 }
 
-/// Messages of a function's log that contain a text, once there are any.
-fn logged(api: &Deployed, function: &str, text: &str) -> Vec<String> {
+/// What a function logged about a request, once it has logged the end of it.
+fn logged(api: &Deployed, function: &str, request: &str) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -77,9 +77,13 @@ fn logged(api: &Deployed, function: &str, text: &str) -> Vec<String> {
                 .await
                 .unwrap();
             let messages = page.events().iter().filter_map(|event| event.message());
-            messages.filter(|line| line.contains(text)).map(str::to_owned).collect()
+            messages
+                .filter(|line| line.contains(request))
+                .map(str::to_owned)
+                .collect()
         });
-        if !found.is_empty() || began.elapsed() > Duration::from_secs(20) {
+        let is_over = found.iter().any(|line| line.contains("platform.report"));
+        if is_over || began.elapsed() > Duration::from_secs(20) {
             return found;
         }
         std::thread::sleep(Duration::from_millis(100));
