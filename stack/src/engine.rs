@@ -404,7 +404,11 @@ impl Engine {
                 .add_package(self.control.name(), &package.code_sha256, &package.zip_path);
         }
         let execution = execute(&self.context, self.registry, &planned.plan).await;
-        if let Err(error) = self.context.unstage().await {
+        let swept = match planned.layout {
+            Some(_) => self.context.unstage().await,
+            None => self.context.sweep_packages(&self.control).await,
+        };
+        if let Err(error) = swept {
             self.context.emit(Event::Warning {
                 message: format!("packages were left in the control bucket: {error}"),
             });

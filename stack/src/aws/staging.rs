@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
 use super::context::{Context, op};
+use super::control_bucket::ControlBucket;
 use super::error::{AwsError, Class};
 
 /// The packages of a run.
@@ -52,13 +53,12 @@ fn failed(message: String) -> AwsError {
 impl Context {
     /// Makes a function's package known, by the base64 SHA-256 that AWS shows.
     pub fn add_package(&self, bucket: &str, code_sha256: &str, zip: &Path) {
-        let identity = self.identity();
         let name = code_sha256.replace('/', "_").replace('+', "-");
         let package = Package {
             path: zip.to_owned(),
             place: Place {
                 bucket: bucket.to_owned(),
-                key: format!("{}/{}/packages/{name}.zip", identity.app, identity.stage),
+                key: format!("{}{name}.zip", self.packages_prefix()),
             },
             put: OnceCell::new(),
         };
@@ -112,6 +112,26 @@ impl Context {
             let put = packages.values().filter(|package| package.put.initialized());
             put.map(|package| package.place.clone()).collect()
         };
+        self.delete_packages(&places).await
+    }
+
+    /// Takes away packages that a run which was killed has left.
+    pub async fn sweep_packages(&self, control: &ControlBucket) -> Result<(), AwsError> {
+        let keys = control.list(self, &self.packages_prefix()).await?;
+        let place = |key| Place {
+            bucket: control.name().to_owned(),
+            key,
+        };
+        self.delete_packages(&keys.into_iter().map(place).collect::<Vec<_>>())
+            .await
+    }
+
+    fn packages_prefix(&self) -> String {
+        let identity = self.identity();
+        format!("{}/{}/packages/", identity.app, identity.stage)
+    }
+
+    async fn delete_packages(&self, places: &[Place]) -> Result<(), AwsError> {
         let Some(bucket) = places.first().map(|place| place.bucket.clone()) else {
             return Ok(());
         };
