@@ -124,7 +124,7 @@ impl Environment {
         let Some(mut sandbox) = self.start().await else { return };
         let host = Arc::clone(&self.host);
         loop {
-            let job = match host.pools.next_job(&self.key, self.id, &self.handle) {
+            let job = match host.pools.next_job(&host, &self.key, self.id, &self.handle) {
                 NextJob::Job(job) => job,
                 NextJob::End => break,
                 NextJob::Parked => match self.idle(&mut sandbox).await {
@@ -333,12 +333,15 @@ impl Environment {
     async fn settle(&mut self, mut sandbox: Sandbox) -> Option<Sandbox> {
         let host = Arc::clone(&self.host);
         let soon = timeout(host.config.settle_time, sandbox.ready(&mut self.log)).await;
-        host.pools.settled(&host, &self.key, self.id);
         let ready = match soon {
             Ok(ready) => ready,
-            Err(_) => sandbox.ready(&mut self.log).await,
+            Err(_) => {
+                host.pools.is_late(&host, &self.key, self.id);
+                sandbox.ready(&mut self.log).await
+            }
         };
         if ready.is_err() {
+            host.pools.is_late(&host, &self.key, self.id);
             sandbox.end(&mut self.log).await;
             return None;
         }

@@ -104,12 +104,20 @@ impl Pools {
     }
 
     /// The next waiting invocation for an environment that is ready; without one it counts as idle from now on.
-    pub(super) fn next_job(&self, key: &PoolKey, id: u64, handle: &mpsc::UnboundedSender<Order>) -> NextJob {
+    pub(super) fn next_job(
+        &self,
+        host: &Arc<Host>,
+        key: &PoolKey,
+        id: u64,
+        handle: &mpsc::UnboundedSender<Order>,
+    ) -> NextJob {
         let mut state = self.lock();
         let Some(pool) = state.pools.get_mut(key) else {
             return NextJob::End;
         };
+        pool.settling.remove(&id);
         if let Some(job) = pool.waiting.pop_front() {
+            scale(host, key, &mut state);
             return NextJob::Job(job);
         }
         match pool.standing {
@@ -148,8 +156,8 @@ impl Pools {
         }
     }
 
-    /// An environment is ready, or is not as soon as expected.
-    pub(super) fn settled(&self, host: &Arc<Host>, key: &PoolKey, id: u64) {
+    /// An environment that has answered is not ready as soon as expected.
+    pub(super) fn is_late(&self, host: &Arc<Host>, key: &PoolKey, id: u64) {
         let mut state = self.lock();
         if let Some(pool) = state.pools.get_mut(key) {
             pool.settling.remove(&id);
