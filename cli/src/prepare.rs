@@ -1,11 +1,15 @@
 //! From arguments to a plan, as `plan` and `deploy` both need it: template, place, code, connection, plan.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use taskctl_stack::compile::Inputs;
 use taskctl_stack::engine::{Engine, PlanInputs, Planned};
 use taskctl_stack::event::{Event, Outcome};
 use taskctl_stack::package::{PackageError, SourceVersion, functions_of};
 use taskctl_stack::release::layout::GoLive;
 use taskctl_stack::release::lease::{Holder, Lease};
+use taskctl_stack::site::Site;
 
 use crate::args::{Code as CodeArgs, Promotion};
 use crate::code::Code;
@@ -65,6 +69,7 @@ struct Opened {
     code: Code,
     engine: Engine,
     version: Option<SourceVersion>,
+    sites: BTreeMap<String, Arc<Site>>,
 }
 
 async fn open(session: &Session, command: &str, code: &CodeArgs) -> Result<Opened, Failure> {
@@ -75,6 +80,15 @@ async fn open(session: &Session, command: &str, code: &CodeArgs) -> Result<Opene
         let message = parts.map(String::as_str).collect::<Vec<_>>().join("; ");
         session.reporter.tell(Event::Warning {
             message: format!("{place}: {message}"),
+        });
+    }
+    let (sites, missing) = project.sites()?;
+    for folder in missing {
+        session.reporter.tell(Event::Warning {
+            message: format!(
+                "the web site has no content: there is no folder {}; `website: {{source: DIR}}` names another",
+                folder.display()
+            ),
         });
     }
     let stack = &project.template.stack;
@@ -92,6 +106,7 @@ async fn open(session: &Session, command: &str, code: &CodeArgs) -> Result<Opene
         code,
         engine,
         version,
+        sites,
     })
 }
 
@@ -102,6 +117,7 @@ async fn planned(session: &Session, opened: Opened, promotion: &Promotion) -> Re
         code,
         engine,
         version,
+        sites,
     } = opened;
     let stack = &project.template.stack;
     let website_url = |bucket: &str| place.website_url(bucket, &stack.region);
@@ -110,6 +126,7 @@ async fn planned(session: &Session, opened: Opened, promotion: &Promotion) -> Re
         website_url: &website_url,
         commit: version.map(|version| version.short()),
         go_live: go_live(promotion),
+        sites,
     };
     let events = session.events();
     let packages = async {
@@ -126,6 +143,7 @@ async fn planned(session: &Session, opened: Opened, promotion: &Promotion) -> Re
         website_url: &website_url,
         commit: None,
         go_live: GoLive::Wait,
+        sites: &Default::default(),
     }
     .site_url();
     session.reporter.tell(Event::Planned {

@@ -1,9 +1,12 @@
 //! The project a command works on: its template, and where its functions' code is.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use taskctl_stack::site::Site;
 use taskctl_stack::template::{EMBEDDED, Loaded, Options, Source, load};
 
 use crate::args::Global;
@@ -21,6 +24,8 @@ pub struct TemplateFile {
     pub source: Source,
     /// Its directory; none for a shipped template.
     pub directory: Option<PathBuf>,
+    /// Files of the web sites of a shipped template.
+    pub site: &'static [(&'static str, &'static str)],
 }
 
 /// A project whose template is valid.
@@ -29,6 +34,8 @@ pub struct Project {
     pub template: Loaded,
     /// Directory of the template, or the working directory.
     pub directory: PathBuf,
+    /// Files of the web sites of a shipped template.
+    shipped_site: &'static [(&'static str, &'static str)],
 }
 
 impl Project {
@@ -40,7 +47,37 @@ impl Project {
         };
         let template = load(&file.source, &global.stage, &options)?;
         let directory = file.directory.unwrap_or_else(|| surroundings.directory.clone());
-        Ok(Self { template, directory })
+        Ok(Self {
+            template,
+            directory,
+            shipped_site: file.site,
+        })
+    }
+
+    /// What the web sites have, by the bucket's logical name; and the folders that should be there and are not.
+    pub fn sites(&self) -> Result<(BTreeMap<String, Arc<Site>>, Vec<PathBuf>), Failure> {
+        let (mut sites, mut missing) = (BTreeMap::new(), Vec::new());
+        for (name, bucket) in &self.template.stack.buckets {
+            let Some(website) = &bucket.website else { continue };
+            let within = format!("{name}/");
+            let shipped: Vec<(&str, &str)> = self
+                .shipped_site
+                .iter()
+                .filter_map(|(path, text)| Some((path.strip_prefix(&within)?, *text)))
+                .collect();
+            let folder = self.directory.join(website.source.as_deref().unwrap_or(name));
+            let site = if !shipped.is_empty() {
+                Site::of_texts(&shipped)
+            } else if website.source.is_some() || folder.exists() {
+                Site::load(&folder, &website.index_document)
+                    .map_err(|error| Failure::caused(format!("web site `{name}`"), &error, error.hint()))?
+            } else {
+                missing.push(folder);
+                continue;
+            };
+            sites.insert(name.clone(), Arc::new(site));
+        }
+        Ok((sites, missing))
     }
 
     /// The directory of the functions' Cargo project.
@@ -75,6 +112,7 @@ pub fn find(global: &Global, surroundings: &Surroundings) -> Result<TemplateFile
     Ok(TemplateFile {
         source: Source::new(format!("{}.yaml (shipped)", shipped.name), shipped.text),
         directory: None,
+        site: shipped.site,
     })
 }
 
@@ -96,5 +134,6 @@ fn read(path: &Path) -> Result<TemplateFile, Failure> {
     Ok(TemplateFile {
         source: Source::new(path.display().to_string(), text),
         directory,
+        site: &[],
     })
 }

@@ -13,7 +13,7 @@ use crate::aws::control_bucket::ControlBucket;
 use crate::aws::error::{AwsError, Class};
 use crate::aws::kind::Found;
 use crate::aws::reader::Reader;
-use crate::aws::{Registry, api_deployment, api_stage, registry, release_facts};
+use crate::aws::{Registry, api_deployment, api_stage, http_api, registry, release_facts, site};
 use crate::compile::{self, Inputs};
 use crate::event::{Endpoints, ErrorReport, Event, Events};
 use crate::execute::{Execution, execute};
@@ -26,6 +26,7 @@ use crate::release::lease::{self, Force, Holder, Lease, LeaseError, LeaseRecord}
 use crate::release::ledger::{self, ReleaseRecord};
 use crate::release::movement::{self, MoveError, Movement};
 use crate::resource::{Observed, Outputs, Ownership, Resource, ResourceId};
+use crate::site::{Site, md5};
 use crate::template::model::{ReleasePolicy, Stack};
 
 /// Which stack, and where.
@@ -98,6 +99,8 @@ pub struct PlanInputs<'a> {
     pub commit: Option<String>,
     /// Whether a new release goes live; none = as the stage's policy says.
     pub go_live: Option<GoLive>,
+    /// Content of the web sites, by the bucket's logical name.
+    pub sites: BTreeMap<String, Arc<Site>>,
 }
 
 /// Where live shall go.
@@ -150,6 +153,7 @@ pub struct Planned {
     /// Fingerprint of the release's content.
     pub fingerprint: Option<String>,
     packages: Vec<Package>,
+    sites: BTreeMap<String, Arc<Site>>,
 }
 
 /// The engine, connected.
@@ -285,6 +289,11 @@ impl Engine {
             millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             calls: self.context.calls(),
         });
+        let sites = inputs
+            .sites
+            .iter()
+            .map(|(logical, site)| (inputs.bucket(logical), Arc::clone(site)))
+            .collect();
         let request = Request {
             strays: self.strays(&resources, found, &facts, &mut observed.found),
             resources,
@@ -300,10 +309,11 @@ impl Engine {
             commit: inputs.commit.clone(),
             fingerprint,
             packages,
+            sites,
         })
     }
 
-    fn inputs<'a>(&'a self, inputs: &PlanInputs<'a>, packages: &'a BTreeMap<String, String>) -> Inputs<'a> {
+    fn inputs<'a>(&'a self, inputs: &'a PlanInputs<'a>, packages: &'a BTreeMap<String, String>) -> Inputs<'a> {
         let by_policy = match inputs.stack.release_policy {
             ReleasePolicy::Immediate => GoLive::AtOnce,
             ReleasePolicy::Manual | ReleasePolicy::Canary { .. } | ReleasePolicy::Linear { .. } => GoLive::Wait,
@@ -315,6 +325,7 @@ impl Engine {
             website_url: inputs.website_url,
             commit: inputs.commit.clone(),
             go_live: inputs.go_live.unwrap_or(by_policy),
+            sites: &inputs.sites,
         }
     }
 
@@ -402,6 +413,9 @@ impl Engine {
         for package in &planned.packages {
             self.context
                 .add_package(self.control.name(), &package.code_sha256, &package.zip_path);
+        }
+        for (bucket, site) in &planned.sites {
+            self.context.add_site(bucket, Arc::clone(site));
         }
         let execution = execute(&self.context, self.registry, &planned.plan).await;
         let swept = match planned.layout {
@@ -498,6 +512,7 @@ impl Engine {
             commit: None,
             fingerprint: None,
             packages: Vec::new(),
+            sites: BTreeMap::new(),
         })
     }
 
@@ -528,6 +543,28 @@ impl Engine {
         user: &str,
     ) -> Result<Moved, EngineError> {
         Ok(driver::go(&self.context, &self.control, lease, movement, outside, user).await?)
+    }
+
+    /// Web sites whose users do not see the pages of the live release: somebody was cut off between the switch and the
+    /// pages. Content by bucket.
+    pub async fn late_pages(&self) -> Result<BTreeMap<String, String>, EngineError> {
+        let (state, facts) = driver::look(&self.context).await?;
+        let live = facts.live.as_ref().and_then(|live| live.release);
+        let label = live.and_then(|live| facts.releases.get(&live));
+        let config = site::config(&http_api::endpoint(&state));
+        let mut late = BTreeMap::new();
+        for (bucket, content) in label.into_iter().flat_map(|label| &label.sites) {
+            let objects = site::list(&self.context, bucket).await?.unwrap_or_default();
+            if site::seen(&objects, content, Some(&md5(&config))).as_ref() != Some(content) {
+                late.insert(bucket.clone(), content.clone());
+            }
+        }
+        Ok(late)
+    }
+
+    /// Shows contents to the users of web sites, by bucket.
+    pub async fn show_pages(&self, contents: &BTreeMap<String, String>) -> Result<(), EngineError> {
+        Ok(driver::show_pages(&self.context, contents).await?)
     }
 
     /// Who holds the stage, and for how many seconds that lease has been silent.

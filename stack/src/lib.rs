@@ -12,5 +12,6 @@ pub mod package;
 pub mod plan;
 pub mod release;
 pub mod resource;
+pub mod site;
 pub mod status;
 pub mod template;

@@ -4,5 +4,5 @@
 mod local;
 mod project;
 
-pub use local::{Local, Run};
+pub use local::{Local, Run, repository};
 pub use project::Project;

@@ -47,6 +47,7 @@ impl Project {
             directory,
         };
         project.write(&renamed.join("\n"));
+        copy(&repository().join("templates/site"), &project.directory().join("site"));
         project
     }
 
@@ -129,6 +130,19 @@ impl Project {
             Some(url) => url.to_owned(),
             None => panic!("stage {stage} has no live endpoint"),
         }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = fs::create_dir_all(to).and_then(|()| {
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+        Ok(())
+    });
+    if let Err(error) = copied {
+        panic!("{} was not copied: {error}", from.display());
     }
 }
 

@@ -7,4 +7,5 @@ mod contract;
 mod deploy;
 mod drift;
 mod releases;
+mod site;
 mod stages;

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use taskctl_stack::template::{embedded, embedded_names};
+use taskctl_stack::template::{EMBEDDED, embedded_names};
 
 use super::{fail, print};
 use crate::args::Global;
@@ -34,7 +34,8 @@ pub fn run(_: &Global, args: &Args) -> Exit {
 
 fn init(args: &Args) -> Result<String, Failure> {
     let Args { directory, template } = args;
-    let text = embedded(template).unwrap_or_default();
+    let shipped = EMBEDDED.iter().find(|shipped| shipped.name == template);
+    let (text, site) = shipped.map_or(("", &[][..]), |shipped| (shipped.text, shipped.site));
     fs::create_dir_all(directory).map_err(|error| Failure::io("making", directory, &error))?;
     let path = directory.join(TEMPLATE_NAMES[0]);
     let mut file = fs::OpenOptions::new()
@@ -51,8 +52,24 @@ fn init(args: &Args) -> Result<String, Failure> {
         })?;
     file.write_all(text.as_bytes())
         .map_err(|error| Failure::io("writing", &path, &error))?;
+    write_site(directory, site)?;
     ignore_what_is_kept(directory)?;
     Ok(format!("made {}\nnext: taskctl plan --local\n", path.display()))
+}
+
+/// Files of the web site; those that are there stay.
+fn write_site(directory: &std::path::Path, site: &[(&str, &str)]) -> Result<(), Failure> {
+    for (path, text) in site {
+        let path = directory.join(path);
+        if path.exists() {
+            continue;
+        }
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|error| Failure::io("making", folder, &error))?;
+        }
+        fs::write(&path, text).map_err(|error| Failure::io("writing", &path, &error))?;
+    }
+    Ok(())
 }
 
 /// What taskctl keeps beside the project belongs in no repository.

@@ -32,10 +32,12 @@ pub async fn go(session: &Session, command: &str, wanted: Wanted) -> Result<Exit
     let web = Web::new()?;
     let engine = session.connect(command, &place, &named).await?;
     if !session.global.yes {
-        let Some(movement) = session.unless_stopped(engine.movement(wanted)).await?? else {
-            return nothing(session, &engine, wanted).await;
-        };
-        consent(session, command, &named.app, &movement).await?;
+        match session.unless_stopped(engine.movement(wanted)).await?? {
+            Some(movement) => consent(session, command, &named.app, &movement).await?,
+            None if engine.late_pages().await?.is_empty() => return nothing(session, &engine, wanted).await,
+            // Somebody was cut off after the switch: what was agreed to is finished.
+            None => {}
+        }
     }
     let holder = lock::holder(session, command);
     let user = holder.user.clone();
@@ -55,6 +57,7 @@ async fn locked(
 ) -> Result<Exit, Failure> {
     // Read again under the lease: nobody else moves anything from here on.
     let Some(movement) = engine.movement(wanted).await? else {
+        engine.show_pages(&engine.late_pages().await?).await?;
         return nothing(session, engine, wanted).await;
     };
     let moved = engine.go(&movement, lease, web, user).await?;

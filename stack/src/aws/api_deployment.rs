@@ -31,6 +31,8 @@ pub struct Model {
     pub versions: BTreeMap<String, String>,
     /// Commit of the code.
     pub commit: Option<String>,
+    /// Content of each web site, by bucket.
+    pub sites: BTreeMap<String, String>,
 }
 
 static SPEC: Spec = Spec {
@@ -68,6 +70,7 @@ impl Kind for ApiDeployment {
             fingerprint: "0123456789abcdef".into(),
             versions: BTreeMap::from([("tasks".to_owned(), "1".to_owned())]),
             commit: Some("1a2b3c4d".into()),
+            sites: BTreeMap::new(),
         }]
     }
 
@@ -112,6 +115,7 @@ impl Kind for ApiDeployment {
             fingerprint,
             versions,
             commit,
+            sites,
         } = desired;
         let client = &context.clients().apigateway;
         let api_id = context.output(&super::http_api::id(), "api_id")?;
@@ -129,6 +133,7 @@ impl Kind for ApiDeployment {
             fingerprint: fingerprint.clone(),
             versions: actual,
             commit: commit.clone(),
+            sites: sites.clone(),
         };
         let description = label.to_string();
         let deployment_id = loop {

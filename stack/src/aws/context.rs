@@ -17,6 +17,7 @@ use super::batch::Batches;
 use super::clients::Clients;
 use super::error::{AwsError, Class, patience};
 use super::pace::Pacer;
+use super::site::Sites;
 use super::staging::Staging;
 use crate::event::{Event, Events};
 use crate::resource::{Outputs, ResourceId};
@@ -214,6 +215,7 @@ struct Inner {
     queues: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     batches: Batches,
     staging: Staging,
+    sites: Sites,
 }
 
 impl Context {
@@ -233,6 +235,7 @@ impl Context {
                 queues: Mutex::default(),
                 batches: Batches::default(),
                 staging: Staging::default(),
+                sites: Sites::default(),
             }),
         }
     }
@@ -317,6 +320,10 @@ impl Context {
     }
 
     /// The packages of this run.
+    pub(super) fn sites(&self) -> &Sites {
+        &self.inner.sites
+    }
+
     pub(super) fn staging(&self) -> &Staging {
         &self.inner.staging
     }

@@ -328,6 +328,7 @@ mod tests {
             website_url: &|bucket| format!("http://{bucket}.example"),
             commit: None,
             go_live: GoLive::AtOnce,
+            sites: &BTreeMap::new(),
         };
         compile(&inputs)
     }

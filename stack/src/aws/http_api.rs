@@ -131,6 +131,12 @@ fn arn(context: &Context, api_id: &str) -> String {
     )
 }
 
+/// Where an API's live slot answers.
+pub fn endpoint(state: &super::api_state::ApiState) -> String {
+    let endpoint = state.api.api_endpoint().unwrap_or_default();
+    endpoint.trim_end_matches('/').to_owned()
+}
+
 fn api_outputs(context: &Context, api_id: &str, endpoint: &str) -> Outputs {
     outputs([
         ("api_id", api_id.to_owned()),

@@ -30,6 +30,9 @@ pub mod reader;
 mod registry;
 pub mod release_facts;
 pub mod s3_bucket;
+pub mod site;
+pub mod site_content;
+pub mod site_pages;
 pub mod sns_topic;
 pub mod staging;
 

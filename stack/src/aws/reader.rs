@@ -11,6 +11,7 @@ use super::api_state::ApiState;
 use super::context::{Context, op};
 use super::error::AwsError;
 use super::lambda_permission::Statements;
+use super::site::Objects;
 use crate::resource::Ownership;
 
 /// Tags of a resource.
@@ -49,6 +50,7 @@ struct Shared {
     api: OnceCell<Option<ApiState>>,
     aliases: Cells<String, Vec<aws_sdk_lambda::types::AliasConfiguration>>,
     policies: Cells<(String, String), Option<Statements>>,
+    objects: Cells<String, Option<Objects>>,
 }
 
 /// Upper bound of pages followed in one listing, against an endless token.
@@ -346,6 +348,15 @@ impl Reader {
             .get_or_try_init(|| super::lambda_version::list_aliases(&self.context, function))
             .await?;
         Ok(aliases.clone())
+    }
+
+    /// What a web site's bucket has; none when there is no such bucket.
+    pub(super) async fn objects(&self, bucket: &str) -> Result<Option<Objects>, AwsError> {
+        let cell = Arc::clone(self.shared.objects.lock().await.entry(bucket.to_owned()).or_default());
+        let objects = cell
+            .get_or_try_init(|| super::site::list(&self.context, bucket))
+            .await?;
+        Ok(objects.clone())
     }
 
     /// Who may call an alias; none = nobody beside the account.

@@ -31,6 +31,8 @@ fn kinds() -> Registry {
     registry.add(super::api_route::ApiRoute);
     registry.add(super::api_deployment::ApiDeployment);
     registry.add(super::api_stage::ApiStage);
+    registry.add(super::site_content::SiteContent);
+    registry.add(super::site_pages::SitePages);
     registry.add(super::cloudwatch_alarm::CloudwatchAlarm);
     registry.add(super::warmup_rule::WarmupRule);
     registry.add(super::cloudwatch_dashboard::CloudwatchDashboard);

@@ -19,6 +19,7 @@ use super::error::{AwsError, Class};
 use super::inventory::{Naming, logical, ours};
 use super::kind::{Fields, Found, Kind, Spec, found, gone};
 use super::reader::{Reader, Tags, managed, ownership};
+use super::site;
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, Ownership, ResourceId, outputs};
 use crate::template::model::{self, Bucket};
@@ -63,6 +64,8 @@ static SPEC: Spec = Spec {
     ],
     delete_actions: &[
         "s3:ListBucketVersions",
+        "s3:ListBucket",
+        "s3:GetObject",
         "s3:ListBucketMultipartUploads",
         "s3:DeleteObject",
         "s3:DeleteObjectVersion",
@@ -195,7 +198,7 @@ impl Kind for S3Bucket {
 
     async fn is_empty(&self, context: &Context, outputs: &Outputs) -> Result<bool, AwsError> {
         match outputs.get("name") {
-            Some(name) => is_empty(context, name).await,
+            Some(name) => Ok(is_empty(context, name).await? || site::is_all_published(context, name).await?),
             None => Ok(true),
         }
     }

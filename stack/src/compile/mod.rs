@@ -4,6 +4,7 @@
 mod alarm;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -16,10 +17,12 @@ use crate::aws::lambda_permission::{Statement, THIS_API};
 use crate::aws::lambda_version::OWN_VERSION;
 use crate::aws::{
     api_deployment, api_integration, api_route, api_stage, cloudwatch_dashboard, dashboard_body, dynamodb_table,
-    grants, iam_role, lambda_function, lambda_permission, lambda_version, log_group, s3_bucket, sns_topic, warmup_rule,
+    grants, iam_role, lambda_function, lambda_permission, lambda_version, log_group, s3_bucket, site_content,
+    site_pages, sns_topic, warmup_rule,
 };
 use crate::release::layout::{GoLive, Layout, ReleaseFacts, layout};
 use crate::resource::{Resource, ResourceId};
+use crate::site::Site;
 use crate::template::model::{Api, Architecture, Cors, Function, GrantTarget, Stack};
 use crate::template::names::Names;
 
@@ -45,6 +48,8 @@ pub struct Inputs<'a> {
     pub commit: Option<String>,
     /// Whether a new release goes live with its deploy.
     pub go_live: GoLive,
+    /// Content of the web sites, by the bucket's logical name.
+    pub sites: &'a BTreeMap<String, Arc<Site>>,
 }
 
 impl Inputs<'_> {
@@ -117,6 +122,14 @@ impl Inputs<'_> {
         )
     }
 
+    /// Content of each web site, by the bucket's physical name.
+    fn site_ids(&self) -> BTreeMap<String, String> {
+        self.sites
+            .iter()
+            .map(|(logical, site)| (self.bucket(logical), site.id.clone()))
+            .collect()
+    }
+
     fn target(&self, target: &GrantTarget) -> String {
         match target {
             GrantTarget::Table(logical) => self.table(logical),
@@ -182,6 +195,15 @@ pub fn standing(inputs: &Inputs<'_>) -> Vec<Resource> {
                 tags: inputs.tags(),
             };
             resources.push(resource("log_group", ACCESS_LOG, &group, Vec::new()));
+        }
+    }
+    for (name, site) in inputs.sites {
+        let api = inputs.stack.api.is_some();
+        let model = site_content::Model::new(inputs.bucket(name), site, api);
+        let needs = std::iter::once(id("s3_bucket", name)).chain(api.then(http_api::id));
+        resources.push(resource("site_content", name, &model, needs.collect()));
+        if !api {
+            resources.push(pages(inputs, name, site.id.clone(), vec![id("site_content", name)]));
         }
     }
     for (name, alarm) in &inputs.stack.alarms {
@@ -465,6 +487,7 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseFacts) -> (Vec<Resource>, Op
         } else {
             layout.commit.clone()
         },
+        sites: inputs.site_ids(),
     };
     let mut needs: Vec<ResourceId> = api.routes.iter().map(|route| id("api_route", &route.key)).collect();
     needs.extend(
@@ -498,8 +521,27 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseFacts) -> (Vec<Resource>, Op
         &live_model(inputs, api, &layout),
         vec![api_stage::id(PREVIEW)],
     ));
+    let live_sites = match facts.releases.get(&layout.live.release) {
+        Some(label) => label.sites.clone(),
+        None => inputs.site_ids(),
+    };
+    for logical in inputs.sites.keys() {
+        if let Some(site) = live_sites.get(&inputs.bucket(logical)) {
+            let needs = vec![api_stage::id(LIVE), id("site_content", logical)];
+            resources.push(pages(inputs, logical, site.clone(), needs));
+        }
+    }
     warmup(inputs, &layout, &mut resources);
     (resources, Some(layout))
+}
+
+fn pages(inputs: &Inputs<'_>, logical: &str, site: String, needs: Vec<ResourceId>) -> Resource {
+    let model = site_pages::Model {
+        bucket: inputs.bucket(logical),
+        site,
+        api: inputs.stack.api.is_some(),
+    };
+    resource("site_pages", logical, &model, needs)
 }
 
 fn live_model(inputs: &Inputs<'_>, api: &Api, layout: &Layout) -> api_stage::Model {
@@ -569,7 +611,7 @@ fn fingerprint(inputs: &Inputs<'_>, api: &Api, versions: &BTreeMap<String, Strin
         .collect();
     routes.sort_unstable();
     let cors = api.cors.as_ref().map(|cors| cors_model(cors, inputs.site_url()));
-    let text = serde_json::to_string(&(routes, versions, cors)).unwrap_or_default();
+    let text = serde_json::to_string(&(routes, versions, cors, inputs.site_ids())).unwrap_or_default();
     Sha256::digest(text.as_bytes())
         .iter()
         .take(8)

@@ -16,7 +16,7 @@ use crate::aws::api_state::ApiState;
 use crate::aws::context::{Context, Op, op};
 use crate::aws::control_bucket::ControlBucket;
 use crate::aws::error::{AwsError, Class};
-use crate::aws::release_facts;
+use crate::aws::{release_facts, site};
 use crate::event::Event;
 
 /// What an HTTP request from outside was answered with.
@@ -90,11 +90,13 @@ pub async fn go(
                 let call = op("apigateway", "UpdateStage");
                 switch(context, call, movement, &movement.deployment, &forward(movement)).await?;
                 told(context, movement);
+                show_pages(context, &movement.sites).await?;
                 Outcome::Good
             }
             Effect::SwitchBack => {
                 let call = op("apigateway", "UpdateStage").even_when_stopped();
                 switch(context, call, movement, &movement.live.deployment, &back(movement)).await?;
+                show_pages(context, &movement.former_sites).await?;
                 Outcome::Good
             }
             Effect::Confirm => confirm(context, movement, outside).await,
@@ -134,6 +136,22 @@ pub async fn go(
         from: movement.from,
         to: movement.to,
     })
+}
+
+/// Shows contents to the users of web sites, by bucket.
+pub async fn show_pages(context: &Context, contents: &BTreeMap<String, String>) -> Result<(), AwsError> {
+    for (bucket, content) in contents {
+        let changed = site::show(context, bucket, content).await?;
+        if changed > 0 {
+            context.emit(Event::Note {
+                message: format!(
+                    "web site {bucket}: {changed} {} of this release in place",
+                    if changed == 1 { "page" } else { "pages" }
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn told(context: &Context, movement: &Movement) {

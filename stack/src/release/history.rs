@@ -124,6 +124,7 @@ mod tests {
             fingerprint: "0".repeat(16),
             versions: BTreeMap::new(),
             commit: Some(format!("c{number}")),
+            sites: BTreeMap::new(),
         };
         let slot = |release: u64, previous: &str| SlotFacts {
             release: Some(release),

@@ -1,7 +1,7 @@
 //! The label of a release: the Description of its API deployment. It says which function versions are behind it and
 //! carries the fingerprint of everything the snapshot contains, so that releases can be read back from AWS alone.
 //!
-//! `r42 3f9a1c2b4d5e6f70 counter=3,health=3,tasks=17 git=1a2b3c4d`
+//! `r42 3f9a1c2b4d5e6f70 counter=3,health=3,tasks=17 git=1a2b3c4d site=0123456789ab@shop-dev-site-…`
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,6 +23,8 @@ pub struct ReleaseLabel {
     pub versions: BTreeMap<String, String>,
     /// Commit the code came from, with a trailing `+` when the work tree was not clean.
     pub commit: Option<String>,
+    /// Content of each web site, by bucket.
+    pub sites: BTreeMap<String, String>,
 }
 
 impl ReleaseLabel {
@@ -35,9 +37,12 @@ impl ReleaseLabel {
             .filter(|word| word.len() == 16 && word.bytes().all(|b| b.is_ascii_hexdigit()))?;
         let mut versions = BTreeMap::new();
         let mut commit = None;
+        let mut sites = BTreeMap::new();
         for word in words {
             if let Some(found) = word.strip_prefix("git=") {
                 commit = Some(found.to_owned());
+            } else if let Some((site, bucket)) = word.strip_prefix("site=").and_then(|found| found.split_once('@')) {
+                sites.insert(bucket.to_owned(), site.to_owned());
             } else {
                 for pair in word.split(',').filter(|pair| !pair.is_empty()) {
                     let (function, version) = pair.split_once('=')?;
@@ -50,6 +55,7 @@ impl ReleaseLabel {
             fingerprint: fingerprint.to_owned(),
             versions,
             commit,
+            sites,
         })
     }
 }
@@ -68,6 +74,9 @@ impl fmt::Display for ReleaseLabel {
         if let Some(commit) = &self.commit {
             write!(f, " git={commit}")?;
         }
+        for (bucket, site) in &self.sites {
+            write!(f, " site={site}@{bucket}")?;
+        }
         Ok(())
     }
 }
@@ -83,12 +92,14 @@ mod tests {
             number in 1u64..1_000_000,
             versions in prop::collection::btree_map("[a-z][a-z0-9-]{0,20}", 1u32..1_000, 0..20),
             commit in prop::option::of("[0-9a-f]{8}\\+?"),
+            sites in prop::collection::btree_map("[a-z][a-z0-9-]{2,20}", "[0-9a-f]{12}", 0..2),
         ) {
             let label = ReleaseLabel {
                 number,
                 fingerprint: "0123456789abcdef".to_owned(),
                 versions: versions.into_iter().map(|(name, version)| (name, version.to_string())).collect(),
                 commit,
+                sites,
             };
             prop_assert_eq!(ReleaseLabel::parse(&label.to_string()), Some(label));
         }

@@ -251,6 +251,7 @@ mod tests {
             fingerprint: fingerprint.to_owned(),
             versions: BTreeMap::new(),
             commit: None,
+            sites: BTreeMap::new(),
         }
     }
 

@@ -63,6 +63,9 @@ pub struct Movement {
     pub(super) preview_url: String,
     pub(super) probes: Vec<String>,
     pub(super) unreached: BTreeSet<String>,
+    /// Content of each web site, by bucket, of the target and of what live serves now.
+    pub(super) sites: BTreeMap<String, String>,
+    pub(super) former_sites: BTreeMap<String, String>,
 }
 
 impl Movement {
@@ -159,7 +162,14 @@ fn movement(
         preview_url: urls.preview.unwrap_or_default(),
         probes,
         unreached,
+        sites: sites(facts, Some(to)),
+        former_sites: sites(facts, live.release),
     })
+}
+
+fn sites(facts: &ReleaseFacts, release: Option<u64>) -> BTreeMap<String, String> {
+    let label = release.and_then(|release| facts.releases.get(&release));
+    label.map(|label| label.sites.clone()).unwrap_or_default()
 }
 
 /// Paths that reach functions and change nothing: reads of one item that cannot exist, and the health check. Which
@@ -252,6 +262,7 @@ mod tests {
             fingerprint: "0".repeat(16),
             versions: BTreeMap::new(),
             commit: None,
+            sites: BTreeMap::new(),
         };
         ReleaseFacts {
             releases: (1..=3).map(|number| (number, label(number))).collect(),

@@ -9,7 +9,17 @@ pub struct Embedded {
     pub summary: &'static str,
     /// Its text.
     pub text: &'static str,
+    /// Files of its web sites: path beside the template, and text.
+    pub site: &'static [(&'static str, &'static str)],
 }
+
+/// The page of the tasks API.
+const SITE: &[(&str, &str)] = &[
+    ("site/index.html", include_str!("../../../templates/site/index.html")),
+    ("site/error.html", include_str!("../../../templates/site/error.html")),
+    ("site/app.js", include_str!("../../../templates/site/app.js")),
+    ("site/style.css", include_str!("../../../templates/site/style.css")),
+];
 
 /// The shipped templates, the default first.
 pub const EMBEDDED: &[Embedded] = &[
@@ -17,26 +27,31 @@ pub const EMBEDDED: &[Embedded] = &[
         name: "platform",
         summary: "tasks, users, assets, counter and web page behind one API",
         text: include_str!("../../../templates/platform.yaml"),
+        site: SITE,
     },
     Embedded {
         name: "task-tracker",
         summary: "web page and task API with alarms and dashboard",
         text: include_str!("../../../templates/task-tracker.yaml"),
+        site: SITE,
     },
     Embedded {
         name: "task-manager",
         summary: "paginated task API, dev and prod apart",
         text: include_str!("../../../templates/task-manager.yaml"),
+        site: &[],
     },
     Embedded {
         name: "backend",
         summary: "users and assets: unique e-mails, presigned uploads, backups",
         text: include_str!("../../../templates/backend.yaml"),
+        site: &[],
     },
     Embedded {
         name: "visitor-counter",
         summary: "atomic counter and health check, released behind a gate",
         text: include_str!("../../../templates/visitor-counter.yaml"),
+        site: &[],
     },
 ];
 

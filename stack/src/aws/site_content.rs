@@ -1,0 +1,160 @@
+//! The files of a web site, as its bucket keeps them for the releases that have them. What users see of them is
+//! `site_pages`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::context::Context;
+use super::error::AwsError;
+use super::kind::{Fields, Found, Kind, Spec};
+use super::reader::Reader;
+use super::{http_api, site};
+use crate::plan::{Replacement, Rollback};
+use crate::resource::{Observed, Outputs, ResourceId, outputs};
+use crate::site::{CONFIG, KEPT, Site, kept, md5};
+
+/// The kind.
+pub struct SiteContent;
+
+/// Files that should be kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Bucket.
+    pub bucket: String,
+    /// Id of the content, 12 hexadecimal digits; none = it is not there.
+    pub site: Option<String>,
+    /// ETag by key.
+    pub files: BTreeMap<String, String>,
+}
+
+/// Stands for the ETag of the file that tells pages the URL of the stack's API.
+pub const THIS_API: &str = "URL of the API";
+
+impl Model {
+    /// A site's files. `api`: whether pages are told where the API is.
+    pub fn new(bucket: String, content: &Site, api: bool) -> Self {
+        let id = &content.id;
+        let files = content.files.iter().map(|file| (file.key(id), file.etag.clone()));
+        let list = (site::manifest_key(id), md5(&site::manifest(content)));
+        let config = api.then(|| (config_key(id), THIS_API.to_owned()));
+        Self {
+            bucket,
+            site: Some(id.clone()),
+            files: files.chain([list]).chain(config).collect(),
+        }
+    }
+}
+
+fn config_key(id: &str) -> String {
+    format!("{}{CONFIG}", kept(id))
+}
+
+static SPEC: Spec = Spec {
+    name: "site_content",
+    title: "web site files",
+    documentation: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/WebsiteHosting.html",
+    read_actions: &["s3:ListBucket"],
+    write_actions: &["s3:PutObject"],
+    delete_actions: &[],
+    holds_data: false,
+    rollback: Rollback::WithRelease,
+    replacement: Replacement::CreateFirst,
+    replace_on: &["bucket"],
+    hidden: &[],
+    deleted_after: &[],
+    usual: Duration::from_millis(500),
+};
+
+#[async_trait]
+impl Kind for SiteContent {
+    type Model = Model;
+
+    fn spec(&self) -> &'static Spec {
+        &SPEC
+    }
+
+    fn examples(&self) -> Vec<Model> {
+        let file = |key: &str| (key.to_owned(), "d41d8cd98f00b204e9800998ecf8427e".to_owned());
+        vec![Model {
+            bucket: "shop-dev-site-123456789012-eu-central-1".into(),
+            site: Some("0123456789ab".into()),
+            files: BTreeMap::from([
+                file(".taskctl/0123456789ab/index.html"),
+                file(".taskctl/0123456789ab.json"),
+                file("app.0123456789.js"),
+            ]),
+        }]
+    }
+
+    fn contained_in(&self) -> Option<&'static str> {
+        Some("s3_bucket")
+    }
+
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
+        let objects = reader.objects(&desired.bucket).await?;
+        let Some(objects) = objects.filter(|objects| objects.keys().any(|key| key.starts_with(KEPT))) else {
+            return Ok(None);
+        };
+        let config = match desired.files.values().any(|etag| etag == THIS_API) {
+            true => reader
+                .api()
+                .await?
+                .map(|api| md5(&site::config(&http_api::endpoint(api)))),
+            false => None,
+        };
+        let files = desired.files.iter().filter_map(|(key, wanted)| {
+            let seen = objects.get(key)?;
+            let is_right = wanted == THIS_API && config.as_ref() == Some(seen);
+            Some((key.clone(), if is_right { THIS_API.to_owned() } else { seen.clone() }))
+        });
+        let site = desired
+            .site
+            .clone()
+            .filter(|site| objects.contains_key(&site::manifest_key(site)));
+        let model = Model {
+            bucket: desired.bucket.clone(),
+            site,
+            files: files.collect(),
+        };
+        Ok(Some(Observed::ours(
+            model,
+            outputs([("bucket", desired.bucket.clone())]),
+        )))
+    }
+
+    async fn enumerate(&self, _: &Reader) -> Result<Vec<Found>, AwsError> {
+        // What a bucket keeps goes with it, or when no release has it any more.
+        Ok(Vec::new())
+    }
+
+    async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
+        let told = desired.files.values().any(|etag| etag == THIS_API);
+        let url = told.then(|| context.output(&http_api::id(), "endpoint")).transpose()?;
+        let id = desired.site.as_deref().unwrap_or_default();
+        site::put(context, &desired.bucket, id, url.as_deref()).await?;
+        Ok(outputs([("bucket", desired.bucket.clone())]))
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        id: &ResourceId,
+        desired: &Model,
+        _: &Observed<Model>,
+        _: &Fields,
+    ) -> Result<Outputs, AwsError> {
+        self.create(context, id, desired).await
+    }
+
+    async fn delete(&self, _: &Context, _: &ResourceId, _: &Outputs) -> Result<(), AwsError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,173 @@
+//! The web site: files with hashes in their names, pages that change when their release goes live and return with it.
+
+use std::fs;
+
+use serde_json::Value;
+use taskctl_tests::Project;
+use taskctl_tests::repository;
+
+/// What the stage's site answers.
+struct Page {
+    status: u16,
+    cache: String,
+    content_type: String,
+    text: String,
+}
+
+fn get(project: &Project, path: &str) -> Page {
+    let url = project.status("dev")["endpoints"]["site"].as_str().unwrap().to_owned();
+    let host = url.strip_prefix("http://").unwrap();
+    // Not every resolver knows names under localhost.
+    let (_, port) = host.rsplit_once(':').unwrap();
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let request = agent
+        .get(format!("http://127.0.0.1:{port}/{path}"))
+        .header("host", host);
+    let mut answer = request.call().unwrap();
+    let header = |name: &str| {
+        answer
+            .headers()
+            .get(name)
+            .map(|value| value.to_str().unwrap().to_owned())
+    };
+    Page {
+        status: answer.status().as_u16(),
+        cache: header("cache-control").unwrap_or_default(),
+        content_type: header("content-type").unwrap_or_default(),
+        text: answer.body_mut().read_to_string().unwrap(),
+    }
+}
+
+fn script(page: &str) -> String {
+    let (_, rest) = page.split_once("src=\"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
+fn edit(project: &Project, file: &str, from: &str, to: &str) {
+    let path = project.directory().join("site").join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from));
+    fs::write(path, text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn a_site_is_published_with_its_release() {
+    let project = Project::platform("pages");
+    project.run(&["deploy"]).expect(0);
+    let first = get(&project, "");
+    assert_eq!((first.status, first.cache.as_str()), (200, "no-cache"));
+    assert_eq!(first.content_type, "text/html; charset=utf-8");
+    let before = script(&first.text);
+    assert!(
+        before.starts_with("app.") && before.len() == "app.0123456789.js".len(),
+        "{before}"
+    );
+    let code = get(&project, &before);
+    assert!(code.cache.contains("immutable") && code.content_type.starts_with("text/javascript"));
+    let config: Value = serde_json::from_str(&get(&project, "config.json").text).unwrap();
+    assert_eq!(config["apiUrl"], project.live("dev"));
+    let missing = get(&project, "nothing/here");
+    assert_eq!(missing.status, 404);
+    assert_eq!(
+        missing.text,
+        fs::read_to_string(repository().join("templates/site/error.html"))
+            .unwrap()
+            .replace(
+                "style.css",
+                first
+                    .text
+                    .split("href=\"style")
+                    .nth(1)
+                    .map(|rest| format!("style{}", rest.split('"').next().unwrap()))
+                    .unwrap()
+                    .as_str(),
+            )
+    );
+
+    // What waits is not seen, and only what changed is sent.
+    edit(&project, "app.js", "// The page", "// Changed. The page");
+    fs::write(project.directory().join("site/about.html"), "<p>About</p>").unwrap();
+    let waiting = project
+        .run(&["deploy", "--no-promote", "--output", "json", "--trace"])
+        .expect(0);
+    let puts = |run: &taskctl_tests::Run| {
+        let is_put = |event: &&Value| event["operation"] == "s3:PutObject" && event["resource"] == "site_content.site";
+        run.events().iter().filter(is_put).count()
+    };
+    // The script, the pages that name it or are kept with it, config and list.
+    assert!(puts(&waiting) <= 6, "{}", puts(&waiting));
+    assert_eq!(script(&get(&project, "").text), before);
+    assert_eq!(get(&project, "about.html").status, 404);
+
+    project.run(&["promote", "--yes"]).expect(0);
+    let after = script(&get(&project, "").text);
+    assert_ne!(after, before);
+    assert_eq!(get(&project, &after).status, 200);
+    assert_eq!(
+        get(&project, &before).status,
+        200,
+        "pages that are still open ask for it"
+    );
+    assert_eq!(get(&project, "about.html").text, "<p>About</p>");
+    let plan = project.run(&["plan", "--output", "json"]).expect(0);
+    assert_eq!(plan.changes(), Vec::<String>::new());
+
+    project.run(&["rollback", "--yes"]).expect(0);
+    assert_eq!(script(&get(&project, "").text), before);
+    assert_eq!(get(&project, "about.html").status, 404);
+    project.run(&["destroy", "--yes", "--output", "json"]).expect(0);
+}
+
+#[test]
+fn what_somebody_else_wrote_is_seen_and_mended_and_own_files_are_no_data() {
+    let project = Project::platform("mended");
+    project.run(&["deploy"]).expect(0);
+    let bucket = format!("{}-dev-site-000000000000-{}", project.app, project.region());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let clients = runtime.block_on(project.clients());
+    let put = |key: &'static str| {
+        let body = aws_sdk_s3::primitives::ByteStream::from_static(b"<p>somebody else</p>");
+        let request = clients.s3.put_object().bucket(&bucket).key(key).body(body);
+        runtime.block_on(request.send()).unwrap();
+    };
+    put("index.html");
+    let seen = project.run(&["plan", "--output", "json"]).expect(2);
+    assert_eq!(seen.changes(), ["update site_pages.site site"]);
+    project.run(&["deploy"]).expect(0);
+    assert!(get(&project, "").text.contains("<title>Tasks</title>"));
+
+    // A bucket with nothing but published files goes; one with files of others stays.
+    put("theirs.txt");
+    let kept = project.run(&["destroy", "--yes", "--output", "json"]).expect(0);
+    assert!(kept.out.contains("--delete-data site"), "{}", kept.out);
+    runtime
+        .block_on(clients.s3.delete_object().bucket(&bucket).key("theirs.txt").send())
+        .unwrap();
+    project.run(&["destroy", "--yes"]).expect(0);
+    let gone = runtime.block_on(clients.s3.head_bucket().bucket(&bucket).send());
+    assert!(gone.is_err());
+}
+
+#[test]
+fn a_folder_that_cannot_be_published_changes_nothing() {
+    let project = Project::platform("unfit");
+    let site = project.directory().join("site");
+    std::os::unix::fs::symlink("/etc/hostname", site.join("host.txt")).unwrap();
+    let refused = project.run(&["deploy"]).expect(1);
+    assert!(
+        refused.err.contains("host.txt") && refused.err.contains("link"),
+        "{}",
+        refused.err
+    );
+    fs::remove_file(site.join("host.txt")).unwrap();
+    fs::remove_file(site.join("index.html")).unwrap();
+    let refused = project.run(&["deploy"]).expect(1);
+    assert!(refused.err.contains("it has no index.html"), "{}", refused.err);
+    fs::remove_dir_all(&site).unwrap();
+    let warned = project.run(&["plan"]).expect(2);
+    assert!(
+        warned.err.contains("no content") || warned.out.contains("no content"),
+        "{}",
+        warned.err
+    );
+}
