@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, deploy, destroy, init, local, man, package, plan, rollback, templates, unlock};
+use crate::commands::{
+    check, completions, deploy, destroy, export, init, local, man, package, plan, promote, rollback, templates, unlock,
+};
 use crate::exit::Exit;
 
 const STYLES: Styles = Styles::styled()
@@ -108,6 +110,17 @@ pub struct Code {
     pub artifacts: Option<PathBuf>,
 }
 
+/// Which request checks are run.
+#[derive(Debug, Clone, Args)]
+pub struct Checks {
+    /// Folder of the checks [default: `checks` beside the template, else those shipped for its functions].
+    #[arg(long, value_name = "DIR")]
+    pub checks: Option<PathBuf>,
+    /// Run checks that change data on a protected stage, too; they clean up after themselves.
+    #[arg(long)]
+    pub allow_writes: bool,
+}
+
 /// Whether a new release goes live.
 #[derive(Debug, Clone, Args)]
 pub struct Promotion {
@@ -131,7 +144,7 @@ pub enum Command {
     /// Build the functions, bring the stack to what the template says, release.
     Deploy(deploy::Args),
     /// Move live to the release that waits in preview, after checking it.
-    Promote,
+    Promote(promote::Args),
     /// Move live back to the release before, or to a kept one.
     Rollback(rollback::Args),
     /// List the releases: number, commit, who, when, state.
@@ -140,6 +153,11 @@ pub enum Command {
     Unlock(unlock::Args),
     /// Show endpoints, releases, functions and alarms.
     Status,
+    /// Run the request checks against live, preview or a URL.
+    Check(check::Args),
+    /// Print the API's document, or its checks for Postman.
+    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
+    Export(export::Command),
     /// Delete everything of a stage, except data.
     Destroy(destroy::Args),
     /// Build and zip the functions.

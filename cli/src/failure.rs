@@ -1,5 +1,6 @@
 //! How a command fails: what is said, and the exit code. Every error ends up here once and is told once.
 
+use taskctl_checks::CheckError;
 use taskctl_local::LocalError;
 use taskctl_stack::engine::EngineError;
 use taskctl_stack::event::ErrorReport;
@@ -77,6 +78,13 @@ impl Failure {
             "stopped",
             "run the same command again; it goes on where it stopped",
         )
+    }
+}
+
+impl From<CheckError> for Failure {
+    fn from(error: CheckError) -> Self {
+        let hint = error.hint();
+        Self::caused("the request checks cannot be run", &error, hint)
     }
 }
 

@@ -5,6 +5,7 @@ mod code;
 mod commands;
 mod exit;
 mod failure;
+mod gate;
 mod lock;
 mod look;
 mod outside;

@@ -1,21 +1,30 @@
-//! Requests to the stack's own URLs, as a user would make them: each over a connection of its own.
+//! Requests to the stack's own URLs, as a user would make them: probes each over a connection of its own, checks over
+//! connections that are kept.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use http_body_util::Empty;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use taskctl_stack::release::driver::{Answer, Outside};
+use taskctl_checks::{Incoming, Outgoing, State};
+use taskctl_stack::aws::context::Cancel;
+use taskctl_stack::release::driver::{Answer, Checked, Outside};
 
 use crate::failure::Failure;
+use crate::gate::Gate;
+
+type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Asks over HTTP and HTTPS.
 pub struct Web {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    fresh: Http,
+    gate: Gate,
+    client: Arc<CheckClient>,
 }
 
 /// How long an answer may take: the longest an HTTP API waits for a function.
@@ -24,28 +33,36 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Web {
     /// With the machine's certificates.
-    pub fn new() -> Result<Self, Failure> {
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
-            .map_err(|error| {
-                let hint = "install the system's certificates (package ca-certificates)".to_owned();
-                Failure::caused("no certificates to check servers with", &error, Some(hint))
-            })?
-            .https_or_http()
-            .enable_http1()
-            .build();
-        let client = Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(0)
-            .build(connector);
-        Ok(Self { client })
+    pub fn new(gate: Gate, cancel: Cancel) -> Result<Self, Failure> {
+        Ok(Self {
+            fresh: http(0)?,
+            gate,
+            client: Arc::new(CheckClient::new(cancel)?),
+        })
     }
+}
+
+/// A client that keeps so many idle connections for each host.
+fn http(idle: usize) -> Result<Http, Failure> {
+    let connector = HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
+        .map_err(|error| {
+            let hint = "install the system's certificates (package ca-certificates)".to_owned();
+            Failure::caused("no certificates to check servers with", &error, Some(hint))
+        })?
+        .https_or_http()
+        .enable_http1()
+        .build();
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(idle)
+        .build(connector))
 }
 
 #[async_trait]
 impl Outside for Web {
     async fn get(&self, url: &str) -> Result<Answer, String> {
         let url = url.parse().map_err(|error| format!("{url} is no URL: {error}"))?;
-        let answer = tokio::time::timeout(PATIENCE, self.client.get(url)).await;
+        let answer = tokio::time::timeout(PATIENCE, self.fresh.get(url)).await;
         let answer = answer
             .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?
             .map_err(|error| innermost(&error))?;
@@ -54,6 +71,78 @@ impl Outside for Web {
             status: answer.status().as_u16(),
             release: release.map(str::to_owned),
         })
+    }
+
+    async fn check(&self, url: &str) -> Checked {
+        let client = Arc::clone(&self.client) as Arc<dyn taskctl_checks::Client>;
+        let report = taskctl_checks::run(&self.gate.suites, url, &self.gate.options, client).await;
+        let ran = report
+            .checks
+            .iter()
+            .filter(|check| !matches!(check.state, State::Skipped { .. }));
+        Checked {
+            requests: ran.count(),
+            assertions: report.asserted(),
+            failures: report.failures(),
+        }
+    }
+}
+
+/// Sends the requests of checks.
+pub struct CheckClient {
+    http: Http,
+    cancel: Cancel,
+}
+
+impl CheckClient {
+    /// With the machine's certificates.
+    pub fn new(cancel: Cancel) -> Result<Self, Failure> {
+        Ok(Self { http: http(8)?, cancel })
+    }
+}
+
+#[async_trait]
+impl taskctl_checks::Client for CheckClient {
+    async fn send(&self, request: Outgoing) -> Result<Incoming, String> {
+        let Outgoing {
+            method,
+            url,
+            headers,
+            body,
+        } = request;
+        let mut built = hyper::Request::builder().method(method.as_str()).uri(&url);
+        for (name, value) in &headers {
+            built = built.header(name, value);
+        }
+        let body = body.map(Bytes::from).unwrap_or_default();
+        let built = built
+            .body(Full::new(body))
+            .map_err(|error| format!("{method} {url} is no request: {error}"))?;
+        let began = Instant::now();
+        let exchange = async {
+            let answer = self.http.request(built).await.map_err(|error| innermost(&error))?;
+            let (head, body) = answer.into_parts();
+            let body = body.collect().await.map_err(|error| innermost(&error))?.to_bytes();
+            Ok::<_, String>((head, body))
+        };
+        let (head, body) = tokio::time::timeout(PATIENCE, exchange)
+            .await
+            .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))??;
+        let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        Ok(Incoming {
+            status: head.status.as_u16(),
+            headers: head
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+                .collect(),
+            body: body.to_vec(),
+            elapsed: began.elapsed(),
+        })
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.cancel.is_cancelled()
     }
 }
 

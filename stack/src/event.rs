@@ -163,6 +163,8 @@ pub enum Event {
         release: u64,
         /// Requests made.
         requests: usize,
+        /// What was asserted of the answers.
+        assertions: usize,
     },
     /// Live answered from outside as the release, often enough in a row.
     Confirmed {

@@ -2,7 +2,9 @@
 //! projects with an application of their own.
 
 mod local;
+mod newman;
 mod project;
 
 pub use local::{Local, Run, repository};
+pub use newman::newman;
 pub use project::Project;

@@ -121,8 +121,20 @@ pub fn artifacts() -> &'static Path {
     })
 }
 
+/// Runs a tool to its end.
+///
+/// # Panics
+/// When it fails.
+pub(crate) fn run_tool(command: &mut Command) {
+    match command.output() {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => panic!("{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr)),
+        Err(error) => panic!("{command:?} failed: {error}"),
+    }
+}
+
 /// Where the tests keep what may be used again by the next run: the emulator's installation, packages.
-fn scratch() -> PathBuf {
+pub(crate) fn scratch() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
     target.join("end-to-end")
 }

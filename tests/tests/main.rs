@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bad_input;
+mod checks;
 mod contract;
 mod deploy;
 mod drift;

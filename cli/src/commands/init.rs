@@ -5,7 +5,8 @@ use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use taskctl_stack::template::{EMBEDDED, embedded_names};
+use taskctl_checks::{FILES, shipped as shipped_checks};
+use taskctl_stack::template::{EMBEDDED, Options, Source, embedded_names, load};
 
 use super::{fail, print};
 use crate::args::Global;
@@ -36,6 +37,15 @@ fn init(args: &Args) -> Result<String, Failure> {
     let Args { directory, template } = args;
     let shipped = EMBEDDED.iter().find(|shipped| shipped.name == template);
     let (text, site) = shipped.map_or(("", &[][..]), |shipped| (shipped.text, shipped.site));
+    let stack = load(&Source::new(template.clone(), text), "dev", &Options::default())?.stack;
+    let checks = shipped_checks(|function| stack.functions.contains_key(function))
+        .into_iter()
+        .filter_map(|suite| {
+            FILES
+                .iter()
+                .find(|(name, _)| name.strip_suffix(".yaml") == Some(&suite.name))
+        })
+        .map(|(name, text)| (format!("checks/{name}"), *text));
     fs::create_dir_all(directory).map_err(|error| Failure::io("making", directory, &error))?;
     let path = directory.join(TEMPLATE_NAMES[0]);
     let mut file = fs::OpenOptions::new()
@@ -52,14 +62,18 @@ fn init(args: &Args) -> Result<String, Failure> {
         })?;
     file.write_all(text.as_bytes())
         .map_err(|error| Failure::io("writing", &path, &error))?;
-    write_site(directory, site)?;
+    let site = site.iter().map(|(path, text)| ((*path).to_owned(), *text));
+    write_files(directory, site.chain(checks))?;
     ignore_what_is_kept(directory)?;
     Ok(format!("made {}\nnext: taskctl plan --local\n", path.display()))
 }
 
-/// Files of the web site; those that are there stay.
-fn write_site(directory: &std::path::Path, site: &[(&str, &str)]) -> Result<(), Failure> {
-    for (path, text) in site {
+/// Files of the web site and request checks; those that are there stay.
+fn write_files(
+    directory: &std::path::Path,
+    files: impl Iterator<Item = (String, &'static str)>,
+) -> Result<(), Failure> {
+    for (path, text) in files {
         let path = directory.join(path);
         if path.exists() {
             continue;

@@ -1,9 +1,11 @@
 //! The commands, one file each.
 
+pub mod check;
 pub mod completions;
 pub mod deploy;
 pub mod destroy;
 pub mod doctor;
+pub mod export;
 pub mod init;
 pub mod local;
 pub mod man;
@@ -33,11 +35,13 @@ pub fn run(cli: Cli) -> Exit {
         Command::Templates(args) => templates::run(global, &args),
         Command::Plan(args) => plan::run(global, args),
         Command::Deploy(args) => deploy::run(global, args),
-        Command::Promote => promote::run(global),
+        Command::Promote(args) => promote::run(global, args),
         Command::Rollback(args) => rollback::run(global, &args),
         Command::Releases => releases::run(global),
         Command::Unlock(args) => unlock::run(global, &args),
         Command::Status => status::run(global),
+        Command::Check(args) => check::run(global, args),
+        Command::Export(command) => export::run(global, command),
         Command::Destroy(args) => destroy::run(global, args),
         Command::Package(args) => package::run(global, args),
         Command::Doctor => doctor::run(global),

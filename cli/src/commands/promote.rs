@@ -7,10 +7,11 @@ use taskctl_stack::release::lease::Lease;
 use taskctl_stack::release::machine::End;
 use taskctl_stack::release::movement::Movement;
 
-use crate::args::Global;
+use crate::args::{Checks, Global};
 use crate::commands::status::named;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::gate::Gate;
 use crate::lock;
 use crate::outside::Web;
 use crate::place::Place;
@@ -18,18 +19,26 @@ use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::session::{self, Session};
 
+/// Arguments of `promote`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    checks: Checks,
+}
+
 /// Runs it.
-pub fn run(global: &Global) -> Exit {
+pub fn run(global: &Global, args: Args) -> Exit {
     session::run(global, Purpose::Change, Details::Changes, async |session| {
-        go(&session, "promote", Wanted::Promotion).await
+        let gate = Gate::open(&session, &args.checks)?;
+        go(&session, "promote", Wanted::Promotion, gate).await
     })
 }
 
 /// Moves live, after asking, under the lease.
-pub async fn go(session: &Session, command: &str, wanted: Wanted) -> Result<Exit, Failure> {
+pub async fn go(session: &Session, command: &str, wanted: Wanted, gate: Gate) -> Result<Exit, Failure> {
     let named = named(session)?;
     let place = Place::of(&session.global, &session.surroundings);
-    let web = Web::new()?;
+    let web = Web::new(gate, session.cancel.clone())?;
     let engine = session.connect(command, &place, &named).await?;
     if !session.global.yes {
         match session.unless_stopped(engine.movement(wanted)).await?? {

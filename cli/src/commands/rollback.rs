@@ -5,6 +5,7 @@ use taskctl_stack::engine::Wanted;
 use crate::args::Global;
 use crate::commands::promote;
 use crate::exit::Exit;
+use crate::gate::Gate;
 use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::session;
@@ -21,6 +22,6 @@ pub struct Args {
 pub fn run(global: &Global, args: &Args) -> Exit {
     let to = args.to;
     session::run(global, Purpose::Change, Details::Changes, async |session| {
-        promote::go(&session, "rollback", Wanted::Rollback { to }).await
+        promote::go(&session, "rollback", Wanted::Rollback { to }, Gate::none()).await
     })
 }

@@ -296,12 +296,19 @@ impl Renderer for Human {
                     &format!("back to release {release}, {color}{before}"),
                 );
             }
-            Event::Checked { release, requests } => {
+            Event::Checked {
+                release,
+                requests,
+                assertions,
+            } => {
                 let asked = count(u64::try_from(*requests).unwrap_or(u64::MAX), "request");
                 self.told(
                     "checked:",
                     Tone::Good,
-                    &format!("release {release} answers in preview ({asked})"),
+                    &format!(
+                        "release {release} answers in preview as it should ({asked}, {})",
+                        count(u64::try_from(*assertions).unwrap_or(u64::MAX), "assertion")
+                    ),
                 );
             }
             Event::Confirmed {

@@ -33,6 +33,19 @@ pub struct Answer {
 pub trait Outside: Send + Sync {
     /// One GET. An error is a text for people.
     async fn get(&self, url: &str) -> Result<Answer, String>;
+    /// Runs the stack's own request checks against a URL.
+    async fn check(&self, url: &str) -> Checked;
+}
+
+/// What came of request checks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Requests made.
+    pub requests: usize,
+    /// What was asserted.
+    pub assertions: usize,
+    /// One line for each check that failed.
+    pub failures: Vec<String>,
 }
 
 /// How a movement went.
@@ -221,9 +234,17 @@ async fn check(context: &Context, movement: &Movement, outside: &dyn Outside) ->
             tokio::time::sleep(ASK_AGAIN).await;
         }
     }
+    let checked = outside.check(&movement.preview_url).await;
+    if context.cancel().is_cancelled() {
+        return Outcome::Interrupted;
+    }
+    if !checked.failures.is_empty() {
+        return Outcome::Bad(checked.failures.join("; "));
+    }
     context.emit(Event::Checked {
         release: movement.to,
-        requests: movement.probes.len(),
+        requests: movement.probes.len() + checked.requests,
+        assertions: movement.probes.len() + checked.assertions,
     });
     Outcome::Good
 }

@@ -1,0 +1,469 @@
+//! Checks as they are written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path as FilePath;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::assertion::{Assertion, JsonType, Subject, Test};
+use crate::path::Path;
+use crate::shipped::component;
+use crate::variables::{UUID, used};
+
+/// Checks of one file.
+#[derive(Debug, Clone)]
+pub struct Suite {
+    /// Name: the file's, without `.yaml`.
+    pub name: String,
+    /// The function that is checked; without it in the stack the suite does not apply.
+    pub function: Option<String>,
+    /// Values that are made once a run.
+    pub variables: BTreeMap<String, String>,
+    /// The checks, run one after another.
+    pub checks: Vec<Check>,
+}
+
+/// One request and what its answer must be.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// Name.
+    pub name: String,
+    /// What sort of check it is.
+    pub folder: Folder,
+    /// Whether it changes data.
+    pub writes: bool,
+    /// Whether it takes away what checks before it made: it runs also after a stop.
+    pub cleanup: bool,
+    /// The request.
+    pub request: Request,
+    /// What is asserted.
+    pub assertions: Vec<Assertion>,
+    /// What later checks use: name, and where it is in the answer.
+    pub capture: BTreeMap<String, Capture>,
+}
+
+/// Where a captured value is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Capture {
+    /// In the JSON body.
+    Json(Path),
+    /// A header.
+    Header(String),
+}
+
+/// Sorts of checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Folder {
+    /// Each route does what it says.
+    Functional,
+    /// Answers come in time.
+    Performance,
+    /// What must not be possible is not.
+    Security,
+    /// Requests that belong together.
+    Integration,
+}
+
+impl Folder {
+    /// All, in the order they are shown.
+    pub const ALL: [Self; 4] = [Self::Functional, Self::Performance, Self::Security, Self::Integration];
+
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Functional => "functional",
+            Self::Performance => "performance",
+            Self::Security => "security",
+            Self::Integration => "integration",
+        }
+    }
+}
+
+/// A request.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Method.
+    #[serde(default = "get")]
+    pub method: String,
+    /// Path below the URL that is checked.
+    pub path: Option<String>,
+    /// A whole URL instead, such as a captured one.
+    pub url: Option<String>,
+    /// Headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Body, as JSON.
+    pub json: Option<Value>,
+    /// Body, as it is.
+    pub body: Option<String>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+/// What an answer must be, as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    status: Option<Value>,
+    latency: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, Value>,
+    #[serde(default)]
+    json: BTreeMap<String, Value>,
+    body: Option<Value>,
+    schema: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenSuite {
+    function: Option<String>,
+    #[serde(default)]
+    variables: BTreeMap<String, String>,
+    checks: Vec<WrittenCheck>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenCheck {
+    name: String,
+    folder: Folder,
+    #[serde(default)]
+    writes: bool,
+    #[serde(default)]
+    cleanup: bool,
+    request: Request,
+    expect: Expect,
+    #[serde(default)]
+    capture: BTreeMap<String, String>,
+}
+
+/// Checks that cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The file cannot be read.
+    #[error("reading {file} failed: {source}")]
+    Io {
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no YAML of the right shape.
+    #[error("{file}: {message}")]
+    Shape {
+        /// The file.
+        file: String,
+        /// What is wrong, with the place.
+        message: String,
+    },
+    /// A check is wrong.
+    #[error("{file}, check `{check}`: {message}")]
+    Check {
+        /// The file.
+        file: String,
+        /// Its name.
+        check: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl CheckError {
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        Some("docs/checks.md says how checks are written".to_owned())
+    }
+}
+
+/// Reads all `*.yaml` of a folder, by name.
+pub fn load(folder: &FilePath) -> Result<Vec<Suite>, CheckError> {
+    let io = |file: &FilePath, source| CheckError::Io {
+        file: file.display().to_string(),
+        source,
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| io(folder, error))? {
+        let path = entry.map_err(|error| io(folder, error))?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml" || extension == "yml")
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+        .iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(path).map_err(|error| io(path, error))?;
+            parse(&path.display().to_string(), &text)
+        })
+        .collect()
+}
+
+/// Reads a file's text.
+pub fn parse(file: &str, text: &str) -> Result<Suite, CheckError> {
+    let written: WrittenSuite = serde_yaml::from_str(text).map_err(|error| CheckError::Shape {
+        file: file.to_owned(),
+        message: error.to_string(),
+    })?;
+    let mut known: BTreeSet<String> = written.variables.keys().cloned().collect();
+    known.insert(UUID.to_owned());
+    let mut checks = Vec::new();
+    for one in written.checks {
+        let name = one.name.clone();
+        let check = Check::of(one, &mut known).map_err(|message| CheckError::Check {
+            file: file.to_owned(),
+            check: name,
+            message,
+        })?;
+        checks.push(check);
+    }
+    let name = FilePath::new(file)
+        .file_stem()
+        .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    Ok(Suite {
+        name,
+        function: written.function,
+        variables: written.variables,
+        checks,
+    })
+}
+
+impl Check {
+    /// Checks a check; what it captures is known to those after it.
+    fn of(written: WrittenCheck, known: &mut BTreeSet<String>) -> Result<Self, String> {
+        let request = &written.request;
+        match (&request.path, &request.url) {
+            (Some(path), None) if path.starts_with('/') => {}
+            (Some(path), None) => return Err(format!("the path `{path}` does not begin with /")),
+            (None, Some(_)) => {}
+            (Some(_), Some(_)) | (None, None) => return Err("a request has either `path` or `url`".to_owned()),
+        }
+        if request.json.is_some() && request.body.is_some() {
+            return Err("a request has either `json` or `body`".to_owned());
+        }
+        if !request.method.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return Err(format!("`{}` is no method: GET, POST, …", request.method));
+        }
+        if written.cleanup && !written.writes {
+            return Err("what cleans up writes: add `writes: true`".to_owned());
+        }
+        let assertions = written.expect.assertions()?;
+        if assertions.is_empty() {
+            return Err("it expects nothing".to_owned());
+        }
+        let json = request.json.as_ref().map(Value::to_string).unwrap_or_default();
+        let texts = [&request.path, &request.url, &request.body]
+            .into_iter()
+            .flatten()
+            .chain(request.headers.values())
+            .chain([&json]);
+        for text in texts {
+            if let Some(unknown) = used(text).into_iter().find(|name| !known.contains(*name)) {
+                return Err(format!(
+                    "`{unknown}` is neither a variable nor captured by a check before"
+                ));
+            }
+        }
+        let capture: BTreeMap<String, Capture> = written
+            .capture
+            .iter()
+            .map(|(name, place)| {
+                let place = match place.strip_prefix("header ") {
+                    Some(header) => Capture::Header(header.to_ascii_lowercase()),
+                    None => Capture::Json(Path::parse(place).map_err(|error| error.to_string())?),
+                };
+                Ok((name.clone(), place))
+            })
+            .collect::<Result<_, String>>()?;
+        known.extend(capture.keys().cloned());
+        Ok(Self {
+            name: written.name,
+            folder: written.folder,
+            writes: written.writes,
+            cleanup: written.cleanup,
+            request: written.request,
+            assertions,
+            capture,
+        })
+    }
+
+    /// `POST /tasks`.
+    pub fn line(&self) -> String {
+        let Request { method, path, url, .. } = &self.request;
+        format!("{method} {}", path.as_deref().or(url.as_deref()).unwrap_or_default())
+    }
+}
+
+impl Expect {
+    fn assertions(self) -> Result<Vec<Assertion>, String> {
+        let mut all = Vec::new();
+        let mut add = |subject: Subject, test: Test| all.push(Assertion { subject, test });
+        match self.status {
+            Some(Value::Array(statuses)) => add(Subject::Status, Test::OneOf(statuses)),
+            Some(status @ Value::Number(_)) => add(Subject::Status, Test::Equals(status)),
+            Some(other) => return Err(format!("`status: {other}` is neither a number nor a list of them")),
+            None => {}
+        }
+        if let Some(latency) = self.latency {
+            let limit = duration(&latency).ok_or_else(|| format!("`latency: {latency}` looks like 500ms or 1s"))?;
+            add(Subject::Latency, Test::Within(limit));
+        }
+        for (name, wanted) in self.headers {
+            for test in tests(wanted)? {
+                add(Subject::Header(name.to_ascii_lowercase()), test);
+            }
+        }
+        for (path, wanted) in self.json {
+            let path = Path::parse(&path).map_err(|error| error.to_string())?;
+            for test in tests(wanted)? {
+                add(Subject::Json(path.clone()), test);
+            }
+        }
+        if let Some(wanted) = self.body {
+            for test in tests(wanted)? {
+                add(Subject::Body, test);
+            }
+        }
+        match self.schema {
+            Some(Value::String(name)) => {
+                let schema = component(&name).ok_or_else(|| format!("the API's document has no schema `{name}`"))?;
+                add(Subject::Body, Test::Schema(name, schema));
+            }
+            Some(schema @ Value::Object(_)) => add(Subject::Body, Test::Schema("the schema".to_owned(), schema)),
+            Some(other) => return Err(format!("`schema: {other}` is neither a name nor a JSON Schema")),
+            None => {}
+        }
+        Ok(all)
+    }
+}
+
+/// What a mapping of tests may say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tests {
+    equals: Option<Value>,
+    one_of: Option<Vec<Value>>,
+    matches: Option<String>,
+    present: Option<bool>,
+    r#type: Option<JsonType>,
+    contains: Option<Value>,
+    lacks: Option<Value>,
+    min: Option<f64>,
+    max: Option<f64>,
+    min_length: Option<u64>,
+    max_length: Option<u64>,
+}
+
+/// A plain value is what is wanted; a mapping says what must hold.
+fn tests(wanted: Value) -> Result<Vec<Test>, String> {
+    let Value::Object(_) = wanted else {
+        return Ok(vec![Test::Equals(wanted)]);
+    };
+    let tests: Tests = serde_json::from_value(wanted).map_err(|error| error.to_string())?;
+    if let Some(pattern) = &tests.matches {
+        regex_lite::Regex::new(pattern).map_err(|error| format!("`{pattern}` is no regular expression: {error}"))?;
+    }
+    let Tests {
+        equals,
+        one_of,
+        matches,
+        present,
+        r#type,
+        contains,
+        lacks,
+        min,
+        max,
+        min_length,
+        max_length,
+    } = tests;
+    Ok([
+        present.map(Test::Present),
+        r#type.map(Test::Type),
+        equals.map(Test::Equals),
+        one_of.map(Test::OneOf),
+        matches.map(Test::Matches),
+        contains.map(Test::Contains),
+        lacks.map(Test::Lacks),
+        min.map(Test::Min),
+        max.map(Test::Max),
+        min_length.map(Test::MinLength),
+        max_length.map(Test::MaxLength),
+    ]
+    .into_iter()
+    .flatten()
+    .collect())
+}
+
+/// `500ms`, `1.5s`.
+fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 0.001),
+        None => (text.strip_suffix('s')?, 1.0),
+    };
+    Duration::try_from_secs_f64(number.trim().parse::<f64>().ok()? * unit).ok()
+}
+
+#[cfg(test)]
+mod tests_of_reading {
+    use super::*;
+
+    fn error(check: &str) -> String {
+        let text = format!("checks:\n  - name: a\n    folder: functional\n{check}");
+        match parse("x.yaml", &text) {
+            Ok(_) => panic!("accepted: {check}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        let cases = [
+            (
+                "    request: {path: tasks}\n    expect: {status: 200}",
+                "does not begin with /",
+            ),
+            (
+                "    request: {path: /t, url: x}\n    expect: {status: 200}",
+                "either `path` or `url`",
+            ),
+            ("    request: {path: /t}\n    expect: {}", "expects nothing"),
+            (
+                "    request: {path: \"/t/{{id}}\"}\n    expect: {status: 200}",
+                "`id` is neither",
+            ),
+            ("    request: {path: /t}\n    expect: {json: {title: x}}", "no path"),
+            (
+                "    request: {path: /t}\n    expect: {json: {$.a: {is: x}}}",
+                "unknown field",
+            ),
+            ("    request: {path: /t}\n    expect: {latency: fast}", "500ms"),
+            ("    request: {path: /t}\n    expect: {schema: Nothing}", "no schema"),
+            (
+                "    request: {path: /t, method: get}\n    expect: {status: 1}",
+                "no method",
+            ),
+            ("    request: {path: /t, wrong: 1}\n    expect: {status: 1}", "wrong"),
+        ];
+        for (check, told) in cases {
+            let error = error(check);
+            assert!(error.contains(told) && error.contains("x.yaml"), "{error}");
+        }
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("342ms"), Some(Duration::from_millis(342)));
+        assert_eq!(duration("1.5s"), Some(Duration::from_millis(1500)));
+        assert_eq!(duration("3"), None);
+        assert_eq!(duration("-3s"), None);
+    }
+}

@@ -1,0 +1,280 @@
+//! `taskctl check`: the request checks against live, preview or a URL.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::ValueEnum;
+use taskctl_checks::{Folder, Outcome, Report, State, junit, run as run_checks};
+
+use crate::args::{Checks, Global, Output};
+use crate::commands::status::named;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::gate::Gate;
+use crate::look::{Look, Tone};
+use crate::outside::CheckClient;
+use crate::place::Place;
+use crate::report::Purpose;
+use crate::report::plan::Details;
+use crate::report::text::{columns, count, cut, duration, fill, plain};
+use crate::session::{self, Session};
+use crate::surroundings::absolute;
+
+/// Arguments of `check`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Check what waits in preview instead of live.
+    #[arg(long, conflicts_with = "url")]
+    preview: bool,
+    /// Check live (this is what happens anyway).
+    #[arg(long, conflicts_with_all = ["url", "preview"])]
+    live: bool,
+    /// Check this URL.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Only checks of this sort; may be given several times.
+    #[arg(long, value_enum, value_name = "FOLDER")]
+    folder: Vec<FolderName>,
+    /// Also write the report as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    #[command(flatten)]
+    checks: Checks,
+}
+
+/// Sorts of checks.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FolderName {
+    /// Each route does what it says.
+    Functional,
+    /// Answers come in time.
+    Performance,
+    /// What must not be possible is not.
+    Security,
+    /// Requests that belong together.
+    Integration,
+}
+
+impl From<FolderName> for Folder {
+    fn from(name: FolderName) -> Self {
+        match name {
+            FolderName::Functional => Self::Functional,
+            FolderName::Performance => Self::Performance,
+            FolderName::Security => Self::Security,
+            FolderName::Integration => Self::Integration,
+        }
+    }
+}
+
+/// Runs it.
+pub fn run(global: &Global, args: Args) -> Exit {
+    session::run(global, Purpose::Plan, Details::Changes, async |session| {
+        check(&session, args).await
+    })
+}
+
+async fn check(session: &Session, args: Args) -> Result<Exit, Failure> {
+    let mut gate = Gate::open(session, &args.checks)?;
+    if gate.suites.is_empty() {
+        return Err(Failure::new(
+            Exit::Error,
+            "there are no request checks",
+            "--checks DIR names a folder of them; docs/checks.md says how they are written",
+        ));
+    }
+    gate.options.folders = args.folder.iter().copied().map(Folder::from).collect();
+    let url = match &args.url {
+        Some(url) => url.clone(),
+        None => endpoint(session, args.preview).await?,
+    };
+    let client = Arc::new(CheckClient::new(session.cancel.clone())?);
+    let began = Instant::now();
+    let report = run_checks(&gate.suites, &url, &gate.options, client).await;
+    let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if let Some(path) = &args.junit {
+        let path = absolute(path);
+        std::fs::write(&path, junit(&report)).map_err(|error| Failure::io("writing", &path, &error))?;
+    }
+    let text = match session.global.output {
+        Output::Json => {
+            let text = serde_json::to_string_pretty(&report)
+                .map_err(|error| Failure::caused("the report cannot be written as JSON", &error, None))?;
+            format!("{text}\n")
+        }
+        Output::Human => render(&report, millis, &session.surroundings.out),
+        Output::Github => annotations(&report) + &render(&report, millis, &Look::PLAIN),
+    };
+    session.reporter.answer(text);
+    Ok(match (session.cancel.is_cancelled(), report.is_good()) {
+        (true, _) => Exit::Interrupted,
+        (false, true) => Exit::Ok,
+        (false, false) => Exit::CheckFailed,
+    })
+}
+
+async fn endpoint(session: &Session, preview: bool) -> Result<String, Failure> {
+    let named = named(session)?;
+    let place = Place::of(&session.global, &session.surroundings);
+    let engine = session.connect_quietly(&place, &named).await?;
+    let endpoints = session.unless_stopped(engine.endpoints(None)).await??;
+    let url = if preview { endpoints.preview } else { endpoints.live };
+    url.ok_or_else(|| {
+        Failure::new(
+            Exit::Error,
+            format!(
+                "{}/{} has no API that could be checked",
+                named.app, session.global.stage
+            ),
+            "`taskctl deploy` makes it; --url URL checks another one",
+        )
+    })
+}
+
+/// The report as text: a line for each check, what failed below it, the sum at the end.
+pub fn render(report: &Report, millis: u64, look: &Look) -> String {
+    let mut out = format!("{}\n", look.paint(Tone::Strong, &plain(&report.url)));
+    let mut suite = "";
+    let name_width = report
+        .checks
+        .iter()
+        .map(|check| columns(&check.name))
+        .max()
+        .unwrap_or(0);
+    // Mark, status, time and the gaps between them take 24 columns.
+    let name_width = name_width.min(look.width.saturating_sub(24)).max(10);
+    for check in &report.checks {
+        if check.suite != suite {
+            suite = &check.suite;
+            out.push_str(&format!("\n{}\n", look.paint(Tone::Strong, &plain(suite))));
+        }
+        out.push_str(&line(check, name_width, look));
+    }
+    out.push_str(&format!("\n{}\n", sum(report, millis, look)));
+    out
+}
+
+fn line(check: &Outcome, name_width: usize, look: &Look) -> String {
+    let (tone, mark) = match check.state {
+        State::Passed => (Tone::Good, "ok"),
+        State::Failed | State::Unanswered { .. } => (Tone::Bad, "FAIL"),
+        State::Skipped { .. } => (Tone::Faint, "skip"),
+    };
+    let name = cut(&plain(&check.name), name_width);
+    let gap = " ".repeat(name_width.saturating_sub(columns(&name)));
+    let seen = match (check.status, check.millis) {
+        (Some(status), Some(millis)) => format!("  {status}  {millis:>5} ms"),
+        _ => String::new(),
+    };
+    let mut out = format!(
+        "  {}{} {name}{gap}{seen}",
+        look.paint(tone, mark),
+        " ".repeat(4 - mark.len())
+    );
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    let mut below = Vec::new();
+    match &check.state {
+        State::Passed => {}
+        State::Skipped { reason } => below.push(reason.clone()),
+        State::Unanswered { reason } => below.push(format!("{}: {reason}", check.request)),
+        State::Failed => {
+            below.push(check.request.clone());
+            below.extend(
+                check
+                    .assertions
+                    .iter()
+                    .filter_map(|one| Some(format!("{}: {}", one.assertion, one.failure.as_ref()?))),
+            );
+            below.extend(check.request_id.as_ref().map(|id| format!("request {id}")));
+        }
+    }
+    for text in below {
+        for line in fill(&plain(&text), look.width.saturating_sub(7)) {
+            out.push_str(&format!("       {line}\n"));
+        }
+    }
+    out
+}
+
+fn sum(report: &Report, millis: u64, look: &Look) -> String {
+    let number = |is: fn(&State) -> bool| report.checks.iter().filter(|check| is(&check.state)).count();
+    let failed = number(|state| matches!(state, State::Failed | State::Unanswered { .. }));
+    let skipped = number(|state| matches!(state, State::Skipped { .. }));
+    let large = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let mut parts = vec![
+        count(large(report.checks.len() - skipped), "check"),
+        count(large(report.asserted()), "assertion"),
+    ];
+    if skipped > 0 {
+        parts.push(format!("{skipped} skipped"));
+    }
+    let (tone, end) = match failed {
+        0 => (Tone::Good, "all hold".to_owned()),
+        1 => (Tone::Bad, "1 check failed".to_owned()),
+        failed => (Tone::Bad, format!("{failed} checks failed")),
+    };
+    format!(
+        "{}: {} in {}",
+        look.paint(tone, &end),
+        parts.join(", "),
+        duration(millis)
+    )
+}
+
+/// GitHub's error annotations.
+/// <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions>
+fn annotations(report: &Report) -> String {
+    let escape = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    report
+        .failures()
+        .iter()
+        .map(|failure| format!("::error title=request check::{}\n", escape(failure)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use taskctl_checks::Verdict;
+
+    fn outcome(name: &str, state: State, failure: Option<&str>) -> Outcome {
+        Outcome {
+            suite: "tasks".to_owned(),
+            folder: Folder::Functional,
+            name: name.to_owned(),
+            request: "POST /tasks".to_owned(),
+            state,
+            status: Some(500),
+            millis: Some(12),
+            request_id: failure.map(|_| "8d7f6a".to_owned()),
+            assertions: vec![Verdict {
+                assertion: "status is 201".to_owned(),
+                failure: failure.map(str::to_owned),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_report_says_what_failed_and_how_to_find_it() {
+        let skipped = State::Skipped {
+            reason: "it changes data; --allow-writes runs it".to_owned(),
+        };
+        let skipped = Outcome {
+            status: None,
+            millis: None,
+            assertions: Vec::new(),
+            ..outcome("delete the task", skipped, None)
+        };
+        let report = Report {
+            url: "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/preview".to_owned(),
+            checks: vec![
+                outcome("list tasks", State::Passed, None),
+                outcome("create a task", State::Failed, Some("it is 500")),
+                skipped,
+            ],
+        };
+        insta::assert_snapshot!(render(&report, 421, &Look::PLAIN));
+        assert!(annotations(&report).starts_with("::error title=request check::create a task (POST /tasks): "));
+    }
+}

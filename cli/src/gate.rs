@@ -1,0 +1,64 @@
+//! The request checks of a project: which there are, and whether those that change data are run.
+
+use taskctl_checks::{Options, Suite, Writes, load, shipped};
+
+use crate::args::Checks;
+use crate::failure::Failure;
+use crate::project::Project;
+use crate::session::Session;
+use crate::surroundings::absolute;
+
+/// Checks and how they are run.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    /// The suites that apply.
+    pub suites: Vec<Suite>,
+    /// How they are run.
+    pub options: Options,
+}
+
+/// Folder of a project's checks.
+pub const FOLDER: &str = "checks";
+
+impl Gate {
+    /// Without checks.
+    pub fn none() -> Self {
+        Self {
+            suites: Vec::new(),
+            options: Options {
+                folders: Vec::new(),
+                writes: Writes::Refused,
+            },
+        }
+    }
+
+    /// The checks of the command line, of the project, or those shipped for its functions.
+    pub fn open(session: &Session, args: &Checks) -> Result<Self, Failure> {
+        let project = match &session.global.app {
+            Some(_) => None,
+            None => Some(Project::open(&session.global, &session.surroundings)?),
+        };
+        let stack = project.as_ref().map(|project| &project.template.stack);
+        let has = |function: &str| stack.is_none_or(|stack| stack.functions.contains_key(function));
+        let own = project.as_ref().map(|project| project.directory.join(FOLDER));
+        let suites = match (&args.checks, own) {
+            (Some(folder), _) => load(&absolute(folder))?,
+            (None, Some(folder)) if folder.is_dir() => load(&folder)?,
+            (None, Some(_)) => shipped(has),
+            // Without a template nothing says which functions there are.
+            (None, None) => Vec::new(),
+        };
+        let applies = |suite: &Suite| suite.function.as_deref().is_none_or(has);
+        let protected = stack.is_none_or(|stack| stack.protected);
+        Ok(Self {
+            suites: suites.into_iter().filter(applies).collect(),
+            options: Options {
+                folders: Vec::new(),
+                writes: match args.allow_writes || !protected {
+                    true => Writes::Allowed,
+                    false => Writes::Refused,
+                },
+            },
+        })
+    }
+}
