@@ -3,6 +3,7 @@
 
 mod assertion;
 mod junit;
+mod load;
 mod model;
 mod path;
 mod postman;
@@ -12,7 +13,8 @@ mod variables;
 
 pub use assertion::{Assertion, JsonType, Subject, Test};
 pub use junit::junit;
-pub use model::{Check, CheckError, Expect, Folder, Request, Suite, load, parse};
+pub use load::{Latency, Load, LoadReport, Model, Progress, Second, StepReport, load};
+pub use model::{Check, CheckError, Expect, Folder, Request, Suite, parse, read_folder};
 pub use path::{Path, PathError};
 pub use postman::{collection, environment};
 pub use run::{Client, Incoming, Options, Outcome, Outgoing, Report, State, Verdict, Writes, run};

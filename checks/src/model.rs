@@ -183,7 +183,7 @@ impl CheckError {
 }
 
 /// Reads all `*.yaml` of a folder, by name.
-pub fn load(folder: &FilePath) -> Result<Vec<Suite>, CheckError> {
+pub fn read_folder(folder: &FilePath) -> Result<Vec<Suite>, CheckError> {
     let io = |file: &FilePath, source| CheckError::Io {
         file: file.display().to_string(),
         source,

@@ -274,7 +274,7 @@ async fn run_check(
     outcome
 }
 
-fn prepare(check: &Check, url: &str, variables: &Variables) -> Result<Outgoing, String> {
+pub(crate) fn prepare(check: &Check, url: &str, variables: &Variables) -> Result<Outgoing, String> {
     let request = &check.request;
     let target = match (&request.path, &request.url) {
         (Some(path), _) => format!("{url}{}", fill(path, variables)?),
@@ -321,7 +321,7 @@ fn filled(check: &Check, variables: &Variables) -> Result<Vec<Assertion>, String
         .collect()
 }
 
-fn capture(check: &Check, answer: &Incoming, variables: &mut Variables) {
+pub(crate) fn capture(check: &Check, answer: &Incoming, variables: &mut Variables) {
     let json = answer.json();
     let captured: BTreeMap<&String, String> = check
         .capture

@@ -6,7 +6,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    check, completions, deploy, destroy, export, init, local, man, package, plan, promote, rollback, templates, unlock,
+    check, completions, deploy, destroy, export, init, load, local, man, package, plan, promote, rollback, templates,
+    unlock,
 };
 use crate::exit::Exit;
 
@@ -155,6 +156,8 @@ pub enum Command {
     Status,
     /// Run the request checks against live, preview or a URL.
     Check(check::Args),
+    /// Make load, and show how long users waited.
+    Load(load::Args),
     /// Print the API's document, or its checks for Postman.
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Export(export::Command),

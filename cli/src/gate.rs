@@ -1,6 +1,6 @@
 //! The request checks of a project: which there are, and whether those that change data are run.
 
-use taskctl_checks::{Options, Suite, Writes, load, shipped};
+use taskctl_checks::{Options, Suite, Writes, read_folder, shipped};
 
 use crate::args::Checks;
 use crate::failure::Failure;
@@ -42,8 +42,8 @@ impl Gate {
         let has = |function: &str| stack.is_none_or(|stack| stack.functions.contains_key(function));
         let own = project.as_ref().map(|project| project.directory.join(FOLDER));
         let suites = match (&args.checks, own) {
-            (Some(folder), _) => load(&absolute(folder))?,
-            (None, Some(folder)) if folder.is_dir() => load(&folder)?,
+            (Some(folder), _) => read_folder(&absolute(folder))?,
+            (None, Some(folder)) if folder.is_dir() => read_folder(&folder)?,
             (None, Some(_)) => shipped(has),
             // Without a template nothing says which functions there are.
             (None, None) => Vec::new(),

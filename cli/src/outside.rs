@@ -97,7 +97,10 @@ pub struct CheckClient {
 impl CheckClient {
     /// With the machine's certificates.
     pub fn new(cancel: Cancel) -> Result<Self, Failure> {
-        Ok(Self { http: http(8)?, cancel })
+        Ok(Self {
+            http: http(2_000)?,
+            cancel,
+        })
     }
 }
 

@@ -1,22 +1,18 @@
 //! From arguments to a plan, as `plan` and `deploy` both need it: template, place, code, connection, plan.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use taskctl_stack::compile::Inputs;
 use taskctl_stack::engine::{Engine, PlanInputs, Planned};
 use taskctl_stack::event::{Event, Outcome};
 use taskctl_stack::package::{PackageError, SourceVersion, functions_of};
 use taskctl_stack::release::layout::GoLive;
 use taskctl_stack::release::lease::{Holder, Lease};
-use taskctl_stack::site::Site;
 
 use crate::args::{Code as CodeArgs, Promotion};
 use crate::code::Code;
 use crate::failure::Failure;
 use crate::lock;
 use crate::place::Place;
-use crate::project::Project;
+use crate::project::{Project, Sites};
 use crate::session::{Named, Session};
 
 /// A plan, with what it takes to carry it out.
@@ -69,7 +65,7 @@ struct Opened {
     code: Code,
     engine: Engine,
     version: Option<SourceVersion>,
-    sites: BTreeMap<String, Arc<Site>>,
+    sites: Sites,
 }
 
 async fn open(session: &Session, command: &str, code: &CodeArgs) -> Result<Opened, Failure> {

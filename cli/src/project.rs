@@ -28,6 +28,9 @@ pub struct TemplateFile {
     pub site: &'static [(&'static str, &'static str)],
 }
 
+/// Content of web sites by the bucket's logical name.
+pub type Sites = BTreeMap<String, Arc<Site>>;
+
 /// A project whose template is valid.
 pub struct Project {
     /// The template for the stage.
@@ -55,7 +58,7 @@ impl Project {
     }
 
     /// What the web sites have, by the bucket's logical name; and the folders that should be there and are not.
-    pub fn sites(&self) -> Result<(BTreeMap<String, Arc<Site>>, Vec<PathBuf>), Failure> {
+    pub fn sites(&self) -> Result<(Sites, Vec<PathBuf>), Failure> {
         let (mut sites, mut missing) = (BTreeMap::new(), Vec::new());
         for (name, bucket) in &self.template.stack.buckets {
             let Some(website) = &bucket.website else { continue };

@@ -1,10 +1,12 @@
 //! Support for the end-to-end tests: the real binary, one local target shared by the tests that run at the same time, and
 //! projects with an application of their own.
 
+pub mod browser;
 mod local;
 mod newman;
 mod project;
 
+pub use browser::Browser;
 pub use local::{Local, Run, repository};
 pub use newman::newman;
 pub use project::Project;

@@ -204,7 +204,7 @@ impl Drop for Local {
 }
 
 /// A port that is free now.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0));
     match listener.and_then(|listener| listener.local_addr()) {
         Ok(address) => address.port(),

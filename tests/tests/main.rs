@@ -1,12 +1,13 @@
 //! The one integration binary: taskctl as an operator meets it, against emulated AWS.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod bad_input;
 mod checks;
 mod contract;
 mod deploy;
 mod drift;
+mod page;
 mod releases;
 mod site;
 mod stages;

@@ -7,6 +7,7 @@ pub mod destroy;
 pub mod doctor;
 pub mod export;
 pub mod init;
+pub mod load;
 pub mod local;
 pub mod man;
 pub mod package;
@@ -41,6 +42,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Unlock(args) => unlock::run(global, &args),
         Command::Status => status::run(global),
         Command::Check(args) => check::run(global, args),
+        Command::Load(args) => load::run(global, args),
         Command::Export(command) => export::run(global, command),
         Command::Destroy(args) => destroy::run(global, args),
         Command::Package(args) => package::run(global, args),

@@ -1,0 +1,400 @@
+//! `taskctl load`: many users at once, and how long they waited.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use taskctl_checks::{Latency, Load, LoadReport, Model, Progress, Suite, load as make_load, parse};
+
+use crate::args::{Global, Output};
+use crate::commands::status::{named, table};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::look::{Look, Motion, Tone};
+use crate::outside::CheckClient;
+use crate::place::Place;
+use crate::report::Purpose;
+use crate::report::plan::Details;
+use crate::report::text::{count, plain};
+use crate::session::{self, Session};
+use crate::surroundings::absolute;
+
+/// Arguments of `load`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Requests in flight at the same time.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=2000))]
+    users: u16,
+    /// How long is measured.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    duration: Duration,
+    /// How long load is made before that.
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = time)]
+    warm_up: Duration,
+    /// Requests a second, whatever the answers do; without it each user asks again when the answer is there.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rps: Option<u32>,
+    /// A request, such as 'GET /tasks?limit=20'; several are made in turn.
+    #[arg(
+        long,
+        value_name = "REQUEST",
+        default_value = "GET /health",
+        conflicts_with = "scenario"
+    )]
+    request: Vec<String>,
+    /// A file of request checks, whose requests each user makes in turn.
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+    /// Aim at preview instead of live.
+    #[arg(long, conflicts_with = "url")]
+    preview: bool,
+    /// Aim at this URL. One that is not the stack's own needs consent.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Fail (exit code 4) when 99 % of the answers took longer.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    p99: Option<Duration>,
+    /// Fail (exit code 4) when there are more errors.
+    #[arg(long, value_name = "N")]
+    errors: Option<u64>,
+}
+
+/// `500ms`, `30s`, `5m`.
+fn time(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let parsed = units.iter().find_map(|(unit, seconds)| {
+        let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
+        Duration::try_from_secs_f64(number * seconds).ok()
+    });
+    parsed.ok_or_else(|| "it must look like 500ms, 30s or 5m".to_owned())
+}
+
+/// Runs it.
+pub fn run(global: &Global, args: Args) -> Exit {
+    session::run(global, Purpose::Plan, Details::Changes, async |session| {
+        load(&session, &args).await
+    })
+}
+
+async fn load(session: &Arc<Session>, args: &Args) -> Result<Exit, Failure> {
+    let suite = scenario(args)?;
+    let url = target(session, args).await?;
+    let client = Arc::new(CheckClient::new(session.cancel.clone())?);
+    let plan = Load {
+        users: args.users.into(),
+        model: args.rps.map_or(Model::Closed, |rps| Model::Open(rps.into())),
+        duration: args.duration,
+        warm_up: args.warm_up,
+    };
+    let progress = Arc::new(Progress::default());
+    let watcher = tokio::spawn(watch(Arc::clone(&progress), plan, session.surroundings.err));
+    let report = make_load(&suite, &url, &plan, client, progress).await;
+    watcher.abort();
+    clear(session.surroundings.err);
+    let text = match session.global.output {
+        Output::Json => {
+            let text = serde_json::to_string_pretty(&report)
+                .map_err(|error| Failure::caused("the report cannot be written as JSON", &error, None))?;
+            format!("{text}\n")
+        }
+        Output::Human | Output::Github => render(&report, &session.surroundings.out),
+    };
+    session.reporter.answer(text);
+    if session.cancel.is_cancelled() {
+        return Ok(Exit::Interrupted);
+    }
+    let missed = missed(&report, args.p99, args.errors);
+    if missed.is_empty() {
+        return Ok(Exit::Ok);
+    }
+    Err(Failure::new(
+        Exit::CheckFailed,
+        missed.join("; "),
+        "`taskctl logs` and `taskctl status` say what the functions did meanwhile",
+    ))
+}
+
+/// What the thresholds do not allow.
+fn missed(report: &LoadReport, p99: Option<Duration>, errors: Option<u64>) -> Vec<String> {
+    let mut missed = Vec::new();
+    if let Some(limit) = p99.map(|limit| limit.as_secs_f64() * 1_000.0)
+        && report.latency.p99 > limit
+    {
+        missed.push(format!(
+            "99 % of the answers took up to {:.0} ms, not {limit:.0} ms",
+            report.latency.p99
+        ));
+    }
+    if let Some(allowed) = errors
+        && report.failed() > allowed
+    {
+        missed.push(format!(
+            "{} failed, not at most {allowed}",
+            count(report.failed(), "request")
+        ));
+    }
+    missed
+}
+
+fn scenario(args: &Args) -> Result<Suite, Failure> {
+    if let Some(path) = &args.scenario {
+        let path = absolute(path);
+        let text = std::fs::read_to_string(&path).map_err(|error| Failure::io("reading", &path, &error))?;
+        return Ok(parse(&path.display().to_string(), &text)?);
+    }
+    let checks: Vec<serde_json::Value> = args
+        .request
+        .iter()
+        .map(|request| {
+            let (method, path) = request.split_once(' ').unwrap_or(("GET", request));
+            serde_json::json!({
+                "name": request, "folder": "performance", "request": {"method": method, "path": path},
+                "expect": {"status": [200, 201, 202, 204]},
+            })
+        })
+        .collect();
+    let text = serde_json::json!({ "checks": checks }).to_string();
+    Ok(parse("--request", &text)?)
+}
+
+/// The URL. The stack's own needs no consent; another one may belong to somebody else.
+async fn target(session: &Session, args: &Args) -> Result<String, Failure> {
+    if let Some(url) = &args.url {
+        if !session.global.yes && !own(session, url).await {
+            if !session.can_ask() {
+                return Err(Failure::usage(
+                    format!("{url} is not this stack's, and nobody can be asked whether it may be loaded"),
+                    "give --yes if it is yours",
+                ));
+            }
+            let question = format!("{url} is not this stack's. Load it all the same? [y/N] ");
+            if !matches!(session.ask(&question).await?.as_deref(), Some("y" | "Y" | "yes")) {
+                return Err(Failure::new(Exit::Error, "not loaded", "answer y, or give --yes"));
+            }
+        }
+        return Ok(url.clone());
+    }
+    let named = named(session)?;
+    let place = Place::of(&session.global, &session.surroundings);
+    let engine = session.connect_quietly(&place, &named).await?;
+    let endpoints = session.unless_stopped(engine.endpoints(None)).await??;
+    let url = if args.preview {
+        endpoints.preview
+    } else {
+        endpoints.live
+    };
+    url.ok_or_else(|| {
+        Failure::new(
+            Exit::Error,
+            format!("{}/{} has no API that could be loaded", named.app, session.global.stage),
+            "`taskctl deploy` makes it",
+        )
+    })
+}
+
+async fn own(session: &Session, url: &str) -> bool {
+    let looking = async {
+        let named = named(session)?;
+        let place = Place::of(&session.global, &session.surroundings);
+        let engine = session.connect_quietly(&place, &named).await?;
+        Ok::<_, Failure>(engine.endpoints(None).await?)
+    };
+    let Ok(endpoints) = looking.await else { return false };
+    endpoints.live.is_some_and(|live| {
+        let rest = url.strip_prefix(&live);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+/// One line that changes, on a terminal.
+async fn watch(progress: Arc<Progress>, plan: Load, look: Look) {
+    if look.motion != Motion::Live {
+        return;
+    }
+    let began = tokio::time::Instant::now();
+    let mut before = 0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let requests = progress.requests.load(Ordering::Relaxed);
+        let errors = progress.errors.load(Ordering::Relaxed);
+        let micros = progress.micros.load(Ordering::Relaxed);
+        let elapsed = began.elapsed();
+        let phase = match elapsed < plan.warm_up {
+            true => "warming up".to_owned(),
+            false => format!(
+                "{} of {} s",
+                (elapsed - plan.warm_up).as_secs(),
+                plan.duration.as_secs()
+            ),
+        };
+        let mean = micros.checked_div(requests).unwrap_or(0) / 1_000;
+        let line = format!(
+            "{phase}  {} requests/s  {}  mean {mean} ms",
+            (requests - before) * 2,
+            count(errors, "error"),
+        );
+        before = requests;
+        let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
+    }
+}
+
+fn clear(look: Look) {
+    if look.motion == Motion::Live {
+        let _ = write!(std::io::stderr(), "\r\x1b[K");
+    }
+}
+
+/// The report as text.
+pub fn render(report: &LoadReport, look: &Look) -> String {
+    let model = match report.rps_wanted {
+        Some(rps) => format!("{rps} requests/s due, at most {} in flight", report.users),
+        None => count(u64::try_from(report.users).unwrap_or(u64::MAX), "user"),
+    };
+    let mut out = format!(
+        "{}\n{model}, {:.0} s: {}, {:.0} a second\n\n",
+        look.paint(Tone::Strong, &plain(&report.url)),
+        report.seconds,
+        count(report.requests, "request"),
+        report.rps
+    );
+    let heads = ["", "requests", "errors", "min", "p50", "p90", "p99", "p99.9", "max ms"];
+    let mut rows = table(look, &heads);
+    let ms = |value: f64| {
+        if value < 10.0 {
+            format!("{value:.1}")
+        } else {
+            format!("{value:.0}")
+        }
+    };
+    let mut row = |name: String, requests: u64, errors: u64, latency: &Latency| {
+        let Latency {
+            min,
+            p50,
+            p90,
+            p99,
+            p999,
+            max,
+        } = *latency;
+        let mut cells = vec![name, requests.to_string(), errors.to_string()];
+        cells.extend([min, p50, p90, p99, p999, max].map(ms));
+        rows.add_row(cells);
+    };
+    for step in &report.steps {
+        row(plain(&step.request), step.requests, step.errors, &step.latency);
+    }
+    if report.steps.len() > 1 {
+        row("all".to_owned(), report.requests, report.failed(), &report.latency);
+    }
+    out.push_str(&format!("{}\n", rows.trim_fmt()));
+    out.push_str(&chart(report, look));
+    for (kind, number) in &report.errors {
+        out.push_str(&format!(
+            "{} {}\n",
+            look.paint(Tone::Bad, &format!("{number:>7}")),
+            plain(kind)
+        ));
+    }
+    out
+}
+
+/// What is drawn of a second.
+type Value = fn(&taskctl_checks::Second) -> f64;
+
+/// p50 and p99 of each second, as bars of eight heights; long runs are gathered to the width.
+fn chart(report: &LoadReport, look: &Look) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let seconds = &report.timeline;
+    if seconds.len() < 2 {
+        return String::new();
+    }
+    let gathered = seconds.len().div_ceil(look.width.saturating_sub(24).max(1));
+    let bars = |value: Value| {
+        let values: Vec<f64> = seconds
+            .chunks(gathered)
+            .map(|some| some.iter().map(value).fold(0.0, f64::max))
+            .collect();
+        let most = values.iter().copied().fold(0.0, f64::max);
+        let drawn: String = values
+            .iter()
+            .map(|value| {
+                let share = if most > 0.0 { value / most } else { 0.0 };
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 7")]
+                let height = (share * 7.0).round() as usize;
+                BARS[height.min(7)]
+            })
+            .collect();
+        (drawn, most)
+    };
+    let mut out = String::from("\n");
+    let rows: [(&str, Value, &str); 3] = [
+        ("p50", |second| second.p50, "ms"),
+        ("p99", |second| second.p99, "ms"),
+        #[expect(clippy::cast_precision_loss, reason = "counts of requests fit")]
+        ("rate", |second| second.requests as f64, "/s"),
+    ];
+    for (name, value, unit) in rows {
+        let (drawn, most) = bars(value);
+        out.push_str(&format!("{name:<5} {drawn}  up to {most:.0} {unit}\n"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use taskctl_checks::{Second, StepReport};
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(time("5m"), Ok(Duration::from_secs(300)));
+        for wrong in ["", "5", "-1s", "xs"] {
+            assert!(time(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_report_shows_what_users_waited() {
+        let latency = Latency {
+            min: 0.8,
+            p50: 3.2,
+            p90: 11.0,
+            p99: 48.0,
+            p999: 180.0,
+            max: 320.0,
+        };
+        let step = |request: &str, errors| StepReport {
+            request: request.to_owned(),
+            requests: 6_000,
+            errors,
+            latency,
+        };
+        let second = |p99: f64| Second {
+            requests: 400,
+            errors: 0,
+            p50: 3.0,
+            p99,
+        };
+        let report = LoadReport {
+            url: "http://127.0.0.1:4600".to_owned(),
+            users: 100,
+            rps_wanted: None,
+            seconds: 30.0,
+            rps: 400.0,
+            requests: 12_000,
+            errors: BTreeMap::from([("status 503".to_owned(), 2)]),
+            latency,
+            steps: vec![step("GET /counter", 0), step("POST /tasks", 2)],
+            timeline: vec![second(20.0), second(48.0), second(12.0)],
+        };
+        insta::assert_snapshot!(render(&report, &Look::PLAIN));
+        assert_eq!(
+            missed(&report, Some(Duration::from_millis(48)), Some(2)),
+            Vec::<String>::new()
+        );
+        assert_eq!(missed(&report, Some(Duration::from_millis(40)), Some(0)).len(), 2);
+    }
+}
