@@ -6,6 +6,7 @@ use taskctl_local::{DaemonCommand, LocalOptions, UpProgress};
 use taskctl_stack::aws::clients::Connection;
 use taskctl_stack::event::{Event, Events};
 use taskctl_stack::package::Destination;
+use taskctl_stack::release::canary::Metering;
 
 use crate::args::Global;
 use crate::failure::Failure;
@@ -35,6 +36,14 @@ impl Place {
         match self {
             Self::Aws => Destination::Lambda,
             Self::Local(_) => Destination::ThisMachine,
+        }
+    }
+
+    /// When metrics can be believed.
+    pub fn metering(&self) -> Metering {
+        match self {
+            Self::Aws => Metering::AWS,
+            Self::Local(_) => Metering::LOCAL,
         }
     }
 

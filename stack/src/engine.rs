@@ -19,7 +19,7 @@ use crate::event::{Endpoints, ErrorReport, Event, Events};
 use crate::execute::{Execution, execute};
 use crate::package::{Package, PackageError};
 use crate::plan::{Disposition, LintError, Observations, Plan, Request, Stray, build, lint};
-use crate::release::driver::{self, Moved, Outside};
+use crate::release::driver::{self, Moved, Outside, Way};
 use crate::release::history;
 use crate::release::layout::{GoLive, Layout, ReleaseFacts};
 use crate::release::lease::{self, Force, Holder, Lease, LeaseError, LeaseRecord};
@@ -527,11 +527,17 @@ impl Engine {
 
     /// What could move now: the promotion of what waits, or a rollback.
     pub async fn movement(&self, wanted: Wanted) -> Result<Option<Movement>, EngineError> {
+        let identity = self.context.identity();
         let (state, facts) = driver::look(&self.context).await?;
         Ok(match wanted {
-            Wanted::Promotion => movement::promotion(&state, &facts)?,
-            Wanted::Rollback { to } => movement::rollback(&state, &facts, to)?,
+            Wanted::Promotion => movement::promotion(identity, &state, &facts)?,
+            Wanted::Rollback { to } => movement::rollback(identity, &state, &facts, to)?,
         })
+    }
+
+    /// Ends a canary: no share of live's traffic goes elsewhere any more. Returns what did, in percent by function.
+    pub async fn abort(&self) -> Result<BTreeMap<String, u8>, EngineError> {
+        Ok(driver::abort(&self.context).await?)
     }
 
     /// Moves live.
@@ -539,10 +545,11 @@ impl Engine {
         &self,
         movement: &Movement,
         lease: &Lease,
+        way: &Way,
         outside: &dyn Outside,
         user: &str,
     ) -> Result<Moved, EngineError> {
-        Ok(driver::go(&self.context, &self.control, lease, movement, outside, user).await?)
+        Ok(driver::go(&self.context, &self.control, lease, movement, way, outside, user).await?)
     }
 
     /// Web sites whose users do not see the pages of the live release: somebody was cut off between the switch and the

@@ -166,6 +166,24 @@ pub enum Event {
         /// What was asserted of the answers.
         assertions: usize,
     },
+    /// A share of live's traffic was diverted to a release.
+    Diverted {
+        /// Release number.
+        release: u64,
+        /// Percent; 0: nothing is diverted any more.
+        percent: u8,
+        /// Logical names of the functions whose version changes.
+        functions: Vec<String>,
+    },
+    /// The diverted share was judged.
+    Judged {
+        /// Release number.
+        release: u64,
+        /// Requests that the release answered meanwhile, as metrics say.
+        requests: u64,
+        /// Errors among them.
+        errors: u64,
+    },
     /// Live answered from outside as the release, often enough in a row.
     Confirmed {
         /// Release number.

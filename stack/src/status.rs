@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::api_stage::{LIVE, PREVIEW, stage_of};
 use crate::aws::api_state::ApiState;
+use crate::aws::canary::{self, Changed};
 use crate::aws::context::Context;
 use crate::aws::error::AwsError;
 use crate::aws::reader::Reader;
@@ -59,6 +60,9 @@ pub struct FunctionStatus {
     pub live_version: Option<String>,
     /// Version in preview.
     pub preview_version: Option<String>,
+    /// Percent of live's traffic that goes to another version: a canary.
+    #[serde(default)]
+    pub diverted: Option<u8>,
     /// `Active`, `Pending`, `Failed`, …
     pub state: String,
     /// MiB.
@@ -113,11 +117,23 @@ pub async fn read(context: &Context, site: impl Fn(&str) -> String + Sync) -> Re
             let (live, preview) = (live.as_ref(), preview.as_ref());
             async move {
                 let physical = found.outputs.get("name").cloned().unwrap_or_default();
-                let state = lambda_function::state(context, &physical).await?;
                 let version = |label: Option<&crate::release::label::ReleaseLabel>| {
                     label.and_then(|label| label.versions.get(&found.id.name).cloned())
                 };
+                let on_live = version(live)
+                    .and_then(|version| version.parse().ok())
+                    .map(|old| Changed {
+                        name: found.id.name.clone(),
+                        function: physical.clone(),
+                        old,
+                        new: None,
+                    });
+                let (state, diverted) = futures::try_join!(
+                    lambda_function::state(context, &physical),
+                    canary::diverted(context, on_live.as_slice())
+                )?;
                 Ok::<_, AwsError>(FunctionStatus {
+                    diverted: diverted.get(&found.id.name).copied(),
                     live_version: version(live),
                     preview_version: version(preview),
                     state: state.state,

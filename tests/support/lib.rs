@@ -7,6 +7,6 @@ mod newman;
 mod project;
 
 pub use browser::Browser;
-pub use local::{Local, Run, repository};
+pub use local::{Local, Run, Running, repository};
 pub use newman::newman;
 pub use project::Project;

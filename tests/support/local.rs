@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use serde_json::Value;
@@ -23,6 +23,43 @@ pub struct Run {
     pub out: String,
     /// Standard error.
     pub err: String,
+}
+
+/// A run that is not over. Its output must fit into a pipe.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+}
+
+impl Running {
+    /// Sends a signal: `INT`, `KILL`, `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        run_tool(
+            Command::new("kill")
+                .arg(format!("-{name}"))
+                .arg(self.child.id().to_string()),
+        );
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits for its end. The exit code of a killed one is -1.
+    ///
+    /// # Panics
+    /// When its output cannot be read.
+    pub fn end(self) -> Run {
+        match self.child.wait_with_output() {
+            Ok(output) => Run {
+                code: output.status.code().unwrap_or(-1),
+                out: String::from_utf8_lossy(&output.stdout).into_owned(),
+                err: String::from_utf8_lossy(&output.stderr).into_owned(),
+            },
+            Err(error) => panic!("taskctl cannot be waited for: {error}"),
+        }
+    }
 }
 
 impl Run {
@@ -171,7 +208,15 @@ impl Local {
 
     /// Runs the binary with environment variables of its own.
     pub fn run_with(&self, arguments: &[&str], directory: &Path, environment: &[(&str, &str)]) -> Run {
-        let output = Command::new(binary())
+        self.start_with(arguments, directory, environment).end()
+    }
+
+    /// Starts the binary and does not wait for it.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_with(&self, arguments: &[&str], directory: &Path, environment: &[(&str, &str)]) -> Running {
+        let child = Command::new(binary())
             .args(arguments)
             .current_dir(directory)
             .env("TASKCTL_LOCAL_ROOT", &self.root)
@@ -179,14 +224,12 @@ impl Local {
             .env("TASKCTL_LOCAL_WEBSITE_PORT", self.website_port.to_string())
             .env("NO_COLOR", "1")
             .envs(environment.iter().copied())
-            .stdin(std::process::Stdio::null())
-            .output();
-        match output {
-            Ok(output) => Run {
-                code: output.status.code().unwrap_or(-1),
-                out: String::from_utf8_lossy(&output.stdout).into_owned(),
-                err: String::from_utf8_lossy(&output.stderr).into_owned(),
-            },
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        match child {
+            Ok(child) => Running { child },
             Err(error) => panic!("taskctl did not start: {error}"),
         }
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use taskctl_stack::aws::clients::{Clients, Connection};
 use tempfile::TempDir;
 
-use crate::local::{Local, Run, artifacts, repository};
+use crate::local::{Local, Run, Running, artifacts, repository};
 
 /// A project and the target it is deployed to.
 pub struct Project {
@@ -73,13 +73,18 @@ impl Project {
 
     /// Runs a command of the project against the local target.
     pub fn run(&self, arguments: &[&str]) -> Run {
+        self.start(arguments).end()
+    }
+
+    /// Starts a command and does not wait for it.
+    pub fn start(&self, arguments: &[&str]) -> Running {
         let mut all: Vec<&str> = arguments.to_vec();
         all.push("--local");
         let dist = artifacts().to_string_lossy().into_owned();
         if matches!(arguments.first(), Some(&"plan" | &"deploy")) {
             all.extend(["--artifacts", &dist]);
         }
-        self.local.run(&all, self.directory())
+        self.local.start_with(&all, self.directory(), &[])
     }
 
     /// The status of a stage, as JSON.

@@ -1,13 +1,18 @@
 //! `taskctl promote`: what waits in preview goes live, after it was checked.
 
+use std::time::Duration;
+
 use taskctl_stack::engine::{Engine, Wanted};
 use taskctl_stack::event::{Event, Outcome};
-use taskctl_stack::release::driver::Moved;
+use taskctl_stack::release::canary::Rollout;
+use taskctl_stack::release::driver::{Moved, Way};
 use taskctl_stack::release::lease::Lease;
 use taskctl_stack::release::machine::End;
 use taskctl_stack::release::movement::Movement;
+use taskctl_stack::template::model::ReleasePolicy;
 
 use crate::args::{Checks, Global};
+use crate::commands::load::time;
 use crate::commands::status::named;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -15,6 +20,7 @@ use crate::gate::Gate;
 use crate::lock;
 use crate::outside::Web;
 use crate::place::Place;
+use crate::project::Project;
 use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::session::{self, Session};
@@ -22,20 +28,133 @@ use crate::session::{self, Session};
 /// Arguments of `promote`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
+    /// Send this share of live's traffic to the release first, and watch it.
+    #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with_all = ["linear", "at_once"])]
+    canary: Option<u8>,
+    /// How long to watch the share of --canary [default: as the stage's policy says, else 5m].
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "canary")]
+    bake: Option<Duration>,
+    /// Raise the share step by step and watch each step, such as 10%/3m.
+    #[arg(long, value_name = "PERCENT/TIME", value_parser = linear, conflicts_with = "at_once")]
+    linear: Option<(u8, Duration)>,
+    /// Move all traffic at once, whatever the stage's policy.
+    #[arg(long)]
+    at_once: bool,
+    /// End a canary: no share of live's traffic goes to another release any more.
+    #[arg(long, conflicts_with_all = ["canary", "linear", "at_once", "checks", "allow_writes"])]
+    abort: bool,
     #[command(flatten)]
     checks: Checks,
 }
 
+/// `10%`, 1 to 99.
+fn percent(text: &str) -> Result<u8, String> {
+    let number = text
+        .trim_end_matches('%')
+        .parse()
+        .ok()
+        .filter(|share| (1..100).contains(share));
+    number.ok_or_else(|| "it must look like 10%, from 1% to 99%".to_owned())
+}
+
+fn linear(text: &str) -> Result<(u8, Duration), String> {
+    let (share, interval) = text
+        .split_once('/')
+        .ok_or_else(|| "it must look like 10%/3m".to_owned())?;
+    Ok((percent(share)?, time(interval)?))
+}
+
+impl Args {
+    /// How the release goes live: as told, else as the stage's policy says.
+    fn way(&self, session: &Session) -> Result<Way, Failure> {
+        let place = Place::of(&session.global, &session.surroundings);
+        let metering = place.metering();
+        let policy = match &session.global.app {
+            // Without a template there is no policy.
+            Some(_) => ReleasePolicy::Manual,
+            None => {
+                Project::open(&session.global, &session.surroundings)?
+                    .template
+                    .stack
+                    .release_policy
+            }
+        };
+        let usual = match policy {
+            ReleasePolicy::Canary { bake_seconds, .. } => Duration::from_secs(bake_seconds.into()),
+            _ => USUAL_BAKE,
+        };
+        let rollout = match (self.canary, self.linear, self.at_once) {
+            (Some(percent), _, _) => Rollout::canary(percent, self.bake.unwrap_or(usual)),
+            (None, Some((percent, interval)), _) => Rollout::linear(percent, interval),
+            (None, None, true) => Rollout::at_once(),
+            (None, None, false) => Rollout::of(&policy),
+        };
+        let shortest = metering.shortest_bake();
+        if !rollout.steps.is_empty() && rollout.bake < shortest {
+            return Err(Failure::usage(
+                format!(
+                    "watching for {} s shows nothing: metrics arrive later than that",
+                    rollout.bake.as_secs()
+                ),
+                format!("watch for {} s at least", shortest.as_secs()),
+            ));
+        }
+        Ok(Way { rollout, metering })
+    }
+}
+
+/// How long a share is watched where nobody says.
+const USUAL_BAKE: Duration = Duration::from_secs(300);
+
 /// Runs it.
 pub fn run(global: &Global, args: Args) -> Exit {
     session::run(global, Purpose::Change, Details::Changes, async |session| {
+        if args.abort {
+            return abort(&session).await;
+        }
+        let way = args.way(&session)?;
         let gate = Gate::open(&session, &args.checks)?;
-        go(&session, "promote", Wanted::Promotion, gate).await
+        go(&session, "promote", Wanted::Promotion, way, gate).await
     })
 }
 
+/// Ends a canary under the lease.
+async fn abort(session: &Session) -> Result<Exit, Failure> {
+    let named = named(session)?;
+    let place = Place::of(&session.global, &session.surroundings);
+    let engine = session.connect("promote --abort", &place, &named).await?;
+    let lease = lock::take(session, &engine, lock::holder(session, "promote --abort")).await?;
+    let aborted = engine.abort().await;
+    lock::give_back(session, lease).await;
+    let aborted = aborted?;
+    let outcome = match aborted.is_empty() {
+        true => {
+            session.reporter.tell(Event::Note {
+                message: "no share of live's traffic is diverted".to_owned(),
+            });
+            Outcome::NoChanges
+        }
+        false => {
+            let told: Vec<String> = aborted
+                .iter()
+                .map(|(name, percent)| format!("{percent} % of {name}"))
+                .collect();
+            session.reporter.tell(Event::Note {
+                message: format!(
+                    "the canary is over: {} went elsewhere, and does no more",
+                    told.join(", ")
+                ),
+            });
+            Outcome::Done
+        }
+    };
+    let endpoints = engine.endpoints(None).await?;
+    session.finished(outcome, engine.context().calls(), endpoints);
+    Ok(Exit::Ok)
+}
+
 /// Moves live, after asking, under the lease.
-pub async fn go(session: &Session, command: &str, wanted: Wanted, gate: Gate) -> Result<Exit, Failure> {
+pub async fn go(session: &Session, command: &str, wanted: Wanted, way: Way, gate: Gate) -> Result<Exit, Failure> {
     let named = named(session)?;
     let place = Place::of(&session.global, &session.surroundings);
     let web = Web::new(gate, session.cancel.clone())?;
@@ -51,7 +170,7 @@ pub async fn go(session: &Session, command: &str, wanted: Wanted, gate: Gate) ->
     let holder = lock::holder(session, command);
     let user = holder.user.clone();
     let lease = lock::take(session, &engine, holder).await?;
-    let result = locked(session, &engine, &lease, wanted, &web, &user).await;
+    let result = locked(session, &engine, &lease, wanted, &way, &web, &user).await;
     lock::give_back(session, lease).await;
     result
 }
@@ -61,6 +180,7 @@ async fn locked(
     engine: &Engine,
     lease: &Lease,
     wanted: Wanted,
+    way: &Way,
     web: &Web,
     user: &str,
 ) -> Result<Exit, Failure> {
@@ -69,7 +189,7 @@ async fn locked(
         engine.show_pages(&engine.late_pages().await?).await?;
         return nothing(session, engine, wanted).await;
     };
-    let moved = engine.go(&movement, lease, web, user).await?;
+    let moved = engine.go(&movement, lease, way, web, user).await?;
     let (exit, outcome) = judged(session, &moved);
     session.finished(outcome, engine.context().calls(), movement.endpoints());
     Ok(exit)

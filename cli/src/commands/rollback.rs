@@ -1,11 +1,14 @@
 //! `taskctl rollback`: live goes back to the release before, or to a kept one, with one call.
 
 use taskctl_stack::engine::Wanted;
+use taskctl_stack::release::canary::Rollout;
+use taskctl_stack::release::driver::Way;
 
 use crate::args::Global;
 use crate::commands::promote;
 use crate::exit::Exit;
 use crate::gate::Gate;
+use crate::place::Place;
 use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::session;
@@ -22,6 +25,10 @@ pub struct Args {
 pub fn run(global: &Global, args: &Args) -> Exit {
     let to = args.to;
     session::run(global, Purpose::Change, Details::Changes, async |session| {
-        promote::go(&session, "rollback", Wanted::Rollback { to }, Gate::none()).await
+        let way = Way {
+            rollout: Rollout::at_once(),
+            metering: Place::of(&session.global, &session.surroundings).metering(),
+        };
+        promote::go(&session, "rollback", Wanted::Rollback { to }, way, Gate::none()).await
     })
 }

@@ -1,6 +1,7 @@
 //! `taskctl status`: one screen about a stage.
 
 use comfy_table::{ContentArrangement, Table, presets};
+use taskctl_stack::release::lease::LeaseRecord;
 use taskctl_stack::status::{self, SlotStatus, Status};
 
 use crate::args::{Global, Output};
@@ -46,7 +47,14 @@ async fn show(session: &Session) -> Result<Exit, Failure> {
                 .map_err(|error| Failure::caused("the status cannot be written as JSON", &error, None))?;
             session.reporter.answer(format!("{text}\n"));
         }
-        Output::Human | Output::Github => session.reporter.answer(render(&status, &session.surroundings.out)),
+        Output::Human | Output::Github => {
+            let mut text = render(&status, &session.surroundings.out);
+            if status.functions.iter().any(|function| function.diverted.is_some()) {
+                let holder = session.unless_stopped(engine.holder()).await??;
+                text.push_str(&canary(&status, holder.as_ref(), &session.surroundings.out));
+            }
+            session.reporter.answer(text);
+        }
     }
     Ok(Exit::Ok)
 }
@@ -128,6 +136,27 @@ pub fn render(status: &Status, look: &Look) -> String {
     }
     out.push_str(&alarms_text(alarms, look));
     out
+}
+
+/// What of live's traffic is diverted, and who attends it.
+fn canary(status: &Status, holder: Option<&(LeaseRecord, i64)>, look: &Look) -> String {
+    let diverted: Vec<String> = status
+        .functions
+        .iter()
+        .filter_map(|function| Some(format!("{} % of {}", function.diverted?, plain(&function.name))))
+        .collect();
+    let (tone, attended) = match holder {
+        // One that has been silent for longer than a lease lasts is dead.
+        Some((record, silent)) if *silent < 60 => (Tone::Warn, format!("{} attends it", plain(&record.holder.user))),
+        Some(_) | None => (
+            Tone::Bad,
+            "nobody attends it: `taskctl promote --abort` ends it, `taskctl promote` begins again".to_owned(),
+        ),
+    };
+    format!(
+        "\ncanary   {}\n",
+        look.paint(tone, &format!("{}; {attended}", diverted.join(", ")))
+    )
 }
 
 fn slot_text(slot: Option<&SlotStatus>) -> String {

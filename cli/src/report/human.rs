@@ -311,6 +311,32 @@ impl Renderer for Human {
                     ),
                 );
             }
+            Event::Diverted {
+                release,
+                percent,
+                functions,
+            } => {
+                self.told(
+                    "canary:",
+                    Tone::Good,
+                    &format!("release {release} takes {percent} % of {}", functions.join(", ")),
+                );
+            }
+            Event::Judged {
+                release,
+                requests,
+                errors,
+            } => {
+                self.told(
+                    "judged:",
+                    Tone::Good,
+                    &format!(
+                        "release {release} does as well as what was: {}, {}",
+                        count(*requests, "request"),
+                        count(*errors, "error")
+                    ),
+                );
+            }
             Event::Confirmed {
                 release,
                 requests,

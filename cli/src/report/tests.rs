@@ -92,6 +92,8 @@ fn name(event: &Event) -> &'static str {
         Event::Promoted { .. } => "promoted",
         Event::RolledBack { .. } => "rolled-back",
         Event::Checked { .. } => "checked",
+        Event::Diverted { .. } => "diverted",
+        Event::Judged { .. } => "judged",
         Event::Confirmed { .. } => "confirmed",
         Event::Stopping => "stopping",
         Event::Note { .. } => "note",

@@ -6,6 +6,7 @@ pub mod api_route;
 pub mod api_stage;
 pub mod api_state;
 mod batch;
+pub mod canary;
 pub mod clients;
 pub mod cloudwatch_alarm;
 pub mod cloudwatch_dashboard;

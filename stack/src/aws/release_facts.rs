@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::api_stage::{LIVE, PREVIEW, stage_of};
 use super::api_state::ApiState;
 use super::error::AwsError;
-use super::lambda_version::VersionAlias;
+use super::lambda_version::{OWN_VERSION, VersionAlias};
 use super::reader::Reader;
 use crate::release::layout::{ReleaseFacts, SlotFacts, is_set};
 
@@ -16,23 +16,49 @@ pub async fn read(reader: &Reader, functions: &BTreeMap<String, String>) -> Resu
     let versions = stream::iter(functions.clone())
         .map(|(logical, physical)| async move {
             let aliases = reader.aliases(&physical).await?;
+            let aliases: Vec<VersionAlias> = aliases.iter().filter_map(VersionAlias::parse).collect();
             let mut versions: Vec<(u64, String)> = aliases
                 .iter()
-                .filter_map(VersionAlias::parse)
-                .map(|alias| (alias.version, alias.fingerprint))
+                .map(|alias| (alias.version, alias.fingerprint.clone()))
                 .collect();
             versions.sort();
+            let moved: Vec<VersionAlias> = aliases
+                .into_iter()
+                .filter(|alias| alias.routing != OWN_VERSION)
+                .collect();
             // Most likely the one that its permission is asked about next: one round trip less.
             if let Some((newest, _)) = versions.last() {
                 reader.policy(&physical, &format!("v{newest}")).await?;
             }
-            Ok::<_, AwsError>((logical, versions))
+            Ok::<_, AwsError>((logical, (versions, moved)))
         })
         .buffer_unordered(64)
         .try_collect();
-    let (versions, api): (BTreeMap<_, _>, _) = futures::try_join!(versions, reader.api())?;
+    let (versions, api): (BTreeMap<String, (Vec<_>, Vec<VersionAlias>)>, _) =
+        futures::try_join!(versions, reader.api())?;
+    let mut moved = BTreeMap::new();
+    let mut known = BTreeMap::new();
+    for (function, (versions, aliases)) in versions {
+        moved.insert(function.clone(), aliases);
+        known.insert(function, versions);
+    }
+    let versions = known;
     Ok(match api {
-        Some(api) => of(api, versions),
+        Some(api) => {
+            let facts = of(api, versions);
+            let live = facts.live.as_ref().and_then(|live| live.release);
+            let label = live.and_then(|live| facts.releases.get(&live));
+            let under_live = label.into_iter().flat_map(|label| &label.versions);
+            let diverted = under_live.filter_map(|(function, version)| {
+                let aliases = moved.get(function)?;
+                let alias = aliases.iter().find(|alias| alias.version.to_string() == *version)?;
+                Some((function.clone(), alias.fingerprint.clone()))
+            });
+            ReleaseFacts {
+                diverted: diverted.collect(),
+                ..facts
+            }
+        }
         None => ReleaseFacts {
             versions,
             ..ReleaseFacts::default()
@@ -52,6 +78,7 @@ pub fn of(api: &ApiState, versions: BTreeMap<String, Vec<(u64, String)>>) -> Rel
         live: slot(api, LIVE),
         preview: slot(api, PREVIEW),
         versions,
+        diverted: BTreeMap::new(),
     }
 }
 

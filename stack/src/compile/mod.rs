@@ -521,6 +521,23 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseFacts) -> (Vec<Resource>, Op
         &live_model(inputs, api, &layout),
         vec![api_stage::id(PREVIEW)],
     ));
+    // A share of live's traffic that a canary left behind: whoever deploys takes it back.
+    for (name, fingerprint) in &facts.diverted {
+        let is_wanted = fingerprints.get(name) == Some(fingerprint);
+        if !is_wanted {
+            let version = lambda_version::Model {
+                function: inputs.function(name),
+                fingerprint: fingerprint.clone(),
+                routing: OWN_VERSION.into(),
+            };
+            resources.push(resource(
+                "lambda_version",
+                &format!("{name}.live"),
+                &version,
+                Vec::new(),
+            ));
+        }
+    }
     let live_sites = match facts.releases.get(&layout.live.release) {
         Some(label) => label.sites.clone(),
         None => inputs.site_ids(),

@@ -1,18 +1,20 @@
 //! Carries the release machine's effects out: asks preview and live from outside, moves live with one `UpdateStage`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use super::canary::{Judgement, Metering, Rollout, judge};
 use super::layout::ReleaseFacts;
 use super::lease::Lease;
 use super::ledger::{self, Cause, MoveRecord};
 use super::machine::{Aim, Effect, End, Machine, Outcome, Seen};
-use super::movement::{MoveError, Movement, back, forward};
+use super::movement::{self, MoveError, Movement, back, forward};
 use crate::aws::api_stage::{LIVE, PREVIEW, stage_of};
 use crate::aws::api_state::ApiState;
+use crate::aws::canary::{self, Changed};
 use crate::aws::context::{Context, Op, op};
 use crate::aws::control_bucket::ControlBucket;
 use crate::aws::error::{AwsError, Class};
@@ -80,21 +82,70 @@ pub async fn look(context: &Context) -> Result<(ApiState, ReleaseFacts), MoveErr
     Ok((state, facts))
 }
 
+/// How a movement is carried out.
+#[derive(Debug, Clone)]
+pub struct Way {
+    /// In which steps.
+    pub rollout: Rollout,
+    /// When metrics can be believed.
+    pub metering: Metering,
+}
+
+/// Which functions of live send a share elsewhere, with the percentage.
+pub async fn diverted(
+    context: &Context,
+    state: &ApiState,
+    facts: &ReleaseFacts,
+) -> Result<BTreeMap<String, u8>, MoveError> {
+    let functions = movement::changed(context.identity(), state, facts, None);
+    Ok(canary::diverted(context, &functions).await?)
+}
+
+/// Takes every share away that is diverted. Returns what was.
+pub async fn abort(context: &Context) -> Result<BTreeMap<String, u8>, MoveError> {
+    let (state, facts) = look(context).await?;
+    let functions = movement::changed(context.identity(), &state, &facts, None);
+    let diverted = canary::diverted(context, &functions).await?;
+    canary::clear(context, &functions).await?;
+    Ok(diverted)
+}
+
 /// Carries a movement out under a lease.
 pub async fn go(
     context: &Context,
     control: &ControlBucket,
     lease: &Lease,
     movement: &Movement,
+    way: &Way,
     outside: &dyn Outside,
     user: &str,
 ) -> Result<Moved, MoveError> {
     let began = Instant::now();
     let seen = Seen {
-        diverted: false,
+        diverted: !canary::diverted(context, &movement.changed).await?.is_empty(),
         arrived: false,
     };
-    let mut machine = Machine::begin(movement.aim, Vec::new(), seen);
+    if seen.diverted {
+        context.emit(Event::Note {
+            message: "a canary that nobody attends is ended first".to_owned(),
+        });
+    }
+    let takes_shares = movement.changed.iter().any(|one| one.new.is_some());
+    let steps = match takes_shares {
+        true => way.rollout.steps.clone(),
+        false => Vec::new(),
+    };
+    if !takes_shares && !way.rollout.steps.is_empty() {
+        context.emit(Event::Note {
+            message: "no function changes: routes and pages move at once, without a canary".to_owned(),
+        });
+    }
+    let red_before = match steps.is_empty() {
+        true => BTreeSet::new(),
+        false => canary::red(context).await?,
+    };
+    let mut machine = Machine::begin(movement.aim, steps, seen);
+    let mut since = 0;
     let end = loop {
         let outcome = match machine.effect() {
             Effect::End(end) => break end,
@@ -113,7 +164,26 @@ pub async fn go(
                 Outcome::Good
             }
             Effect::Confirm => confirm(context, movement, outside).await,
-            Effect::ClearWeights | Effect::Divert(_) | Effect::Bake(_) => Outcome::Good,
+            Effect::ClearWeights => {
+                canary::clear(context, &movement.changed).await?;
+                Outcome::Good
+            }
+            Effect::Divert(percent) => match canary::divert(context, &movement.changed, percent).await {
+                Ok(()) => {
+                    since = context.now().as_second();
+                    let taking = movement.changed.iter().filter(|one| one.new.is_some());
+                    context.emit(Event::Diverted {
+                        release: movement.to,
+                        percent,
+                        functions: taking.map(|one| one.name.clone()).collect(),
+                    });
+                    Outcome::Good
+                }
+                Err(error) if error.class == Class::Interrupted => Outcome::Interrupted,
+                // Some functions may have their share already: what is diverted is taken back.
+                Err(error) => Outcome::Bad(format!("diverting {percent} % failed: {error}")),
+            },
+            Effect::Bake(_) => bake(context, movement, way, since, &red_before).await,
         };
         machine
             .step(outcome)
@@ -204,6 +274,80 @@ async fn switch(
         })
         .await
         .map(drop)
+}
+
+/// Watches a diverted share. What is bad ends it early; too few requests extend it once.
+async fn bake(context: &Context, movement: &Movement, way: &Way, since: i64, red_before: &BTreeSet<String>) -> Outcome {
+    let began = Instant::now();
+    let every = Duration::from_secs(15)
+        .min(way.rollout.bake / 4)
+        .max(Duration::from_secs(1));
+    let mut until = way.rollout.bake;
+    let mut seen = Vec::new();
+    loop {
+        let left = until.saturating_sub(began.elapsed());
+        tokio::select! {
+            () = context.cancel().cancelled() => return Outcome::Interrupted,
+            () = tokio::time::sleep(left.min(every)) => {}
+        }
+        let judgement = match look_at_share(context, &movement.changed, way.metering, since, red_before).await {
+            Ok((judgement, samples)) => {
+                seen = samples;
+                judgement
+            }
+            Err(error) if error.class == Class::Interrupted => return Outcome::Interrupted,
+            // Who cannot see must not go on.
+            Err(error) => Judgement::Bad(format!("metrics cannot be read: {error}")),
+        };
+        if let Judgement::Bad(why) = judgement {
+            return Outcome::Bad(why);
+        }
+        if began.elapsed() < until {
+            continue;
+        }
+        match judgement {
+            Judgement::TooFew(requests) if until == way.rollout.bake => {
+                until += way.rollout.bake;
+                context.emit(Event::Note {
+                    message: format!("only {requests} requests so far: watching once more as long"),
+                });
+            }
+            Judgement::TooFew(requests) => {
+                return Outcome::Bad(format!(
+                    "only {requests} requests reached the new versions, too few to judge them"
+                ));
+            }
+            Judgement::Good | Judgement::Bad(_) => break,
+        }
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts of requests"
+    )]
+    let sum = |value: fn(&super::canary::Sample) -> f64| seen.iter().map(|one| value(&one.new)).sum::<f64>() as u64;
+    context.emit(Event::Judged {
+        release: movement.to,
+        requests: sum(|sample| sample.requests),
+        errors: sum(|sample| sample.errors),
+    });
+    Outcome::Good
+}
+
+/// What metrics and alarms say of a share now.
+async fn look_at_share(
+    context: &Context,
+    changed: &[Changed],
+    metering: Metering,
+    since: i64,
+    red_before: &BTreeSet<String>,
+) -> Result<(Judgement, Vec<super::canary::Compared>), AwsError> {
+    let red_now = canary::red(context).await?;
+    let samples = match metering.window(since, context.now().as_second()) {
+        Some((from, to)) => canary::compare(context, changed, from, to).await?,
+        None => Vec::new(),
+    };
+    Ok((judge(&samples, red_before, &red_now), samples))
 }
 
 /// Asks preview: every function that can be reached without changing anything answers, and as this release.

@@ -137,6 +137,7 @@ mod tests {
             live: Some(slot(3, "2")),
             preview: Some(slot(4, "")),
             versions: BTreeMap::new(),
+            diverted: BTreeMap::new(),
         };
         let told: Vec<(u64, &str, Option<String>)> = releases(&facts, &[], &[])
             .into_iter()

@@ -18,6 +18,8 @@ pub struct ReleaseFacts {
     pub preview: Option<SlotFacts>,
     /// Published versions by logical function name: number and fingerprint, oldest first.
     pub versions: BTreeMap<String, Vec<(u64, String)>>,
+    /// Functions whose alias under live sends requests elsewhere, with the fingerprint of its version.
+    pub diverted: BTreeMap<String, String>,
 }
 
 /// What a slot serves.

@@ -1,5 +1,6 @@
 //! Releases: numbered, immutable, switched by one call.
 
+pub mod canary;
 pub mod driver;
 pub mod history;
 pub mod label;

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::layout::{Color, ReleaseFacts, SlotFacts, UNSET};
 use super::machine::Aim;
+use crate::aws::api_integration;
 use crate::aws::api_state::ApiState;
+use crate::aws::canary::Changed;
+use crate::aws::context::Identity;
 use crate::aws::error::AwsError;
 use crate::event::Endpoints;
 
@@ -65,6 +68,8 @@ pub struct Movement {
     pub(super) unreached: BTreeSet<String>,
     /// Content of each web site, by bucket, of the target and of what live serves now.
     pub(super) sites: BTreeMap<String, String>,
+    /// Functions of live, with the target's version where that is another.
+    pub(super) changed: Vec<Changed>,
     pub(super) former_sites: BTreeMap<String, String>,
 }
 
@@ -79,7 +84,7 @@ impl Movement {
     }
 }
 /// The promotion that is possible; none when nothing waits.
-pub fn promotion(state: &ApiState, facts: &ReleaseFacts) -> Result<Option<Movement>, MoveError> {
+pub fn promotion(identity: &Identity, state: &ApiState, facts: &ReleaseFacts) -> Result<Option<Movement>, MoveError> {
     let (live, preview) = slots(facts)?;
     let to = preview.release.ok_or_else(|| MoveError::NoTarget {
         message: "preview serves a deployment that is no release".to_owned(),
@@ -88,11 +93,16 @@ pub fn promotion(state: &ApiState, facts: &ReleaseFacts) -> Result<Option<Moveme
     if live.release == Some(to) {
         return Ok(None);
     }
-    movement(Aim::Promote, state, facts, live, to).map(Some)
+    movement(identity, Aim::Promote, state, facts, live, to).map(Some)
 }
 
 /// The rollback that is possible: to the release before, or to a kept one.
-pub fn rollback(state: &ApiState, facts: &ReleaseFacts, to: Option<u64>) -> Result<Option<Movement>, MoveError> {
+pub fn rollback(
+    identity: &Identity,
+    state: &ApiState,
+    facts: &ReleaseFacts,
+    to: Option<u64>,
+) -> Result<Option<Movement>, MoveError> {
     let (live, _) = slots(facts)?;
     let kept: BTreeSet<u64> = facts
         .releases
@@ -123,7 +133,7 @@ pub fn rollback(state: &ApiState, facts: &ReleaseFacts, to: Option<u64>) -> Resu
             kept,
         });
     }
-    movement(Aim::Rollback, state, facts, live, to).map(Some)
+    movement(identity, Aim::Rollback, state, facts, live, to).map(Some)
 }
 
 fn slots(facts: &ReleaseFacts) -> Result<(&SlotFacts, &SlotFacts), MoveError> {
@@ -134,6 +144,7 @@ fn slots(facts: &ReleaseFacts) -> Result<(&SlotFacts, &SlotFacts), MoveError> {
 }
 
 fn movement(
+    identity: &Identity,
     aim: Aim,
     state: &ApiState,
     facts: &ReleaseFacts,
@@ -146,6 +157,7 @@ fn movement(
     })?;
     let urls = crate::status::endpoints(state, None);
     let (probes, unreached) = probes(state);
+    let changed = changed(identity, state, facts, Some(to));
     let color = match live.variables.get("color").map(String::as_str) {
         Some("blue") => Color::Green,
         _ => Color::Blue,
@@ -162,9 +174,43 @@ fn movement(
         preview_url: urls.preview.unwrap_or_default(),
         probes,
         unreached,
+        changed,
         sites: sites(facts, Some(to)),
         former_sites: sites(facts, live.release),
     })
+}
+
+/// The functions of live with their physical names, and what a release has instead of them.
+pub(super) fn changed(identity: &Identity, state: &ApiState, facts: &ReleaseFacts, to: Option<u64>) -> Vec<Changed> {
+    let label = |release: Option<u64>| release.and_then(|release| facts.releases.get(&release));
+    let live = label(facts.live.as_ref().and_then(|live| live.release));
+    let target = label(to);
+    // A function's physical name stands in its integration; one that has none any more has its derived name.
+    let physical = |logical: &str| {
+        let found = state
+            .integrations
+            .iter()
+            .find(|one| api_integration::name_of(one) == Some(logical));
+        let uri = found.and_then(|one| one.integration_uri()).unwrap_or_default();
+        let name = uri
+            .split(":function:")
+            .nth(1)
+            .and_then(|rest| rest.split([':', '/']).next());
+        name.map_or_else(|| format!("{}{logical}", identity.prefix()), str::to_owned)
+    };
+    let functions = live.into_iter().flat_map(|label| &label.versions);
+    functions
+        .filter_map(|(name, version)| {
+            let old: u64 = version.parse().ok()?;
+            let new = target.and_then(|label| label.versions.get(name)?.parse().ok());
+            Some(Changed {
+                name: name.clone(),
+                function: physical(name),
+                old,
+                new: new.filter(|new| *new != old),
+            })
+        })
+        .collect()
 }
 
 fn sites(facts: &ReleaseFacts, release: Option<u64>) -> BTreeMap<String, String> {
@@ -246,6 +292,16 @@ pub(super) fn back(movement: &Movement) -> BTreeMap<String, String> {
 mod tests {
     use super::*;
 
+    fn identity() -> Identity {
+        Identity {
+            app: "shop".to_owned(),
+            stage: "dev".to_owned(),
+            region: "eu-central-1".to_owned(),
+            account: "123456789012".to_owned(),
+            partition: "aws".to_owned(),
+        }
+    }
+
     fn facts(live: u64, preview: u64, previous: Option<u64>) -> ReleaseFacts {
         let slot = |release: u64, variables: &[(&str, String)]| SlotFacts {
             release: Some(release),
@@ -270,6 +326,7 @@ mod tests {
             live: Some(slot(live, &variables)),
             preview: Some(slot(preview, &[])),
             versions: BTreeMap::new(),
+            diverted: BTreeMap::new(),
         }
     }
 
@@ -299,7 +356,7 @@ mod tests {
 
     #[test]
     fn what_waits_goes_live_and_remembers_what_was() {
-        let movement = promotion(&state(), &facts(1, 2, None)).unwrap().unwrap();
+        let movement = promotion(&identity(), &state(), &facts(1, 2, None)).unwrap().unwrap();
         assert_eq!(
             (movement.from, movement.to, movement.deployment.as_str()),
             (Some(1), 2, "d2")
@@ -310,17 +367,23 @@ mod tests {
             ("1", "green")
         );
         assert_eq!(back(&movement)["previousRelease"], UNSET);
-        assert!(promotion(&state(), &facts(2, 2, Some(1))).unwrap().is_none());
+        assert!(
+            promotion(&identity(), &state(), &facts(2, 2, Some(1)))
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[test]
     fn a_rollback_goes_to_what_was_live_also_while_another_waits_and_not_twice() {
-        let movement = rollback(&state(), &facts(2, 3, Some(1)), None).unwrap().unwrap();
+        let movement = rollback(&identity(), &state(), &facts(2, 3, Some(1)), None)
+            .unwrap()
+            .unwrap();
         assert_eq!((movement.from, movement.to), (Some(2), 1));
         assert_eq!(forward(&movement)["previousRelease"], UNSET);
-        let refused = rollback(&state(), &facts(1, 3, None), None).unwrap_err();
+        let refused = rollback(&identity(), &state(), &facts(1, 3, None), None).unwrap_err();
         assert!(refused.hint().unwrap().contains("2, 3"), "{refused}");
-        assert!(rollback(&state(), &facts(2, 3, Some(1)), Some(9)).is_err());
+        assert!(rollback(&identity(), &state(), &facts(2, 3, Some(1)), Some(9)).is_err());
     }
 
     #[test]

@@ -1,0 +1,255 @@
+//! How a share of live's traffic is judged before all of it moves. Pure: policy, samples and alarms in, judgement out.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::template::model::ReleasePolicy;
+
+/// How a release goes live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollout {
+    /// Percentages, rising; empty = all at once.
+    pub steps: Vec<u8>,
+    /// How long each step is watched.
+    pub bake: Duration,
+}
+
+impl Rollout {
+    /// All at once.
+    pub fn at_once() -> Self {
+        Self {
+            steps: Vec::new(),
+            bake: Duration::ZERO,
+        }
+    }
+
+    /// One share, watched for a time.
+    pub fn canary(percent: u8, bake: Duration) -> Self {
+        Self {
+            steps: vec![percent.clamp(1, 99)],
+            bake,
+        }
+    }
+
+    /// Shares that rise by so many percent until all is moved.
+    pub fn linear(percent: u8, interval: Duration) -> Self {
+        let step = percent.clamp(1, 99);
+        Self {
+            steps: (1..)
+                .map_while(|number: u8| step.checked_mul(number).filter(|share| *share < 100))
+                .collect(),
+            bake: interval,
+        }
+    }
+
+    /// As a stage's policy says.
+    pub fn of(policy: &ReleasePolicy) -> Self {
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        match policy {
+            ReleasePolicy::Immediate | ReleasePolicy::Manual => Self::at_once(),
+            ReleasePolicy::Canary { percent, bake_seconds } => Self::canary(*percent, seconds(*bake_seconds)),
+            ReleasePolicy::Linear {
+                percent,
+                interval_seconds,
+            } => Self::linear(*percent, seconds(*interval_seconds)),
+        }
+    }
+}
+
+/// When metrics can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metering {
+    /// How long after the end of a period its metrics are complete.
+    pub delay: Duration,
+    /// Whether a period that has only begun may be judged.
+    pub partial: bool,
+}
+
+impl Metering {
+    /// CloudWatch on AWS: embedded metrics take up to a minute or two to show.
+    pub const AWS: Self = Self {
+        delay: Duration::from_secs(60),
+        partial: false,
+    };
+    /// The local target: seconds.
+    pub const LOCAL: Self = Self {
+        delay: Duration::from_secs(3),
+        partial: true,
+    };
+
+    /// The shortest time after which anything can be judged.
+    pub fn shortest_bake(self) -> Duration {
+        if self.partial {
+            self.delay
+        } else {
+            PERIOD * 2 + self.delay
+        }
+    }
+
+    /// The window that can be judged at `now`, Unix seconds, of a share that has been diverted since `since`. None while
+    /// there is nothing to judge.
+    pub fn window(self, since: i64, now: i64) -> Option<(i64, i64)> {
+        let period = i64::try_from(PERIOD.as_secs()).unwrap_or(60);
+        let delay = i64::try_from(self.delay.as_secs()).unwrap_or(0);
+        let (from, to) = if self.partial {
+            (since.div_euclid(period) * period, (now.div_euclid(period) + 1) * period)
+        } else {
+            let first = (since + period - 1).div_euclid(period) * period;
+            (first, (now - delay).div_euclid(period) * period)
+        };
+        (to > from && now - since >= delay).then_some((from, to))
+    }
+}
+
+/// Length of a metric's period.
+pub const PERIOD: Duration = Duration::from_secs(60);
+
+/// What a version did in the window.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Sample {
+    /// Invocations.
+    pub requests: f64,
+    /// Failed invocations and 5xx responses.
+    pub errors: f64,
+    /// 99 % of the invocations took at most so many ms.
+    pub p99: Option<f64>,
+}
+
+/// A function during a canary.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compared {
+    /// Logical name.
+    pub function: String,
+    /// The version that live serves.
+    pub old: Sample,
+    /// The version that takes the share.
+    pub new: Sample,
+}
+
+/// What the samples say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    /// The new versions do as well as the old ones.
+    Good,
+    /// Too few requests to say anything; how many there were.
+    TooFew(u64),
+    /// They do worse.
+    Bad(String),
+}
+
+/// Fewest requests that say anything, all functions together.
+pub const FEWEST: f64 = 20.0;
+/// So many errors are no accident.
+const ERRORS: f64 = 2.0;
+/// How much larger the share of errors may be: one percentage point.
+const MORE_ERRORS: f64 = 0.01;
+/// How much slower the new version may be: twice, and at least by this many ms.
+const SLOWER: (f64, f64) = (2.0, 100.0);
+
+/// Judges the functions and alarms. An alarm that was red before says nothing about this release.
+pub fn judge(functions: &[Compared], red_before: &BTreeSet<String>, red_now: &BTreeSet<String>) -> Judgement {
+    let alarms: Vec<&str> = red_now.difference(red_before).map(String::as_str).collect();
+    if !alarms.is_empty() {
+        return Judgement::Bad(format!("alarm {} turned red", alarms.join(", ")));
+    }
+    for Compared { function, old, new } in functions {
+        let share = |sample: &Sample| {
+            if sample.requests > 0.0 {
+                sample.errors / sample.requests
+            } else {
+                0.0
+            }
+        };
+        if new.errors >= ERRORS && share(new) > share(old) + MORE_ERRORS {
+            return Judgement::Bad(format!(
+                "{function} fails {:.0} of {:.0} requests, before it was {:.0} of {:.0}",
+                new.errors, new.requests, old.errors, old.requests
+            ));
+        }
+        let (Some(before), Some(now)) = (old.p99, new.p99) else {
+            continue;
+        };
+        if new.requests >= FEWEST && now > before * SLOWER.0 && now > before + SLOWER.1 {
+            return Judgement::Bad(format!(
+                "p99 of {function} is {now:.0} ms, before it was {before:.0} ms"
+            ));
+        }
+    }
+    let requests: f64 = functions.iter().map(|one| one.new.requests).sum();
+    if requests < FEWEST {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 20")]
+        return Judgement::TooFew(requests as u64);
+    }
+    Judgement::Good
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(requests: f64, errors: f64, p99: f64) -> Sample {
+        Sample {
+            requests,
+            errors,
+            p99: (requests > 0.0).then_some(p99),
+        }
+    }
+
+    fn judged(old: Sample, new: Sample) -> Judgement {
+        let function = "tasks".to_owned();
+        judge(&[Compared { function, old, new }], &BTreeSet::new(), &BTreeSet::new())
+    }
+
+    #[test]
+    fn a_share_is_judged_against_what_was() {
+        let old = sample(900.0, 0.0, 40.0);
+        assert_eq!(judged(old, sample(100.0, 0.0, 45.0)), Judgement::Good);
+        assert!(matches!(judged(old, sample(100.0, 5.0, 45.0)), Judgement::Bad(why) if why.contains("5 of 100")));
+        assert!(matches!(judged(old, sample(100.0, 0.0, 400.0)), Judgement::Bad(why) if why.contains("400 ms")));
+        // One failure is an accident; few requests are no proof, but many failures among few are.
+        assert_eq!(judged(old, sample(100.0, 1.0, 45.0)), Judgement::Good);
+        assert_eq!(judged(old, sample(7.0, 0.0, 45.0)), Judgement::TooFew(7));
+        assert!(matches!(judged(old, sample(7.0, 7.0, 45.0)), Judgement::Bad(_)));
+        // What was bad before is not this release's fault, and a fix of it may pass.
+        assert_eq!(
+            judged(sample(900.0, 90.0, 40.0), sample(100.0, 9.0, 40.0)),
+            Judgement::Good
+        );
+        // Fast things may become twice as slow.
+        assert_eq!(
+            judged(sample(900.0, 0.0, 4.0), sample(100.0, 0.0, 12.0)),
+            Judgement::Good
+        );
+    }
+
+    #[test]
+    fn an_alarm_that_was_red_before_does_not_block() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let functions = [Compared {
+            function: "tasks".to_owned(),
+            old: Sample::default(),
+            new: sample(50.0, 0.0, 1.0),
+        }];
+        assert_eq!(judge(&functions, &names(&["a"]), &names(&["a"])), Judgement::Good);
+        assert!(
+            matches!(judge(&functions, &names(&["a"]), &names(&["a", "b"])), Judgement::Bad(why) if why.contains("alarm b"))
+        );
+    }
+
+    #[test]
+    fn only_closed_periods_are_judged_on_aws() {
+        let aws = Metering::AWS;
+        assert_eq!(aws.window(1_000, 1_100), None);
+        assert_eq!(aws.window(1_000, 1_150), Some((1_020, 1_080)));
+        assert_eq!(aws.window(1_020, 1_265), Some((1_020, 1_200)));
+        assert_eq!(Metering::LOCAL.window(1_000, 1_002), None);
+        assert_eq!(Metering::LOCAL.window(1_000, 1_004), Some((960, 1_020)));
+    }
+
+    #[test]
+    fn shares_rise_to_the_end() {
+        assert_eq!(Rollout::linear(25, Duration::ZERO).steps, [25, 50, 75]);
+        assert_eq!(Rollout::linear(40, Duration::ZERO).steps, [40, 80]);
+        assert_eq!(Rollout::canary(10, Duration::ZERO).steps, [10]);
+    }
+}

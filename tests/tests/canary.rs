@@ -1,0 +1,215 @@
+//! Canary releases: a share of live's traffic, judged; back by itself, after an interrupt, after a death.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use taskctl_tests::Project;
+
+/// Visitors who ask one route all the time.
+struct Visitors {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<Vec<(u16, String)>>>,
+}
+
+impl Visitors {
+    fn of(url: &str, count: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let visit = |_| {
+            let (stop, url) = (Arc::clone(&stop), url.to_owned());
+            thread::spawn(move || {
+                let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+                let mut seen = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    if let Ok(answer) = agent.get(&url).call() {
+                        let version = answer
+                            .headers()
+                            .get("x-version")
+                            .map(|value| value.to_str().unwrap().to_owned());
+                        seen.push((answer.status().as_u16(), version.unwrap_or_default()));
+                    }
+                    thread::sleep(Duration::from_millis(10));
+                }
+                seen
+            })
+        };
+        let threads = (0..count).map(visit).collect();
+        Self { stop, threads }
+    }
+
+    /// How often each version answered, and how.
+    fn end(self) -> BTreeMap<(String, u16), usize> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut seen = BTreeMap::new();
+        for thread in self.threads {
+            for (status, version) in thread.join().unwrap() {
+                *seen.entry((version, status)).or_default() += 1;
+            }
+        }
+        seen
+    }
+}
+
+const GRANTS: &str = "  counter:\n    grants:";
+const LARGER: &str = "  counter:\n    memory: 640\n    grants:";
+
+/// Deploys release 1, and release 2 with another counter into preview.
+fn two_releases(app: &str, from: &str, to: &str) -> Project {
+    let project = Project::platform(app);
+    project.run(&["deploy"]).expect(0);
+    let text = project.template();
+    assert!(text.contains(from));
+    project.write(&text.replacen(from, to, 1));
+    project.run(&["deploy", "--no-promote"]).expect(0);
+    project
+}
+
+fn weights(project: &Project) -> Vec<(String, f64)> {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let clients = runtime.block_on(project.clients());
+    let request = clients
+        .lambda
+        .get_alias()
+        .function_name(project.name("counter"))
+        .name("v1");
+    let alias = runtime.block_on(request.send()).unwrap();
+    let weights = alias
+        .routing_config
+        .and_then(|routing| routing.additional_version_weights);
+    weights.unwrap_or_default().into_iter().collect()
+}
+
+#[track_caller]
+fn until(what: &str, is: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is() {
+        assert!(began.elapsed() < Duration::from_secs(30), "{what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_good_release_takes_a_share_and_then_all() {
+    let project = two_releases("canary", GRANTS, LARGER);
+    let visitors = Visitors::of(&format!("{}/counter", project.live("dev")), 2);
+    let promoted = project
+        .run(&[
+            "promote", "--yes", "--canary", "30%", "--bake", "8s", "--output", "json",
+        ])
+        .expect(0);
+    let seen = visitors.end();
+    let told: Vec<String> = promoted
+        .events()
+        .iter()
+        .filter_map(|event| event["event"].as_str().map(str::to_owned))
+        .filter(|name| ["checked", "diverted", "judged", "promoted", "confirmed"].contains(&name.as_str()))
+        .collect();
+    assert_eq!(told, ["checked", "diverted", "judged", "promoted", "confirmed"]);
+    let of = |version: &str| seen.get(&(version.to_owned(), 200)).copied().unwrap_or(0);
+    // Nearly all of the time was the canary.
+    assert!(of("1") > 50 && of("2") > 10, "{seen:?}");
+    assert!(seen.keys().all(|(_, status)| *status == 200), "{seen:?}");
+    assert_eq!(weights(&project), []);
+    assert_eq!(project.status("dev")["live"]["release"], 2);
+    let plan = project.run(&["plan", "--output", "json"]).expect(0);
+    assert_eq!(plan.changes(), Vec::<String>::new());
+}
+
+#[test]
+fn a_bad_release_goes_back_by_itself() {
+    // No request that surely changes nothing reaches the counter: preview's probes cannot see that it fails.
+    let project = two_releases(
+        "bad-canary",
+        "{table: counter, access: increment}",
+        "{table: users, access: increment}",
+    );
+    std::fs::create_dir(project.directory().join("checks")).unwrap();
+    let visitors = Visitors::of(&format!("{}/counter", project.live("dev")), 2);
+    let began = Instant::now();
+    let returned = project
+        .run(&["promote", "--yes", "--canary", "50%", "--bake", "40s"])
+        .expect(5);
+    assert!(
+        began.elapsed() < Duration::from_secs(40),
+        "it does not wait for the end: {:?}",
+        began.elapsed()
+    );
+    // Whichever is first: the comparison of the versions, or the stack's own alarms.
+    assert!(
+        returned.err.contains("counter fails") || returned.err.contains("turned red"),
+        "{}",
+        returned.err
+    );
+    assert_eq!(weights(&project), []);
+    let after = Visitors::of(&format!("{}/counter", project.live("dev")), 1);
+    thread::sleep(Duration::from_millis(500));
+    let after = after.end();
+    assert!(
+        after.keys().all(|(version, status)| version == "1" && *status == 200),
+        "{after:?}"
+    );
+    let failed = visitors.end();
+    assert!(failed.keys().any(|(_, status)| *status == 500), "{failed:?}");
+    let status = project.status("dev");
+    assert_eq!(
+        (
+            status["live"]["release"].as_u64(),
+            status["preview"]["release"].as_u64()
+        ),
+        (Some(1), Some(2))
+    );
+    let releases = project.run(&["releases", "--output", "json"]).expect(0);
+    assert!(releases.out.contains("\"stopped: "), "{}", releases.out);
+}
+
+#[test]
+fn nobody_visits_and_nothing_moves() {
+    let project = two_releases("lonely", GRANTS, LARGER);
+    let stopped = project
+        .run(&["promote", "--yes", "--canary", "10%", "--bake", "4s"])
+        .expect(5);
+    assert!(stopped.err.contains("too few"), "{}", stopped.err);
+    assert_eq!(project.status("dev")["live"]["release"], 1);
+}
+
+#[test]
+fn a_canary_that_is_interrupted_or_killed_is_ended() {
+    let project = two_releases("cut-off", GRANTS, LARGER);
+    let interrupted = project.start(&["promote", "--yes", "--canary", "20%", "--bake", "60s"]);
+    until("the share is diverted", || !weights(&project).is_empty());
+    let status = project.run(&["status"]).expect(0);
+    assert!(
+        status.out.contains("canary   20 % of counter") && status.out.contains("attends it"),
+        "{}",
+        status.out
+    );
+    interrupted.signal("INT");
+    interrupted.end().expect(130);
+    assert_eq!(weights(&project), []);
+
+    let killed = project.start(&["promote", "--yes", "--canary", "20%", "--bake", "60s"]);
+    until("the share is diverted", || !weights(&project).is_empty());
+    killed.signal("KILL");
+    killed.end().expect(-1);
+    assert_eq!(weights(&project).len(), 1);
+    project.run(&["promote", "--abort"]).expect(3);
+    project.run(&["unlock", "--force"]).expect(0);
+    let status = project.run(&["status"]).expect(0);
+    assert!(status.out.contains("nobody attends it"), "{}", status.out);
+    let drift = project.run(&["plan", "--output", "json"]).expect(2);
+    assert!(
+        drift
+            .changes()
+            .iter()
+            .any(|change| change.contains("lambda_version.counter")),
+        "{:?}",
+        drift.changes()
+    );
+    project.run(&["promote", "--abort"]).expect(0);
+    assert_eq!(weights(&project), []);
+    // The other way: whoever promotes next ends it first.
+    project.run(&["promote", "--yes", "--at-once"]).expect(0);
+    assert_eq!(project.status("dev")["live"]["release"], 2);
+}
