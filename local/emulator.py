@@ -97,7 +97,9 @@ async def serve(parent):
     from hypercorn.config import Config
     from ministack import app as emulator
     from ministack.core import persistence
+    from ministack.services import dynamodb
 
+    parse_once(dynamodb)
     saver = Saver(emulator, persistence)
 
     async def application(scope, receive, send):
@@ -125,6 +127,28 @@ async def serve(parent):
         await hypercorn_serve(application, config, shutdown_trigger=shutdown)
     finally:
         saving.cancel()
+
+
+# A key condition that names a partition and nothing else.
+PARTITION = re.compile(r"[#\w.-]+\s*=\s*:\w+")
+
+
+def parse_once(dynamodb):
+    """A query of a whole partition judges its key condition once, not once for each item: the emulator has picked the
+    items by their partition already, and parsing the condition again is most of what a query costs."""
+    evaluate = dynamodb._evaluate_condition
+    last = None
+
+    def evaluated(expr, item, attr_values, attr_names, slot="ConditionExpression"):
+        nonlocal last
+        if slot != "KeyConditionExpression" or not PARTITION.fullmatch(expr.strip()):
+            return evaluate(expr, item, attr_values, attr_names, slot=slot)
+        if last is attr_values:
+            return True
+        last = attr_values
+        return evaluate(expr, item, attr_values, attr_names, slot=slot)
+
+    dynamodb._evaluate_condition = evaluated
 
 
 def main():

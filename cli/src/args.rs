@@ -6,8 +6,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    check, completions, deploy, destroy, export, init, load, local, man, package, plan, promote, rollback, templates,
-    unlock,
+    check, completions, deploy, destroy, export, init, load, local, man, package, plan, promote, prune, rollback,
+    templates, unlock,
 };
 use crate::exit::Exit;
 
@@ -154,6 +154,8 @@ pub enum Command {
     Unlock(unlock::Args),
     /// Show endpoints, releases, functions and alarms.
     Status,
+    /// Take away what no kept release needs: old releases, function versions, grants, pages.
+    Prune(prune::Args),
     /// Run the request checks against live, preview or a URL.
     Check(check::Args),
     /// Make load, and show how long users waited.

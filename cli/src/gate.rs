@@ -1,6 +1,10 @@
 //! The request checks of a project: which there are, and whether those that change data are run.
 
+use std::path::PathBuf;
+
 use taskctl_checks::{Options, Suite, Writes, read_folder, shipped};
+
+use taskctl_stack::template::model::Hooks;
 
 use crate::args::Checks;
 use crate::failure::Failure;
@@ -15,7 +19,16 @@ pub struct Gate {
     pub suites: Vec<Suite>,
     /// How they are run.
     pub options: Options,
+    /// What is run before and after a promotion.
+    pub hooks: Hooks,
+    /// Where that is run.
+    pub directory: PathBuf,
+    /// Releases that are kept.
+    pub keep: usize,
 }
+
+/// Releases that are kept where no template says.
+pub const KEEP: usize = 10;
 
 /// Folder of a project's checks.
 pub const FOLDER: &str = "checks";
@@ -29,6 +42,9 @@ impl Gate {
                 folders: Vec::new(),
                 writes: Writes::Refused,
             },
+            hooks: Hooks::default(),
+            directory: PathBuf::from("."),
+            keep: KEEP,
         }
     }
 
@@ -49,6 +65,10 @@ impl Gate {
             (None, None) => Vec::new(),
         };
         let applies = |suite: &Suite| suite.function.as_deref().is_none_or(has);
+        let hooks = stack.map(|stack| stack.hooks.clone()).unwrap_or_default();
+        let directory = project
+            .as_ref()
+            .map_or_else(|| PathBuf::from("."), |project| project.directory.clone());
         let protected = stack.is_none_or(|stack| stack.protected);
         Ok(Self {
             suites: suites.into_iter().filter(applies).collect(),
@@ -59,6 +79,9 @@ impl Gate {
                     false => Writes::Refused,
                 },
             },
+            hooks,
+            directory,
+            keep: stack.map_or(KEEP, |stack| usize::try_from(stack.keep_releases).unwrap_or(KEEP)),
         })
     }
 }

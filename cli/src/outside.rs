@@ -73,6 +73,29 @@ impl Outside for Web {
         })
     }
 
+    async fn run(&self, command: &str, variables: &[(&str, String)]) -> Result<(), String> {
+        let output = tokio::process::Command::new("sh")
+            .args(["-c", command])
+            .current_dir(&self.gate.directory)
+            .envs(variables.iter().map(|(name, value)| (*name, value.as_str())))
+            .stdin(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|error| format!("did not start: {error}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = [&output.stderr, &output.stdout]
+            .into_iter()
+            .find(|said| !said.is_empty());
+        let said = said
+            .map(|said| String::from_utf8_lossy(said).trim().to_owned())
+            .unwrap_or_default();
+        let last = said.lines().last().unwrap_or_default();
+        Err(format!("failed ({}): {last}", output.status))
+    }
+
     async fn check(&self, url: &str) -> Checked {
         let client = Arc::clone(&self.client) as Arc<dyn taskctl_checks::Client>;
         let report = taskctl_checks::run(&self.gate.suites, url, &self.gate.options, client).await;

@@ -142,6 +142,11 @@ async fn planned(session: &Session, opened: Opened, promotion: &Promotion) -> Re
         sites: &Default::default(),
     }
     .site_url();
+    for message in &planned.deferred {
+        session.reporter.tell(Event::Note {
+            message: message.clone(),
+        });
+    }
     session.reporter.tell(Event::Planned {
         plan: planned.plan.clone(),
     });

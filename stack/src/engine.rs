@@ -12,8 +12,10 @@ use crate::aws::context::{Cancel, Clock, Context, Identity, op};
 use crate::aws::control_bucket::ControlBucket;
 use crate::aws::error::{AwsError, Class};
 use crate::aws::kind::Found;
+use crate::aws::lambda_version::VersionAlias;
+use crate::aws::policy_document::Document;
 use crate::aws::reader::Reader;
-use crate::aws::{Registry, api_deployment, api_stage, http_api, registry, release_facts, site};
+use crate::aws::{Registry, api_deployment, api_stage, http_api, iam_role, registry, release_facts, site};
 use crate::compile::{self, Inputs};
 use crate::event::{Endpoints, ErrorReport, Event, Events};
 use crate::execute::{Execution, execute};
@@ -25,6 +27,7 @@ use crate::release::layout::{GoLive, Layout, ReleaseFacts};
 use crate::release::lease::{self, Force, Holder, Lease, LeaseError, LeaseRecord};
 use crate::release::ledger::{self, ReleaseRecord};
 use crate::release::movement::{self, MoveError, Movement};
+use crate::release::retention::{self, Kept};
 use crate::resource::{Observed, Outputs, Ownership, Resource, ResourceId};
 use crate::site::{Site, md5};
 use crate::template::model::{ReleasePolicy, Stack};
@@ -115,6 +118,26 @@ pub enum Wanted {
     },
 }
 
+/// What was pruned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Releases that cannot be rolled back to any more.
+    pub releases: BTreeSet<u64>,
+    /// Function versions.
+    pub versions: usize,
+    /// Policies with grants of former releases.
+    pub grants: usize,
+    /// Files of web sites.
+    pub files: usize,
+}
+
+impl Pruned {
+    /// Whether nothing went.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Which data stores may be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeleteData {
@@ -152,6 +175,9 @@ pub struct Planned {
     pub commit: Option<String>,
     /// Fingerprint of the release's content.
     pub fingerprint: Option<String>,
+    /// What goes later, because former releases need it; for people.
+    pub deferred: Vec<String>,
+    grants: BTreeMap<String, Document>,
     packages: Vec<Package>,
     sites: BTreeMap<String, Arc<Site>>,
 }
@@ -289,6 +315,16 @@ impl Engine {
             millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             calls: self.context.calls(),
         });
+        let grants = grants_of(&resources);
+        let mut deferred = Vec::new();
+        if let Some(layout) = &layout {
+            let losses = retention::losses(&resources, &observed.found, &facts, layout);
+            let (known, is_complete) = match losses.statements.is_empty() {
+                true => (Vec::new(), true),
+                false => self.former_grants(&facts, layout).await?,
+            };
+            deferred = retention::keep(&mut resources, &observed.found, layout, &losses, &known, is_complete);
+        }
         let sites = inputs
             .sites
             .iter()
@@ -310,7 +346,30 @@ impl Engine {
             fingerprint,
             packages,
             sites,
+            deferred,
+            grants,
         })
+    }
+
+    /// The grants of the releases before this deploy's that stay reachable, as the ledger knows them; whether it knows all.
+    async fn former_grants(
+        &self,
+        facts: &ReleaseFacts,
+        layout: &Layout,
+    ) -> Result<(Vec<BTreeMap<String, Document>>, bool), EngineError> {
+        let mut known = Vec::new();
+        let mut is_complete = true;
+        for release in layout
+            .reachable()
+            .into_iter()
+            .filter(|release| facts.releases.contains_key(release))
+        {
+            match ledger::of_release(&self.context, &self.control, release).await? {
+                Some(record) if !record.grants.is_empty() => known.push(record.grants),
+                Some(_) | None => is_complete = false,
+            }
+        }
+        Ok((known, is_complete))
     }
 
     fn inputs<'a>(&'a self, inputs: &'a PlanInputs<'a>, packages: &'a BTreeMap<String, String>) -> Inputs<'a> {
@@ -440,6 +499,7 @@ impl Engine {
                     millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
                     changes: planned.plan.counts(),
                     versions: layout.versions.clone(),
+                    grants: planned.grants.clone(),
                     fence: lease.fence(),
                 };
                 ledger::record(&self.context, &self.control, &made).await?;
@@ -513,6 +573,8 @@ impl Engine {
             fingerprint: None,
             packages: Vec::new(),
             sites: BTreeMap::new(),
+            deferred: Vec::new(),
+            grants: BTreeMap::new(),
         })
     }
 
@@ -574,6 +636,104 @@ impl Engine {
         Ok(driver::show_pages(&self.context, contents).await?)
     }
 
+    /// Takes away what no kept release needs: grants of former releases, function versions, deployments, web site content.
+    pub async fn prune(&self, keep: usize) -> Result<Pruned, EngineError> {
+        let context = &self.context;
+        let (_, facts) = driver::look(context).await?;
+        let kept = Kept::of(&facts, keep);
+        let mut pruned = Pruned::default();
+        let reader = Reader::new(context.clone());
+        if let Some(oldest) = kept.oldest_reachable {
+            for role in self.registry.kind("iam_role").enumerate(&reader).await? {
+                if let Some(name) = role.outputs.get("name") {
+                    pruned.grants += iam_role::drop_former(context, name, oldest).await?;
+                }
+            }
+        }
+        let api = reader.api().await?.map(|api| api.id().to_owned()).unwrap_or_default();
+        for (number, deployment) in facts
+            .deployments
+            .iter()
+            .filter(|(number, _)| !kept.releases.contains(number))
+        {
+            let outputs = Outputs::from([
+                ("api_id".to_owned(), api.clone()),
+                ("deployment_id".to_owned(), deployment.clone()),
+            ]);
+            let kind = self.registry.kind("api_deployment");
+            kind.delete(context, &api_deployment::id(), &outputs).await?;
+            pruned.releases.insert(*number);
+        }
+        let versions = self.registry.kind("lambda_version");
+        for function in self.registry.kind("lambda_function").enumerate(&reader).await? {
+            let Some(physical) = function.outputs.get("name") else {
+                continue;
+            };
+            let aliases = reader.aliases(physical).await?;
+            let known: Vec<u64> = aliases
+                .iter()
+                .filter_map(VersionAlias::parse)
+                .map(|alias| alias.version)
+                .collect();
+            let stay = kept.versions(&facts, &function.id.name, &known, keep);
+            for version in known.into_iter().filter(|version| !stay.contains(version)) {
+                let outputs = Outputs::from([
+                    ("function".to_owned(), physical.clone()),
+                    ("version".to_owned(), version.to_string()),
+                ]);
+                versions.delete(context, &function.id, &outputs).await?;
+                pruned.versions += 1;
+            }
+        }
+        let labels = facts
+            .releases
+            .iter()
+            .filter(|(number, _)| kept.releases.contains(number));
+        let mut needed: BTreeMap<&String, BTreeSet<String>> = BTreeMap::new();
+        for (bucket, content) in labels.flat_map(|(_, label)| &label.sites) {
+            needed.entry(bucket).or_default().insert(content.clone());
+        }
+        for (bucket, contents) in needed {
+            pruned.files += site::prune(context, bucket, &contents).await?;
+        }
+        Ok(pruned)
+    }
+
+    /// Gives the functions what a kept release needs that is neither live, in preview nor the one before live, as far as the
+    /// ledger knows. Returns whether anything was given.
+    pub async fn restore_grants(&self, movement: &Movement) -> Result<bool, EngineError> {
+        let (_, facts) = driver::look(&self.context).await?;
+        if facts.reachable().first().is_none_or(|oldest| *oldest <= movement.to) {
+            return Ok(false);
+        }
+        let Some(record) = ledger::of_release(&self.context, &self.control, movement.to).await? else {
+            self.context.emit(Event::Warning {
+                message: format!(
+                    "the ledger does not know what the functions of release {} were allowed; where that was more than now, they \
+                     are denied",
+                    movement.to
+                ),
+            });
+            return Ok(false);
+        };
+        let reader = Reader::new(self.context.clone());
+        let mut given = false;
+        for role in self.registry.kind("iam_role").enumerate(&reader).await? {
+            let (Some(name), Some(grants)) = (role.outputs.get("name"), record.grants.get(&role.id.name)) else {
+                continue;
+            };
+            let Some((now, _)) = iam_role::policies(&self.context, name).await? else {
+                continue;
+            };
+            let lacking = grants.without(&now);
+            if !lacking.is_empty() {
+                iam_role::put_former(&self.context, name, movement.to, &lacking).await?;
+                given = true;
+            }
+        }
+        Ok(given)
+    }
+
     /// Who holds the stage, and for how many seconds that lease has been silent.
     pub async fn holder(&self) -> Result<Option<(LeaseRecord, i64)>, EngineError> {
         Ok(lease::holder(&self.context, &self.control).await?)
@@ -595,6 +755,17 @@ impl Engine {
             },
         })
     }
+}
+
+/// What the roles among resources allow, by logical name.
+fn grants_of(resources: &[Resource]) -> BTreeMap<String, Document> {
+    let roles = resources.iter().filter(|one| one.id.kind == "iam_role");
+    roles
+        .filter_map(|one| {
+            let policy = one.desired.get("policy")?.clone();
+            Some((one.id.name.clone(), serde_json::from_value(policy).ok()?))
+        })
+        .collect()
 }
 
 struct ReadResult {

@@ -88,7 +88,7 @@ class Stack:
 def routes(stack, options):
     create = stack.folder / "create.yaml"
     create.write_text(CREATE)
-    stack.load("--scenario", str(create), "--users", "4", "--duration", "1s", "--warm-up", "0s")
+    stack.load("--scenario", str(create), "--users", "4", "--rps", "100", "--duration", "2s", "--warm-up", "0s")
     print(f"## {options.clients} clients, {options.seconds} s each, through the HTTP API of the local target\n")
     print("| route | requests/s | p50 ms | p99 ms | errors | environments | MiB each |")
     print("|---|---:|---:|---:|---:|---:|---:|")

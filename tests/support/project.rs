@@ -17,6 +17,8 @@ pub struct Project {
     pub local: Arc<Local>,
     /// Application name.
     pub app: String,
+    /// A control bucket of its own, for tests that harm it.
+    pub control_bucket: Option<String>,
     directory: TempDir,
 }
 
@@ -44,6 +46,7 @@ impl Project {
         let project = Self {
             local: Local::shared(),
             app: app.to_owned(),
+            control_bucket: None,
             directory,
         };
         project.write(&renamed.join("\n"));
@@ -84,7 +87,12 @@ impl Project {
         if matches!(arguments.first(), Some(&"plan" | &"deploy")) {
             all.extend(["--artifacts", &dist]);
         }
-        self.local.start_with(&all, self.directory(), &[])
+        let environment: Vec<(&str, &str)> = self
+            .control_bucket
+            .iter()
+            .map(|name| ("TASKCTL_CONTROL_BUCKET", name.as_str()))
+            .collect();
+        self.local.start_with(&all, self.directory(), &environment)
     }
 
     /// The status of a stage, as JSON.

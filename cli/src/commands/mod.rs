@@ -13,6 +13,7 @@ pub mod man;
 pub mod package;
 pub mod plan;
 pub mod promote;
+pub mod prune;
 pub mod releases;
 pub mod rollback;
 pub mod schema;
@@ -41,6 +42,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Releases => releases::run(global),
         Command::Unlock(args) => unlock::run(global, &args),
         Command::Status => status::run(global),
+        Command::Prune(args) => prune::run(global, &args),
         Command::Check(args) => check::run(global, args),
         Command::Load(args) => load::run(global, args),
         Command::Export(command) => export::run(global, command),

@@ -6,17 +6,18 @@ use taskctl_stack::engine::{Engine, Wanted};
 use taskctl_stack::event::{Event, Outcome};
 use taskctl_stack::release::canary::Rollout;
 use taskctl_stack::release::driver::{Moved, Way};
-use taskctl_stack::release::lease::Lease;
+use taskctl_stack::release::lease::{Force, LIFETIME, Lease};
 use taskctl_stack::release::machine::End;
 use taskctl_stack::release::movement::Movement;
-use taskctl_stack::template::model::ReleasePolicy;
+use taskctl_stack::template::model::{Hooks, ReleasePolicy};
 
 use crate::args::{Checks, Global};
 use crate::commands::load::time;
+use crate::commands::prune;
 use crate::commands::status::named;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::gate::Gate;
+use crate::gate::{Gate, KEEP};
 use crate::lock;
 use crate::outside::Web;
 use crate::place::Place;
@@ -99,9 +100,18 @@ impl Args {
                 format!("watch for {} s at least", shortest.as_secs()),
             ));
         }
-        Ok(Way { rollout, metering })
+        Ok(Way {
+            rollout,
+            metering,
+            hooks: Hooks::default(),
+            keep: KEEP,
+        })
     }
 }
+
+/// How long IAM takes until a changed policy is known everywhere, usually. There is no documented bound.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency>
+const IAM_SETTLES: Duration = Duration::from_secs(10);
 
 /// How long a share is watched where nobody says.
 const USUAL_BAKE: Duration = Duration::from_secs(300);
@@ -112,8 +122,12 @@ pub fn run(global: &Global, args: Args) -> Exit {
         if args.abort {
             return abort(&session).await;
         }
-        let way = args.way(&session)?;
         let gate = Gate::open(&session, &args.checks)?;
+        let way = Way {
+            hooks: gate.hooks.clone(),
+            keep: gate.keep,
+            ..args.way(&session)?
+        };
         go(&session, "promote", Wanted::Promotion, way, gate).await
     })
 }
@@ -153,6 +167,29 @@ async fn abort(session: &Session) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// Takes the lease from whoever has it, and waits until that one can start no call any more: one that is alive notices at its
+/// next renewal, one that was suspended sees by its clock that its lease is over.
+pub async fn preempt(session: &Session) -> Result<(), Failure> {
+    let named = named(session)?;
+    let place = Place::of(&session.global, &session.surroundings);
+    let engine = session.connect_quietly(&place, &named).await?;
+    let silent = engine.holder().await?.map_or(0, |(_, silent)| silent);
+    let Some(record) = engine.unlock(Force::Any).await? else {
+        return Ok(());
+    };
+    let wait = LIFETIME.saturating_sub(Duration::from_secs(u64::try_from(silent).unwrap_or(0)));
+    session.reporter.tell(Event::Note {
+        message: format!(
+            "the lease of {} on {} (`{}`) is taken away; waiting {} s, until it would be over",
+            record.holder.user,
+            record.holder.host,
+            record.holder.command,
+            wait.as_secs()
+        ),
+    });
+    session.unless_stopped(tokio::time::sleep(wait)).await
+}
+
 /// Moves live, after asking, under the lease.
 pub async fn go(session: &Session, command: &str, wanted: Wanted, way: Way, gate: Gate) -> Result<Exit, Failure> {
     let named = named(session)?;
@@ -189,8 +226,17 @@ async fn locked(
         engine.show_pages(&engine.late_pages().await?).await?;
         return nothing(session, engine, wanted).await;
     };
+    if matches!(wanted, Wanted::Rollback { .. }) && engine.restore_grants(&movement).await? && !way.metering.partial {
+        session.reporter.tell(Event::Note {
+            message: "grants that the release needs are back; waiting until they are known everywhere".to_owned(),
+        });
+        session.unless_stopped(tokio::time::sleep(IAM_SETTLES)).await?;
+    }
     let moved = engine.go(&movement, lease, way, web, user).await?;
     let (exit, outcome) = judged(session, &moved);
+    if exit == Exit::Ok && wanted == Wanted::Promotion {
+        prune::after_promotion(session, engine, way.keep).await;
+    }
     session.finished(outcome, engine.context().calls(), movement.endpoints());
     Ok(exit)
 }

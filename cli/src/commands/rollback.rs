@@ -3,11 +3,12 @@
 use taskctl_stack::engine::Wanted;
 use taskctl_stack::release::canary::Rollout;
 use taskctl_stack::release::driver::Way;
+use taskctl_stack::template::model::Hooks;
 
 use crate::args::Global;
 use crate::commands::promote;
 use crate::exit::Exit;
-use crate::gate::Gate;
+use crate::gate::{Gate, KEEP};
 use crate::place::Place;
 use crate::report::Purpose;
 use crate::report::plan::Details;
@@ -19,16 +20,24 @@ pub struct Args {
     /// A kept release instead of the one before (`taskctl releases` lists them).
     #[arg(long, value_name = "RELEASE")]
     to: Option<u64>,
+    /// Take the stage from a command that hangs; that one starts no further call.
+    #[arg(long)]
+    preempt: bool,
 }
 
 /// Runs it.
 pub fn run(global: &Global, args: &Args) -> Exit {
-    let to = args.to;
+    let (to, preempt) = (args.to, args.preempt);
     session::run(global, Purpose::Change, Details::Changes, async |session| {
         let way = Way {
             rollout: Rollout::at_once(),
             metering: Place::of(&session.global, &session.surroundings).metering(),
+            hooks: Hooks::default(),
+            keep: KEEP,
         };
+        if preempt {
+            promote::preempt(&session).await?;
+        }
         promote::go(&session, "rollback", Wanted::Rollback { to }, way, Gate::none()).await
     })
 }

@@ -44,6 +44,10 @@ pub struct Model {
     pub managed_policies: Vec<String>,
     /// Names of inline policies beside ours, sorted; desired: none.
     pub other_inline_policies: Vec<String>,
+    /// Statements that releases before this one need and the policy has no more; desired only. They move to the inline policy
+    /// that is named after the newest of those releases.
+    #[serde(default, skip_serializing_if = "Document::is_empty")]
+    pub former: Document,
     /// Longest session, seconds, 3600–43200.
     pub max_session_seconds: i32,
     /// Tags.
@@ -62,6 +66,7 @@ impl Model {
             permissions_boundary: None,
             managed_policies: Vec::new(),
             other_inline_policies: Vec::new(),
+            former: Document::default(),
             max_session_seconds: 3_600,
             tags: BTreeMap::new(),
         }
@@ -202,6 +207,7 @@ impl Kind for IamRole {
                 .and_then(|boundary| boundary.permissions_boundary_arn),
             managed_policies: attached,
             other_inline_policies: inline,
+            former: Document::default(),
             max_session_seconds: role.max_session_duration.unwrap_or(3_600),
             tags,
         };
@@ -239,6 +245,7 @@ impl Kind for IamRole {
             permissions_boundary,
             managed_policies,
             other_inline_policies: _,
+            former: _,
             max_session_seconds,
             tags,
         } = desired;
@@ -287,12 +294,16 @@ impl Kind for IamRole {
             permissions_boundary,
             managed_policies,
             other_inline_policies,
+            former,
             max_session_seconds,
             tags,
         } = desired;
         check(desired)?;
         let _turn = turn(context, name).await;
         let client = &context.clients().iam;
+        if !former.is_empty() {
+            keep_former(context, desired, &observed.model).await?;
+        }
         if changes.touch("trust") {
             let trust = trust.to_json();
             context
@@ -487,7 +498,85 @@ async fn list_instance_profiles(context: &Context, name: &str) -> Result<Option<
     }))
 }
 
+/// What the inline policies that keep the grants of former releases are called; the release's number follows.
+const FORMER: &str = "former-r";
+
+/// Name of the policy that keeps what releases up to this one need.
+pub fn former_name(release: u64) -> String {
+    format!("{FORMER}{release}")
+}
+
+/// The release that a policy's name names.
+pub fn former_release(policy: &str) -> Option<u64> {
+    policy.strip_prefix(FORMER)?.parse().ok()
+}
+
+/// Keeps statements that the policy is about to lose, before it does.
+async fn keep_former(context: &Context, desired: &Model, observed: &Model) -> Result<(), AwsError> {
+    let newest = desired
+        .other_inline_policies
+        .iter()
+        .filter_map(|name| former_release(name))
+        .max();
+    let Some(name) = newest.map(former_name) else {
+        return Ok(());
+    };
+    let mut kept = desired.former.clone();
+    if observed.other_inline_policies.contains(&name) {
+        let there = read_policy(context, &desired.name, &name).await?;
+        kept = kept.with(&document("GetRolePolicy", there.as_deref())?);
+    }
+    put_named(context, op("iam", "PutRolePolicy"), &desired.name, &name, &kept).await
+}
+
+/// Writes statements that a former release needs, under its name.
+pub async fn put_former(context: &Context, role: &str, release: u64, policy: &Document) -> Result<(), AwsError> {
+    put_named(context, op("iam", "PutRolePolicy"), role, &former_name(release), policy).await
+}
+
+/// A role's own policy and the names of its other inline ones; none when there is no such role.
+pub async fn policies(context: &Context, role: &str) -> Result<Option<(Document, Vec<String>)>, AwsError> {
+    let own = async { read_policy(context, role, POLICY).await };
+    let (own, inline) = futures::try_join!(own, list_inline(context, role))?;
+    let Some(inline) = inline else { return Ok(None) };
+    Ok(Some((document("GetRolePolicy", own.as_deref())?, inline)))
+}
+
+/// Takes away what releases before `oldest` needed. Returns how many policies.
+pub async fn drop_former(context: &Context, role: &str, oldest: u64) -> Result<usize, AwsError> {
+    let inline = list_inline(context, role).await?.unwrap_or_default();
+    let old = inline
+        .iter()
+        .filter(|name| former_release(name).is_some_and(|release| release < oldest));
+    let mut dropped = 0;
+    for name in old {
+        delete_policy(context, role, name).await?;
+        dropped += 1;
+    }
+    Ok(dropped)
+}
+
+async fn read_policy(context: &Context, role: &str, policy: &str) -> Result<Option<String>, AwsError> {
+    let client = &context.clients().iam;
+    let answer = context
+        .call(op("iam", "GetRolePolicy"), || {
+            client.get_role_policy().role_name(role).policy_name(policy).send()
+        })
+        .await;
+    Ok(found(answer)?.map(|answer| answer.policy_document))
+}
+
 async fn put_policy(context: &Context, op: Op, name: &str, policy: &Document) -> Result<(), AwsError> {
+    put_named(context, op, name, POLICY, policy).await
+}
+
+async fn put_named(
+    context: &Context,
+    op: Op,
+    name: &str,
+    policy_name: &str,
+    policy: &Document,
+) -> Result<(), AwsError> {
     let client = &context.clients().iam;
     let text = policy.to_json();
     context
@@ -495,7 +584,7 @@ async fn put_policy(context: &Context, op: Op, name: &str, policy: &Document) ->
             client
                 .put_role_policy()
                 .role_name(name)
-                .policy_name(POLICY)
+                .policy_name(policy_name)
                 .policy_document(&text)
                 .send()
         })

@@ -176,6 +176,26 @@ impl Document {
         &self.statements
     }
 
+    /// The statements that `other` does not have.
+    pub fn without(&self, other: &Self) -> Self {
+        let lost = |statement: &&Statement| !other.statements.values().any(|one| one == *statement);
+        let left = self.statements.iter().filter(|(_, statement)| lost(statement));
+        Self {
+            statements: left.map(|(sid, statement)| (sid.clone(), statement.clone())).collect(),
+        }
+    }
+
+    /// The statements that `other` has, too.
+    pub fn common(&self, other: &Self) -> Self {
+        self.without(&self.without(other))
+    }
+
+    /// These statements and those of `other`.
+    pub fn with(&self, other: &Self) -> Self {
+        let more = other.without(self).statements;
+        Self::new(self.statements.clone().into_iter().chain(more))
+    }
+
     /// Whether IAM would take it within a limit of characters.
     pub fn lint(&self, limit: usize) -> Result<(), Fault> {
         let text = self.to_json();

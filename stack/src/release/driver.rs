@@ -20,6 +20,7 @@ use crate::aws::control_bucket::ControlBucket;
 use crate::aws::error::{AwsError, Class};
 use crate::aws::{release_facts, site};
 use crate::event::Event;
+use crate::template::model::{Hook, Hooks};
 
 /// What an HTTP request from outside was answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Answer {
 pub trait Outside: Send + Sync {
     /// One GET. An error is a text for people.
     async fn get(&self, url: &str) -> Result<Answer, String>;
+    /// Runs a shell command. An error is a text for people.
+    async fn run(&self, command: &str, variables: &[(&str, String)]) -> Result<(), String>;
     /// Runs the stack's own request checks against a URL.
     async fn check(&self, url: &str) -> Checked;
 }
@@ -89,6 +92,10 @@ pub struct Way {
     pub rollout: Rollout,
     /// When metrics can be believed.
     pub metering: Metering,
+    /// What is run before and after.
+    pub hooks: Hooks,
+    /// Releases that are kept afterwards.
+    pub keep: usize,
 }
 
 /// Which functions of live send a share elsewhere, with the percentage.
@@ -149,7 +156,10 @@ pub async fn go(
     let end = loop {
         let outcome = match machine.effect() {
             Effect::End(end) => break end,
-            Effect::Check => check(context, movement, outside).await,
+            Effect::Check => match check(context, movement, outside).await {
+                Outcome::Good => hooks(context, movement, &way.hooks.before, &movement.preview_url, outside).await,
+                other => other,
+            },
             Effect::Switch => {
                 let call = op("apigateway", "UpdateStage");
                 switch(context, call, movement, &movement.deployment, &forward(movement)).await?;
@@ -163,7 +173,12 @@ pub async fn go(
                 show_pages(context, &movement.former_sites).await?;
                 Outcome::Good
             }
-            Effect::Confirm => confirm(context, movement, outside).await,
+            Effect::Confirm => match confirm(context, movement, outside).await {
+                Outcome::Good if movement.aim == Aim::Promote => {
+                    hooks(context, movement, &way.hooks.after, &movement.live_url, outside).await
+                }
+                other => other,
+            },
             Effect::ClearWeights => {
                 canary::clear(context, &movement.changed).await?;
                 Outcome::Good
@@ -274,6 +289,74 @@ async fn switch(
         })
         .await
         .map(drop)
+}
+
+/// Runs hooks one after another; the first failure is the judgement.
+async fn hooks(context: &Context, movement: &Movement, hooks: &[Hook], url: &str, outside: &dyn Outside) -> Outcome {
+    for hook in hooks {
+        if context.cancel().is_cancelled() {
+            return Outcome::Interrupted;
+        }
+        let identity = context.identity();
+        let ran = match hook {
+            Hook::Run(command) => {
+                let variables = [
+                    ("TASKCTL_URL", url.to_owned()),
+                    ("TASKCTL_RELEASE", movement.to.to_string()),
+                    ("TASKCTL_APP", identity.app.clone()),
+                    ("TASKCTL_STAGE", identity.stage.clone()),
+                ];
+                let ran = tokio::select! {
+                    ran = outside.run(command, &variables) => ran,
+                    () = context.cancel().cancelled() => return Outcome::Interrupted,
+                };
+                ran.map_err(|why| format!("hook `{command}` {why}"))
+            }
+            Hook::Function(name) => call_function(context, movement, name, url).await,
+        };
+        if let Err(why) = ran {
+            return Outcome::Bad(why);
+        }
+    }
+    if !hooks.is_empty() {
+        context.emit(Event::Note {
+            message: format!("{} hook{} passed", hooks.len(), if hooks.len() == 1 { "" } else { "s" }),
+        });
+    }
+    Outcome::Good
+}
+
+/// Calls a function in the version of the target.
+async fn call_function(context: &Context, movement: &Movement, name: &str, url: &str) -> Result<(), String> {
+    let Some(one) = movement.changed.iter().find(|one| one.name == name) else {
+        return Err(format!("hook function {name} is not behind live"));
+    };
+    let version = one.new.unwrap_or(one.old);
+    let payload = serde_json::json!({"taskctl": "hook", "release": movement.to, "url": url}).to_string();
+    let client = &context.clients().lambda;
+    let answer = context
+        .call(op("lambda", "Invoke").upload(), || {
+            client
+                .invoke()
+                .function_name(&one.function)
+                .qualifier(format!("v{version}"))
+                .payload(payload.clone().into_bytes().into())
+                .send()
+        })
+        .await
+        .map_err(|error| format!("hook function {name} cannot be called: {error}"))?;
+    match answer.function_error() {
+        None => Ok(()),
+        Some(kind) => {
+            let payload = answer
+                .payload()
+                .map(|payload| String::from_utf8_lossy(payload.as_ref()).into_owned());
+            Err(format!(
+                "hook function {name} failed ({kind}): {}",
+                payload.unwrap_or_default()
+            ))
+        }
+    }
 }
 
 /// Watches a diverted share. What is bad ends it early; too few requests extend it once.

@@ -1,7 +1,7 @@
 //! Where releases stand after a deploy: which number the release has, what live and preview serve, with which variables.
 //! Pure: facts in, layout out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::label::ReleaseLabel;
 
@@ -115,6 +115,33 @@ pub struct Layout {
     pub commit: Option<String>,
     /// Fingerprint of the wanted content.
     pub fingerprint: String,
+}
+
+impl Layout {
+    /// Releases that can be reached without further ado after the deploy: live, preview and the one before live.
+    pub fn reachable(&self) -> BTreeSet<u64> {
+        let previous = self
+            .live
+            .variables
+            .get("previousRelease")
+            .and_then(|text| text.parse().ok());
+        [Some(self.live.release), Some(self.preview.release), previous]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
+impl ReleaseFacts {
+    /// Releases that can be reached without further ado: live, preview and the one before live.
+    pub fn reachable(&self) -> BTreeSet<u64> {
+        let slots = [&self.live, &self.preview].into_iter().flatten();
+        let releases = slots.flat_map(|slot| {
+            let previous = slot.variables.get("previousRelease").and_then(|text| text.parse().ok());
+            [slot.release, previous]
+        });
+        releases.flatten().collect()
+    }
 }
 
 /// Lays out the releases. `fingerprint` is the wanted content, `functions` the wanted version fingerprints.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::aws::context::Context;
 use crate::aws::control_bucket::{Condition, ControlBucket};
 use crate::aws::error::{AwsError, Class};
+use crate::aws::policy_document::Document;
 use crate::plan::Counts;
 use crate::resource::ResourceId;
 
@@ -33,6 +34,9 @@ pub struct ReleaseRecord {
     pub changes: Counts,
     /// Function versions in it.
     pub versions: BTreeMap<String, u64>,
+    /// What the functions' roles allow, by logical name.
+    #[serde(default)]
+    pub grants: BTreeMap<String, Document>,
     /// Fencing number of the lease it was written under.
     pub fence: u64,
 }
@@ -50,6 +54,17 @@ pub async fn record(context: &Context, bucket: &ControlBucket, release: &Release
         Err(error) if error.class == Class::Precondition => Ok(()),
         other => other.map(drop),
     }
+}
+
+/// The record of a release; none when the ledger has lost it.
+pub async fn of_release(
+    context: &Context,
+    bucket: &ControlBucket,
+    release: u64,
+) -> Result<Option<ReleaseRecord>, AwsError> {
+    let key = format!("{}releases/{release:08}.json", prefix(context));
+    let stored = bucket.get(context, &key).await?;
+    Ok(stored.and_then(|stored| serde_json::from_slice(&stored.body).ok()))
 }
 
 /// All records, oldest first.

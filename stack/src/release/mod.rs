@@ -9,3 +9,4 @@ pub mod lease;
 pub mod ledger;
 pub mod machine;
 pub mod movement;
+pub mod retention;

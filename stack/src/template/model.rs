@@ -18,6 +18,10 @@ pub struct Stack {
     pub protected: bool,
     /// How a release goes live on this stage.
     pub release_policy: ReleasePolicy,
+    /// Releases that are kept to roll back to, 2–100.
+    pub keep_releases: u32,
+    /// What a promotion runs before and after live moves.
+    pub hooks: Hooks,
     /// User tags, added to everything that takes tags (beside app, stage, managed-by).
     pub tags: BTreeMap<String, String>,
     /// DynamoDB tables by logical name.
@@ -36,6 +40,25 @@ pub struct Stack {
     pub dashboards: BTreeMap<String, Dashboard>,
     /// Scheduled warm-up of the functions through live, when on.
     pub warmup: Option<Warmup>,
+}
+
+/// What a promotion runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hooks {
+    /// Against preview, before live moves.
+    pub before: Vec<Hook>,
+    /// Against live, after it has moved.
+    pub after: Vec<Hook>,
+}
+
+/// A step of a promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hook {
+    /// A shell command.
+    Run(String),
+    /// A function, by its logical name.
+    Function(String),
 }
 
 /// How a release goes live.

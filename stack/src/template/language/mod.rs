@@ -99,6 +99,22 @@ record! {
         bake: Spanned<Duration<Seconds, 1, 86400>> = "5m",
         /// Linear: time between steps.
         interval: Spanned<Duration<Seconds, 1, 86400>> = "3m",
+        /// Releases that are kept, to roll back to; older ones are pruned after a promotion.
+        keep: Spanned<Integer<2, 100>> = "10",
+        /// What `promote` runs against preview before live moves, beside the request checks; a failure refuses the release.
+        before: Spanned<Vec<HookSource>> = "[]",
+        /// What `promote` runs against live after it has moved; a failure moves it back.
+        after: Spanned<Vec<HookSource>> = "[]",
+    }
+}
+
+record! {
+    /// A step of a promotion.
+    pub(crate) struct HookSource as "hook" {
+        /// Shell command. It has TASKCTL_URL, TASKCTL_RELEASE, TASKCTL_APP and TASKCTL_STAGE; anything but exit code 0 is a failure.
+        run: Option<Spanned<Text<Command>>>,
+        /// Logical name of a function, which is called in the release's version; an error is a failure.
+        function: Option<Spanned<Text<LogicalName>>>,
     }
 }
 

@@ -60,6 +60,11 @@ text_rule!(
     "at most 256 characters"
 );
 text_rule!(
+    /// A shell command.
+    Command, "a command", None, 4096, BadValue,
+    "at most 4096 characters"
+);
+text_rule!(
     /// An alarm's description. <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>
     AlarmDescription, "an alarm's description", None, 1024, BadValue,
     "at most 1024 characters"

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 
 use super::fault::{Code, Fault, Span};
 use super::grammar::{Decoder, NamedValue, Spanned, Switch, Text, TextRule, did_you_mean};
-use super::language::{Policy, StackSource};
-use super::model::{Dashboard, ReleasePolicy, Stack, Warmup};
+use super::language::{HookSource, Policy, StackSource};
+use super::model::{Dashboard, Hook, Hooks, ReleasePolicy, Stack, Warmup};
 use super::names::Names;
 use rules::Naming;
 
@@ -93,6 +93,11 @@ impl<'a> Resolver<'a> {
             region: self.region.clone(),
             protected: source.protected.value,
             release_policy: self.release_policy(),
+            keep_releases: source
+                .release
+                .as_ref()
+                .map_or(10, |release| release.value.0.keep.value.u32()),
+            hooks: self.hooks(),
             tags: source
                 .tags
                 .value
@@ -230,6 +235,38 @@ impl<'a> Resolver<'a> {
                 percent,
                 interval_seconds: release.interval.value.units(),
             },
+        }
+    }
+
+    fn hooks(&mut self) -> Hooks {
+        let Some(release) = &self.source.release else {
+            return Hooks::default();
+        };
+        let release = &release.value.0;
+        Hooks {
+            before: release.before.value.iter().filter_map(|hook| self.hook(hook)).collect(),
+            after: release.after.value.iter().filter_map(|hook| self.hook(hook)).collect(),
+        }
+    }
+
+    fn hook(&mut self, hook: &HookSource) -> Option<Hook> {
+        match (&hook.run, &hook.function) {
+            (Some(run), None) => Some(Hook::Run(run.value.text.clone())),
+            (None, Some(function)) => {
+                self.refer("function", &function.value.text, function.span);
+                Some(Hook::Function(function.value.text.clone()))
+            }
+            (Some(_), Some(function)) => {
+                let fault =
+                    Fault::error(Code::Conflict, "a hook is a command or a function, not both").at(function.span);
+                self.report(fault.help("write two hooks"));
+                None
+            }
+            (None, None) => {
+                let fault = Fault::error(Code::MissingKey, "a hook needs `run` or `function`").at(hook.span);
+                self.report(fault.help("e.g. `{run: ./smoke-test.sh}`"));
+                None
+            }
         }
     }
 

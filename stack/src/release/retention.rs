@@ -1,0 +1,192 @@
+//! What former releases still need, and what goes when none does: grants, function versions, deployments, web site content.
+//!
+//! A role's policy follows the template at once. Statements that it loses with a new release move to an inline policy named
+//! after the newest release that had them (`former-r7`), and stay as long as live, preview or the release before live is that
+//! one or an older one. Whoever narrows a policy without making a release wants just that, and gets it at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::layout::{Layout, ReleaseFacts};
+use crate::aws::iam_role::{Model, former_name, former_release};
+use crate::aws::policy_document::Document;
+use crate::plan::Observations;
+use crate::resource::Resource;
+
+/// Roles whose policy loses statements that former releases may need: what they lose, by logical name.
+pub fn losses(resources: &[Resource], observed: &Observations, facts: &ReleaseFacts, layout: &Layout) -> Losses {
+    let Some(former) = former(facts, layout) else {
+        return Losses::default();
+    };
+    let lost = resources.iter().filter_map(|resource| {
+        let (desired, seen) = roles(resource, observed)?;
+        let lost = seen.policy.without(&desired.policy);
+        (!lost.is_empty()).then(|| (resource.id.name.clone(), lost))
+    });
+    Losses {
+        former: Some(former),
+        statements: lost.collect(),
+    }
+}
+
+/// What roles lose.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Losses {
+    /// The newest release that had it.
+    pub former: Option<u64>,
+    /// Statements by logical name.
+    pub statements: BTreeMap<String, Document>,
+}
+
+/// Keeps in the desired roles what former releases need. `known`: the grants of each reachable former release, where the
+/// ledger has them; what none of them has was added by somebody else and is not kept. Returns what is deferred, for people.
+pub fn keep(
+    resources: &mut [Resource],
+    observed: &Observations,
+    layout: &Layout,
+    losses: &Losses,
+    known: &[BTreeMap<String, Document>],
+    is_complete: bool,
+) -> Vec<String> {
+    let Some(oldest) = layout.reachable().first().copied() else {
+        return Vec::new();
+    };
+    let mut told = Vec::new();
+    for resource in resources.iter_mut() {
+        let Some((mut desired, seen)) = roles(resource, observed) else {
+            continue;
+        };
+        let name = resource.id.name.clone();
+        let mut kept: BTreeSet<u64> = seen
+            .other_inline_policies
+            .iter()
+            .filter_map(|policy| former_release(policy))
+            .filter(|release| *release >= oldest)
+            .collect();
+        if let (Some(former), Some(lost)) = (losses.former, losses.statements.get(&name)) {
+            let needed = known
+                .iter()
+                .filter_map(|grants| grants.get(&name))
+                .fold(Document::default(), |all, grants| all.with(&lost.common(grants)));
+            let needed = if is_complete { needed } else { lost.clone() };
+            if !needed.is_empty() {
+                kept.insert(former);
+                desired.former = needed;
+            }
+        }
+        let Some(newest) = kept.last() else { continue };
+        told.push(format!(
+            "grants of {name} that releases up to {newest} need stay until none of them is live, in preview or the one before"
+        ));
+        desired.other_inline_policies = kept.into_iter().map(former_name).collect();
+        resource.desired = serde_json::to_value(&desired).unwrap_or_default();
+    }
+    told
+}
+
+/// The newest release before the one of this deploy, when one of it or before it stays reachable.
+fn former(facts: &ReleaseFacts, layout: &Layout) -> Option<u64> {
+    let former = facts
+        .releases
+        .range(..layout.release)
+        .next_back()
+        .map(|(number, _)| *number)?;
+    let oldest = layout.reachable().first().copied()?;
+    (oldest <= former).then_some(former)
+}
+
+fn roles(resource: &Resource, observed: &Observations) -> Option<(Model, Model)> {
+    if resource.id.kind != "iam_role" {
+        return None;
+    }
+    let seen = observed.get(&resource.id)?;
+    let desired = serde_json::from_value(resource.desired.clone()).ok()?;
+    Some((desired, serde_json::from_value(seen.model.clone()).ok()?))
+}
+
+/// What is kept of releases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Numbers of the releases.
+    pub releases: BTreeSet<u64>,
+    /// The oldest that can be reached without further ado.
+    pub oldest_reachable: Option<u64>,
+}
+
+impl Kept {
+    /// The newest so many, and what can be reached without further ado.
+    pub fn of(facts: &ReleaseFacts, keep: usize) -> Self {
+        let reachable = facts.reachable();
+        let newest = facts.releases.keys().rev().take(keep).copied();
+        Self {
+            oldest_reachable: reachable.first().copied(),
+            releases: newest.chain(reachable).collect(),
+        }
+    }
+
+    /// Versions of a function that stay, of those that have an alias: those of kept releases, and the newest. A function that
+    /// is in no release keeps its newest `keep`.
+    pub fn versions(&self, facts: &ReleaseFacts, function: &str, known: &[u64], keep: usize) -> BTreeSet<u64> {
+        let of_releases = |kept_only: bool| {
+            let labels = facts.releases.iter();
+            labels
+                .filter(move |(number, _)| !kept_only || self.releases.contains(number))
+                .filter_map(|(_, label)| label.versions.get(function)?.parse().ok())
+        };
+        let mut newest: Vec<u64> = known.to_vec();
+        newest.sort_unstable_by(|a, b| b.cmp(a));
+        let in_a_release = of_releases(false).next().is_some();
+        newest.truncate(if in_a_release { 1 } else { keep });
+        of_releases(true).chain(newest).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::label::ReleaseLabel;
+    use crate::release::layout::SlotFacts;
+
+    fn facts(releases: &[(u64, u64)], live: u64, preview: u64, previous: Option<u64>) -> ReleaseFacts {
+        let slot = |release: u64, previous: Option<u64>| SlotFacts {
+            release: Some(release),
+            deployment: format!("d{release}"),
+            variables: previous
+                .map(|number| ("previousRelease".to_owned(), number.to_string()))
+                .into_iter()
+                .collect(),
+        };
+        let label = |number: u64, version: u64| ReleaseLabel {
+            number,
+            fingerprint: "0".repeat(16),
+            versions: BTreeMap::from([("tasks".to_owned(), version.to_string())]),
+            commit: None,
+            sites: BTreeMap::new(),
+        };
+        ReleaseFacts {
+            releases: releases
+                .iter()
+                .map(|(number, version)| (*number, label(*number, *version)))
+                .collect(),
+            live: Some(slot(live, previous)),
+            preview: Some(slot(preview, None)),
+            ..ReleaseFacts::default()
+        }
+    }
+
+    #[test]
+    fn what_can_be_reached_stays_however_old() {
+        let facts = facts(&[(1, 1), (2, 1), (3, 2), (4, 3), (5, 4)], 2, 5, Some(1));
+        let kept = Kept::of(&facts, 2);
+        assert_eq!(kept.releases, BTreeSet::from([1, 2, 4, 5]));
+        assert_eq!(kept.oldest_reachable, Some(1));
+        // Version 2 was only release 3's; 6 was published and is in no release yet.
+        assert_eq!(
+            kept.versions(&facts, "tasks", &[1, 2, 3, 4, 5, 6], 2),
+            BTreeSet::from([1, 3, 4, 6])
+        );
+        assert_eq!(
+            kept.versions(&facts, "worker", &[1, 2, 3, 4], 2),
+            BTreeSet::from([3, 4])
+        );
+    }
+}
