@@ -13,6 +13,15 @@ fn second_release(project: &Project) {
     project.run(&["deploy", "--no-promote"]).expect(0);
 }
 
+fn is_diverted(project: &Project) -> bool {
+    let status = project.status("dev");
+    status["functions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|one| one["diverted"] == 20)
+}
+
 #[test]
 fn of_two_deploys_one_goes_on_and_the_other_is_told_who() {
     let project = Project::platform("two");
@@ -26,7 +35,7 @@ fn of_two_deploys_one_goes_on_and_the_other_is_told_who() {
     );
     let other = runs.iter().find(|run| run.code == 3).unwrap();
     assert!(
-        other.err.contains("holds the lease") && other.err.contains("`deploy`"),
+        other.err.contains("holds the lease") && other.err.contains("`taskctl deploy`"),
         "{}",
         other.err
     );
@@ -72,14 +81,7 @@ fn a_holder_that_wakes_up_after_its_lease_does_nothing_more() {
     second_release(&project);
     let sleeper = project.start(&["promote", "--yes", "--canary", "20%", "--bake", "200s"]);
     let began = Instant::now();
-    let is_diverted = || {
-        project.status("dev")["functions"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|one| one["diverted"] == 20)
-    };
-    while !is_diverted() {
+    while !is_diverted(&project) {
         assert!(began.elapsed() < Duration::from_secs(60));
     }
     sleeper.signal("STOP");
@@ -108,7 +110,7 @@ fn a_holder_that_wakes_up_after_its_lease_does_nothing_more() {
         woken.err
     );
     assert_eq!(project.status("dev")["live"]["release"], 2);
-    assert!(!is_diverted());
+    assert!(!is_diverted(&project));
     let plan = project.run(&["plan", "--output", "json"]).expect(0);
     assert_eq!(plan.changes(), Vec::<String>::new());
 }
@@ -124,15 +126,17 @@ fn a_rollback_takes_the_stage_from_a_hanging_command() {
     project.run(&["deploy", "--no-promote"]).expect(0);
     let hanging = project.start(&["promote", "--yes", "--canary", "20%", "--bake", "300s"]);
     let began = Instant::now();
-    while project.run(&["rollback", "--yes"]).code != 3 {
+    while !is_diverted(&project) {
         assert!(began.elapsed() < Duration::from_secs(60));
     }
+    project.run(&["rollback", "--yes"]).expect(3);
     hanging.signal("STOP");
     let rolled = project.run(&["rollback", "--yes", "--preempt"]);
     hanging.signal("CONT");
     assert_ne!(hanging.end().code, 0);
     rolled.expect(0);
-    assert_ne!(project.status("dev")["live"]["release"], 3);
+    assert_eq!(project.status("dev")["live"]["release"], 1);
+    assert!(!is_diverted(&project));
 }
 
 #[test]
