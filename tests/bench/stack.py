@@ -2,7 +2,7 @@
 """How long taskctl takes for the platform stack, with how many calls, next to Terraform for the same stack.
 
 Builds taskctl in release, starts the local target of its own in a scratch folder, and measures first deploy, plan without
-changes, change of one function's code, and destroy: once straight, once with every byte sent to AWS delayed (100 ms a
+changes, change of one function's code, deploy into preview, promote, rollback, and destroy: once straight, once with every byte sent to AWS delayed (100 ms a
 round trip). Terraform runs the same stack (tests/bench/terraform) against the same endpoint when `terraform` is on PATH and
 its AWS provider can be installed; TF_CLI_CONFIG_FILE may name a mirror.
 
@@ -162,6 +162,7 @@ class Taskctl:
         self.project = scratch / "project"
         self.project.mkdir()
         template = (ROOT / "templates/platform.yaml").read_text()
+        shutil.copytree(ROOT / "templates/site", self.project / "site")
         (self.project / "taskctl.yaml").write_text(template.replace("app: platform", "app: bench", 1))
 
     def run(self, endpoint, *arguments, codes=(0,)):
@@ -180,6 +181,15 @@ class Taskctl:
 
     def code(self, endpoint):
         return self.run(endpoint, "deploy", "--yes", "--artifacts", self.changed)
+
+    def waiting(self, endpoint):
+        return self.run(endpoint, "deploy", "--yes", "--no-promote", "--artifacts", self.dist)
+
+    def promote(self, endpoint):
+        return self.run(endpoint, "promote", "--yes")
+
+    def rollback(self, endpoint):
+        return self.run(endpoint, "rollback", "--yes")
 
     def destroy(self, endpoint):
         return self.run(endpoint, "destroy", "--yes", "--delete-data", "all")
@@ -225,6 +235,9 @@ STEPS = [
     ("first", "first deploy"),
     ("nothing", "plan, no change"),
     ("code", "code of one function"),
+    ("waiting", "deploy into preview"),
+    ("promote", "promote, 46 checks and 20 confirmations included"),
+    ("rollback", "rollback, 20 confirmations included"),
     ("destroy", "destroy"),
 ]
 
@@ -294,6 +307,8 @@ def measure(peers, port, options):
         for run in range(options.runs):
             for peer in peers:
                 for step, title in STEPS:
+                    if not hasattr(peer, step):
+                        continue
                     line.requests = 0
                     figure = getattr(peer, step)(endpoint)
                     figure |= {"peer": peer.name, "step": title, "delay": delay, "run": run, "requests": line.requests}
