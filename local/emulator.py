@@ -29,6 +29,10 @@ STATE_KEYS = {
 # Seconds after a change before it is saved, and how many times its own duration a save is spaced from the next.
 SAVE_AFTER = 0.25
 SPACING = 30
+# A save that took longer than this holds up requests: the next one is left to a copy of the process. Seconds.
+NOTICEABLE = 0.02
+# A copy that takes longer than this hangs. Seconds.
+PATIENCE = 60
 
 
 class Saver:
@@ -39,6 +43,8 @@ class Saver:
         self.persistence = persistence
         self.changed = {}
         self.not_before = {}
+        self.took = {}
+        self.copies = {}
 
     def note(self, scope):
         """Marks the service of a request that may have changed something."""
@@ -61,13 +67,42 @@ class Saver:
         state = get_state()
         if state is not None:
             self.persistence.save_state(key, state)
+        self.done(key, started)
+
+    def done(self, key, started):
+        """Notes how long a save took."""
         now = time.monotonic()
+        self.took[key] = now - started
         self.not_before[key] = now + SPACING * (now - started)
+
+    def save_aside(self, key, get_state):
+        """Has the state of one service written by a copy of this process, which goes on serving."""
+        copy = os.fork()
+        if copy == 0:
+            try:
+                state = get_state()
+                if state is not None:
+                    self.persistence.save_state(key, state)
+            finally:
+                os._exit(0)
+        self.copies[key] = (copy, time.monotonic())
+
+    def reap(self, patience):
+        """Takes note of copies that have ended; ends those that take longer than `patience`."""
+        for key, (copy, started) in list(self.copies.items()):
+            if os.waitpid(copy, os.WNOHANG)[0] == 0:
+                if time.monotonic() - started <= patience:
+                    continue
+                os.kill(copy, signal.SIGKILL)
+                os.waitpid(copy, 0)
+            del self.copies[key]
+            self.done(key, started)
 
     async def run(self):
         """Saves what changed, for ever."""
         while True:
             await asyncio.sleep(SAVE_AFTER / 2)
+            self.reap(PATIENCE)
             if not self.changed:
                 continue
             now = time.monotonic()
@@ -77,11 +112,12 @@ class Saver:
                 for key in everything:
                     self.changed.setdefault(key, 0.0)
             for key, since in list(self.changed.items()):
-                if key == "*" or since > now - SAVE_AFTER or self.not_before.get(key, 0.0) > now:
+                if key == "*" or key in self.copies or since > now - SAVE_AFTER or self.not_before.get(key, 0.0) > now:
                     continue
                 del self.changed[key]
                 if key in everything:
-                    self.save(key, everything[key])
+                    is_large = self.took.get(key, 0.0) > NOTICEABLE
+                    (self.save_aside if is_large else self.save)(key, everything[key])
                     await asyncio.sleep(0)
 
 
@@ -121,6 +157,9 @@ async def serve(parent):
     async def shutdown():
         waiting = [asyncio.create_task(stop.wait()), asyncio.create_task(end_with(parent))]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        # What is saved at the end is newer than what a copy is writing.
+        saving.cancel()
+        saver.reap(0)
 
     saving = asyncio.create_task(saver.run())
     try:

@@ -644,11 +644,13 @@ impl Engine {
         let mut pruned = Pruned::default();
         let reader = Reader::new(context.clone());
         if let Some(oldest) = kept.oldest_reachable {
-            for role in self.registry.kind("iam_role").enumerate(&reader).await? {
-                if let Some(name) = role.outputs.get("name") {
-                    pruned.grants += iam_role::drop_former(context, name, oldest).await?;
-                }
-            }
+            let roles = self.registry.kind("iam_role").enumerate(&reader).await?;
+            let names = roles.iter().filter_map(|role| role.outputs.get("name"));
+            let dropped = names.map(|name| iam_role::drop_former(context, name, oldest));
+            pruned.grants = futures::future::try_join_all(dropped).await?.into_iter().sum();
+        }
+        if facts.releases.keys().all(|release| kept.releases.contains(release)) {
+            return Ok(pruned);
         }
         let api = reader.api().await?.map(|api| api.id().to_owned()).unwrap_or_default();
         for (number, deployment) in facts

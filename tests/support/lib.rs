@@ -2,11 +2,13 @@
 //! projects with an application of their own.
 
 pub mod browser;
+mod interference;
 mod local;
 mod newman;
 mod project;
 
 pub use browser::Browser;
+pub use interference::{At, Interference};
 pub use local::{Local, Run, Running, repository};
 pub use newman::newman;
 pub use project::Project;

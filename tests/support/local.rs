@@ -46,6 +46,11 @@ impl Running {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end. The exit code of a killed one is -1.
     ///
     /// # Panics

@@ -95,6 +95,18 @@ impl Project {
         self.local.start_with(&all, self.directory(), &environment)
     }
 
+    /// Starts a command against an AWS endpoint, and does not wait for it.
+    pub fn start_at(&self, endpoint: &str, arguments: &[&str]) -> Running {
+        let dist = artifacts().to_string_lossy().into_owned();
+        let mut all: Vec<&str> = arguments.to_vec();
+        all.extend(["--endpoint-url", endpoint]);
+        if arguments.first() == Some(&"deploy") {
+            all.extend(["--artifacts", &dist]);
+        }
+        let credentials = [("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local")];
+        self.local.start_with(&all, self.directory(), &credentials)
+    }
+
     /// The status of a stage, as JSON.
     ///
     /// # Panics

@@ -6,6 +6,7 @@ mod bad_input;
 mod canary;
 mod checks;
 mod contract;
+mod crashes;
 mod deploy;
 mod drift;
 mod operators;

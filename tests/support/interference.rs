@@ -1,0 +1,220 @@
+//! A relay before the AWS endpoint that strikes at one mutating call: it ends the caller before the call is processed or
+//! after it was, or takes the answer away.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+/// When it strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// The caller is killed before the call is processed.
+    Before,
+    /// The caller is killed after the call was processed, before the answer arrives.
+    After,
+    /// The answer is lost, and the caller lives on.
+    AnswerLost,
+}
+
+/// The relay.
+pub struct Interference {
+    /// URL to give as endpoint.
+    pub endpoint: String,
+    state: Arc<State>,
+    _runtime: Runtime,
+}
+
+struct State {
+    upstream: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+    strike: Mutex<Option<(usize, At)>>,
+    mutating: AtomicUsize,
+    victim: AtomicU32,
+    struck: Mutex<Option<String>>,
+    seen: Mutex<BTreeSet<String>>,
+}
+
+impl Interference {
+    /// Starts a relay before an endpoint (`http://127.0.0.1:4580`).
+    ///
+    /// # Panics
+    /// When no port can be listened on.
+    pub fn before(upstream: &str) -> Self {
+        let runtime = match tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+        {
+            Ok(runtime) => runtime,
+            Err(error) => panic!("no runtime for the relay: {error}"),
+        };
+        let listener = match runtime.block_on(TcpListener::bind("127.0.0.1:0")) {
+            Ok(listener) => listener,
+            Err(error) => panic!("the relay cannot listen: {error}"),
+        };
+        let port = listener.local_addr().map_or(0, |address| address.port());
+        let state = Arc::new(State {
+            upstream: upstream.to_owned(),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            strike: Mutex::default(),
+            mutating: AtomicUsize::new(0),
+            victim: AtomicU32::new(0),
+            struck: Mutex::default(),
+            seen: Mutex::default(),
+        });
+        runtime.spawn(serve(listener, Arc::clone(&state)));
+        Self {
+            endpoint: format!("http://127.0.0.1:{port}"),
+            state,
+            _runtime: runtime,
+        }
+    }
+
+    /// Strikes at the mutating call of this number, from 1, counted from now on.
+    pub fn arm(&self, number: usize, at: At) {
+        self.state.mutating.store(0, Ordering::SeqCst);
+        self.state.victim.store(0, Ordering::SeqCst);
+        *lock(&self.state.struck) = None;
+        *lock(&self.state.strike) = Some((number, at));
+    }
+
+    /// Who is killed.
+    pub fn aim(&self, pid: u32) {
+        self.state.victim.store(pid, Ordering::SeqCst);
+    }
+
+    /// Lets everything pass. Returns the call that was struck, if one was.
+    pub fn disarm(&self) -> Option<String> {
+        *lock(&self.state.strike) = None;
+        lock(&self.state.struck).take()
+    }
+
+    /// Operations that changed something, as far as they were seen.
+    pub fn operations(&self) -> BTreeSet<String> {
+        lock(&self.state.seen).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn serve(listener: TcpListener, state: Arc<State>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            let service = service_fn(move |request| relay(request, Arc::clone(&state)));
+            // A connection that is cut is what this is for.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn relay(request: Request<Incoming>, state: Arc<State>) -> Result<Response<Full<Bytes>>, Cut> {
+    let (mut parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+    let operation = operation(&parts.method, parts.uri.path(), &parts.headers, &body);
+    let strike = operation.as_ref().and_then(|name| {
+        lock(&state.seen).insert(name.clone());
+        let number = state.mutating.fetch_add(1, Ordering::SeqCst) + 1;
+        let armed = *lock(&state.strike);
+        let (_, at) = armed.filter(|(wanted, _)| *wanted == number)?;
+        *lock(&state.struck) = Some(name.clone());
+        Some(at)
+    });
+    if strike == Some(At::Before) {
+        kill(&state).await;
+        return Err(Cut);
+    }
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    parts.uri = format!("{}{path}", state.upstream).parse().map_err(|_| Cut)?;
+    parts.headers.remove(hyper::header::TRANSFER_ENCODING);
+    let answer = state.client.request(Request::from_parts(parts, Full::new(body))).await;
+    let (mut parts, body) = answer.map_err(|_| Cut)?.into_parts();
+    let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+    match strike {
+        Some(At::After) => {
+            kill(&state).await;
+            Err(Cut)
+        }
+        Some(At::AnswerLost) => Err(Cut),
+        Some(At::Before) | None => {
+            parts.headers.remove(hyper::header::TRANSFER_ENCODING);
+            Ok(Response::from_parts(parts, Full::new(body)))
+        }
+    }
+}
+
+/// The connection ends without an answer.
+#[derive(Debug)]
+struct Cut;
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("cut")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+impl From<Infallible> for Cut {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+async fn kill(state: &State) {
+    // The caller may have been quicker than whoever aims.
+    loop {
+        match state.victim.load(Ordering::SeqCst) {
+            0 => tokio::time::sleep(std::time::Duration::from_millis(2)).await,
+            pid => {
+                let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).output();
+                return;
+            }
+        }
+    }
+}
+
+/// The name of an operation that changes something; none for one that only reads.
+fn operation(method: &Method, path: &str, headers: &hyper::HeaderMap, body: &Bytes) -> Option<String> {
+    const READS: [&str; 9] = [
+        "Get", "List", "Describe", "Query", "Scan", "BatchGet", "Filter", "Head", "Lookup",
+    ];
+    let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    let named = target
+        .and_then(|target| target.rsplit('.').next().map(str::to_owned))
+        .or_else(|| {
+            path.contains("/operation/")
+                .then(|| path.rsplit('/').next().unwrap_or_default().to_owned())
+        })
+        .or_else(|| {
+            let text = std::str::from_utf8(body)
+                .ok()
+                .filter(|_| path == "/" && method == Method::POST)?;
+            let action = text.split('&').find_map(|pair| pair.strip_prefix("Action="))?;
+            Some(action.to_owned())
+        });
+    match named {
+        Some(name) => (!READS.iter().any(|read| name.starts_with(read))).then_some(name),
+        None => (![Method::GET, Method::HEAD, Method::OPTIONS].contains(method)).then(|| {
+            // Ids differ from run to run; the first parts of the path say enough.
+            let short: Vec<&str> = path.split('/').take(5).collect();
+            format!("{method} {}", short.join("/"))
+        }),
+    }
+}
