@@ -1,6 +1,6 @@
 //! The one integration binary: taskctl as an operator meets it, against emulated AWS.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout, reason = "tests")]
 
 mod bad_input;
 mod canary;
