@@ -6,8 +6,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    check, completions, deploy, destroy, export, init, load, local, man, package, plan, promote, prune, rollback,
-    templates, unlock,
+    check, completions, deploy, destroy, export, init, invoke, load, local, logs, man, package, plan, promote, prune,
+    rollback, templates, unlock,
 };
 use crate::exit::Exit;
 
@@ -160,6 +160,10 @@ pub enum Command {
     Check(check::Args),
     /// Make load, and show how long users waited.
     Load(load::Args),
+    /// Show what functions and API say, merged by time.
+    Logs(logs::Args),
+    /// Call a function, and show its answer and what it logged.
+    Invoke(invoke::Args),
     /// Print the API's document, or its checks for Postman.
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Export(export::Command),

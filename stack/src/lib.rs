@@ -8,6 +8,7 @@ pub mod engine;
 pub mod event;
 pub mod execute;
 pub mod graph;
+pub mod observe;
 pub mod package;
 pub mod plan;
 pub mod release;

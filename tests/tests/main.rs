@@ -9,6 +9,7 @@ mod contract;
 mod crashes;
 mod deploy;
 mod drift;
+mod logs;
 mod operators;
 mod page;
 mod releases;

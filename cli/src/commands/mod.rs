@@ -7,8 +7,10 @@ pub mod destroy;
 pub mod doctor;
 pub mod export;
 pub mod init;
+pub mod invoke;
 pub mod load;
 pub mod local;
+pub mod logs;
 pub mod man;
 pub mod package;
 pub mod plan;
@@ -44,6 +46,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Status => status::run(global),
         Command::Prune(args) => prune::run(global, &args),
         Command::Check(args) => check::run(global, args),
+        Command::Logs(args) => logs::run(global, args),
+        Command::Invoke(args) => invoke::run(global, args),
         Command::Load(args) => load::run(global, args),
         Command::Export(command) => export::run(global, command),
         Command::Destroy(args) => destroy::run(global, args),

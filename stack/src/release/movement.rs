@@ -180,24 +180,25 @@ fn movement(
     })
 }
 
+/// A function's physical name: it stands in its integration; one that has none any more has its derived name.
+pub fn physical_name(identity: &Identity, state: &ApiState, logical: &str) -> String {
+    let found = state
+        .integrations
+        .iter()
+        .find(|one| api_integration::name_of(one) == Some(logical));
+    let uri = found.and_then(|one| one.integration_uri()).unwrap_or_default();
+    let name = uri
+        .split(":function:")
+        .nth(1)
+        .and_then(|rest| rest.split([':', '/']).next());
+    name.map_or_else(|| format!("{}{logical}", identity.prefix()), str::to_owned)
+}
+
 /// The functions of live with their physical names, and what a release has instead of them.
 pub(super) fn changed(identity: &Identity, state: &ApiState, facts: &ReleaseFacts, to: Option<u64>) -> Vec<Changed> {
     let label = |release: Option<u64>| release.and_then(|release| facts.releases.get(&release));
     let live = label(facts.live.as_ref().and_then(|live| live.release));
     let target = label(to);
-    // A function's physical name stands in its integration; one that has none any more has its derived name.
-    let physical = |logical: &str| {
-        let found = state
-            .integrations
-            .iter()
-            .find(|one| api_integration::name_of(one) == Some(logical));
-        let uri = found.and_then(|one| one.integration_uri()).unwrap_or_default();
-        let name = uri
-            .split(":function:")
-            .nth(1)
-            .and_then(|rest| rest.split([':', '/']).next());
-        name.map_or_else(|| format!("{}{logical}", identity.prefix()), str::to_owned)
-    };
     let functions = live.into_iter().flat_map(|label| &label.versions);
     functions
         .filter_map(|(name, version)| {
@@ -205,7 +206,7 @@ pub(super) fn changed(identity: &Identity, state: &ApiState, facts: &ReleaseFact
             let new = target.and_then(|label| label.versions.get(name)?.parse().ok());
             Some(Changed {
                 name: name.clone(),
-                function: physical(name),
+                function: physical_name(identity, state, name),
                 old,
                 new: new.filter(|new| *new != old),
             })

@@ -1,0 +1,365 @@
+//! `taskctl logs`: what functions and API say, merged by time.
+
+mod line;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use jiff::{Timestamp, civil, tz::TimeZone};
+use regex_lite::Regex;
+use taskctl_stack::event::Event;
+use taskctl_stack::observe::logs::{API, CloudWatchLogs, Group, LogEvent, Tail, Window, read};
+use taskctl_stack::release::driver::look;
+
+use self::line::Line;
+use crate::args::{Global, Output};
+use crate::commands::load::time as duration;
+use crate::commands::status::named;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::place::Place;
+use crate::report::Purpose;
+use crate::report::plan::Details;
+use crate::session::{self, Session};
+
+/// Arguments of `logs`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Functions, by their logical names [default: all].
+    #[arg(value_name = "FUNCTION")]
+    functions: Vec<String>,
+    /// Show the API's access log, too; alone when no function is named.
+    #[arg(long)]
+    api: bool,
+    /// From when on: 5m, 2h, 3d ago, or a time such as 2026-01-30T10:15 (local) or …:00Z.
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    since: String,
+    /// Until when.
+    #[arg(long, value_name = "TIME", conflicts_with = "follow")]
+    until: Option<String>,
+    /// Go on with what is new, until Ctrl-C.
+    #[arg(long, short = 'F')]
+    follow: bool,
+    /// CloudWatch filter pattern: only events that match are fetched.
+    #[arg(long, value_name = "PATTERN")]
+    filter: Option<String>,
+    /// Regular expression: only lines that match are shown.
+    #[arg(long, value_name = "REGEX")]
+    grep: Option<String>,
+    /// Only lines at least as severe.
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    level: Option<Level>,
+    /// Only lines of this request.
+    #[arg(long, value_name = "ID", conflicts_with = "filter")]
+    request_id: Option<String>,
+    /// Only lines of this release's function versions.
+    #[arg(long, value_name = "RELEASE", conflicts_with = "slot")]
+    release: Option<u64>,
+    /// Only lines of the release in this slot.
+    #[arg(long, value_enum, value_name = "SLOT")]
+    slot: Option<Slot>,
+    /// Only requests of this route, such as 'GET /tasks'.
+    #[arg(long, value_name = "ROUTE")]
+    route: Option<String>,
+    /// Form of the lines [default: pretty, or json with --output json].
+    #[arg(long, value_enum, value_name = "FORM")]
+    format: Option<Format>,
+}
+
+/// Form of the lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Time, function, level, request, release, error.
+    Pretty,
+    /// Time, function, request.
+    Short,
+    /// One JSON object a line.
+    Json,
+    /// As the function wrote it.
+    Raw,
+}
+
+/// Severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Level {
+    /// Everything.
+    Trace,
+    /// Details.
+    Debug,
+    /// What happened.
+    Info,
+    /// What looks wrong.
+    Warn,
+    /// What failed.
+    Error,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Slot {
+    /// What users reach.
+    Live,
+    /// What waits.
+    Preview,
+}
+
+/// Runs it.
+pub fn run(global: &Global, args: Args) -> Exit {
+    session::run(global, Purpose::Plan, Details::Changes, async |session| {
+        logs(&session, &args).await
+    })
+}
+
+async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
+    let now = Timestamp::now();
+    let since = moment(&args.since, now)?;
+    let until = args.until.as_deref().map(|text| moment(text, now)).transpose()?;
+    let grep = args
+        .grep
+        .as_deref()
+        .map(|text| {
+            Regex::new(text).map_err(|error| {
+                Failure::usage(
+                    format!("`{text}` is no regular expression: {error}"),
+                    "quote it for the shell, and escape what is meant as it stands",
+                )
+            })
+        })
+        .transpose()?;
+    let named = named(session)?;
+    let place = Place::of(&session.global, &session.surroundings);
+    let engine = session.connect_quietly(&place, &named).await?;
+    let source = CloudWatchLogs::new(engine.context().clone());
+    let groups = session.unless_stopped(groups(&source, args)).await??;
+    let versions = match (args.release, args.slot) {
+        (None, None) => None,
+        (release, slot) => {
+            let looking = look(engine.context());
+            let (_, facts) = session
+                .unless_stopped(looking)
+                .await?
+                .map_err(taskctl_stack::engine::EngineError::from)?;
+            let of = match slot {
+                Some(Slot::Live) => facts.live.as_ref().and_then(|slot| slot.release),
+                Some(Slot::Preview) => facts.preview.as_ref().and_then(|slot| slot.release),
+                None => release,
+            };
+            let label = of.and_then(|release| facts.releases.get(&release)).ok_or_else(|| {
+                Failure::new(Exit::Error, "that release is not kept", "`taskctl releases` lists them")
+            })?;
+            Some(label.versions.clone())
+        }
+    };
+    let wanted = Wanted {
+        grep,
+        level: args.level,
+        route: args.route.clone(),
+        versions,
+    };
+    // A quoted term matches wherever it stands.
+    // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
+    let pattern = match &args.request_id {
+        Some(id) => Some(format!("\"{}\"", id.replace('"', ""))),
+        None => args.filter.clone(),
+    };
+    let format = args.format.unwrap_or(match session.global.output {
+        Output::Json => Format::Json,
+        Output::Human | Output::Github => Format::Pretty,
+    });
+    let shown = Shown {
+        format,
+        sources: groups.iter().map(|group| group.source.clone()).collect(),
+    };
+    if args.follow {
+        return follow(session, &source, args, groups, since, pattern, &wanted, &shown).await;
+    }
+    let window = Window {
+        from: since.as_millisecond(),
+        to: until.map(|until| until.as_millisecond()),
+        pattern,
+    };
+    let events = session
+        .unless_stopped(read(&source, &groups, &window))
+        .await?
+        .map_err(taskctl_stack::engine::EngineError::from)?;
+    let text = shown.all(&events, &wanted, session);
+    if text.is_empty() && format != Format::Json {
+        session.reporter.tell(Event::Note {
+            message: format!("nothing between {since} and {}", until.unwrap_or(now)),
+        });
+    }
+    session.reporter.answer(text);
+    Ok(Exit::Ok)
+}
+
+/// Time between looks.
+const EVERY: Duration = Duration::from_secs(1);
+/// Time between looks for functions that are new.
+const GROUPS_EVERY: Duration = Duration::from_secs(30);
+
+#[expect(clippy::too_many_arguments, reason = "one call, each of its own kind")]
+async fn follow(
+    session: &Session,
+    source: &CloudWatchLogs,
+    args: &Args,
+    mut groups: Vec<Group>,
+    since: Timestamp,
+    pattern: Option<String>,
+    wanted: &Wanted,
+    shown: &Shown,
+) -> Result<Exit, Failure> {
+    let mut tail = Tail::from(since.as_millisecond(), pattern);
+    let mut looked = tokio::time::Instant::now();
+    let mut failing = false;
+    loop {
+        let now = Timestamp::now().as_millisecond();
+        let Ok(result) = session.unless_stopped(tail.look(source, &groups, now)).await else {
+            break;
+        };
+        match result {
+            Ok(events) => {
+                if std::mem::take(&mut failing) {
+                    session.reporter.tell(Event::Note {
+                        message: "logs can be read again; nothing was left out".to_owned(),
+                    });
+                }
+                session.reporter.answer(shown.all(&events, wanted, session));
+            }
+            Err(error) if failing => drop(error),
+            Err(error) => {
+                failing = true;
+                session.reporter.tell(Event::Warning {
+                    message: format!("logs cannot be read: {error}; trying again"),
+                });
+            }
+        }
+        if looked.elapsed() > GROUPS_EVERY {
+            looked = tokio::time::Instant::now();
+            if let Ok(found) = self::groups(source, args).await {
+                groups = found;
+            }
+        }
+        if session.unless_stopped(tokio::time::sleep(EVERY)).await.is_err() {
+            break;
+        }
+    }
+    Ok(Exit::Interrupted)
+}
+
+/// The groups that are asked for.
+async fn groups(source: &CloudWatchLogs, args: &Args) -> Result<Vec<Group>, Failure> {
+    let all = source
+        .groups()
+        .await
+        .map_err(taskctl_stack::engine::EngineError::from)?;
+    let known: BTreeSet<&str> = all.iter().map(|group| group.source.as_str()).collect();
+    for function in &args.functions {
+        if !known.contains(function.as_str()) {
+            let known: Vec<&str> = known.iter().copied().filter(|name| *name != API).collect();
+            return Err(Failure::usage(
+                format!("there is no function {function}"),
+                match known.as_slice() {
+                    [] => "nothing stands here; check --stage, --region and --profile".to_owned(),
+                    known => format!("functions: {}", known.join(", ")),
+                },
+            ));
+        }
+    }
+    let is_wanted = |group: &Group| match (group.source == API, args.functions.is_empty()) {
+        (true, _) => args.api,
+        (false, true) => !args.api,
+        (false, false) => args.functions.contains(&group.source),
+    };
+    Ok(all.into_iter().filter(is_wanted).collect())
+}
+
+/// Which lines are shown.
+struct Wanted {
+    grep: Option<Regex>,
+    level: Option<Level>,
+    route: Option<String>,
+    /// Version by function.
+    versions: Option<BTreeMap<String, String>>,
+}
+
+impl Wanted {
+    fn takes(&self, event: &LogEvent, line: &Line) -> bool {
+        let of_release = |versions: &BTreeMap<String, String>| {
+            event
+                .version()
+                .is_some_and(|version| versions.get(&event.source).is_some_and(|wanted| wanted == version))
+        };
+        self.versions.as_ref().is_none_or(of_release)
+            && self
+                .level
+                .is_none_or(|least| line.level().is_some_and(|level| level >= least))
+            && self.route.as_ref().is_none_or(|route| line.route() == Some(route))
+            && self.grep.as_ref().is_none_or(|grep| grep.is_match(&event.message))
+    }
+}
+
+/// How lines are shown.
+struct Shown {
+    format: Format,
+    sources: BTreeSet<String>,
+}
+
+impl Shown {
+    fn all(&self, events: &[LogEvent], wanted: &Wanted, session: &Session) -> String {
+        let look = &session.surroundings.out;
+        let mut text = String::new();
+        for event in events {
+            let line = Line::of(&event.message);
+            if !wanted.takes(event, &line) {
+                continue;
+            }
+            match self.format {
+                Format::Raw => text.push_str(&format!("{}\n", event.message.trim_end())),
+                Format::Json => text.push_str(&format!("{}\n", line::json(event, &line))),
+                Format::Pretty => text.push_str(&line.pretty(event, &self.sources, look)),
+                Format::Short => text.push_str(&line.short(event, &self.sources, look)),
+            }
+        }
+        text
+    }
+}
+
+/// A time: so long ago, with a zone, or local.
+fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+    let ago = |text: &str| match text.strip_suffix('d') {
+        Some(days) => Some(Duration::from_secs(days.parse::<u64>().ok()?.checked_mul(86_400)?)),
+        None => duration(text).ok(),
+    };
+    if let Some(ago) = ago(text) {
+        return Ok(now.checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH));
+    }
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let local = text
+        .parse::<civil::DateTime>()
+        .or_else(|_| text.parse::<civil::Date>().map(|date| date.at(0, 0, 0, 0)));
+    let local = local.ok().and_then(|time| time.to_zoned(TimeZone::system()).ok());
+    local.map(|time| time.timestamp()).ok_or_else(|| {
+        Failure::usage(
+            format!("`{text}` is no time"),
+            "e.g. 5m, 2h, 3d, 2026-01-30T10:15 or 2026-01-30T09:15:00Z",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_ago_or_moments() {
+        let now: Timestamp = "2026-01-30T10:00:00Z".parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        let at = |text: &str| moment(text, now).map(|time| time.to_string()).map_err(|_| ());
+        assert_eq!(at("5m"), Ok("2026-01-30T09:55:00Z".to_owned()));
+        assert_eq!(at("2d"), Ok("2026-01-28T10:00:00Z".to_owned()));
+        assert_eq!(at("2026-01-29T00:00:00Z"), Ok("2026-01-29T00:00:00Z".to_owned()));
+        assert!(at("2026-01-29T10:15").is_ok() && at("2026-01-29").is_ok());
+        assert!(at("yesterday").is_err());
+    }
+}

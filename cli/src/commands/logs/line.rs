@@ -1,0 +1,333 @@
+//! A log line as people read it.
+
+use std::collections::BTreeSet;
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde_json::{Value, json};
+use taskctl_stack::observe::logs::LogEvent;
+
+use super::Level;
+use crate::look::{Look, Tone};
+use crate::report::text::{fill, plain};
+
+/// What a line is.
+pub enum Line {
+    /// A request that a function of taskctl's handlers answered, or a line of its own logger.
+    Function(Value),
+    /// A line of the platform: start, report, init.
+    Platform(Value),
+    /// A line of the API's access log.
+    Access(Value),
+    /// Anything else.
+    Text(String),
+}
+
+/// Numbers that stand in a line for its metrics, and what the line shows anyway.
+const NOISE: [&str; 21] = [
+    "_aws",
+    "timestamp",
+    "time",
+    "level",
+    "message",
+    "requestId",
+    "route",
+    "status",
+    "durationMs",
+    "coldStart",
+    "release",
+    "version",
+    "color",
+    "error",
+    "FunctionName",
+    "Version",
+    "Route",
+    "Requests",
+    "Responses5xx",
+    "Latency",
+    "ColdStart",
+];
+
+impl Line {
+    /// Reads a message.
+    pub fn of(message: &str) -> Self {
+        match serde_json::from_str::<Value>(message) {
+            Ok(value) if value["type"].as_str().is_some_and(|kind| kind.starts_with("platform.")) => {
+                Self::Platform(value)
+            }
+            Ok(value) if value["integrationLatencyMs"].is_string() => Self::Access(value),
+            Ok(value) if value.is_object() => Self::Function(value),
+            _ => Self::Text(message.trim_end().to_owned()),
+        }
+    }
+
+    /// How severe it is; none when it does not say.
+    pub fn level(&self) -> Option<Level> {
+        match self {
+            Self::Function(value) => match value["level"].as_str()?.to_ascii_uppercase().as_str() {
+                "TRACE" => Some(Level::Trace),
+                "DEBUG" => Some(Level::Debug),
+                "INFO" => Some(Level::Info),
+                "WARN" | "WARNING" => Some(Level::Warn),
+                "ERROR" | "FATAL" | "CRITICAL" => Some(Level::Error),
+                _ => None,
+            },
+            Self::Platform(value) => match value["record"]["status"].as_str() {
+                Some("success") | None => Some(Level::Info),
+                Some(_) => Some(Level::Error),
+            },
+            Self::Access(value) => match value["status"].as_str().and_then(|status| status.parse::<u16>().ok())? {
+                500.. => Some(Level::Error),
+                400.. => Some(Level::Warn),
+                _ => Some(Level::Info),
+            },
+            Self::Text(_) => None,
+        }
+    }
+
+    /// The route it is about.
+    pub fn route(&self) -> Option<&str> {
+        match self {
+            Self::Function(value) | Self::Access(value) => value["route"].as_str(),
+            Self::Platform(_) | Self::Text(_) => None,
+        }
+    }
+
+    /// Everything, on one line and with what went wrong below it. Lines of the platform that only say that something begins
+    /// are left out: the report at the end says it all.
+    pub fn pretty(&self, event: &LogEvent, sources: &BTreeSet<String>, look: &Look) -> String {
+        let Some((text, below)) = self.told(event, true) else {
+            return String::new();
+        };
+        let mut out = format!("{} {}\n", self.head(event, sources, look), self.painted(&text, look));
+        for text in below {
+            for line in fill(&plain(&text), look.width.saturating_sub(8)) {
+                out.push_str(&format!("        {}\n", look.paint(Tone::Bad, &line)));
+            }
+        }
+        out
+    }
+
+    /// Without release, ids and what is below.
+    pub fn short(&self, event: &LogEvent, sources: &BTreeSet<String>, look: &Look) -> String {
+        match self.told(event, false) {
+            Some((text, _)) => format!("{} {}\n", self.head(event, sources, look), self.painted(&text, look)),
+            None => String::new(),
+        }
+    }
+
+    fn head(&self, event: &LogEvent, sources: &BTreeSet<String>, look: &Look) -> String {
+        const TONES: [Tone; 5] = [Tone::Copy, Tone::Create, Tone::Replace, Tone::Change, Tone::Strong];
+        let width = sources.iter().map(String::len).max().unwrap_or(0).min(20);
+        let place = sources.iter().position(|source| *source == event.source).unwrap_or(0);
+        let name = format!("{:<width$}", plain(&event.source));
+        let time = Timestamp::from_millisecond(event.timestamp).unwrap_or(Timestamp::UNIX_EPOCH);
+        let time = time.to_zoned(TimeZone::system()).strftime("%H:%M:%S.%3f").to_string();
+        format!(
+            "{} {}",
+            look.paint(Tone::Faint, &time),
+            look.paint(TONES[place % TONES.len()], &name)
+        )
+    }
+
+    fn painted(&self, text: &str, look: &Look) -> String {
+        match (self, self.level()) {
+            (_, Some(Level::Error)) => look.paint(Tone::Bad, text),
+            (_, Some(Level::Warn)) => look.paint(Tone::Warn, text),
+            (Self::Platform(_), _) => look.paint(Tone::Faint, text),
+            _ => text.to_owned(),
+        }
+    }
+
+    /// The text of the line, and what goes below it.
+    fn told(&self, event: &LogEvent, whole: bool) -> Option<(String, Vec<String>)> {
+        let text = |value: &Value| match value {
+            Value::Null => String::new(),
+            Value::String(text) => plain(text),
+            other => plain(&other.to_string()),
+        };
+        match self {
+            Self::Text(message) => {
+                let mut lines = message.lines();
+                let first = plain(lines.next().unwrap_or_default());
+                Some((first, lines.map(str::to_owned).collect()))
+            }
+            Self::Access(value) => {
+                let mut line = format!(
+                    "{:<5} {} {} {} ms",
+                    "API",
+                    text(&value["route"]),
+                    text(&value["status"]),
+                    text(&value["latencyMs"])
+                );
+                if whole {
+                    line.push_str(&format!(" from {}", text(&value["sourceIp"])));
+                }
+                let error = text(&value["integrationError"]);
+                Some((
+                    line,
+                    if error.is_empty() || error == "-" {
+                        Vec::new()
+                    } else {
+                        vec![error]
+                    },
+                ))
+            }
+            Self::Platform(value) => {
+                let record = &value["record"];
+                let kind = value["type"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .trim_start_matches("platform.");
+                if kind != "report" {
+                    // An init that failed is told by its report.
+                    return None;
+                }
+                let metrics = &record["metrics"];
+                let mut line = format!(
+                    "{:<5} {} ms, billed {} ms, {} of {} MB",
+                    "took",
+                    round(&metrics["durationMs"]),
+                    round(&metrics["billedDurationMs"]),
+                    text(&metrics["maxMemoryUsedMB"]),
+                    text(&metrics["memorySizeMB"]),
+                );
+                if metrics["initDurationMs"].is_number() {
+                    line.push_str(&format!(", cold start: init {} ms", round(&metrics["initDurationMs"])));
+                }
+                match record["status"].as_str() {
+                    Some("success") | None => {}
+                    Some(status) => line.push_str(&format!(", {}", plain(status))),
+                }
+                if whole {
+                    line.push_str(&format!("  {}", text(&record["requestId"])));
+                }
+                Some((line, Vec::new()))
+            }
+            Self::Function(value) => {
+                let level = text(&value["level"]);
+                let mut line = format!("{level:<5} ");
+                if value["route"].is_string() {
+                    line.push_str(&format!(
+                        "{} {} {} ms",
+                        text(&value["route"]),
+                        text(&value["status"]),
+                        round(&value["durationMs"])
+                    ));
+                } else {
+                    line.push_str(&text(&value["message"]));
+                }
+                if value["coldStart"] == json!(true) {
+                    line.push_str(" cold");
+                }
+                let others = value.as_object().into_iter().flatten();
+                for (name, value) in others.filter(|(name, _)| !NOISE.contains(&name.as_str())) {
+                    line.push_str(&format!(" {}={}", plain(name), text(value)));
+                }
+                if whole {
+                    if !value["release"].is_null() {
+                        line.push_str(&format!("  r{}", text(&value["release"])));
+                    }
+                    if let Some(version) = event.version() {
+                        line.push_str(&format!(" v{}", plain(version)));
+                    }
+                    line.push_str(&format!(" {}", text(&value["requestId"])));
+                }
+                let error = text(&value["error"]);
+                Some((
+                    line.trim_end().to_owned(),
+                    if error.is_empty() { Vec::new() } else { vec![error] },
+                ))
+            }
+        }
+    }
+}
+
+/// The event for programs.
+pub fn json(event: &LogEvent, line: &Line) -> Value {
+    let message = match line {
+        Line::Function(value) | Line::Platform(value) | Line::Access(value) => value.clone(),
+        Line::Text(text) => json!(text),
+    };
+    json!({
+        "id": event.id,
+        "time": Timestamp::from_millisecond(event.timestamp).unwrap_or(Timestamp::UNIX_EPOCH).to_string(),
+        "source": event.source,
+        "version": event.version(),
+        "stream": event.stream,
+        "message": message,
+    })
+}
+
+fn round(value: &Value) -> String {
+    match value.as_f64() {
+        Some(number) if number < 10.0 => format!("{number:.1}"),
+        Some(number) => format!("{number:.0}"),
+        None => "?".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(source: &str, message: &str) -> LogEvent {
+        LogEvent {
+            id: "1".to_owned(),
+            source: source.to_owned(),
+            stream: "2026/11/21/[17]abc".to_owned(),
+            timestamp: 1_795_245_748_325,
+            message: message.to_owned(),
+        }
+    }
+
+    #[test]
+    fn lines_are_folded_and_told() {
+        let messages = [
+            (
+                "tasks",
+                r#"{"time":"…","type":"platform.start","record":{"requestId":"8d7f"}}"#,
+            ),
+            (
+                "tasks",
+                r#"{"timestamp":"…","level":"INFO","message":"request","requestId":"8d7f","route":"GET /tasks/{taskId}","status":200,"durationMs":82.117,"coldStart":true,"release":"3","version":"17","Requests":1,"_aws":{}}"#,
+            ),
+            (
+                "tasks",
+                r#"{"time":"…","type":"platform.report","record":{"requestId":"8d7f","metrics":{"durationMs":88.857,"billedDurationMs":95,"memorySizeMB":512,"maxMemoryUsedMB":6,"initDurationMs":5.462},"status":"success"}}"#,
+            ),
+            (
+                "users",
+                r#"{"level":"ERROR","message":"request","requestId":"9e","route":"POST /users","status":500,"durationMs":3.2,"release":"3","error":"put user: access denied: not authorized to perform dynamodb:PutItem"}"#,
+            ),
+            ("users", r#"{"level":"WARN","message":"retrying","attempt":2}"#),
+            (
+                "api",
+                r#"{"requestId":"x","route":"GET /tasks","status":"200","latencyMs":"297","integrationLatencyMs":"296","integrationError":"-","sourceIp":"10.0.0.1"}"#,
+            ),
+            ("users", "plain \u{1b}[31mtext\nsecond line"),
+        ];
+        let sources: BTreeSet<String> = messages.iter().map(|(source, _)| (*source).to_owned()).collect();
+        let show = |how: fn(&Line, &LogEvent, &BTreeSet<String>, &Look) -> String| {
+            messages
+                .iter()
+                .map(|(source, message)| how(&Line::of(message), &event(source, message), &sources, &Look::PLAIN))
+                // The local time zone differs from machine to machine.
+                .map(|text| {
+                    text.lines()
+                        .map(|line| {
+                            if line.starts_with(' ') {
+                                line
+                            } else {
+                                line.get(13..).unwrap_or(line)
+                            }
+                            .to_owned()
+                                + "\n"
+                        })
+                        .collect::<String>()
+                })
+                .collect::<String>()
+        };
+        insta::assert_snapshot!("pretty", show(Line::pretty));
+        insta::assert_snapshot!("short", show(Line::short));
+    }
+}

@@ -1,0 +1,385 @@
+//! Log events of several groups as one sequence. Nothing is lost and nothing is shown twice: windows overlap, and what was seen
+//! is known by its event id.
+//!
+//! CloudWatch Logs pages by time of the event, may answer an empty page with a token, and may make an event visible after
+//! later ones: <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+
+use crate::aws::context::{Context, Identity, op};
+use crate::aws::error::AwsError;
+use crate::aws::kind::found;
+use crate::aws::log_group::access_log_prefix;
+use crate::aws::reader::Reader;
+use crate::aws::registry;
+
+/// A group and what it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Group {
+    /// Logical name of the function, or `api` for the access log.
+    pub source: String,
+    /// Name of the group.
+    pub name: String,
+}
+
+/// Source of the access log's events.
+pub const API: &str = "api";
+
+/// An event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogEvent {
+    /// Its id.
+    pub id: String,
+    /// Logical name of the function, or `api`.
+    pub source: String,
+    /// Stream.
+    pub stream: String,
+    /// When it happened, ms since 1970.
+    pub timestamp: i64,
+    /// The text.
+    pub message: String,
+}
+
+impl LogEvent {
+    /// The function version that wrote it, from the stream's name: `2026/11/21/[17]…`.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html>
+    pub fn version(&self) -> Option<&str> {
+        let (_, rest) = self.stream.split_once('[')?;
+        rest.split_once(']').map(|(version, _)| version)
+    }
+
+    fn order(&self) -> (i64, &str, &str) {
+        (self.timestamp, &self.stream, &self.id)
+    }
+}
+
+/// A page of a group.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// Its events.
+    pub events: Vec<LogEvent>,
+    /// Where the next one begins; none after the last.
+    pub next: Option<String>,
+}
+
+/// What is asked of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// Begin, ms since 1970.
+    pub from: i64,
+    /// End, ms since 1970; none = now.
+    pub to: Option<i64>,
+    /// CloudWatch filter pattern.
+    pub pattern: Option<String>,
+}
+
+/// Where events come from.
+#[async_trait]
+pub trait LogSource: Send + Sync {
+    /// One page of a group. A group that does not exist has no events.
+    async fn page(&self, group: &Group, window: &Window, token: Option<String>) -> Result<Page, AwsError>;
+}
+
+/// CloudWatch Logs.
+pub struct CloudWatchLogs {
+    context: Context,
+}
+
+impl CloudWatchLogs {
+    /// Of a context.
+    pub fn new(context: Context) -> Self {
+        Self { context }
+    }
+
+    /// The groups of a stack's functions and of its API's access log.
+    pub async fn groups(&self) -> Result<Vec<Group>, AwsError> {
+        let reader = Reader::new(self.context.clone());
+        let found = registry().kind("log_group").enumerate(&reader).await?;
+        let prefix = access_log_prefix(self.context.identity());
+        let groups = found.into_iter().filter_map(|one| {
+            let name = one.outputs.get("name")?.clone();
+            let source = if name.starts_with(&prefix) {
+                API.to_owned()
+            } else {
+                one.id.name
+            };
+            Some(Group { source, name })
+        });
+        let mut groups: Vec<Group> = groups.collect();
+        groups.sort();
+        Ok(groups)
+    }
+
+    /// Whose they are.
+    pub fn identity(&self) -> &Identity {
+        self.context.identity()
+    }
+}
+
+#[async_trait]
+impl LogSource for CloudWatchLogs {
+    async fn page(&self, group: &Group, window: &Window, token: Option<String>) -> Result<Page, AwsError> {
+        let client = &self.context.clients().logs;
+        let answer = self
+            .context
+            .call(op("logs", "FilterLogEvents"), || {
+                client
+                    .filter_log_events()
+                    .log_group_name(&group.name)
+                    .start_time(window.from)
+                    .set_end_time(window.to)
+                    .set_filter_pattern(window.pattern.clone())
+                    .set_next_token(token.clone())
+                    .send()
+            })
+            .await;
+        let Some(answer) = found(answer)? else {
+            return Ok(Page::default());
+        };
+        let events = answer.events.unwrap_or_default().into_iter().map(|event| LogEvent {
+            id: event.event_id.unwrap_or_default(),
+            source: group.source.clone(),
+            stream: event.log_stream_name.unwrap_or_default(),
+            timestamp: event.timestamp.unwrap_or_default(),
+            message: event.message.unwrap_or_default(),
+        });
+        Ok(Page {
+            events: events.collect(),
+            next: answer.next_token,
+        })
+    }
+}
+
+/// Groups read at the same time; CloudWatch allows ten `FilterLogEvents` a second, which pacing keeps.
+const SIDE_BY_SIDE: usize = 8;
+
+/// All events of groups in a window, in the order of their time; each once.
+pub async fn read(source: &dyn LogSource, groups: &[Group], window: &Window) -> Result<Vec<LogEvent>, AwsError> {
+    let pages: Vec<Vec<LogEvent>> = stream::iter(groups.to_vec())
+        .map(|group| async move {
+            let mut events = Vec::new();
+            let mut token = None;
+            loop {
+                let page = source.page(&group, window, token).await?;
+                events.extend(page.events);
+                token = page.next;
+                if token.is_none() {
+                    return Ok::<_, AwsError>(events);
+                }
+            }
+        })
+        .buffer_unordered(SIDE_BY_SIDE)
+        .try_collect()
+        .await?;
+    let by_id: HashMap<String, LogEvent> = pages
+        .into_iter()
+        .flatten()
+        .map(|event| (event.id.clone(), event))
+        .collect();
+    let mut events: Vec<LogEvent> = by_id.into_values().collect();
+    events.sort_by(|a, b| a.order().cmp(&b.order()));
+    Ok(events)
+}
+
+/// Follows groups. Each look reaches back over the last seconds again, and now and then over minutes, for what became visible
+/// late; a look that fails is made up for by the next one, which begins where the last good one did.
+#[derive(Debug)]
+pub struct Tail {
+    pattern: Option<String>,
+    /// When the last good look was, ms.
+    good: i64,
+    /// When the last deep look was, ms.
+    deep: i64,
+    begin: i64,
+    /// Ids of what was shown, with their times.
+    seen: BTreeMap<(i64, String), ()>,
+}
+
+/// How far each look reaches back.
+const OVERLAP: Duration = Duration::from_secs(20);
+/// How far a deep look reaches back.
+const DEEP_OVERLAP: Duration = Duration::from_secs(300);
+/// Time between deep looks.
+const DEEP_EVERY: Duration = Duration::from_secs(30);
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Tail {
+    /// Follows from a time on, ms since 1970.
+    pub fn from(begin: i64, pattern: Option<String>) -> Self {
+        Self {
+            pattern,
+            good: begin,
+            deep: begin,
+            begin,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// What is new at `now`, ms since 1970, in the order of its time.
+    pub async fn look(
+        &mut self,
+        source: &dyn LogSource,
+        groups: &[Group],
+        now: i64,
+    ) -> Result<Vec<LogEvent>, AwsError> {
+        let is_deep = now - self.deep >= millis(DEEP_EVERY);
+        let back = millis(if is_deep { DEEP_OVERLAP } else { OVERLAP });
+        let window = Window {
+            from: (self.good - back).max(self.begin),
+            to: None,
+            pattern: self.pattern.clone(),
+        };
+        let events = read(source, groups, &window).await?;
+        let new: Vec<LogEvent> = events
+            .into_iter()
+            .filter(|event| self.seen.insert((event.timestamp, event.id.clone()), ()).is_none())
+            .collect();
+        self.good = now;
+        if is_deep {
+            self.deep = now;
+        }
+        // What no look reaches any more need not be known.
+        let oldest = (now - 2 * millis(DEEP_OVERLAP)).max(self.begin);
+        self.seen = self.seen.split_off(&(oldest, String::new()));
+        Ok(new)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::aws::error::Class;
+
+    /// CloudWatch's rules: pages of so many events, empty pages in between, events that show late, and refusals.
+    struct Fake {
+        /// Event and when it becomes visible.
+        events: Vec<(LogEvent, i64)>,
+        now: Mutex<i64>,
+        page: usize,
+        refuses: bool,
+    }
+
+    #[async_trait]
+    impl LogSource for Fake {
+        async fn page(&self, group: &Group, window: &Window, token: Option<String>) -> Result<Page, AwsError> {
+            let now = *self.now.lock().unwrap();
+            if self.refuses && (now / 10_000) % 4 == 1 {
+                return Err(AwsError::own(
+                    "logs",
+                    "FilterLogEvents",
+                    Class::Throttled,
+                    "Rate exceeded".to_owned(),
+                ));
+            }
+            let visible: Vec<&LogEvent> = self
+                .events
+                .iter()
+                .filter(|(event, shows)| event.source == group.source && *shows <= now)
+                .map(|(event, _)| event)
+                .filter(|event| event.timestamp >= window.from && window.to.is_none_or(|to| event.timestamp < to))
+                .collect();
+            let (at, emptied): (usize, bool) = match token.as_deref() {
+                None => (0, false),
+                Some(token) => {
+                    let (at, emptied) = token.split_once(' ').unwrap();
+                    (at.parse().unwrap(), emptied == "empty")
+                }
+            };
+            // Each page is preceded by an empty one, as when AWS gives up searching for a moment.
+            if !emptied && at < visible.len() {
+                return Ok(Page {
+                    events: Vec::new(),
+                    next: Some(format!("{at} empty")),
+                });
+            }
+            let end = (at + self.page).min(visible.len());
+            Ok(Page {
+                events: visible[at.min(end)..end].iter().map(|event| (*event).clone()).collect(),
+                next: (end < visible.len()).then(|| format!("{end} next")),
+            })
+        }
+    }
+
+    fn groups() -> Vec<Group> {
+        ["tasks", "users", "counter"]
+            .map(|name| Group {
+                source: name.to_owned(),
+                name: format!("/aws/lambda/{name}"),
+            })
+            .to_vec()
+    }
+
+    /// 20,000 events over five minutes; each hundredth shows 90 s late, the others up to 2 s late.
+    fn fake(refuses: bool) -> Fake {
+        let events = (0..20_000_i64).map(|number| {
+            let groups = groups();
+            let timestamp = number * 15;
+            let late = if number % 100 == 0 {
+                90_000
+            } else {
+                (number * 7919) % 2_000
+            };
+            let event = LogEvent {
+                id: format!("e{number}"),
+                source: groups[usize::try_from(number % 3).unwrap()].source.clone(),
+                stream: format!("2026/11/21/[{}]{}", number % 2 + 1, number % 5),
+                timestamp,
+                message: String::new(),
+            };
+            (event, timestamp + late)
+        });
+        Fake {
+            events: events.collect(),
+            now: Mutex::new(i64::MAX),
+            page: 97,
+            refuses,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_window_is_read_whole_and_in_order() {
+        let fake = fake(false);
+        let window = Window {
+            from: 30_000,
+            to: Some(60_000),
+            pattern: None,
+        };
+        let events = read(&fake, &groups(), &window).await.unwrap();
+        assert_eq!(events.len(), 2_000);
+        assert!(events.is_sorted_by_key(|event| event.timestamp));
+        assert_eq!(events[0].version(), Some("1"));
+    }
+
+    #[tokio::test]
+    async fn following_shows_each_event_once_however_late_and_refused() {
+        let fake = fake(true);
+        let mut tail = Tail::from(0, None);
+        let mut shown = Vec::new();
+        let mut failed = 0;
+        for now in (0..=500_000).step_by(2_000) {
+            *fake.now.lock().unwrap() = now;
+            match tail.look(&fake, &groups(), now).await {
+                Ok(events) => shown.extend(events),
+                Err(error) => {
+                    assert_eq!(error.class, Class::Throttled);
+                    failed += 1;
+                }
+            }
+        }
+        assert!(failed > 10, "{failed} looks were refused");
+        let ids: BTreeSet<&str> = shown.iter().map(|event| event.id.as_str()).collect();
+        assert_eq!((shown.len(), ids.len()), (20_000, 20_000));
+    }
+}

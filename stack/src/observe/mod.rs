@@ -1,0 +1,4 @@
+//! What a stack says of itself while it runs.
+
+pub mod invoke;
+pub mod logs;
