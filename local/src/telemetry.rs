@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::endpoint::emulated::Caller;
 use crate::endpoint::http::EmulatorClient;
@@ -47,6 +48,34 @@ struct Logs {
     streams: BTreeMap<Stream, Vec<LogEvent>>,
     waiting: usize,
     lost: usize,
+}
+
+/// When to bring something over next. A turn that took long delays the next one: half of the time stays for others.
+struct Rhythm {
+    interval: Duration,
+    began: Instant,
+    stop: watch::Receiver<bool>,
+}
+
+impl Rhythm {
+    fn new(interval: Duration, stop: watch::Receiver<bool>) -> Self {
+        Self {
+            interval,
+            began: Instant::now(),
+            stop,
+        }
+    }
+
+    /// Waits for the next turn; false once it is time to stop.
+    async fn next(&mut self) -> bool {
+        let pause = self.began.elapsed().max(self.interval);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = self.stop.changed() => return false,
+        }
+        self.began = Instant::now();
+        true
+    }
 }
 
 impl LogSink for Telemetry {
@@ -99,20 +128,24 @@ fn rounded(value: f64) -> f64 {
 }
 
 impl Telemetry {
-    /// Brings everything over until `stop`, and then what is left.
-    pub(crate) async fn run(self: Arc<Self>, emulator: EmulatorClient, mut stop: watch::Receiver<bool>) {
-        let mut known = HashSet::new();
-        let mut logs = tokio::time::interval(LOG_INTERVAL);
-        let mut metrics = tokio::time::interval(METRIC_INTERVAL);
-        loop {
-            tokio::select! {
-                _ = logs.tick() => self.bring_logs(&emulator, &mut known).await,
-                _ = metrics.tick() => self.bring_metrics(&emulator).await,
-                _ = stop.changed() => break,
+    /// Brings everything over until `stop`, and then what is left. Logs and metrics do not wait for each other.
+    pub(crate) async fn run(self: Arc<Self>, emulator: EmulatorClient, stop: watch::Receiver<bool>) {
+        let logs = async {
+            let mut known = HashSet::new();
+            let mut rhythm = Rhythm::new(LOG_INTERVAL, stop.clone());
+            while rhythm.next().await {
+                self.bring_logs(&emulator, &mut known).await;
             }
-        }
-        self.bring_logs(&emulator, &mut known).await;
-        self.bring_metrics(&emulator).await;
+            self.bring_logs(&emulator, &mut known).await;
+        };
+        let metrics = async {
+            let mut rhythm = Rhythm::new(METRIC_INTERVAL, stop.clone());
+            while rhythm.next().await {
+                self.bring_metrics(&emulator).await;
+            }
+            self.bring_metrics(&emulator).await;
+        };
+        tokio::join!(logs, metrics);
     }
 
     async fn bring_logs(&self, emulator: &EmulatorClient, known: &mut HashSet<Stream>) {

@@ -9,6 +9,6 @@ mod project;
 
 pub use browser::Browser;
 pub use interference::{At, Interference};
-pub use local::{Local, Run, Running, repository};
+pub use local::{Local, Run, Running, artifacts, repository};
 pub use newman::newman;
 pub use project::Project;

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use sha2::Digest as _;
 use taskctl_tests::Project;
 
 /// Visitors who ask one route all the time.
@@ -85,7 +87,7 @@ fn weights(project: &Project) -> Vec<(String, f64)> {
 fn until(what: &str, is: impl Fn() -> bool) {
     let began = Instant::now();
     while !is() {
-        assert!(began.elapsed() < Duration::from_secs(30), "{what}");
+        assert!(began.elapsed() < Duration::from_secs(90), "{what}");
         thread::sleep(Duration::from_millis(50));
     }
 }
@@ -129,10 +131,10 @@ fn a_bad_release_goes_back_by_itself() {
     let visitors = Visitors::of(&format!("{}/counter", project.live("dev")), 2);
     let began = Instant::now();
     let returned = project
-        .run(&["promote", "--yes", "--canary", "50%", "--bake", "40s"])
+        .run(&["promote", "--yes", "--canary", "50%", "--bake", "60s"])
         .expect(5);
     assert!(
-        began.elapsed() < Duration::from_secs(40),
+        began.elapsed() < Duration::from_secs(60),
         "it does not wait for the end: {:?}",
         began.elapsed()
     );
@@ -212,4 +214,105 @@ fn a_canary_that_is_interrupted_or_killed_is_ended() {
     // The other way: whoever promotes next ends it first.
     project.run(&["promote", "--yes", "--at-once"]).expect(0);
     assert_eq!(project.status("dev")["live"]["release"], 2);
+}
+
+/// A function that answers right, but late: the runtime API's loop in Python.
+const SLOW: &str = r#"#!/usr/bin/env python3
+import json, os, time, urllib.request
+base = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation"
+version = os.environ["AWS_LAMBDA_FUNCTION_VERSION"]
+while True:
+    with urllib.request.urlopen(f"{base}/next") as event:
+        request = event.headers["Lambda-Runtime-Aws-Request-Id"]
+        event.read()
+    time.sleep(1.5)
+    answer = {"statusCode": 200, "headers": {"x-version": version}, "body": "{}"}
+    body = json.dumps(answer).encode()
+    urllib.request.urlopen(urllib.request.Request(f"{base}/{request}/response", data=body, method="POST")).read()
+"#;
+
+/// Packages in which the counter is slow.
+fn slow_packages(directory: &std::path::Path) {
+    let dist = taskctl_tests::artifacts();
+    std::fs::create_dir(directory).unwrap();
+    for entry in std::fs::read_dir(dist).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), directory.join(entry.file_name())).unwrap();
+    }
+    let path = directory.join("counter.zip");
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+    zip.start_file(
+        "bootstrap",
+        zip::write::SimpleFileOptions::default().unix_permissions(0o755),
+    )
+    .unwrap();
+    std::io::Write::write_all(&mut zip, SLOW.as_bytes()).unwrap();
+    zip.finish().unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let hash = base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(&bytes));
+    let list = directory.join("packages.json");
+    let mut packages: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&list).unwrap()).unwrap();
+    packages["packages"]["counter"]["codeSha256"] = hash.into();
+    packages["packages"]["counter"]["bytes"] = bytes.len().into();
+    std::fs::write(list, packages.to_string()).unwrap();
+}
+
+#[test]
+fn a_slow_release_goes_back_by_itself() {
+    let project = Project::platform("slow-canary");
+    project.run(&["deploy"]).expect(0);
+    let packages = project.directory().join("slow");
+    slow_packages(&packages);
+    let waiting = [
+        "deploy",
+        "--no-promote",
+        "--local",
+        "--artifacts",
+        packages.to_str().unwrap(),
+    ];
+    project.local.run(&waiting, project.directory()).expect(0);
+    std::fs::create_dir(project.directory().join("checks")).unwrap();
+    let visitors = Visitors::of(&format!("{}/counter", project.live("dev")), 6);
+    let returned = project
+        .run(&["promote", "--yes", "--canary", "50%", "--bake", "60s"])
+        .expect(5);
+    visitors.end();
+    assert!(returned.err.contains("p99 of counter is"), "{}", returned.err);
+    assert_eq!(weights(&project), []);
+    assert_eq!(project.status("dev")["live"]["release"], 1);
+}
+
+#[test]
+fn a_fix_passes_while_the_alarm_of_what_it_fixes_is_red() {
+    let project = two_releases(
+        "fixed-canary",
+        "{table: counter, access: increment}",
+        "{table: users, access: increment}",
+    );
+    std::fs::create_dir(project.directory().join("checks")).unwrap();
+    // The bad release is live, and the stack's alarms turn red.
+    project.run(&["promote", "--yes", "--at-once"]).expect(0);
+    let visitors = Visitors::of(&format!("{}/counter", project.live("dev")), 2);
+    let is_red = || {
+        let status = project.status("dev");
+        status["alarms"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|alarm| alarm["state"] == "ALARM")
+    };
+    until("an alarm turns red", is_red);
+    let text = project.template().replacen(
+        "{table: users, access: increment}",
+        "{table: counter, access: increment}",
+        1,
+    );
+    project.write(&text.replacen(GRANTS, LARGER, 1));
+    project.run(&["deploy", "--no-promote"]).expect(0);
+    assert!(is_red());
+    project
+        .run(&["promote", "--yes", "--canary", "50%", "--bake", "6s"])
+        .expect(0);
+    visitors.end();
+    assert_eq!(project.status("dev")["live"]["release"], 3);
 }

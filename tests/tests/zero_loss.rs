@@ -11,8 +11,8 @@ use taskctl_tests::Project;
 /// Rounds of deploy, promote, deploy, canary, rollback, rollback --to.
 const ROUNDS: u32 = 10;
 /// Visitors, each asking every [`PACE`].
-const VISITORS: usize = 14;
-const PACE: Duration = Duration::from_millis(50);
+const VISITORS: usize = 16;
+const PACE: Duration = Duration::from_millis(45);
 
 struct Visit {
     began: Instant,
@@ -111,6 +111,30 @@ impl Operator {
         let ended = Instant::now();
         self.moves.push(Moved { began, ended, to });
     }
+
+    /// A canary. Where the machine is so busy that its metrics come late, the release is not judged and stays where it is: as
+    /// the command says, it is promoted again.
+    fn canary(&mut self, from: u64, to: u64) {
+        let arguments = ["promote", "--yes", "--canary", "20%", "--bake", "5s"];
+        for last in [false, false, true] {
+            let began = Instant::now();
+            let run = self.project.run(&arguments);
+            let ended = Instant::now();
+            self.moves.push(Moved { began, ended, to });
+            if run.code == 0 {
+                return;
+            }
+            let said = run.err.split_whitespace().collect::<Vec<_>>().join(" ");
+            if last || !said.contains("too few to judge them") {
+                run.expect(0);
+            }
+            self.moves.push(Moved {
+                began,
+                ended,
+                to: from,
+            });
+        }
+    }
 }
 
 #[test]
@@ -138,7 +162,7 @@ fn no_request_is_lost_or_answered_by_the_wrong_release() {
         let first = operator.deploy();
         operator.go(first, &["promote", "--yes", "--at-once"]);
         let second = operator.deploy();
-        operator.go(second, &["promote", "--yes", "--canary", "20%", "--bake", "4s"]);
+        operator.canary(first, second);
         operator.go(first, &["rollback", "--yes"]);
         operator.go(before, &["rollback", "--yes", "--to", &before.to_string()]);
         operator.go(second, &["rollback", "--yes", "--to", &second.to_string()]);
