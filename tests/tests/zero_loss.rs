@@ -128,11 +128,7 @@ impl Operator {
             if last || !said.contains("too few to judge them") {
                 run.expect(0);
             }
-            self.moves.push(Moved {
-                began,
-                ended,
-                to: from,
-            });
+            self.moves.push(Moved { began, ended, to: from });
         }
     }
 }
