@@ -10,6 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::aws::clients::{Clients, Connection};
 use crate::aws::context::{Cancel, Clock, Context, Identity, op};
 use crate::aws::control_bucket::ControlBucket;
+use crate::aws::deployer_policy::{Commands, deployer_policy};
 use crate::aws::error::{AwsError, Class};
 use crate::aws::kind::Found;
 use crate::aws::lambda_version::VersionAlias;
@@ -513,6 +514,26 @@ impl Engine {
             }
         }
         Ok(execution)
+    }
+
+    /// The policy that somebody needs who runs these commands on this stack.
+    pub fn policy(&self, commands: &BTreeSet<Commands>, inputs: &PlanInputs<'_>) -> Document {
+        let nothing = BTreeMap::new();
+        let inputs = self.inputs(inputs, &nothing);
+        let mut resources = compile::standing(&inputs);
+        resources.extend(compile::released(&inputs, &ReleaseFacts::default()).0);
+        let mut kinds: BTreeSet<String> = resources.into_iter().map(|one| one.id.kind).collect();
+        // Their content is not needed to know that they come.
+        if inputs.stack.buckets.values().any(|bucket| bucket.website.is_some()) {
+            kinds.extend(["site_content".to_owned(), "site_pages".to_owned()]);
+        }
+        deployer_policy(
+            commands,
+            &kinds,
+            inputs.stack,
+            self.context.identity(),
+            self.control.name(),
+        )
     }
 
     /// Plans the end of a stage: everything of it, data stores only where named or empty.

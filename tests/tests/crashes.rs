@@ -150,15 +150,13 @@ async fn dump(project: &Project) -> Value {
             .unwrap_or_default()
             .into_iter()
             .map(|object| {
-                format!(
-                    "{} {}",
-                    object.key.unwrap(),
-                    if name.contains("site") {
-                        object.size.unwrap_or(0)
-                    } else {
-                        0
-                    }
-                )
+                let key = object.key.unwrap();
+                // A page carries the API's URL, whose port differs.
+                let size = match name.contains("site") && !key.ends_with(".html") {
+                    true => object.size.unwrap_or(0),
+                    false => 0,
+                };
+                format!("{key} {size}")
             })
             .filter(|key| !key.contains("config.json"))
             .collect();

@@ -22,6 +22,20 @@ fn ask(project: &Project, path: &str) -> String {
     answer.headers()["x-request-id"].to_str().unwrap().to_owned()
 }
 
+/// Waits until the lines of a request are there and no more lines come.
+fn settle(project: &Project, request: &str) {
+    let began = Instant::now();
+    let (mut before, mut since) = (0, Instant::now());
+    while since.elapsed() < Duration::from_secs(2) {
+        assert!(began.elapsed() < Duration::from_secs(60), "the lines arrive");
+        let now = lines(project, &[]).len() + lines(project, &["--api"]).len();
+        if now != before || lines(project, &["--request-id", request]).is_empty() {
+            (before, since) = (now, Instant::now());
+        }
+        sleep(Duration::from_millis(200));
+    }
+}
+
 #[test]
 fn what_functions_say_is_found_by_request_release_and_route() {
     let project = Project::platform("told");
@@ -34,11 +48,7 @@ fn what_functions_say_is_found_by_request_release_and_route() {
     project.write(&text);
     project.run(&["deploy"]).expect(0);
     let second = ask(&project, "/health");
-    let began = Instant::now();
-    while lines(&project, &["--request-id", &second]).is_empty() {
-        assert!(began.elapsed() < Duration::from_secs(30), "the line arrives");
-        sleep(Duration::from_millis(200));
-    }
+    settle(&project, &second);
     let of_first = lines(&project, &["--request-id", &first]);
     assert!(
         of_first

@@ -1,11 +1,15 @@
 //! `taskctl export`: what other tools need to know of a stack.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use taskctl_checks::{OPENAPI, collection, environment};
-use taskctl_stack::event::Endpoints;
+use taskctl_stack::aws::deployer_policy::{Commands, MANAGED_LIMIT};
+use taskctl_stack::aws::policy_document::Fault;
+use taskctl_stack::engine::PlanInputs;
+use taskctl_stack::event::{Endpoints, Event};
 use taskctl_stack::template::model::Stack;
 
 use crate::args::{Checks, Global, Output};
@@ -17,7 +21,7 @@ use crate::place::Place;
 use crate::project::Project;
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::session::{self, Session};
+use crate::session::{self, Named, Session};
 use crate::surroundings::absolute;
 
 /// What is exported.
@@ -25,6 +29,18 @@ use crate::surroundings::absolute;
 pub enum Command {
     /// The OpenAPI 3.1 document of the routes that the template has, with the live URL; JSON with `--output json`.
     Openapi,
+    /// The IAM policy that running taskctl on this stack takes.
+    Policy {
+        /// For which commands.
+        #[arg(
+            long = "for",
+            value_name = "COMMANDS",
+            value_enum,
+            value_delimiter = ',',
+            default_value = "deploy,destroy"
+        )]
+        commands: Vec<Permitted>,
+    },
     /// The request checks as a Postman collection, with environments for live and preview.
     Postman {
         /// Write the collection and the environments into this folder instead of printing the collection.
@@ -35,11 +51,36 @@ pub enum Command {
     },
 }
 
+/// Commands that take the same permissions.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum Permitted {
+    /// `plan`, `status`, `releases`, `logs`, `export`: they change nothing.
+    Read,
+    /// `deploy`, and all of read and release.
+    Deploy,
+    /// `promote`, `rollback`, `prune`, `invoke`, and all of read.
+    Release,
+    /// `destroy`, and all of read.
+    Destroy,
+}
+
+impl From<Permitted> for Commands {
+    fn from(permitted: Permitted) -> Self {
+        match permitted {
+            Permitted::Read => Self::Read,
+            Permitted::Deploy => Self::Deploy,
+            Permitted::Release => Self::Release,
+            Permitted::Destroy => Self::Destroy,
+        }
+    }
+}
+
 /// Runs it.
 pub fn run(global: &Global, command: Command) -> Exit {
     session::run(global, Purpose::Plan, Details::Changes, async |session| {
         let text = match &command {
             Command::Openapi => openapi(&session).await?,
+            Command::Policy { commands } => policy(&session, commands).await?,
             Command::Postman { out, checks } => postman(&session, out.as_deref(), checks).await?,
         };
         session.reporter.answer(text);
@@ -68,6 +109,35 @@ async fn openapi(session: &Session) -> Result<String, Failure> {
         Output::Human | Output::Github => serde_yaml::to_string(&document)
             .map_err(|error| Failure::caused("the document cannot be written as YAML", &error, None))?,
     })
+}
+
+async fn policy(session: &Session, commands: &[Permitted]) -> Result<String, Failure> {
+    let project = Project::open(&session.global, &session.surroundings)?;
+    let stack = &project.template.stack;
+    let named = Named {
+        app: stack.app.clone(),
+        region: stack.region.clone(),
+    };
+    let place = Place::of(&session.global, &session.surroundings);
+    let engine = session.connect_quietly(&place, &named).await?;
+    let commands = commands.iter().copied().map(Commands::from).collect();
+    let inputs = PlanInputs {
+        stack,
+        website_url: &|_| String::new(),
+        commit: None,
+        go_live: None,
+        sites: BTreeMap::new(),
+    };
+    let policy = engine.policy(&commands, &inputs);
+    if let Err(Fault::Length { length, limit }) = policy.lint(MANAGED_LIMIT) {
+        let message = format!(
+            "the policy has {length} characters, a managed policy takes {limit}: attach `--for deploy` and `--for destroy` as two"
+        );
+        session.reporter.tell(Event::Note { message });
+    }
+    let document: Value = serde_json::from_str(&policy.to_json())
+        .map_err(|error| Failure::caused("the policy cannot be written", &error, None))?;
+    Ok(format!("{document:#}\n"))
 }
 
 /// Leaves the routes that the stack has.

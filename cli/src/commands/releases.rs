@@ -76,7 +76,9 @@ pub fn render(releases: &[Release], look: &Look) -> String {
             }
         });
         let moved = one.moves.last().map_or("-".to_owned(), |last| {
-            format!("{} {}", last.at.strftime("%m-%d %H:%M"), plain(&last.end))
+            // Why is told by `--output json`; here it would push everything else aside.
+            let end = last.end.split(':').next().unwrap_or_default();
+            format!("{} {}", last.at.strftime("%m-%d %H:%M"), plain(end))
         });
         let text = |value: &Option<String>| value.as_ref().map_or("-".to_owned(), |text| plain(text));
         table.add_row([

@@ -20,6 +20,7 @@ use crate::control::apigateway::{ApiSummary, Apis};
 use crate::control::cloudwatch::{self, Alarms};
 use crate::control::lambda::Functions;
 use crate::emulator::{self, Emulator};
+use crate::endpoint::authorize::Authorizer;
 use crate::endpoint::http::{Body, EmulatorClient, answer, full};
 use crate::endpoint::mends::Memory;
 use crate::endpoint::{Endpoint, OWN_PATHS, OwnPaths};
@@ -151,6 +152,7 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
         alarms,
         memory,
         websites: Arc::clone(&websites),
+        authorizer: Authorizer::default(),
         own: Arc::new(Own {
             board: Arc::clone(&board),
             websites,

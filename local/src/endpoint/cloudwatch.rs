@@ -4,11 +4,10 @@
 use ::http::header::HeaderValue;
 use ::http::request::Parts;
 use ::http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::emulated::{Caller, EmulatedError};
-use super::http::{Body, answer, collect, streamed};
+use super::http::{Body, answer, collect};
 use super::identify::{Call, header_text};
 use super::{Endpoint, cbor};
 use crate::control::Fault;
@@ -25,10 +24,10 @@ enum Protocol {
 }
 
 impl Endpoint {
-    pub(super) async fn call_cloudwatch(&self, call: &Call, parts: Parts, body: Incoming) -> Response<Body> {
+    pub(super) async fn call_cloudwatch(&self, call: &Call, parts: Parts, body: Body) -> Response<Body> {
         let (Some(operation), Some(protocol)) = (call.operation.as_deref(), protocol(&parts)) else {
             // The old query protocol: no SDK of today speaks it.
-            return self.pass(Request::from_parts(parts, streamed(body))).await;
+            return self.pass(Request::from_parts(parts, body)).await;
         };
         let body = match collect(body, LARGEST_BODY).await {
             Ok(body) => body,

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -43,15 +43,18 @@ pub(crate) enum ReadError {
 }
 
 /// Reads a body whole.
-pub(crate) async fn collect(
-    body: impl hyper::body::Body<Data = Bytes, Error: Into<BoxError>>,
-    limit: usize,
-) -> Result<Bytes, ReadError> {
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge { limit }),
-        Err(error) => Err(ReadError::Broken(error)),
+pub(crate) async fn collect(mut body: Body, limit: usize) -> Result<Bytes, ReadError> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(ReadError::Broken)?.into_data() else {
+            continue;
+        };
+        if whole.len() + data.len() > limit {
+            return Err(ReadError::TooLarge { limit });
+        }
+        whole.extend_from_slice(&data);
     }
+    Ok(whole.freeze())
 }
 
 /// An answer with these bytes.

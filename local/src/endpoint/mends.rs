@@ -9,12 +9,11 @@ use ::http::header;
 use ::http::request::Parts;
 use ::http::{Request, Response, StatusCode};
 use bytes::Bytes;
-use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::emulated::Caller;
-use super::http::{Body, answer, collect, full, remove_connection_headers, streamed};
+use super::http::{Body, answer, collect, full, remove_connection_headers};
 use super::identify::Call;
 use super::{Endpoint, log_pattern, unreachable_emulator};
 use crate::error::LocalError;
@@ -80,7 +79,7 @@ fn key(caller: &Caller, name: &str) -> String {
 }
 
 impl Endpoint {
-    pub(super) async fn call_dynamodb(&self, call: &Call, parts: Parts, body: Incoming) -> Response<Body> {
+    pub(super) async fn call_dynamodb(&self, call: &Call, parts: Parts, body: Body) -> Response<Body> {
         let operation = call.operation.as_deref().unwrap_or_default();
         match operation {
             "DescribeTable"
@@ -89,7 +88,7 @@ impl Endpoint {
             | "DescribeContinuousBackups"
             | "DeleteTable" => (),
             // The data plane: nothing to mend, nothing to wait for.
-            _ => return self.pass(Request::from_parts(parts, streamed(body))).await,
+            _ => return self.pass(Request::from_parts(parts, body)).await,
         }
         let Ok(body) = collect(body, LARGEST_BODY).await else {
             return too_large();
@@ -141,7 +140,7 @@ impl Endpoint {
         .await
     }
 
-    pub(super) async fn call_events(&self, call: &Call, parts: Parts, body: Incoming) -> Response<Body> {
+    pub(super) async fn call_events(&self, call: &Call, parts: Parts, body: Body) -> Response<Body> {
         let caller = Caller::of(call);
         match call.operation.as_deref() {
             Some("PutRule") => {
@@ -151,7 +150,7 @@ impl Endpoint {
                         kept.rules.push(pair);
                     }
                 });
-                self.pass(Request::from_parts(parts, streamed(body))).await
+                self.pass(Request::from_parts(parts, body)).await
             }
             Some("DeleteRule") => {
                 let Ok(body) = collect(body, LARGEST_BODY).await else {
@@ -173,18 +172,18 @@ impl Endpoint {
                 }
                 self.pass(Request::from_parts(parts, full(body))).await
             }
-            _ => self.pass(Request::from_parts(parts, streamed(body))).await,
+            _ => self.pass(Request::from_parts(parts, body)).await,
         }
     }
 
-    pub(super) async fn call_logs(&self, call: &Call, parts: Parts, body: Incoming) -> Response<Body> {
+    pub(super) async fn call_logs(&self, call: &Call, parts: Parts, body: Body) -> Response<Body> {
         let operation = call.operation.as_deref().unwrap_or_default();
         let queries = matches!(
             operation,
             "PutQueryDefinition" | "DescribeQueryDefinitions" | "DeleteQueryDefinition"
         );
         if operation != "FilterLogEvents" && !queries {
-            return self.pass(Request::from_parts(parts, streamed(body))).await;
+            return self.pass(Request::from_parts(parts, body)).await;
         }
         let Ok(body) = collect(body, LARGEST_BODY).await else {
             return too_large();
@@ -251,7 +250,7 @@ impl Endpoint {
         answer(StatusCode::OK, "application/x-amz-json-1.1", output.to_string())
     }
 
-    pub(super) async fn call_sns(&self, parts: Parts, body: Incoming) -> Response<Body> {
+    pub(super) async fn call_sns(&self, parts: Parts, body: Body) -> Response<Body> {
         let Ok(body) = collect(body, LARGEST_BODY).await else {
             return too_large();
         };

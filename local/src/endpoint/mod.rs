@@ -1,6 +1,7 @@
 //! The one AWS endpoint of the local target. Every AWS call of `--local` comes here. What this crate owns (HTTP APIs,
 //! functions) is answered here; the rest goes to the emulator, with what it loses or gets wrong mended on the way.
 
+pub(crate) mod authorize;
 mod cbor;
 mod cloudwatch;
 pub(crate) mod emulated;
@@ -24,6 +25,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use self::authorize::Authorizer;
 use self::http::{Body, BoxError, EmulatorClient, answer, remove_connection_headers, streamed};
 use self::identify::{Call, Service};
 use self::mends::Memory;
@@ -35,6 +37,9 @@ use crate::websites::Websites;
 
 /// Paths that belong to the local target itself, not to AWS.
 pub(crate) const OWN_PATHS: &str = "/_taskctl/";
+
+/// Largest form that STS takes or answers with.
+const LARGEST_FORM: usize = 1024 * 1024;
 
 /// Answers requests on [`OWN_PATHS`].
 pub(crate) trait OwnPaths: Send + Sync {
@@ -58,6 +63,8 @@ pub(crate) struct Endpoint {
     pub memory: Arc<Memory>,
     /// Buckets that are websites.
     pub websites: Arc<Websites>,
+    /// What roles may do.
+    pub authorizer: Authorizer,
     /// Paths that are not AWS's.
     pub own: Arc<dyn OwnPaths>,
 }
@@ -78,6 +85,14 @@ impl Endpoint {
         }
         let (parts, body) = request.into_parts();
         let call = Call::identify(&parts);
+        let body = match self
+            .authorizer
+            .admit(&self.emulator, &call, &parts, streamed(body))
+            .await
+        {
+            Ok(body) => body,
+            Err(refusal) => return *refusal,
+        };
         match call.service {
             Service::ApiGateway if parts.uri.path().starts_with("/v2/") => {
                 self.call_api_gateway(&call, &parts, body).await
@@ -90,10 +105,29 @@ impl Endpoint {
             Service::Logs => self.call_logs(&call, parts, body).await,
             Service::Sns => self.call_sns(parts, body).await,
             Service::Tagging => self.call_tagging(&call, parts, body).await,
-            Service::ApiGateway | Service::Iam | Service::Sts | Service::Other => {
-                self.pass(Request::from_parts(parts, streamed(body))).await
-            }
+            Service::Sts => self.call_sts(parts, body).await,
+            Service::ApiGateway | Service::Iam | Service::Other => self.pass(Request::from_parts(parts, body)).await,
         }
+    }
+
+    /// Who assumes a role gets credentials that are bound to what it may do.
+    async fn call_sts(&self, parts: ::http::request::Parts, body: Body) -> Response<Body> {
+        let Ok(bytes) = http::collect(body, LARGEST_FORM).await else {
+            return answer(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", "the body is too long");
+        };
+        let role = url::form_urlencoded::parse(&bytes).find_map(|(key, value)| (key == "RoleArn").then_some(value));
+        let role = role.map(std::borrow::Cow::into_owned);
+        let response = self.pass(Request::from_parts(parts, http::full(bytes))).await;
+        let (Some(role), true) = (role, response.status().is_success()) else {
+            return response;
+        };
+        let (mut parts, body) = response.into_parts();
+        let text = match http::collect(body, LARGEST_FORM).await {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => return unreachable_emulator(&error.into()),
+        };
+        parts.headers.remove(::http::header::CONTENT_LENGTH);
+        Response::from_parts(parts, http::full(authorize::bind(&text, &role)))
     }
 
     /// Hands a request to the emulator and its answer back, both as they come.

@@ -6,7 +6,6 @@ use ::http::{Method, Response, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
@@ -35,7 +34,7 @@ enum Style {
 }
 
 impl Endpoint {
-    pub(super) async fn call_api_gateway(&self, call: &Call, parts: &Parts, body: Incoming) -> Response<Body> {
+    pub(super) async fn call_api_gateway(&self, call: &Call, parts: &Parts, body: Body) -> Response<Body> {
         let result = match read(body).await {
             Ok(body) => {
                 let owner = apigateway::Owner {
@@ -55,7 +54,7 @@ impl Endpoint {
         respond(result, Style::ApiGateway)
     }
 
-    pub(super) async fn call_lambda(&self, call: &Call, parts: &Parts, body: Incoming) -> Response<Body> {
+    pub(super) async fn call_lambda(&self, call: &Call, parts: &Parts, body: Body) -> Response<Body> {
         let body = match read(body).await {
             Ok(body) => body,
             Err(fault) => return respond(Err(fault), Style::Lambda),
@@ -235,7 +234,7 @@ fn invocation_answer(outcome: InvokeOutcome) -> Result<Response<Body>, Fault> {
     Ok(response)
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Fault> {
+async fn read(body: Body) -> Result<Bytes, Fault> {
     collect(body, LARGEST_BODY).await.map_err(|error| match error {
         ReadError::TooLarge { limit } => Fault::new(
             413,

@@ -5,13 +5,12 @@ use ::http::header::{self, HeaderMap, HeaderValue};
 use ::http::request::Parts;
 use ::http::{Method, Request, Response, StatusCode};
 use bytes::Bytes;
-use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::Endpoint;
 use super::emulated::Caller;
-use super::http::{Body, answer, collect, full, streamed};
+use super::http::{Body, answer, collect, full};
 use super::identify::{Call, header_text, query_parameter};
 
 /// Largest bucket policy that is read; AWS takes 20 KB.
@@ -55,7 +54,7 @@ pub(crate) fn bucket_of_host(host: &str) -> Option<&str> {
 }
 
 impl Endpoint {
-    pub(super) async fn call_s3(&self, call: &Call, parts: Parts, body: Incoming) -> Response<Body> {
+    pub(super) async fn call_s3(&self, call: &Call, parts: Parts, body: Body) -> Response<Body> {
         let query = parts.uri.query().unwrap_or_default();
         if is_expired(query) {
             return error(
@@ -74,14 +73,14 @@ impl Endpoint {
             if parts.method == Method::PUT || parts.method == Method::POST || parts.method == Method::DELETE {
                 self.websites.written(&target.bucket);
             }
-            return self.pass(Request::from_parts(parts, streamed(body))).await;
+            return self.pass(Request::from_parts(parts, body)).await;
         }
         let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
         let caller = Caller::of(call);
         match parts.method {
             Method::PUT if has("policy") => self.put_policy(&caller, &target.bucket, parts, body).await,
             Method::PUT if has("website") => {
-                let response = self.pass(Request::from_parts(parts, streamed(body))).await;
+                let response = self.pass(Request::from_parts(parts, body)).await;
                 if response.status().is_success() {
                     self.websites.add(&caller, &target.bucket);
                 }
@@ -89,14 +88,14 @@ impl Endpoint {
             }
             Method::DELETE if has("website") => {
                 self.websites.remove(&target.bucket);
-                self.pass(Request::from_parts(parts, streamed(body))).await
+                self.pass(Request::from_parts(parts, body)).await
             }
             Method::DELETE if has("encryption") => {
                 // Encryption cannot be off: deleting the configuration brings back the default.
                 let path = format!("/{}?encryption", target.bucket);
                 match self.put_s3(&caller, &path, AES256).await {
                     status if status.is_success() => answer(StatusCode::NO_CONTENT, "application/xml", ""),
-                    _ => self.pass(Request::from_parts(parts, streamed(body))).await,
+                    _ => self.pass(Request::from_parts(parts, body)).await,
                 }
             }
             Method::PUT
@@ -111,21 +110,21 @@ impl Endpoint {
                     .split('&')
                     .any(|pair| !pair.is_empty() && !pair.starts_with("x-id=")) =>
             {
-                let response = self.pass(Request::from_parts(parts, streamed(body))).await;
+                let response = self.pass(Request::from_parts(parts, body)).await;
                 if response.status().is_success() {
                     self.websites.remove(&target.bucket);
                 }
                 response
             }
-            _ => self.pass(Request::from_parts(parts, streamed(body))).await,
+            _ => self.pass(Request::from_parts(parts, body)).await,
         }
     }
 
     /// A new bucket blocks public access, has no ACLs and is encrypted.
-    async fn create_bucket(&self, caller: &Caller, bucket: &str, parts: Parts, body: Incoming) -> Response<Body> {
+    async fn create_bucket(&self, caller: &Caller, bucket: &str, parts: Parts, body: Body) -> Response<Body> {
         let existed = self.emulator.s3(caller, Method::HEAD, &format!("/{bucket}")).await;
         let existed = existed.is_ok_and(|response| response.status() != StatusCode::NOT_FOUND);
-        let response = self.pass(Request::from_parts(parts, streamed(body))).await;
+        let response = self.pass(Request::from_parts(parts, body)).await;
         if existed || !response.status().is_success() {
             return response;
         }
@@ -153,7 +152,7 @@ impl Endpoint {
     }
 
     /// A policy must be one, and may not be public while the bucket blocks that.
-    async fn put_policy(&self, caller: &Caller, bucket: &str, parts: Parts, body: Incoming) -> Response<Body> {
+    async fn put_policy(&self, caller: &Caller, bucket: &str, parts: Parts, body: Body) -> Response<Body> {
         let Ok(body) = collect(body, LARGEST_POLICY).await else {
             return error(
                 &parts.method,

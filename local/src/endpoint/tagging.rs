@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 use ::http::request::Parts;
 use ::http::{Request, Response, StatusCode};
 use futures::future::join_all;
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::Endpoint;
 use super::emulated::{Caller, EmulatedError};
-use super::http::{Body, answer, collect, full, streamed};
+use super::http::{Body, answer, collect, full};
 use super::identify::Call;
 use crate::control::apigateway::Owner;
 use crate::control::{Fault, lambda, page};
@@ -35,10 +34,10 @@ const GLOBAL_REGION: &str = "us-east-1";
 type Tagged = (String, BTreeMap<String, String>);
 
 impl Endpoint {
-    pub(super) async fn call_tagging(&self, call: &Call, parts: Parts, body: Incoming) -> Response<Body> {
+    pub(super) async fn call_tagging(&self, call: &Call, parts: Parts, body: Body) -> Response<Body> {
         let operation = call.operation.clone().unwrap_or_default();
         if !matches!(operation.as_str(), "GetResources" | "TagResources" | "UntagResources") {
-            return self.pass(Request::from_parts(parts, streamed(body))).await;
+            return self.pass(Request::from_parts(parts, body)).await;
         }
         let input: Value = match collect(body, LARGEST_BODY).await {
             Ok(body) => serde_json::from_slice(&body).unwrap_or_default(),

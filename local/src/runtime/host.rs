@@ -82,16 +82,13 @@ impl RuntimeConfig {
     }
 }
 
-/// Credentials in the environment of the functions.
+/// Keys in the environment of the functions; the session token names the role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionCredentials {
     /// `AWS_ACCESS_KEY_ID`
     pub access_key_id: String,
     /// `AWS_SECRET_ACCESS_KEY`
     pub secret_access_key: String,
-    /// `AWS_SESSION_TOKEN`; none for keys that are not temporary. An emulator that checks the signature of a presigned URL
-    /// refuses a token that it did not issue.
-    pub session_token: Option<String>,
 }
 
 impl Default for FunctionCredentials {
@@ -100,7 +97,6 @@ impl Default for FunctionCredentials {
         Self {
             access_key_id: "test".to_owned(),
             secret_access_key: "test".to_owned(),
-            session_token: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::RuntimeConfig;
+use crate::endpoint::authorize::token;
 use crate::ports::{FunctionAddress, FunctionVersion, LogFormat};
 
 /// All variables of one environment. The function's own come first, so that none of them replaces a reserved one.
@@ -42,9 +43,8 @@ pub(super) fn variables(
     set("AWS_DEFAULT_REGION", &region);
     set("AWS_ACCESS_KEY_ID", &config.credentials.access_key_id);
     set("AWS_SECRET_ACCESS_KEY", &config.credentials.secret_access_key);
-    if let Some(token) = &config.credentials.session_token {
-        set("AWS_SESSION_TOKEN", token);
-    }
+    // What the function may do is what its role may do.
+    set("AWS_SESSION_TOKEN", &token(&version.role));
     set("AWS_ENDPOINT_URL", &config.endpoint_url);
     set("AWS_LAMBDA_FUNCTION_NAME", &version.function_name);
     set("AWS_LAMBDA_FUNCTION_VERSION", &version.version);

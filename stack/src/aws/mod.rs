@@ -14,6 +14,7 @@ pub mod cloudwatch_tags;
 pub mod context;
 pub mod control_bucket;
 pub mod dashboard_body;
+pub mod deployer_policy;
 pub mod dynamodb_table;
 pub mod error;
 pub mod grants;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::aws::context::{Clock, Context, LeaseGuard};
@@ -16,6 +17,8 @@ use crate::aws::error::{AwsError, Class};
 pub const LIFETIME: Duration = Duration::from_secs(60);
 /// How often it is renewed.
 pub const RENEWAL: Duration = Duration::from_secs(15);
+/// How long giving it back waits for a renewal that is under way.
+const LAST_RENEWAL: Duration = Duration::from_secs(10);
 /// How much longer than its lifetime a lease must be silent before another takes it: the longest a call already sent
 /// may still be on its way.
 pub const GRACE: Duration = Duration::from_secs(40);
@@ -82,6 +85,7 @@ pub struct Lease {
     bucket: ControlBucket,
     key: String,
     state: Arc<State>,
+    stop: Arc<Notify>,
     renewal: JoinHandle<()>,
 }
 
@@ -223,13 +227,21 @@ impl Lease {
                 standing: Standing::Held,
             }),
         });
-        let renewal = tokio::spawn(renew(context.clone(), bucket.clone(), key.clone(), Arc::clone(&state)));
+        let stop = Arc::new(Notify::new());
+        let renewal = tokio::spawn(renew(
+            context.clone(),
+            bucket.clone(),
+            key.clone(),
+            Arc::clone(&state),
+            Arc::clone(&stop),
+        ));
         context.guard(Some(Arc::clone(&state) as Arc<dyn LeaseGuard>));
         Ok(Self {
             context: context.clone(),
             bucket: bucket.clone(),
             key,
             state,
+            stop,
             renewal,
         })
     }
@@ -245,19 +257,32 @@ impl Lease {
     }
 
     /// Gives the lease back. One that was lost meanwhile is left to its new holder.
-    pub async fn release(self) -> Result<(), AwsError> {
-        self.renewal.abort();
+    pub async fn release(mut self) -> Result<(), AwsError> {
+        // A renewal that is under way would write the lease again under another token: it ends first.
+        self.stop.notify_one();
+        if tokio::time::timeout(LAST_RENEWAL, &mut self.renewal).await.is_err() {
+            self.renewal.abort();
+        }
         self.context.guard(None);
-        let etag = self
-            .state
-            .inner
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .etag
-            .clone();
-        match self.bucket.delete(&self.context, &self.key, &etag).await {
-            Err(error) if matches!(error.class, Class::NotFound | Class::Precondition) => Ok(()),
-            other => other,
+        let (mut etag, nonce) = {
+            let inner = self.state.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            (inner.etag.clone(), inner.record.nonce.clone())
+        };
+        loop {
+            match self.bucket.delete(&self.context, &self.key, &etag).await {
+                Err(error) if error.class == Class::NotFound => return Ok(()),
+                Err(error) if error.class == Class::Precondition => {}
+                other => return other,
+            }
+            // Another token: a renewal whose answer was lost, or another holder.
+            let Some(stored) = self.bucket.get(&self.context, &self.key).await? else {
+                return Ok(());
+            };
+            let current: Option<LeaseRecord> = serde_json::from_slice(&stored.body).ok();
+            if stored.etag == etag || current.is_none_or(|current| current.nonce != nonce) {
+                return Ok(());
+            }
+            etag = stored.etag;
         }
     }
 }
@@ -272,10 +297,13 @@ fn body(record: &LeaseRecord) -> Vec<u8> {
     serde_json::to_vec_pretty(record).unwrap_or_default()
 }
 
-/// Renews until aborted or lost.
-async fn renew(context: Context, bucket: ControlBucket, key: String, state: Arc<State>) {
+/// Renews until asked to stop, or lost.
+async fn renew(context: Context, bucket: ControlBucket, key: String, state: Arc<State>, stop: Arc<Notify>) {
     loop {
-        tokio::time::sleep(RENEWAL).await;
+        tokio::select! {
+            () = tokio::time::sleep(RENEWAL) => {}
+            () = stop.notified() => return,
+        }
         let (record, etag) = {
             let inner = state.inner.lock().unwrap_or_else(PoisonError::into_inner);
             (

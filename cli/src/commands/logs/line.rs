@@ -248,9 +248,11 @@ pub fn json(event: &LogEvent, line: &Line) -> Value {
         Line::Function(value) | Line::Platform(value) | Line::Access(value) => value.clone(),
         Line::Text(text) => json!(text),
     };
+    let time = Timestamp::from_millisecond(event.timestamp).unwrap_or(Timestamp::UNIX_EPOCH);
     json!({
         "id": event.id,
-        "time": Timestamp::from_millisecond(event.timestamp).unwrap_or(Timestamp::UNIX_EPOCH).to_string(),
+        // Always with milliseconds, so that the texts sort as the times do.
+        "time": format!("{time:.3}"),
         "source": event.source,
         "version": event.version(),
         "stream": event.stream,

@@ -1,0 +1,242 @@
+//! Who acts as a role may do what its policies allow, and nothing else, as on AWS. Functions act as theirs; so does whoever
+//! has credentials of `AssumeRole`. Everybody else owns the local target.
+//!
+//! The session token names the role. It proves nothing: this keeps mistakes out, not people.
+
+mod policy;
+mod required;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ::http::header::HeaderValue;
+use ::http::request::Parts;
+use ::http::{Response, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::percent_decode_str;
+use serde_json::json;
+
+use self::policy::{Statement, Verdict, judge, statements};
+use self::required::{Required, required, takes_body};
+use super::emulated::Caller;
+use super::http::{Body, EmulatorClient, answer, collect, full};
+use super::identify::{Call, Service, header_text};
+
+/// What the session token of a role begins with.
+const TOKEN: &str = "taskctl-local-role.";
+/// How long policies are remembered: a change is seen after that, and on AWS later still.
+const REMEMBERED: Duration = Duration::from_secs(1);
+/// Largest body that is looked into.
+const LARGEST_BODY: usize = 80 * 1024 * 1024;
+
+/// The session token of somebody who acts as a role.
+pub(crate) fn token(role_arn: &str) -> String {
+    format!("{TOKEN}{}", URL_SAFE_NO_PAD.encode(role_arn))
+}
+
+/// The answer of `AssumeRole`, with the session token of the role.
+pub(crate) fn bind(answer: &str, role_arn: &str) -> String {
+    match between(answer, "SessionToken").next() {
+        Some(given) if !given.is_empty() => answer.replace(given, &token(role_arn)),
+        _ => answer.to_owned(),
+    }
+}
+
+/// Knows what roles may do.
+#[derive(Default)]
+pub(crate) struct Authorizer {
+    policies: Mutex<HashMap<String, (Instant, Arc<Vec<Statement>>)>>,
+    /// Whole ARNs of roles by account and name.
+    roles: Mutex<HashMap<(String, String), String>>,
+}
+
+impl Authorizer {
+    /// Lets a request through, with its body, or answers that it is not allowed.
+    pub(crate) async fn admit(
+        &self,
+        emulator: &EmulatorClient,
+        call: &Call,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Body, Box<Response<Body>>> {
+        let Some(role) = role_of(parts) else {
+            return Ok(body);
+        };
+        let (bytes, body) = match takes_body(call, parts) {
+            false => (bytes::Bytes::new(), body),
+            true => match collect(body, LARGEST_BODY).await {
+                Ok(bytes) => (bytes.clone(), full(bytes)),
+                Err(error) => {
+                    let text = error.to_string();
+                    return Err(Box::new(answer(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", text)));
+                }
+            },
+        };
+        let caller = Caller::of(call);
+        if call.service == Service::Iam {
+            self.learn_role(emulator, &caller, &bytes).await;
+        }
+        let wanted = required(call, parts, &bytes, |name| self.role_arn(&caller.account, name));
+        let statements = self.statements(emulator, &caller, &role).await;
+        for one in &wanted {
+            let verdict = judge(statements.iter(), one);
+            if verdict != Verdict::Allowed {
+                return Err(Box::new(refusal(call, parts, &role, one, verdict)));
+            }
+        }
+        Ok(body)
+    }
+
+    fn role_arn(&self, account: &str, name: &str) -> String {
+        let roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = roles.get(&(account.to_owned(), name.to_owned())).cloned();
+        known.unwrap_or_else(|| format!("arn:aws:iam::{account}:role/{name}"))
+    }
+
+    /// A call names a role without its path; policies name it with.
+    async fn learn_role(&self, emulator: &EmulatorClient, caller: &Caller, body: &[u8]) {
+        let name = url::form_urlencoded::parse(body).find_map(|(key, value)| (key == "RoleName").then_some(value));
+        let Some(name) = name else { return };
+        let parameters = [("Action", "GetRole"), ("Version", "2010-05-08"), ("RoleName", &*name)];
+        let Ok(answer) = emulator.query(caller, "iam", &parameters).await else {
+            return;
+        };
+        let text = String::from_utf8_lossy(answer.body()).into_owned();
+        if let Some(arn) = between(&text, "Arn").next() {
+            let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+            roles.insert((caller.account.clone(), name.into_owned()), arn.to_owned());
+        }
+    }
+
+    async fn statements(&self, emulator: &EmulatorClient, caller: &Caller, role: &str) -> Arc<Vec<Statement>> {
+        let known = {
+            let policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
+            policies.get(role).cloned()
+        };
+        if let Some((at, statements)) = known
+            && at.elapsed() < REMEMBERED
+        {
+            return statements;
+        }
+        let read = Arc::new(read(emulator, caller, role).await);
+        let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
+        policies.insert(role.to_owned(), (Instant::now(), Arc::clone(&read)));
+        read
+    }
+}
+
+/// The statements of all policies of a role.
+async fn read(emulator: &EmulatorClient, caller: &Caller, role: &str) -> Vec<Statement> {
+    let name = role.rsplit('/').next().unwrap_or_default();
+    let query = async |parameters: &[(&str, &str)]| {
+        let version = [("Version", "2010-05-08")];
+        let all: Vec<(&str, &str)> = parameters.iter().chain(&version).copied().collect();
+        match emulator.query(caller, "iam", &all).await {
+            Ok(answer) if answer.status() == StatusCode::OK => String::from_utf8_lossy(answer.body()).into_owned(),
+            Ok(_) => String::new(),
+            Err(error) => {
+                tracing::warn!(%error, role, "the policies of a role cannot be read");
+                String::new()
+            }
+        }
+    };
+    let mut all = Vec::new();
+    let listed = query(&[("Action", "ListRolePolicies"), ("RoleName", name)]).await;
+    let names = between(&listed, "PolicyNames").next().unwrap_or_default().to_owned();
+    for policy in between(&names, "member") {
+        let text = query(&[("Action", "GetRolePolicy"), ("RoleName", name), ("PolicyName", policy)]).await;
+        all.extend(between(&text, "PolicyDocument").flat_map(document));
+    }
+    let attached = query(&[("Action", "ListAttachedRolePolicies"), ("RoleName", name)]).await;
+    for arn in between(&attached, "PolicyArn") {
+        let policy = query(&[("Action", "GetPolicy"), ("PolicyArn", arn)]).await;
+        let version = between(&policy, "DefaultVersionId").next().unwrap_or("v1");
+        let text = query(&[
+            ("Action", "GetPolicyVersion"),
+            ("PolicyArn", arn),
+            ("VersionId", version),
+        ])
+        .await;
+        all.extend(between(&text, "Document").flat_map(document));
+    }
+    all
+}
+
+/// A document as IAM returns it: URL-encoded, in XML.
+fn document(text: &str) -> Vec<Statement> {
+    let plain = text.replace("&quot;", "\"").replace("&amp;", "&");
+    statements(&percent_decode_str(&plain).decode_utf8_lossy())
+}
+
+/// What stands between the tags of a name, each time.
+fn between<'a>(text: &'a str, tag: &str) -> impl Iterator<Item = &'a str> {
+    let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let start = rest.find(&open)? + open.len();
+        let end = start + rest[start..].find(&close)?;
+        let found = &rest[start..end];
+        rest = &rest[end + close.len()..];
+        Some(found)
+    })
+}
+
+/// Whom a request acts as, by its session token.
+fn role_of(parts: &Parts) -> Option<String> {
+    let of_query = || {
+        let pairs = parts.uri.query().unwrap_or_default().split('&');
+        let token = pairs
+            .filter_map(|pair| pair.strip_prefix("X-Amz-Security-Token="))
+            .next()?;
+        Some(percent_decode_str(token).decode_utf8_lossy().into_owned())
+    };
+    let token = header_text(&parts.headers, "x-amz-security-token")
+        .map(str::to_owned)
+        .or_else(of_query)?;
+    let role = URL_SAFE_NO_PAD.decode(token.strip_prefix(TOKEN)?).ok()?;
+    String::from_utf8(role).ok()
+}
+
+/// The answer to somebody who is not allowed to, as the service words it.
+fn refusal(call: &Call, parts: &Parts, role: &str, wanted: &Required, verdict: Verdict) -> Response<Body> {
+    let name = role.rsplit('/').next().unwrap_or_default();
+    let why = match verdict {
+        Verdict::Denied => "with an explicit deny in an identity-based policy".to_owned(),
+        _ => format!("because no identity-based policy allows the {} action", wanted.action),
+    };
+    let message = format!(
+        "User: arn:aws:sts::{}:assumed-role/{name}/local is not authorized to perform: {} on resource: {} {why}",
+        call.account, wanted.action, wanted.resource
+    );
+    tracing::info!(role, action = wanted.action, resource = wanted.resource, "not allowed");
+    let xml = |body: String| answer(StatusCode::FORBIDDEN, "application/xml", body);
+    match call.service {
+        Service::S3 if parts.method == ::http::Method::HEAD => answer(StatusCode::FORBIDDEN, "application/xml", ""),
+        Service::S3 => xml(format!(
+            "<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>"
+        )),
+        Service::Iam | Service::Sns => xml(format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>{message}</Message></Error><RequestId>local</RequestId></ErrorResponse>"
+        )),
+        Service::CloudWatch if header_text(&parts.headers, "smithy-protocol").is_some() => {
+            let fault = json!({"__type": "AccessDeniedException", "message": message});
+            let mut response = answer(StatusCode::FORBIDDEN, "application/cbor", super::cbor::encode(&fault));
+            let protocol = HeaderValue::from_static("rpc-v2-cbor");
+            response.headers_mut().insert("smithy-protocol", protocol);
+            response
+        }
+        _ => {
+            let body = json!({"__type": "AccessDeniedException", "message": message, "Message": message});
+            let status = match call.service {
+                Service::Lambda | Service::ApiGateway => StatusCode::FORBIDDEN,
+                _ => StatusCode::BAD_REQUEST,
+            };
+            let mut response = answer(status, "application/json", body.to_string());
+            let kind = HeaderValue::from_static("AccessDeniedException");
+            response.headers_mut().insert("x-amzn-errortype", kind);
+            response
+        }
+    }
+}

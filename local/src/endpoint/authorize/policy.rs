@@ -1,0 +1,225 @@
+//! Identity policies, judged as IAM does: a deny wins, an allow is needed. Pure.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::required::Required;
+
+/// A statement as it stands in a document.
+#[derive(Debug, Clone)]
+pub(super) struct Statement {
+    is_deny: bool,
+    actions: Patterns,
+    resources: Patterns,
+    conditions: Vec<(String, String, Vec<String>)>,
+}
+
+/// Patterns of which one must match; or none may.
+#[derive(Debug, Clone)]
+struct Patterns {
+    any: Vec<String>,
+    negated: bool,
+}
+
+/// What the policies say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Allowed,
+    /// No statement allows it.
+    NotAllowed,
+    /// A statement denies it.
+    Denied,
+}
+
+/// The statements of a document; none of one that cannot be read.
+pub(super) fn statements(document: &str) -> Vec<Statement> {
+    let document: Value = serde_json::from_str(document).unwrap_or_default();
+    let statements = match &document["Statement"] {
+        Value::Array(all) => all.clone(),
+        Value::Object(one) => vec![Value::Object(one.clone())],
+        _ => Vec::new(),
+    };
+    statements
+        .iter()
+        .map(|statement| Statement {
+            is_deny: statement["Effect"] == "Deny",
+            actions: Patterns::of(statement, "Action", "NotAction"),
+            resources: Patterns::of(statement, "Resource", "NotResource"),
+            conditions: conditions(&statement["Condition"]),
+        })
+        .collect()
+}
+
+/// Judges one action.
+pub(super) fn judge<'a>(statements: impl Iterator<Item = &'a Statement>, wanted: &Required) -> Verdict {
+    let mut verdict = Verdict::NotAllowed;
+    for statement in statements {
+        if !statement.actions.match_one(&wanted.action.to_ascii_lowercase(), true)
+            || !statement.resources.match_one(&wanted.resource, false)
+            || !holds(&statement.conditions, &wanted.context)
+        {
+            continue;
+        }
+        if statement.is_deny {
+            return Verdict::Denied;
+        }
+        verdict = Verdict::Allowed;
+    }
+    verdict
+}
+
+impl Patterns {
+    fn of(statement: &Value, name: &str, negated: &str) -> Self {
+        if statement[negated].is_null() {
+            return Self {
+                any: texts(&statement[name]),
+                negated: false,
+            };
+        }
+        Self {
+            any: texts(&statement[negated]),
+            negated: true,
+        }
+    }
+
+    fn match_one(&self, text: &str, lowercase: bool) -> bool {
+        let matches = self.any.iter().any(|pattern| match lowercase {
+            true => like(&pattern.to_ascii_lowercase(), text),
+            false => like(pattern, text),
+        });
+        matches != self.negated
+    }
+}
+
+fn conditions(block: &Value) -> Vec<(String, String, Vec<String>)> {
+    let operators = block.as_object().into_iter().flatten();
+    operators
+        .flat_map(|(operator, keys)| {
+            let keys = keys.as_object().into_iter().flatten();
+            keys.map(move |(key, values)| (operator.clone(), key.to_ascii_lowercase(), texts(values)))
+        })
+        .collect()
+}
+
+/// Whether all conditions hold. A key that a request does not have matches nothing, and so does an operator that is not known
+/// here: what cannot be judged is not allowed.
+fn holds(conditions: &[(String, String, Vec<String>)], context: &BTreeMap<String, String>) -> bool {
+    conditions.iter().all(|(operator, key, values)| {
+        let (operator, if_exists) = match operator.strip_suffix("IfExists") {
+            Some(operator) => (operator, true),
+            None => (operator.as_str(), false),
+        };
+        let Some(actual) = context.get(key) else {
+            return if_exists || operator.contains("Not");
+        };
+        let any = |matches: &dyn Fn(&str) -> bool| values.iter().any(|value| matches(value));
+        match operator {
+            "StringEquals" | "Bool" => any(&|value| value == actual),
+            "StringNotEquals" => !any(&|value| value == actual),
+            "StringEqualsIgnoreCase" => any(&|value| value.eq_ignore_ascii_case(actual)),
+            "StringLike" | "ArnLike" | "ArnEquals" => any(&|value| like(value, actual)),
+            "StringNotLike" | "ArnNotLike" | "ArnNotEquals" => !any(&|value| like(value, actual)),
+            _ => false,
+        }
+    })
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Bool(flag) => vec![flag.to_string()],
+        Value::Array(all) => all.iter().flat_map(texts).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a text is what a pattern with `*` and `?` says.
+fn like(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    let mut star = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(b'?') => (p, t) = (p + 1, t + 1),
+            Some(c) if *c == text[t] => (p, t) = (p + 1, t + 1),
+            _ => {
+                let Some((at, from)) = star else { return false };
+                star = Some((at, from + 1));
+                (p, t) = (at + 1, from + 1);
+            }
+        }
+    }
+    pattern[p..].iter().all(|c| *c == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "arn:aws:dynamodb:eu-central-1:000000000000:table/tasks";
+
+    fn check(document: &str, expected: Verdict) {
+        let statements = statements(document);
+        let wanted = Required {
+            action: "dynamodb:PutItem".to_owned(),
+            resource: TABLE.to_owned(),
+            context: BTreeMap::from([("aws:securetransport".to_owned(), "true".to_owned())]),
+        };
+        assert_eq!(judge(statements.iter(), &wanted), expected, "{document}");
+    }
+
+    #[test]
+    fn an_allow_is_needed_and_a_deny_wins() {
+        check(r#"{"Statement": []}"#, Verdict::NotAllowed);
+        let allow = r#"{"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"}"#;
+        check(&format!(r#"{{"Statement": {allow}}}"#), Verdict::Allowed);
+        let deny = r#"{"Effect": "Deny", "NotAction": "dynamodb:GetItem", "Resource": "*/tasks"}"#;
+        check(&format!(r#"{{"Statement": [{allow}, {deny}]}}"#), Verdict::Denied);
+        let other = r#"{"Effect": "Allow", "Action": ["dynamodb:putitem"], "NotResource": "*/tasks"}"#;
+        check(&format!(r#"{{"Statement": [{other}]}}"#), Verdict::NotAllowed);
+    }
+
+    #[test]
+    fn conditions_hold_or_the_statement_does_not_count() {
+        for (condition, expected) in [
+            (r#"{"Bool": {"aws:SecureTransport": true}}"#, Verdict::Allowed),
+            (
+                r#"{"StringEquals": {"aws:SecureTransport": ["no"]}}"#,
+                Verdict::NotAllowed,
+            ),
+            (
+                r#"{"StringEquals": {"aws:PrincipalTag/team": "a"}}"#,
+                Verdict::NotAllowed,
+            ),
+            (
+                r#"{"StringEqualsIfExists": {"aws:PrincipalTag/team": "a"}}"#,
+                Verdict::Allowed,
+            ),
+            (r#"{"Fancy": {"aws:SecureTransport": "true"}}"#, Verdict::NotAllowed),
+        ] {
+            let statement =
+                format!(r#"{{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {condition}}}"#);
+            check(&format!(r#"{{"Statement": [{statement}]}}"#), expected);
+        }
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("a*c", "abbc", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("*/index/*", "table/t/index/by", true),
+            ("table/t", "table/t/index/by", false),
+        ] {
+            assert_eq!(like(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}
