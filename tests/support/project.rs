@@ -87,24 +87,31 @@ impl Project {
         if matches!(arguments.first(), Some(&"plan" | &"deploy")) {
             all.extend(["--artifacts", &dist]);
         }
-        let environment: Vec<(&str, &str)> = self
-            .control_bucket
-            .iter()
-            .map(|name| ("TASKCTL_CONTROL_BUCKET", name.as_str()))
-            .collect();
-        self.local.start_with(&all, self.directory(), &environment)
+        self.local.start_with(&all, self.directory(), &self.environment(&[]))
     }
 
     /// Starts a command against an AWS endpoint, and does not wait for it.
     pub fn start_at(&self, endpoint: &str, arguments: &[&str]) -> Running {
+        let credentials = [("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local")];
+        self.start_as(endpoint, arguments, &credentials)
+    }
+
+    /// Starts a command against an AWS endpoint as somebody, and does not wait for it.
+    pub fn start_as(&self, endpoint: &str, arguments: &[&str], credentials: &[(&str, &str)]) -> Running {
         let dist = artifacts().to_string_lossy().into_owned();
         let mut all: Vec<&str> = arguments.to_vec();
         all.extend(["--endpoint-url", endpoint]);
-        if arguments.first() == Some(&"deploy") {
+        if matches!(arguments.first(), Some(&"plan" | &"deploy")) {
             all.extend(["--artifacts", &dist]);
         }
-        let credentials = [("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local")];
-        self.local.start_with(&all, self.directory(), &credentials)
+        self.local
+            .start_with(&all, self.directory(), &self.environment(credentials))
+    }
+
+    fn environment<'a>(&'a self, credentials: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        let bucket = self.control_bucket.iter();
+        let bucket = bucket.map(|name| ("TASKCTL_CONTROL_BUCKET", name.as_str()));
+        bucket.chain(credentials.iter().copied()).collect()
     }
 
     /// The status of a stage, as JSON.

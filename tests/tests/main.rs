@@ -12,6 +12,7 @@ mod drift;
 mod logs;
 mod operators;
 mod page;
+mod privilege;
 mod releases;
 mod retention;
 mod site;

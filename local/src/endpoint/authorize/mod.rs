@@ -44,10 +44,13 @@ pub(crate) fn bind(answer: &str, role_arn: &str) -> String {
     }
 }
 
+/// What a role's policies say, and when they were read.
+type Known = (Instant, Arc<Vec<Statement>>);
+
 /// Knows what roles may do.
 #[derive(Default)]
 pub(crate) struct Authorizer {
-    policies: Mutex<HashMap<String, (Instant, Arc<Vec<Statement>>)>>,
+    policies: Mutex<HashMap<String, Known>>,
     /// Whole ARNs of roles by account and name.
     roles: Mutex<HashMap<(String, String), String>>,
 }
