@@ -133,8 +133,9 @@ async def serve(parent):
     from hypercorn.config import Config
     from ministack import app as emulator
     from ministack.core import persistence
-    from ministack.services import dynamodb, s3
+    from ministack.services import cloudwatch, dynamodb, s3
 
+    look_up_metrics(cloudwatch)
     parse_once(dynamodb)
     take_roles(s3)
     saver = Saver(emulator, persistence)
@@ -189,6 +190,44 @@ def parse_once(dynamodb):
         return evaluate(expr, item, attr_values, attr_names, slot=slot)
 
     dynamodb._evaluate_condition = evaluated
+
+
+# Seconds between two looks for metrics that are too old.
+EVICTION = 600
+
+
+def look_up_metrics(cloudwatch):
+    """Each call looks through all points of all metrics for old ones, and each query of a call through all metrics for its
+    own: after some hours of work that is all that the emulator does. Old points are looked for now and then, and a call sees
+    no metrics but those that it names."""
+    evict, get_metric_data = cloudwatch._evict_old_metrics, cloudwatch._get_metric_data
+    evicted = time.monotonic()
+
+    def evict_sometimes():
+        nonlocal evicted
+        if time.monotonic() - evicted > EVICTION:
+            evicted = time.monotonic()
+            evict()
+
+    def get_named(params, input_data, is_cbor, is_json=False):
+        everything, named = cloudwatch._metrics, {}
+        for query in (input_data or {}).get("MetricDataQueries", []):
+            metric = query.get("MetricStat", {}).get("Metric", {})
+            dimensions = cloudwatch._dims_from_list(metric.get("Dimensions") or [])
+            if not dimensions:
+                return get_metric_data(params, input_data, is_cbor, is_json)
+            key = (metric.get("Namespace", ""), metric.get("MetricName", ""), cloudwatch._dims_key(dimensions))
+            points = everything.get(key)
+            if points is not None:
+                named[key] = points
+        cloudwatch._metrics = named
+        try:
+            return get_metric_data(params, input_data, is_cbor, is_json)
+        finally:
+            cloudwatch._metrics = everything
+
+    cloudwatch._evict_old_metrics = evict_sometimes
+    cloudwatch._get_metric_data = get_named
 
 
 # What the session token of somebody who acts as a role begins with; the endpoint has judged it already.

@@ -111,6 +111,21 @@ pub enum Event {
         millis: u64,
         /// Ids and ARNs now known.
         outputs: Outputs,
+        /// When it began, since the execution did.
+        #[serde(default)]
+        began_millis: u64,
+        /// AWS calls, repeated ones included.
+        #[serde(default)]
+        calls: u32,
+        /// How long those took, one after the other.
+        #[serde(default)]
+        calling_millis: u64,
+        /// How long it waited for quotas, for AWS to get ready, before repeating a call.
+        #[serde(default)]
+        waiting_millis: u64,
+        /// What it waited for longest before it began.
+        #[serde(default)]
+        after: Option<ResourceId>,
     },
     /// A resource's action failed.
     ActionFailed {

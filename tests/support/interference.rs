@@ -9,13 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::HeaderValue;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+
+use crate::weather::{Day, Refusal, Stroke, Weather};
 
 /// When it strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,7 @@ struct State {
     upstream: String,
     client: Client<HttpConnector, Full<Bytes>>,
     strike: Mutex<Option<(usize, At)>>,
+    day: Mutex<Option<Arc<Day>>>,
     mutating: AtomicUsize,
     victim: AtomicU32,
     struck: Mutex<Option<String>>,
@@ -69,6 +73,7 @@ impl Interference {
             upstream: upstream.to_owned(),
             client: Client::builder(TokioExecutor::new()).build_http(),
             strike: Mutex::default(),
+            day: Mutex::default(),
             mutating: AtomicUsize::new(0),
             victim: AtomicU32::new(0),
             struck: Mutex::default(),
@@ -101,13 +106,18 @@ impl Interference {
         lock(&self.state.struck).take()
     }
 
+    /// Lets all calls meet this weather from now on; none: a fine day.
+    pub fn weather(&self, weather: Option<Weather>) {
+        *lock(&self.state.day) = weather.map(|weather| Arc::new(Day::new(weather)));
+    }
+
     /// Operations that changed something, as far as they were seen.
     pub fn operations(&self) -> BTreeSet<String> {
         lock(&self.state.seen).clone()
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -140,12 +150,28 @@ async fn relay(request: Request<Incoming>, state: Arc<State>) -> Result<Response
         kill(&state).await;
         return Err(Cut);
     }
+    let day = lock(&state.day).clone();
+    let stroke = day
+        .as_ref()
+        .map_or(Stroke::Pass, |day| day.strike(&parts.headers, operation.is_none()));
+    let date = day.and_then(|day| day.date());
+    match &stroke {
+        Stroke::Refuse(refusal) => return Ok(dated(refused(refusal), date.as_deref())),
+        Stroke::Cut(false) => return Err(Cut),
+        Stroke::Delay(delay) => tokio::time::sleep(*delay).await,
+        Stroke::Cut(true) | Stroke::RefuseAfter(_) | Stroke::Pass => {}
+    }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     parts.uri = format!("{}{path}", state.upstream).parse().map_err(|_| Cut)?;
     parts.headers.remove(hyper::header::TRANSFER_ENCODING);
     let answer = state.client.request(Request::from_parts(parts, Full::new(body))).await;
     let (mut parts, body) = answer.map_err(|_| Cut)?.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+    match stroke {
+        Stroke::RefuseAfter(refusal) => return Ok(refused(&refusal)),
+        Stroke::Cut(_) => return Err(Cut),
+        _ => {}
+    }
     match strike {
         Some(At::After) => {
             kill(&state).await;
@@ -154,9 +180,27 @@ async fn relay(request: Request<Incoming>, state: Arc<State>) -> Result<Response
         Some(At::AnswerLost) => Err(Cut),
         Some(At::Before) | None => {
             parts.headers.remove(hyper::header::TRANSFER_ENCODING);
-            Ok(Response::from_parts(parts, Full::new(body)))
+            Ok(dated(Response::from_parts(parts, Full::new(body)), date.as_deref()))
         }
     }
+}
+
+fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(refusal.body.clone()));
+    *response.status_mut() = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in &refusal.headers {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(*name, value);
+        }
+    }
+    response
+}
+
+fn dated(mut response: Response<Full<Bytes>>, date: Option<&str>) -> Response<Full<Bytes>> {
+    if let Some(value) = date.and_then(|date| HeaderValue::from_str(date).ok()) {
+        response.headers_mut().insert(hyper::header::DATE, value);
+    }
+    response
 }
 
 /// The connection ends without an answer.

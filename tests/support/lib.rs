@@ -6,9 +6,11 @@ mod interference;
 mod local;
 mod newman;
 mod project;
+mod weather;
 
 pub use browser::Browser;
 pub use interference::{At, Interference};
 pub use local::{Local, Run, Running, artifacts, repository};
 pub use newman::newman;
 pub use project::Project;
+pub use weather::Weather;

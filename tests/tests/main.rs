@@ -9,6 +9,8 @@ mod contract;
 mod crashes;
 mod deploy;
 mod drift;
+mod faults;
+mod hostile;
 mod logs;
 mod operators;
 mod page;

@@ -225,7 +225,7 @@ fn sum(report: &Report, millis: u64, look: &Look) -> String {
 /// GitHub's error annotations.
 /// <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions>
 fn annotations(report: &Report) -> String {
-    let escape = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let escape = |text: &str| plain(text).replace('%', "%25");
     report
         .failures()
         .iter()

@@ -5,17 +5,21 @@ use std::path::PathBuf;
 
 use taskctl_stack::engine::Engine;
 use taskctl_stack::event::{Endpoints, Outcome};
-use taskctl_stack::execute::Execution;
+use taskctl_stack::execute::{Execution, Timing};
 use taskctl_stack::plan::{Plan, SavedPlan};
 use taskctl_stack::release::lease::Lease;
+use taskctl_stack::resource::ResourceId;
 
-use crate::args::{Code, Global, Promotion};
+use crate::args::{Code, Global, Output, Promotion};
+use crate::commands::status::table;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::lock;
+use crate::look::Look;
 use crate::prepare::{Prepared, prepare_locked};
 use crate::report::Purpose;
 use crate::report::plan::Details;
+use crate::report::text::duration;
 use crate::session::{self, Session};
 
 /// Arguments of `deploy`.
@@ -27,6 +31,9 @@ pub struct Args {
     /// Show the fields of what is created, too.
     #[arg(long)]
     details: bool,
+    /// Show at the end where the time went: the chain that decided it, and what each resource waited for.
+    #[arg(long)]
+    timings: bool,
     #[command(flatten)]
     code: Code,
     #[command(flatten)]
@@ -50,7 +57,7 @@ async fn deploy(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let holder = lock::holder(session, "deploy");
     let user = holder.user.clone();
     let (prepared, lease) = prepare_locked(session, "deploy", &args.code, &args.promotion, holder).await?;
-    let result = apply(session, &prepared, &lease, &user, saved.as_ref()).await;
+    let result = apply(session, &prepared, &lease, &user, saved.as_ref(), args.timings).await;
     lock::give_back(session, lease).await;
     result
 }
@@ -61,6 +68,7 @@ async fn apply(
     lease: &Lease,
     user: &str,
     saved: Option<&SavedPlan>,
+    timings: bool,
 ) -> Result<Exit, Failure> {
     prepared.refuse_errors(session)?;
     let Prepared {
@@ -88,7 +96,39 @@ async fn apply(
         consent(session).await?;
     }
     let execution = engine.apply(planned, lease, user).await?;
-    conclude(session, engine, &execution, site.clone()).await
+    let exit = conclude(session, engine, &execution, site.clone()).await?;
+    // Programs have them in the events.
+    if timings && session.global.output != Output::Json {
+        session
+            .reporter
+            .answer(timings_table(&execution, &session.surroundings.out));
+    }
+    Ok(exit)
+}
+
+/// Where the time went, in the order of beginning. What decided the whole is marked.
+fn timings_table(execution: &Execution, look: &Look) -> String {
+    let critical: Vec<&ResourceId> = execution.critical_path().into_iter().map(|one| &one.id).collect();
+    let mut timings: Vec<&Timing> = execution.timings.iter().collect();
+    timings.sort_by_key(|one| (one.began, one.took));
+    let mut table = table(
+        look,
+        &["", "resource", "began", "took", "calls", "calling", "waiting", "after"],
+    );
+    for one in timings {
+        let shown = |time: std::time::Duration| duration(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        table.add_row([
+            if critical.contains(&&one.id) { "*" } else { "" }.to_owned(),
+            one.id.to_string(),
+            shown(one.began),
+            shown(one.took),
+            one.spent.calls.to_string(),
+            shown(one.spent.calling),
+            shown(one.spent.waiting),
+            one.after.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
+        ]);
+    }
+    format!("{}\n* the chain that decided how long it took\n", table.trim_fmt())
 }
 
 /// Tells how it ended.

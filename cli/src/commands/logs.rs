@@ -21,6 +21,7 @@ use crate::failure::Failure;
 use crate::place::Place;
 use crate::report::Purpose;
 use crate::report::plan::Details;
+use crate::report::text::safe_json;
 use crate::session::{self, Session};
 
 /// Arguments of `logs`.
@@ -315,7 +316,7 @@ impl Shown {
             }
             match self.format {
                 Format::Raw => text.push_str(&format!("{}\n", event.message.trim_end())),
-                Format::Json => text.push_str(&format!("{}\n", line::json(event, &line))),
+                Format::Json => text.push_str(&safe_json(&format!("{}\n", line::json(event, &line)))),
                 Format::Pretty => text.push_str(&line.pretty(event, &self.sources, look)),
                 Format::Short => text.push_str(&line.short(event, &self.sources, look)),
             }

@@ -97,13 +97,16 @@ impl Github {
 
     fn annotate(&mut self, title: &str, error: &ErrorReport) {
         self.close();
-        let mut text = vec![error.message.clone()];
-        text.extend(error.causes.iter().map(|cause| format!("why: {cause}")));
-        text.extend(error.hint.iter().map(|hint| format!("do: {hint}")));
+        let mut text = vec![plain(&error.message)];
+        text.extend(error.causes.iter().map(|cause| format!("why: {}", plain(cause))));
+        text.extend(error.hint.iter().map(|hint| format!("do: {}", plain(hint))));
         let text = text.join("\n");
         self.say(&format!("::error title={}::{}", property(title), data(&text)));
-        self.summary
-            .push_str(&format!("❌ {}: {}\n\n", markdown(title), markdown(&error.message)));
+        self.summary.push_str(&format!(
+            "❌ {}: {}\n\n",
+            markdown(title),
+            markdown(&plain(&error.message))
+        ));
     }
 
     fn keep_summary(&mut self) {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use taskctl_stack::event::{Event, SCHEMA_VERSION};
 
 use super::human::Trace;
+use super::text::safe_json;
 use super::{Out, Renderer, write};
 use crate::failure::{Failure, Told};
 
@@ -27,7 +28,7 @@ impl Json {
         if let Value::Object(fields) = fields {
             object.extend(fields);
         }
-        write(&mut self.out, &format!("{}\n", Value::Object(object)));
+        write(&mut self.out, &safe_json(&format!("{}\n", Value::Object(object))));
     }
 }
 
@@ -55,7 +56,7 @@ impl Renderer for Json {
     }
 
     fn data(&mut self, text: &str) {
-        write(&mut self.out, text);
+        write(&mut self.out, &safe_json(text));
     }
 
     fn rest(&mut self) {}

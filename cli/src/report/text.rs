@@ -25,6 +25,19 @@ fn is_unsafe(character: char) -> bool {
     character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// JSON as it is, but for characters in its texts that a terminal would obey: JSON leaves some of them unescaped.
+pub fn safe_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '\n' => out.push(character),
+            _ if is_unsafe(character) => out.push_str(&format!("\\u{:04x}", u32::from(character))),
+            _ => out.push(character),
+        }
+    }
+    out
+}
+
 /// Cut to so many columns.
 pub fn cut(text: &str, columns: usize) -> String {
     truncate_str(text, columns, "…").into_owned()

@@ -23,8 +23,28 @@ use crate::event::{Event, Events};
 use crate::resource::{Outputs, ResourceId};
 
 tokio::task_local! {
-    /// The resource on whose behalf this task calls AWS.
-    static ON_BEHALF: ResourceId;
+    /// The resource on whose behalf this task calls AWS, and what that has taken.
+    static ON_BEHALF: (ResourceId, Arc<Mutex<Spent>>);
+}
+
+/// What a resource has taken so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Calls, repeated ones included.
+    pub calls: u32,
+    /// How long they took, one after the other.
+    pub calling: Duration,
+    /// How long it waited: for quotas, for AWS to get ready, before repeating a call.
+    pub waiting: Duration,
+}
+
+/// Adds to what the resource of this task has taken.
+fn spend(add: impl FnOnce(&mut Spent)) {
+    let _ = ON_BEHALF.try_with(|(_, spent)| add(&mut spent.lock().unwrap_or_else(PoisonError::into_inner)));
+}
+
+fn on_whose_behalf() -> Option<ResourceId> {
+    ON_BEHALF.try_with(|(id, _)| id.clone()).ok()
 }
 
 /// Who and where the stack is. App, stage and region never change; the account comes from STS.
@@ -328,9 +348,12 @@ impl Context {
         &self.inner.staging
     }
 
-    /// Runs work on behalf of a resource, so that its retries are told with its name.
-    pub async fn on_behalf<T>(id: ResourceId, work: impl Future<Output = T>) -> T {
-        ON_BEHALF.scope(id, work).await
+    /// Runs work on behalf of a resource, so that its retries are told with its name; tells what it took.
+    pub async fn on_behalf<T>(id: ResourceId, work: impl Future<Output = T>) -> (T, Spent) {
+        let spent = Arc::new(Mutex::new(Spent::default()));
+        let done = ON_BEHALF.scope((id, Arc::clone(&spent)), work).await;
+        let spent = *spent.lock().unwrap_or_else(PoisonError::into_inner);
+        (done, spent)
     }
 
     /// Waits for its turn among calls that AWS does not take side by side (one queue per key).
@@ -387,7 +410,7 @@ impl Context {
                 .min(patience.longest);
             let delay = jittered(grown, self.calls(), class);
             self.emit(Event::Retrying {
-                id: ON_BEHALF.try_with(ResourceId::clone).ok(),
+                id: on_whose_behalf(),
                 operation: format!("{}:{}", op.service, op.name),
                 attempt,
                 reason: error.message.clone(),
@@ -414,9 +437,14 @@ impl Context {
                 format!("no answer within {} s", op.limit.as_secs()),
             )),
         };
+        let took = start.elapsed();
+        spend(|spent| {
+            spent.calls += 1;
+            spent.calling += took;
+        });
         self.emit(Event::Call {
             operation: format!("{}:{}", op.service, op.name),
-            millis: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             outcome: match &answer {
                 Ok(_) => "ok".to_owned(),
                 Err(error) => error.code.clone().unwrap_or_else(|| format!("{:?}", error.class)),
@@ -452,7 +480,11 @@ impl Context {
 
     /// Waits for the call's turn under its quota.
     async fn turn(&self, op: Op) -> Result<(), AwsError> {
-        let turn = self.inner.pacer.pace(op.service, op.name);
+        let turn = async {
+            let began = Instant::now();
+            self.inner.pacer.pace(op.service, op.name).await;
+            spend(|spent| spent.waiting += began.elapsed());
+        };
         if op.guard != Guard::Lease {
             turn.await;
             return self.may_call(op);
@@ -464,6 +496,7 @@ impl Context {
     }
 
     async fn pause(&self, op: Op, delay: Duration) -> Result<(), AwsError> {
+        spend(|spent| spent.waiting += delay);
         if op.guard != Guard::Lease {
             tokio::time::sleep(delay).await;
             return self.may_call(op);
@@ -496,7 +529,7 @@ impl Context {
             }
             if !told {
                 told = true;
-                if let Ok(id) = ON_BEHALF.try_with(ResourceId::clone) {
+                if let Some(id) = on_whose_behalf() {
                     self.emit(Event::Waiting {
                         id,
                         reason: reason.to_owned(),

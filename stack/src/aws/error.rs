@@ -386,6 +386,10 @@ impl AwsError {
     /// What the operator can do.
     pub fn hint(&self) -> Option<String> {
         match self.class {
+            Class::Credentials if self.is_about_time() => Some(
+                "the clock of this machine and that of AWS are more than five minutes apart: set it right (`timedatectl set-ntp true`), then run the same command again"
+                    .to_owned(),
+            ),
             Class::Credentials => Some(
                 "check the credentials: `aws sts get-caller-identity`, `aws sso login`, AWS_PROFILE or --profile; then run the same command again"
                     .to_owned(),
@@ -405,6 +409,14 @@ impl AwsError {
             Class::LeaseLost => Some("another command took over; look at `taskctl status`, then run the command again".to_owned()),
             Class::NotFound | Class::AlreadyExists | Class::Precondition | Class::Invalid => None,
         }
+    }
+
+    /// Whether a signature was refused for its time.
+    fn is_about_time(&self) -> bool {
+        self.code.as_deref() == Some("RequestTimeTooSkewed")
+            || ["Signature not yet current", "Signature expired"]
+                .iter()
+                .any(|start| self.message.starts_with(start))
     }
 
     /// The missing IAM action, as AWS's message names it (`… is not authorized to perform: lambda:CreateFunction …`).

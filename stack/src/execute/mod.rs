@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::aws::Registry;
-use crate::aws::context::Context;
+use crate::aws::context::{Context, Spent};
 use crate::aws::error::{AwsError, Class};
 use crate::aws::kind::{AnyKind, Fields};
 use crate::aws::reader::Reader;
@@ -26,12 +26,39 @@ pub struct Execution {
     pub failed: Vec<(ResourceId, AwsError)>,
     /// Not tried.
     pub skipped: Vec<ResourceId>,
+    /// When and how long each was worked on, in the order of their ends.
+    pub timings: Vec<Timing>,
+}
+
+/// How a resource spent its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// Resource.
+    pub id: ResourceId,
+    /// When it began, since the execution did.
+    pub began: Duration,
+    /// How long it took.
+    pub took: Duration,
+    /// What of it were calls and waits.
+    pub spent: Spent,
+    /// The last of what it waited for before it began.
+    pub after: Option<ResourceId>,
 }
 
 impl Execution {
     /// Whether everything was done.
     pub fn is_complete(&self) -> bool {
         self.failed.is_empty() && self.skipped.is_empty()
+    }
+
+    /// The chain of resources that decided how long it took, first to last.
+    pub fn critical_path(&self) -> Vec<&Timing> {
+        let by_id: BTreeMap<&ResourceId, &Timing> = self.timings.iter().map(|one| (&one.id, one)).collect();
+        let last = self.timings.iter().max_by_key(|one| one.began + one.took);
+        let mut path: Vec<&Timing> =
+            std::iter::successors(last, |one| one.after.as_ref().and_then(|id| by_id.get(id).copied())).collect();
+        path.reverse();
+        path
     }
 }
 
@@ -58,6 +85,8 @@ pub async fn execute(context: &Context, registry: &'static Registry, plan: &Plan
         urgency: &urgency,
         open: BTreeMap::new(),
         ready: Vec::new(),
+        released_by: BTreeMap::new(),
+        began: Instant::now(),
         end: Execution::default(),
     };
     for id in steps.keys() {
@@ -67,11 +96,11 @@ pub async fn execute(context: &Context, registry: &'static Registry, plan: &Plan
         }
         run.open.insert(id.clone(), waits);
     }
-    let mut tasks: JoinSet<(ResourceId, Verb, Result<Outputs, AwsError>)> = JoinSet::new();
+    let mut tasks: JoinSet<Ended> = JoinSet::new();
     loop {
         run.start(&steps, &mut tasks);
         match tasks.join_next().await {
-            Some(Ok((id, verb, result))) => run.finish(&steps, &id, verb, result),
+            Some(Ok(ended)) => run.finish(&steps, ended),
             Some(Err(_)) => {} // A panic in a task: its resource stays open and is reported as skipped below.
             None => break,
         }
@@ -105,16 +134,26 @@ struct Run<'a> {
     /// Not yet started, with the number of steps each still waits for.
     open: BTreeMap<ResourceId, usize>,
     ready: Vec<ResourceId>,
+    /// What let a step begin: the last of those that it waited for.
+    released_by: BTreeMap<ResourceId, ResourceId>,
+    began: Instant,
     end: Execution,
+}
+
+/// A step that was tried.
+struct Ended {
+    verb: Verb,
+    timing: Timing,
+    result: Result<Outputs, AwsError>,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Run<'_> {
     /// Starts what may start, the most urgent first.
-    fn start(
-        &mut self,
-        steps: &BTreeMap<ResourceId, Step>,
-        tasks: &mut JoinSet<(ResourceId, Verb, Result<Outputs, AwsError>)>,
-    ) {
+    fn start(&mut self, steps: &BTreeMap<ResourceId, Step>, tasks: &mut JoinSet<Ended>) {
         self.ready
             .sort_by_key(|id| self.urgency.get(id).copied().unwrap_or_default());
         while tasks.len() < CONCURRENCY {
@@ -127,31 +166,40 @@ impl Run<'_> {
                 continue;
             }
             let (context, kind, step) = (self.context.clone(), self.registry.kind(&id.kind), step.clone());
+            let (start, after) = (self.began, self.released_by.remove(&id));
             tasks.spawn(async move {
                 context.emit(Event::ActionStarted { id: id.clone(), verb });
                 let began = Instant::now();
-                let result = Context::on_behalf(id.clone(), act(&context, kind, &step)).await;
+                let (result, spent) = Context::on_behalf(id.clone(), act(&context, kind, &step)).await;
+                let timing = Timing {
+                    id,
+                    began: began - start,
+                    took: began.elapsed(),
+                    spent,
+                    after,
+                };
                 if let Ok(outputs) = &result {
-                    let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                     context.emit(Event::ActionFinished {
-                        id: id.clone(),
+                        id: timing.id.clone(),
                         verb,
-                        millis,
+                        millis: millis(timing.took),
                         outputs: outputs.clone(),
+                        began_millis: millis(timing.began),
+                        calls: spent.calls,
+                        calling_millis: millis(spent.calling),
+                        waiting_millis: millis(spent.waiting),
+                        after: timing.after.clone(),
                     });
                 }
-                (id, verb, result)
+                Ended { verb, timing, result }
             });
         }
     }
 
-    fn finish(
-        &mut self,
-        steps: &BTreeMap<ResourceId, Step>,
-        id: &ResourceId,
-        verb: Verb,
-        result: Result<Outputs, AwsError>,
-    ) {
+    fn finish(&mut self, steps: &BTreeMap<ResourceId, Step>, ended: Ended) {
+        let Ended { verb, timing, result } = ended;
+        let id = &timing.id.clone();
+        self.end.timings.push(timing);
         match result {
             Ok(outputs) => {
                 self.context.learn(id, outputs);
@@ -160,6 +208,7 @@ impl Run<'_> {
                     if let Some(waits) = self.open.get_mut(next) {
                         *waits -= 1;
                         if *waits == 0 {
+                            self.released_by.insert(next.clone(), id.clone());
                             self.ready.push(next.clone());
                         }
                     }

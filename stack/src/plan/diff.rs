@@ -48,12 +48,7 @@ pub fn diff(
 ) -> Vec<Change> {
     let mut changes = Vec::new();
     walk("", Some(before), Some(after), &mut |path, before, after| {
-        let show = |value: Option<&Value>| {
-            value.map(|value| match sensitivity(path) {
-                Sensitivity::Plain => value.clone(),
-                Sensitivity::Hidden => Value::String(masked(value)),
-            })
-        };
+        let show = |value: Option<&Value>| value.map(|value| shown(path, value, sensitivity));
         changes.push(Change {
             field: path.to_owned(),
             before: show(before),
@@ -112,6 +107,26 @@ fn equal(a: &Value, b: &Value) -> bool {
             (one, other) => one.is_none_or(is_unset) && other.is_none_or(is_unset),
         }),
         (a, b) => a == b,
+    }
+}
+
+/// A value without what is hidden in it, however deep.
+fn shown(path: &str, value: &Value, sensitivity: &dyn Fn(&str) -> Sensitivity) -> Value {
+    if sensitivity(path) == Sensitivity::Hidden {
+        return Value::String(masked(value));
+    }
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| {
+                let inner = match path {
+                    "" => name.clone(),
+                    _ => format!("{path}.{name}"),
+                };
+                (name.clone(), shown(&inner, value, sensitivity))
+            })
+            .collect(),
+        other => other.clone(),
     }
 }
 

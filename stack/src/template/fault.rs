@@ -304,7 +304,9 @@ impl Faults {
         if out.ends_with("\n\n") {
             out.pop();
         }
-        out
+        // The snippets show ASCII control characters as pictures, but let others through that a terminal would obey.
+        let obeyed = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        out.replace(obeyed, "\u{fffd}")
     }
 
     fn render_one(&self, renderer: &Renderer, fault: &Fault) -> String {
