@@ -325,6 +325,11 @@ impl Engine {
                 false => self.former_grants(&facts, layout).await?,
             };
             deferred = retention::keep(&mut resources, &observed.found, layout, &losses, &known, is_complete);
+            if retention::loses_indexes(&resources, &observed.found) {
+                let (known, is_complete) = self.former_grants(&facts, layout).await?;
+                let kept = retention::keep_indexes(&mut resources, &observed.found, &known, is_complete);
+                deferred.extend(kept);
+            }
         }
         let sites = inputs
             .sites
@@ -363,7 +368,7 @@ impl Engine {
         for release in layout
             .reachable()
             .into_iter()
-            .filter(|release| facts.releases.contains_key(release))
+            .filter(|release| *release < layout.release && facts.releases.contains_key(release))
         {
             match ledger::of_release(&self.context, &self.control, release).await? {
                 Some(record) if !record.grants.is_empty() => known.push(record.grants),

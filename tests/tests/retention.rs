@@ -180,3 +180,39 @@ fn hooks_run_before_and_after() {
     project.run(&["promote", "--yes"]).expect(0);
     assert_eq!(project.status("dev")["live"]["release"], 2);
 }
+
+#[test]
+fn an_index_stays_as_long_as_a_release_that_can_be_live_queries_it() {
+    let project = Project::platform("indexed");
+    let indexes = || -> BTreeSet<String> {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let clients = runtime.block_on(project.clients());
+        let table = clients.dynamodb.describe_table().table_name(project.name("assets"));
+        let table = runtime.block_on(table.send()).unwrap().table.unwrap();
+        let indexes = table.global_secondary_indexes();
+        indexes.iter().filter_map(|one| one.index_name.clone()).collect()
+    };
+    let both = BTreeSet::from(["createdAt-index".to_owned(), "status-index".to_owned()]);
+    project.run(&["deploy"]).expect(0);
+    // Release 1 queries the index, release 2 may not any more.
+    let index = "      status-index: {partition_key: statusPartition, sort_key: assetId, projection: keys-only}\n";
+    edit(&project, index, "");
+    memory(&project, 0, 640);
+    let waiting = project.run(&["deploy", "--no-promote"]).expect(0);
+    assert!(
+        waiting.err.contains("index status-index of assets stays"),
+        "{}",
+        waiting.err
+    );
+    assert_eq!(indexes(), both);
+    project.run(&["plan", "--no-promote"]).expect(0);
+    project.run(&["promote", "--yes"]).expect(0);
+    memory(&project, 640, 704);
+    project.run(&["deploy", "--no-promote"]).expect(0);
+    assert_eq!(indexes(), both, "release 1 is the one before live");
+    project.run(&["promote", "--yes"]).expect(0);
+    let plan = project.run(&["plan", "--no-promote", "--output", "json"]).expect(2);
+    assert_eq!(plan.changes(), ["update dynamodb_table.assets indexes.status-index"]);
+    project.run(&["deploy", "--no-promote"]).expect(0);
+    assert_eq!(indexes(), BTreeSet::from(["createdAt-index".to_owned()]));
+}

@@ -8,7 +8,7 @@ use taskctl_local::ports::{
     Architecture, Completed, FunctionError, InvokeOutcome, InvokeRequest, Invoker as _, LogFormat,
 };
 
-use crate::world::{World, package, package_of, request};
+use crate::world::{World, package, package_of, request, until};
 
 /// Checks type and message of a failed invocation; `REQUEST` in the message stands for its request id.
 fn check(completed: &Completed, error_type: &str, message: &str) {
@@ -51,6 +51,15 @@ async fn a_crash_is_told_and_a_fresh_environment_comes_next() {
     assert_eq!(world.memory.sum("AWS/Lambda", "Invocations", &["echo"]), Some(5.0));
 }
 
+/// The log of a group once so many of its lines are of a kind: they are written while the answer is on its way.
+async fn settled(world: &World, group: &str, kind: impl Fn(&str) -> bool, count: usize) -> Vec<String> {
+    until("the log", || {
+        let lines = world.memory.log(group);
+        (lines.iter().filter(|line| kind(line)).count() >= count).then_some(lines)
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_takes_too_long_is_ended() {
     let world = World::new();
@@ -65,7 +74,9 @@ async fn a_function_that_takes_too_long_is_ended() {
     assert!(completed.duration >= Duration::from_secs(1));
     crate::world::until("the process is gone", || (!crate::world::is_running(pid)).then_some(())).await;
     assert_ne!(world.describe(&address).await["pid"].as_u64(), Some(pid));
-    let log = world.memory.log("/aws/lambda/echo").join("\n");
+    let log = settled(&world, "/aws/lambda/echo", |line| line.contains("Status: timeout"), 1)
+        .await
+        .join("\n");
     assert!(
         log.contains(&format!("Z {} Task timed out after 1.00 seconds", completed.request_id)),
         "{log}"
@@ -144,7 +155,7 @@ async fn a_start_that_fails_is_told_to_one_invocation() {
     );
     let completed = world.invoke(&start("error"), json!({})).await;
     check(&completed, "Test.NoConfiguration", "nothing to start with");
-    let log = world.memory.log("/aws/lambda/exit");
+    let log = settled(&world, "/aws/lambda/exit", |line| line.starts_with("REPORT"), 1).await;
     let kinds: Vec<&str> = log.iter().map(|line| line.split([' ', ':']).next().unwrap()).collect();
     assert_eq!(
         kinds,
@@ -206,12 +217,14 @@ async fn a_slow_start_is_given_up() {
         "Sandbox.Timedout",
         "RequestId: REQUEST Error: Task timed out after 1.00 seconds",
     );
-    let records: Vec<Value> = world
-        .memory
-        .log("/aws/lambda/slow")
-        .iter()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let log = settled(
+        &world,
+        "/aws/lambda/slow",
+        |line| line.contains("platform.initReport"),
+        2,
+    )
+    .await;
+    let records: Vec<Value> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let phases: Vec<(&str, &str)> = records
         .iter()
         .filter(|record| record["type"] == "platform.initReport")
@@ -234,7 +247,7 @@ async fn a_start_within_the_limit_is_only_slow() {
             .into();
     });
     world.describe(&address).await;
-    let log = world.memory.log("/aws/lambda/slow");
+    let log = settled(&world, "/aws/lambda/slow", |line| line.starts_with("REPORT"), 1).await;
     let report = log.iter().find(|line| line.starts_with("REPORT")).unwrap();
     let init: f64 = report
         .split("Init Duration: ")

@@ -249,7 +249,8 @@ mod tests {
         };
         serde_json::from_value(json!({
             "app": "shop", "stage": "dev", "region": "eu-central-1", "protected": false,
-            "release_policy": {"type": "immediate"}, "tags": {},
+            "release_policy": {"type": "immediate"}, "keep_releases": 10,
+            "hooks": {"before": [], "after": []}, "tags": {},
             "tables": {
                 "tasks": table(json!({"createdAt-index": index, "status-index": index}), json!(null)),
                 "counter": table(json!({}), json!(null)),

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::layout::{Layout, ReleaseFacts};
+use crate::aws::dynamodb_table;
 use crate::aws::iam_role::{Model, former_name, former_release};
 use crate::aws::policy_document::Document;
 use crate::plan::Observations;
@@ -81,6 +82,60 @@ pub fn keep(
         resource.desired = serde_json::to_value(&desired).unwrap_or_default();
     }
     told
+}
+
+/// Whether a table loses an index.
+pub fn loses_indexes(resources: &[Resource], observed: &Observations) -> bool {
+    let mut tables = resources.iter().filter_map(|one| tables(one, observed));
+    tables.any(|(desired, seen)| seen.indexes.keys().any(|index| !desired.indexes.contains_key(index)))
+}
+
+/// Keeps in the desired tables the indexes that former releases query: those that their grants name, or all where the ledger
+/// does not know every release's. Returns what is deferred, for people.
+pub fn keep_indexes(
+    resources: &mut [Resource],
+    observed: &Observations,
+    known: &[BTreeMap<String, Document>],
+    is_complete: bool,
+) -> Vec<String> {
+    let statements = known
+        .iter()
+        .flat_map(BTreeMap::values)
+        .flat_map(|one| one.statements().values());
+    let granted: BTreeSet<&str> = statements
+        .flat_map(|statement| statement.resources.iter().map(String::as_str))
+        .collect();
+    let mut told = Vec::new();
+    for resource in resources.iter_mut() {
+        let Some((mut desired, seen)) = tables(resource, observed) else {
+            continue;
+        };
+        let before = desired.indexes.len();
+        for (index, settings) in seen.indexes {
+            let arn = format!(":table/{}/index/{index}", desired.name);
+            let is_needed = !is_complete || granted.iter().any(|resource| resource.ends_with(&arn));
+            if is_needed && !desired.indexes.contains_key(&index) {
+                told.push(format!(
+                    "index {index} of {} stays until no release that queries it is live, in preview or the one before",
+                    resource.id.name
+                ));
+                desired.indexes.insert(index, settings);
+            }
+        }
+        if desired.indexes.len() > before {
+            resource.desired = serde_json::to_value(&desired).unwrap_or_default();
+        }
+    }
+    told
+}
+
+fn tables(resource: &Resource, observed: &Observations) -> Option<(dynamodb_table::Model, dynamodb_table::Model)> {
+    if resource.id.kind != "dynamodb_table" {
+        return None;
+    }
+    let seen = observed.get(&resource.id)?;
+    let desired = serde_json::from_value(resource.desired.clone()).ok()?;
+    Some((desired, serde_json::from_value(seen.model.clone()).ok()?))
 }
 
 /// The newest release before the one of this deploy, when one of it or before it stays reachable.
