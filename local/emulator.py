@@ -80,6 +80,8 @@ class Saver:
         copy = os.fork()
         if copy == 0:
             try:
+                # A connection that the emulator ends must not live on here: whoever uses it would wait for nothing.
+                os.closerange(0, 65536)
                 state = get_state()
                 if state is not None:
                     self.persistence.save_state(key, state)
@@ -95,6 +97,7 @@ class Saver:
                     continue
                 os.kill(copy, signal.SIGKILL)
                 os.waitpid(copy, 0)
+                self.changed.setdefault(key, 0.0)
             del self.copies[key]
             self.done(key, started)
 
@@ -148,6 +151,7 @@ async def serve(parent):
     config = Config()
     config.bind = ["fd://0"]
     config.keep_alive_timeout = 3600
+    config.keep_alive_max_requests = 10**9
     config.graceful_timeout = 1
     config.loglevel = "WARNING"
 

@@ -69,7 +69,7 @@ impl From<FolderName> for Folder {
 
 /// Runs it.
 pub fn run(global: &Global, args: Args) -> Exit {
-    session::run(global, Purpose::Plan, Details::Changes, async |session| {
+    session::run(global, Purpose::Answer, Details::Changes, async |session| {
         check(&session, args).await
     })
 }

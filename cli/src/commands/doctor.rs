@@ -95,7 +95,7 @@ impl Finding {
 
 /// Runs it.
 pub fn run(global: &Global) -> Exit {
-    session::run(global, Purpose::Plan, Details::Changes, async |session| {
+    session::run(global, Purpose::Answer, Details::Changes, async |session| {
         doctor(&session).await
     })
 }

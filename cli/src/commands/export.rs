@@ -77,7 +77,7 @@ impl From<Permitted> for Commands {
 
 /// Runs it.
 pub fn run(global: &Global, command: Command) -> Exit {
-    session::run(global, Purpose::Plan, Details::Changes, async |session| {
+    session::run(global, Purpose::Answer, Details::Changes, async |session| {
         let text = match &command {
             Command::Openapi => openapi(&session).await?,
             Command::Policy { commands } => policy(&session, commands).await?,

@@ -73,7 +73,7 @@ pub fn time(text: &str) -> Result<Duration, String> {
 
 /// Runs it.
 pub fn run(global: &Global, args: Args) -> Exit {
-    session::run(global, Purpose::Plan, Details::Changes, async |session| {
+    session::run(global, Purpose::Answer, Details::Changes, async |session| {
         load(&session, &args).await
     })
 }

@@ -106,7 +106,7 @@ enum Slot {
 
 /// Runs it.
 pub fn run(global: &Global, args: Args) -> Exit {
-    session::run(global, Purpose::Plan, Details::Changes, async |session| {
+    session::run(global, Purpose::Answer, Details::Changes, async |session| {
         logs(&session, &args).await
     })
 }

@@ -17,7 +17,7 @@ use crate::session::{self, Named, Session};
 
 /// Runs it.
 pub fn run(global: &Global) -> Exit {
-    session::run(global, Purpose::Plan, Details::Changes, async |session| {
+    session::run(global, Purpose::Answer, Details::Changes, async |session| {
         show(&session).await
     })
 }

@@ -23,7 +23,7 @@ pub struct Args {
 /// Runs it.
 pub fn run(global: &Global, args: &Args) -> Exit {
     let force = if args.force { Force::Any } else { Force::Expired };
-    session::run(global, Purpose::Plan, Details::Changes, async |session| {
+    session::run(global, Purpose::Answer, Details::Changes, async |session| {
         unlock(&session, force).await
     })
 }

@@ -101,7 +101,7 @@ impl Human {
     fn planned(&mut self, plan: &taskctl_stack::plan::Plan) {
         self.rest();
         match self.purpose {
-            Purpose::Plan => {
+            Purpose::Plan | Purpose::Answer => {
                 let text = render(plan, &self.out_look, self.details);
                 write(&mut self.out, &text);
             }

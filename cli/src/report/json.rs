@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use taskctl_stack::event::{Event, SCHEMA_VERSION};
 
 use super::human::Trace;
+use super::story::Purpose;
 use super::text::safe_json;
 use super::{Out, Renderer, write};
 use crate::failure::{Failure, Told};
@@ -12,13 +13,14 @@ use crate::failure::{Failure, Told};
 /// Writes events as JSON lines.
 pub struct Json {
     out: Out,
+    purpose: Purpose,
     trace: Trace,
 }
 
 impl Json {
     /// A reporter to `out`.
-    pub fn new(out: Out, trace: Trace) -> Self {
-        Self { out, trace }
+    pub fn new(out: Out, purpose: Purpose, trace: Trace) -> Self {
+        Self { out, purpose, trace }
     }
 
     fn line(&mut self, time: Timestamp, fields: Value) {
@@ -35,6 +37,10 @@ impl Json {
 impl Renderer for Json {
     fn event(&mut self, time: Timestamp, event: &Event) {
         if matches!(event, Event::Call { .. }) && self.trace == Trace::Off {
+            return;
+        }
+        // Who reads one object must not find another before it.
+        if self.purpose == Purpose::Answer && matches!(event, Event::Retrying { .. } | Event::Waiting { .. }) {
             return;
         }
         if let Ok(fields) = serde_json::to_value(event) {

@@ -22,6 +22,8 @@ pub enum Purpose {
     Change,
     /// To make packages.
     Package,
+    /// To answer with data, and nothing but it.
+    Answer,
 }
 
 /// How the next command lines begin and end, so that they can be copied.

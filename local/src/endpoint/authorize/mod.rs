@@ -6,7 +6,7 @@
 mod policy;
 mod required;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -146,11 +146,21 @@ async fn read(emulator: &EmulatorClient, caller: &Caller, role: &str) -> Vec<Sta
         }
     };
     let mut all = Vec::new();
-    let listed = query(&[("Action", "ListRolePolicies"), ("RoleName", name)]).await;
-    let names = between(&listed, "PolicyNames").next().unwrap_or_default().to_owned();
-    for policy in between(&names, "member") {
-        let text = query(&[("Action", "GetRolePolicy"), ("RoleName", name), ("PolicyName", policy)]).await;
-        all.extend(between(&text, "PolicyDocument").flat_map(document));
+    // Policies may change while they are read, and a statement may move from one to another: what the last list has is read
+    // after what it may have come from, in the order in which taskctl moves statements.
+    let mut known = BTreeSet::new();
+    loop {
+        let listed = query(&[("Action", "ListRolePolicies"), ("RoleName", name)]).await;
+        let names = between(&listed, "PolicyNames").next().unwrap_or_default().to_owned();
+        let new: BTreeSet<&str> = between(&names, "member").filter(|one| !known.contains(*one)).collect();
+        if new.is_empty() {
+            break;
+        }
+        for policy in new.into_iter().rev() {
+            let text = query(&[("Action", "GetRolePolicy"), ("RoleName", name), ("PolicyName", policy)]).await;
+            all.extend(between(&text, "PolicyDocument").flat_map(document));
+            known.insert(policy.to_owned());
+        }
     }
     let attached = query(&[("Action", "ListAttachedRolePolicies"), ("RoleName", name)]).await;
     for arn in between(&attached, "PolicyArn") {
