@@ -50,7 +50,7 @@ type Known = (Instant, Arc<Vec<Statement>>);
 /// Knows what roles may do.
 #[derive(Default)]
 pub(crate) struct Authorizer {
-    policies: Mutex<HashMap<String, Known>>,
+    policies: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Known>>>>>,
     /// Whole ARNs of roles by account and name.
     roles: Mutex<HashMap<(String, String), String>>,
 }
@@ -114,18 +114,19 @@ impl Authorizer {
     }
 
     async fn statements(&self, emulator: &EmulatorClient, caller: &Caller, role: &str) -> Arc<Vec<Statement>> {
-        let known = {
-            let policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
-            policies.get(role).cloned()
+        let slot = {
+            let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(policies.entry(role.to_owned()).or_default())
         };
-        if let Some((at, statements)) = known
+        // One reads, the others wait for it.
+        let mut known = slot.lock().await;
+        if let Some((at, statements)) = known.as_ref()
             && at.elapsed() < REMEMBERED
         {
-            return statements;
+            return Arc::clone(statements);
         }
         let read = Arc::new(read(emulator, caller, role).await);
-        let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
-        policies.insert(role.to_owned(), (Instant::now(), Arc::clone(&read)));
+        *known = Some((Instant::now(), Arc::clone(&read)));
         read
     }
 }
