@@ -51,6 +51,9 @@ struct Arguments {
     /// `AWS_ENDPOINT_URL` of the function.
     #[arg(long, default_value = "http://127.0.0.1:4566")]
     endpoint_url: String,
+    /// Role that the function acts as; the endpoint may let it do only what its policies allow.
+    #[arg(long, default_value = "arn:aws:iam::000000000000:role/bench")]
+    role: String,
     /// File with the event of the direct invocations; `{}` when absent.
     #[arg(long)]
     event_file: Option<PathBuf>,
@@ -369,7 +372,7 @@ fn version(arguments: &Arguments, code: FunctionCode) -> Result<FunctionVersion,
         code,
         runtime: "provided.al2023".to_owned(),
         handler: "bootstrap".to_owned(),
-        role: "arn:aws:iam::000000000000:role/bench".to_owned(),
+        role: arguments.role.clone(),
         architecture: if cfg!(target_arch = "aarch64") {
             Architecture::Arm64
         } else {
