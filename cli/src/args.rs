@@ -6,8 +6,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    check, completions, deploy, destroy, export, init, invoke, load, local, logs, man, package, plan, promote, prune,
-    rollback, templates, unlock,
+    check, completions, deploy, destroy, export, init, invoke, load, local, logs, man, metrics, package, plan, promote,
+    prune, rollback, status, templates, unlock,
 };
 use crate::exit::Exit;
 
@@ -153,7 +153,9 @@ pub enum Command {
     /// Take the lock of a stage from a holder that died.
     Unlock(unlock::Args),
     /// Show endpoints, releases, functions and alarms.
-    Status,
+    Status(status::Args),
+    /// Show requests, errors, latency and capacity as numbers and charts.
+    Metrics(metrics::Args),
     /// Take away what no kept release needs: old releases, function versions, grants, pages.
     Prune(prune::Args),
     /// Run the request checks against live, preview or a URL.

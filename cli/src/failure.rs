@@ -42,6 +42,17 @@ impl Failure {
         }
     }
 
+    /// What happened, in one line.
+    pub fn message(&self) -> String {
+        match &self.told {
+            Told::Report(report) => match report.causes.first() {
+                Some(cause) => format!("{}: {cause}", report.message),
+                None => report.message.clone(),
+            },
+            Told::Faults(_) => "the template is wrong".to_owned(),
+        }
+    }
+
     /// A wrong command line.
     pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message, hint)

@@ -42,6 +42,8 @@ pub enum Tone {
     Replace,
     /// Something goes.
     Delete,
+    /// Nothing special.
+    Plain,
     /// A heading, a name.
     Strong,
     /// Of lesser interest.
@@ -104,6 +106,7 @@ impl Look {
     pub fn paint(&self, tone: Tone, text: &str) -> String {
         match self.paint {
             Paint::Plain => text.to_owned(),
+            Paint::Colored if tone == Tone::Plain => text.to_owned(),
             Paint::Colored => text.style(style(tone)).to_string(),
         }
     }
@@ -112,6 +115,7 @@ impl Look {
 fn style(tone: Tone) -> Style {
     let plain = Style::new();
     match tone {
+        Tone::Plain => plain,
         Tone::Create | Tone::Good => plain.green(),
         Tone::Change | Tone::Warn => plain.yellow(),
         Tone::Replace => plain.magenta(),

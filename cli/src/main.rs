@@ -15,6 +15,7 @@ mod project;
 mod report;
 mod session;
 mod surroundings;
+mod watch;
 
 use std::process::ExitCode;
 

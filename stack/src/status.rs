@@ -1,17 +1,26 @@
 //! What stands now, read from AWS alone: endpoints, releases in their slots, functions, alarms.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use futures::{StreamExt, TryStreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::api_stage::{LIVE, PREVIEW, stage_of};
 use crate::aws::api_state::ApiState;
 use crate::aws::canary::{self, Changed};
 use crate::aws::context::Context;
+use crate::aws::control_bucket::ControlBucket;
 use crate::aws::error::AwsError;
+use crate::aws::metrics::{self, Query};
 use crate::aws::reader::Reader;
 use crate::aws::{lambda_function, registry};
 use crate::event::Endpoints;
+use crate::plan::Counts;
 use crate::release::layout::is_set;
+use crate::release::lease::{self, LIFETIME};
+use crate::release::ledger::{self, MoveRecord};
 
 /// One screen about a stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +43,49 @@ pub struct Status {
     pub functions: Vec<FunctionStatus>,
     /// Alarms, by name.
     pub alarms: Vec<AlarmStatus>,
+    /// Who holds the lock of the stage.
+    pub lock: Option<LockStatus>,
+    /// The newest release, as the ledger remembers it.
+    pub last_release: Option<LastRelease>,
+    /// The newest movement of live, as the ledger remembers it.
+    pub last_move: Option<MoveRecord>,
+}
+
+/// Who works on the stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockStatus {
+    /// Person or job.
+    pub user: String,
+    /// Machine.
+    pub host: String,
+    /// Command line, without secrets.
+    pub command: String,
+    /// Since when, by the holder's clock.
+    pub since: Timestamp,
+    /// Seconds since it was heard of.
+    pub silent_seconds: i64,
+}
+
+impl LockStatus {
+    /// Whether its holder is still at work: it renews the lease more often than the lease lasts.
+    pub fn is_attended(&self) -> bool {
+        u64::try_from(self.silent_seconds).is_ok_and(|silent| silent < LIFETIME.as_secs())
+    }
+}
+
+/// What changed last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastRelease {
+    /// Number.
+    pub release: u64,
+    /// Commit of its code.
+    pub commit: Option<String>,
+    /// Who deployed it.
+    pub user: String,
+    /// When.
+    pub at: Timestamp,
+    /// What changed with it.
+    pub changes: Counts,
 }
 
 /// A slot.
@@ -50,7 +102,7 @@ pub struct SlotStatus {
 }
 
 /// A function.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FunctionStatus {
     /// Logical name.
     pub name: String,
@@ -69,6 +121,21 @@ pub struct FunctionStatus {
     pub memory_mb: Option<i32>,
     /// Architecture.
     pub architecture: Option<String>,
+    /// Invocations of the last quarter of an hour; none without any.
+    #[serde(default)]
+    pub recent: Option<Recent>,
+    /// Whether its code or configuration changed after the last deploy: not by taskctl, or by a deploy that did not end.
+    #[serde(default)]
+    pub changed_since: bool,
+}
+
+/// What happened lately.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Recent {
+    /// Invocations.
+    pub requests: f64,
+    /// Failed invocations, and 5xx responses of the versions in the slots.
+    pub errors: f64,
 }
 
 /// An alarm.
@@ -100,19 +167,57 @@ pub fn endpoints(state: &ApiState, site: Option<String>) -> Endpoints {
     }
 }
 
+impl Status {
+    /// What is not as it should be, in words; empty when all is well.
+    pub fn complaints(&self) -> Vec<String> {
+        let mut complaints = Vec::new();
+        if self.live.as_ref().and_then(|slot| slot.release).is_none() && self.endpoints.live.is_some() {
+            complaints.push("live serves no release".to_owned());
+        }
+        for function in self.functions.iter().filter(|function| function.state != "Active") {
+            complaints.push(format!("function {} is {}", function.name, function.state));
+        }
+        for alarm in self.alarms.iter().filter(|alarm| alarm.state == "ALARM") {
+            complaints.push(format!("alarm {} is red", alarm.name));
+        }
+        let diverted = self.functions.iter().any(|function| function.diverted.is_some());
+        if diverted && !self.lock.as_ref().is_some_and(LockStatus::is_attended) {
+            complaints.push("nobody attends the canary".to_owned());
+        }
+        complaints
+    }
+}
+
+/// How far back errors are counted.
+pub const RECENT: Duration = Duration::from_secs(15 * 60);
+const MINUTE: Duration = Duration::from_secs(60);
+/// How much later than the last deploy's end a change must be to be another's: clocks differ.
+const CLOCKS: SignedDuration = SignedDuration::from_secs(10);
+
 /// Reads the status. `site` is the URL of the web site, where the stack has one.
-pub async fn read(context: &Context, site: impl Fn(&str) -> String + Sync) -> Result<Option<Status>, AwsError> {
+pub async fn read(
+    context: &Context,
+    control: &ControlBucket,
+    site: impl Fn(&str) -> String + Sync,
+) -> Result<Option<Status>, AwsError> {
     let reader = Reader::new(context.clone());
     let kind = registry().kind("lambda_function");
-    let (api, alarms, functions, tagged) =
-        futures::try_join!(reader.api(), reader.alarms(), kind.enumerate(&reader), reader.tagged())?;
+    let (api, alarms, functions, tagged, holder, (last_release, last_move)) = futures::try_join!(
+        reader.api(),
+        reader.alarms(),
+        kind.enumerate(&reader),
+        reader.tagged(),
+        lease::holder(context, control),
+        ledger::latest(context, control)
+    )?;
     if api.is_none() && functions.is_empty() && tagged.is_empty() {
         return Ok(None);
     }
     let slot = |slot: &str| api.and_then(|state| slot_status(state, slot));
     let label = |slot: &str| api.and_then(|state| state.release_of(state.stage(stage_of(slot))?.deployment_id()?));
     let (live, preview) = (label(LIVE), label(PREVIEW));
-    let functions: Vec<FunctionStatus> = stream::iter(functions)
+    let deployed = last_release.as_ref().map(|release| release.at);
+    let mut functions: Vec<FunctionStatus> = stream::iter(functions)
         .map(|found| {
             let (live, preview) = (live.as_ref(), preview.as_ref());
             async move {
@@ -132,7 +237,14 @@ pub async fn read(context: &Context, site: impl Fn(&str) -> String + Sync) -> Re
                     lambda_function::state(context, &physical),
                     canary::diverted(context, on_live.as_slice())
                 )?;
+                // As 2026-01-30T10:15:00.000+0000.
+                let modified = state
+                    .last_modified
+                    .as_deref()
+                    .and_then(|text| text.parse::<Timestamp>().ok());
                 Ok::<_, AwsError>(FunctionStatus {
+                    recent: None,
+                    changed_since: matches!((modified, deployed), (Some(modified), Some(at)) if modified > at + CLOCKS),
                     diverted: diverted.get(&found.id.name).copied(),
                     live_version: version(live),
                     preview_version: version(preview),
@@ -147,7 +259,8 @@ pub async fn read(context: &Context, site: impl Fn(&str) -> String + Sync) -> Re
         .buffered(32)
         .try_collect()
         .await?;
-    let site = website(context, &reader).await?.map(|bucket| site(&bucket));
+    let (site_bucket, ()) = futures::try_join!(website(context, &reader), count_recent(context, &mut functions))?;
+    let site = site_bucket.map(|bucket| site(&bucket));
     let identity = context.identity();
     Ok(Some(Status {
         app: identity.app.clone(),
@@ -178,7 +291,65 @@ pub async fn read(context: &Context, site: impl Fn(&str) -> String + Sync) -> Re
                 reason: alarm.state_reason().map(str::to_owned),
             })
             .collect(),
+        lock: holder.map(|(record, silent_seconds)| LockStatus {
+            user: record.holder.user,
+            host: record.holder.host,
+            command: record.holder.command,
+            since: record.since,
+            silent_seconds,
+        }),
+        last_release: last_release.map(|release| LastRelease {
+            release: release.release,
+            commit: release.commit,
+            user: release.user,
+            at: release.at,
+            changes: release.changes,
+        }),
+        last_move,
     }))
+}
+
+/// Counts what the functions did lately.
+async fn count_recent(context: &Context, functions: &mut [FunctionStatus]) -> Result<(), AwsError> {
+    let mut queries = Vec::new();
+    for (place, function) in functions.iter().enumerate() {
+        let versions: BTreeSet<&String> = [&function.live_version, &function.preview_version]
+            .into_iter()
+            .flatten()
+            .collect();
+        let name = ("FunctionName".to_owned(), function.function.clone());
+        let mut add = |what: String, namespace: &str, metric: &str, dimensions: Vec<(String, String)>| {
+            queries.push(Query {
+                id: format!("f{place}_{what}"),
+                namespace: namespace.to_owned(),
+                name: metric.to_owned(),
+                statistic: "Sum".to_owned(),
+                dimensions,
+                period: MINUTE,
+            });
+        };
+        add("requests".to_owned(), "AWS/Lambda", "Invocations", vec![name.clone()]);
+        add("errors".to_owned(), "AWS/Lambda", "Errors", vec![name.clone()]);
+        for version in versions {
+            let dimensions = vec![name.clone(), ("Version".to_owned(), version.clone())];
+            add(format!("errors_{version}"), "Taskctl", "Responses5xx", dimensions);
+        }
+    }
+    let now = context.now().as_second();
+    let from = now - i64::try_from(RECENT.as_secs()).unwrap_or(900);
+    let found = metrics::fetch(context, &queries, from, now).await?;
+    for (place, function) in functions.iter_mut().enumerate() {
+        let sum = |what: &str| {
+            let prefix = format!("f{place}_{what}");
+            let of = found
+                .iter()
+                .filter(|(id, _)| **id == prefix || id.starts_with(&format!("{prefix}_")));
+            of.flat_map(|(_, values)| values.values()).sum::<f64>()
+        };
+        let (requests, errors) = (sum("requests"), sum("errors"));
+        function.recent = (requests > 0.0).then_some(Recent { requests, errors });
+    }
+    Ok(())
 }
 
 fn slot_status(state: &ApiState, slot: &str) -> Option<SlotStatus> {

@@ -274,7 +274,7 @@ fn a_slow_release_goes_back_by_itself() {
         .run(&["promote", "--yes", "--canary", "50%", "--bake", "60s"])
         .expect(5);
     visitors.end();
-    assert!(returned.err.contains("p99 of counter is"), "{}", returned.err);
+    assert!(returned.err.contains(" of counter is "), "{}", returned.err);
     assert_eq!(weights(&project), []);
     assert_eq!(project.status("dev")["live"]["release"], 1);
 }
@@ -290,15 +290,18 @@ fn a_fix_passes_while_the_alarm_of_what_it_fixes_is_red() {
     // The bad release is live, and the stack's alarms turn red.
     project.run(&["promote", "--yes", "--at-once"]).expect(0);
     let visitors = Visitors::of(&format!("{}/counter", project.live("dev")), 2);
-    let is_red = || {
+    let red = || -> Vec<String> {
         let status = project.status("dev");
-        status["alarms"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|alarm| alarm["state"] == "ALARM")
+        let alarms = status["alarms"].as_array().unwrap().iter();
+        let red = alarms.filter(|alarm| alarm["state"] == "ALARM");
+        red.map(|alarm| alarm["name"].to_string()).collect()
     };
-    until("an alarm turns red", is_red);
+    // One that turns red only during the canary would be held against it.
+    until("all alarms that turn red are red", || {
+        let before = red();
+        thread::sleep(Duration::from_secs(8));
+        !before.is_empty() && red() == before
+    });
     let text = project.template().replacen(
         "{table: users, access: increment}",
         "{table: counter, access: increment}",
@@ -306,7 +309,7 @@ fn a_fix_passes_while_the_alarm_of_what_it_fixes_is_red() {
     );
     project.write(&text.replacen(GRANTS, LARGER, 1));
     project.run(&["deploy", "--no-promote"]).expect(0);
-    assert!(is_red());
+    assert_ne!(red(), Vec::<String>::new());
     project
         .run(&["promote", "--yes", "--canary", "50%", "--bake", "6s"])
         .expect(0);

@@ -112,8 +112,8 @@ impl Operator {
         self.moves.push(Moved { began, ended, to });
     }
 
-    /// A canary. Where the machine is so busy that its metrics come late, the release is not judged and stays where it is: as
-    /// the command says, it is promoted again.
+    /// A canary. Where the machine is so busy that its metrics come late, or that the new processes are slow, the release goes
+    /// back: as the command says, it is promoted again. Neither may lose a request.
     fn canary(&mut self, from: u64, to: u64) {
         let arguments = ["promote", "--yes", "--canary", "20%", "--bake", "5s"];
         for last in [false, false, true] {
@@ -125,7 +125,8 @@ impl Operator {
                 return;
             }
             let said = run.err.split_whitespace().collect::<Vec<_>>().join(" ");
-            if last || !said.contains("too few to judge them") {
+            let is_busy = said.contains("too few to judge them") || said.contains(" ms, before it was ");
+            if last || !is_busy {
                 run.expect(0);
             }
             self.moves.push(Moved { began, ended, to: from });

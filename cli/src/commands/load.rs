@@ -16,6 +16,7 @@ use crate::look::{Look, Motion, Tone};
 use crate::outside::CheckClient;
 use crate::place::Place;
 use crate::report::Purpose;
+use crate::report::chart;
 use crate::report::plan::Details;
 use crate::report::text::{count, plain};
 use crate::session::{self, Session};
@@ -304,29 +305,10 @@ type Value = fn(&taskctl_checks::Second) -> f64;
 
 /// p50 and p99 of each second, as bars of eight heights; long runs are gathered to the width.
 fn chart(report: &LoadReport, look: &Look) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let seconds = &report.timeline;
     if seconds.len() < 2 {
         return String::new();
     }
-    let gathered = seconds.len().div_ceil(look.width.saturating_sub(24).max(1));
-    let bars = |value: Value| {
-        let values: Vec<f64> = seconds
-            .chunks(gathered)
-            .map(|some| some.iter().map(value).fold(0.0, f64::max))
-            .collect();
-        let most = values.iter().copied().fold(0.0, f64::max);
-        let drawn: String = values
-            .iter()
-            .map(|value| {
-                let share = if most > 0.0 { value / most } else { 0.0 };
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 7")]
-                let height = (share * 7.0).round() as usize;
-                BARS[height.min(7)]
-            })
-            .collect();
-        (drawn, most)
-    };
     let mut out = String::from("\n");
     let rows: [(&str, Value, &str); 3] = [
         ("p50", |second| second.p50, "ms"),
@@ -335,7 +317,11 @@ fn chart(report: &LoadReport, look: &Look) -> String {
         ("rate", |second| second.requests as f64, "/s"),
     ];
     for (name, value, unit) in rows {
-        let (drawn, most) = bars(value);
+        let values: Vec<Option<f64>> = seconds.iter().map(|second| Some(value(second))).collect();
+        let (drawn, most) = (
+            chart::line(&values, look.width.saturating_sub(24)),
+            chart::highest(&values),
+        );
         out.push_str(&format!("{name:<5} {drawn}  up to {most:.0} {unit}\n"));
     }
     out

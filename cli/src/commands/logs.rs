@@ -1,6 +1,7 @@
 //! `taskctl logs`: what functions and API say, merged by time.
 
 mod line;
+mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use taskctl_stack::observe::logs::{API, CloudWatchLogs, Group, LogEvent, Tail, W
 use taskctl_stack::release::driver::look;
 
 use self::line::Line;
+use self::template::Piece;
 use crate::args::{Global, Output};
 use crate::commands::load::time as duration;
 use crate::commands::status::named;
@@ -66,6 +68,13 @@ pub struct Args {
     /// Form of the lines [default: pretty, or json with --output json].
     #[arg(long, value_enum, value_name = "FORM")]
     format: Option<Format>,
+    /// Only these fields, with tabs between them: time, source, version, level, route, status, message, … A point goes
+    /// into objects: record.metrics.durationMs.
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',', conflicts_with_all = ["format", "template"])]
+    fields: Vec<String>,
+    /// Form of each line, with fields in braces: '{time} {source} {route} {durationMs}'.
+    #[arg(long, value_name = "TEXT", conflicts_with = "format")]
+    template: Option<String>,
 }
 
 /// Form of the lines.
@@ -163,12 +172,17 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
         Some(id) => Some(format!("\"{}\"", id.replace('"', ""))),
         None => args.filter.clone(),
     };
-    let format = args.format.unwrap_or(match session.global.output {
-        Output::Json => Format::Json,
-        Output::Human | Output::Github => Format::Pretty,
-    });
+    let form = match (args.format, &args.template, session.global.output) {
+        (None, Some(template), _) => Form::Template(template::parse(template)?),
+        (None, None, Output::Json) if !args.fields.is_empty() => Form::Picked(args.fields.clone()),
+        (None, None, _) if !args.fields.is_empty() => Form::Template(template::tabs(&args.fields)),
+        (None, None, Output::Json) => Form::Known(Format::Json),
+        (None, None, Output::Human | Output::Github) => Form::Known(Format::Pretty),
+        (Some(format), _, _) => Form::Known(format),
+    };
+    let is_json = matches!(form, Form::Known(Format::Json) | Form::Picked(_));
     let shown = Shown {
-        format,
+        form,
         sources: groups.iter().map(|group| group.source.clone()).collect(),
     };
     if args.follow {
@@ -184,7 +198,7 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
         .await?
         .map_err(taskctl_stack::engine::EngineError::from)?;
     let text = shown.all(&events, &wanted, session);
-    if text.is_empty() && format != Format::Json {
+    if text.is_empty() && !is_json {
         session.reporter.tell(Event::Note {
             message: format!("nothing between {since} and {}", until.unwrap_or(now)),
         });
@@ -299,9 +313,17 @@ impl Wanted {
     }
 }
 
+/// Form of the lines, ready to be used.
+enum Form {
+    Known(Format),
+    Template(Vec<Piece>),
+    /// JSON of these fields only.
+    Picked(Vec<String>),
+}
+
 /// How lines are shown.
 struct Shown {
-    format: Format,
+    form: Form,
     sources: BTreeSet<String>,
 }
 
@@ -314,24 +336,33 @@ impl Shown {
             if !wanted.takes(event, &line) {
                 continue;
             }
-            match self.format {
-                Format::Raw => text.push_str(&format!("{}\n", event.message.trim_end())),
-                Format::Json => text.push_str(&safe_json(&format!("{}\n", line::json(event, &line)))),
-                Format::Pretty => text.push_str(&line.pretty(event, &self.sources, look)),
-                Format::Short => text.push_str(&line.short(event, &self.sources, look)),
+            match &self.form {
+                Form::Known(Format::Raw) => text.push_str(&format!("{}\n", event.message.trim_end())),
+                Form::Known(Format::Json) => text.push_str(&safe_json(&format!("{}\n", line::json(event, &line)))),
+                Form::Known(Format::Pretty) => text.push_str(&line.pretty(event, &self.sources, look)),
+                Form::Known(Format::Short) => text.push_str(&line.short(event, &self.sources, look)),
+                Form::Template(pieces) => text.push_str(&template::filled(pieces, event, &line)),
+                Form::Picked(fields) => text.push_str(&safe_json(&template::picked(fields, event, &line))),
             }
         }
         text
     }
 }
 
+/// How long ago: `5m`, `2h`, `3d`.
+pub fn ago(text: &str) -> Result<Duration, String> {
+    let Some(days) = text.strip_suffix('d') else {
+        return duration(text);
+    };
+    let seconds = days.parse::<u64>().ok().and_then(|days| days.checked_mul(86_400));
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("`{text}` is no time, e.g. 3d"))
+}
+
 /// A time: so long ago, with a zone, or local.
 fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
-    let ago = |text: &str| match text.strip_suffix('d') {
-        Some(days) => Some(Duration::from_secs(days.parse::<u64>().ok()?.checked_mul(86_400)?)),
-        None => duration(text).ok(),
-    };
-    if let Some(ago) = ago(text) {
+    if let Ok(ago) = ago(text) {
         return Ok(now.checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH));
     }
     if let Ok(time) = text.parse::<Timestamp>() {

@@ -12,6 +12,7 @@ pub mod load;
 pub mod local;
 pub mod logs;
 pub mod man;
+pub mod metrics;
 pub mod package;
 pub mod plan;
 pub mod promote;
@@ -43,7 +44,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Rollback(args) => rollback::run(global, &args),
         Command::Releases => releases::run(global),
         Command::Unlock(args) => unlock::run(global, &args),
-        Command::Status => status::run(global),
+        Command::Status(args) => status::run(global, args),
+        Command::Metrics(args) => metrics::run(global, args),
         Command::Prune(args) => prune::run(global, &args),
         Command::Check(args) => check::run(global, args),
         Command::Logs(args) => logs::run(global, args),

@@ -1,8 +1,12 @@
 //! `taskctl status`: one screen about a stage.
 
+use std::time::Duration;
+
 use comfy_table::{ContentArrangement, Table, presets};
-use taskctl_stack::release::lease::LeaseRecord;
-use taskctl_stack::status::{self, SlotStatus, Status};
+use jiff::Timestamp;
+use taskctl_stack::engine::Engine;
+use taskctl_stack::event::Event;
+use taskctl_stack::status::{self, FunctionStatus, Recent, SlotStatus, Status};
 
 use crate::args::{Global, Output};
 use crate::exit::Exit;
@@ -11,52 +15,93 @@ use crate::look::{Look, Tone};
 use crate::place::Place;
 use crate::project::Project;
 use crate::report::plan::Details;
-use crate::report::text::plain;
+use crate::report::text::{fill, long_duration, plain};
 use crate::report::{Purpose, where_to};
 use crate::session::{self, Named, Session};
+use crate::watch::watch;
+
+/// Arguments of `status`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Draw again and again, until Ctrl-C.
+    #[arg(long, short)]
+    watch: bool,
+    /// End with 4 when something is not as it should be: an alarm is red, a function is not active, live serves no release,
+    /// nobody attends a canary.
+    #[arg(long, conflicts_with = "watch")]
+    exit_code: bool,
+}
+
+/// Time between two looks.
+const EVERY: Duration = Duration::from_secs(5);
 
 /// Runs it.
-pub fn run(global: &Global) -> Exit {
+pub fn run(global: &Global, args: Args) -> Exit {
     session::run(global, Purpose::Answer, Details::Changes, async |session| {
-        show(&session).await
+        show(&session, &args).await
     })
 }
 
-async fn show(session: &Session) -> Result<Exit, Failure> {
+async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let named = named(session)?;
     let place = Place::of(&session.global, &session.surroundings);
     let engine = session.connect_quietly(&place, &named).await?;
+    if args.watch {
+        let look = async || {
+            let status = look(session, &engine, &place, &named).await?;
+            match session.global.output {
+                Output::Json => json(&status, Lines::One),
+                Output::Human | Output::Github => Ok(render(&status, &session.surroundings.out, Timestamp::now())),
+            }
+        };
+        return watch(session, EVERY, look).await;
+    }
+    let status = session.unless_stopped(look(session, &engine, &place, &named)).await??;
+    let text = match session.global.output {
+        Output::Json => json(&status, Lines::Many)?,
+        Output::Human | Output::Github => render(&status, &session.surroundings.out, Timestamp::now()),
+    };
+    session.reporter.answer(text);
+    let complaints = status.complaints();
+    if !args.exit_code || complaints.is_empty() {
+        return Ok(Exit::Ok);
+    }
+    for complaint in complaints {
+        session.reporter.tell(Event::Warning { message: complaint });
+    }
+    Ok(Exit::CheckFailed)
+}
+
+/// In how many lines an object is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    One,
+    Many,
+}
+
+fn json(status: &Status, lines: Lines) -> Result<String, Failure> {
+    let text = match lines {
+        Lines::One => serde_json::to_string(status),
+        Lines::Many => serde_json::to_string_pretty(status),
+    };
+    let text = text.map_err(|error| Failure::caused("the status cannot be written as JSON", &error, None))?;
+    Ok(format!("{text}\n"))
+}
+
+async fn look(session: &Session, engine: &Engine, place: &Place, named: &Named) -> Result<Status, Failure> {
     let site = |bucket: &str| place.website_url(bucket, &named.region);
-    let reading = status::read(engine.context(), site);
-    let status = session
-        .unless_stopped(reading)
-        .await?
+    let status = status::read(engine.context(), engine.control(), site)
+        .await
         .map_err(taskctl_stack::engine::EngineError::from)?;
-    let Some(status) = status else {
-        let Named { app, region } = &named;
+    status.ok_or_else(|| {
+        let Named { app, region } = named;
         let stage = &session.global.stage;
-        return Err(Failure::new(
+        Failure::new(
             Exit::Error,
             format!("nothing of {app}/{stage} stands in {region}"),
             "`taskctl deploy` makes it; check --stage, --region and --profile",
-        ));
-    };
-    match session.global.output {
-        Output::Json => {
-            let text = serde_json::to_string_pretty(&status)
-                .map_err(|error| Failure::caused("the status cannot be written as JSON", &error, None))?;
-            session.reporter.answer(format!("{text}\n"));
-        }
-        Output::Human | Output::Github => {
-            let mut text = render(&status, &session.surroundings.out);
-            if status.functions.iter().any(|function| function.diverted.is_some()) {
-                let holder = session.unless_stopped(engine.holder()).await??;
-                text.push_str(&canary(&status, holder.as_ref(), &session.surroundings.out));
-            }
-            session.reporter.answer(text);
-        }
-    }
-    Ok(Exit::Ok)
+        )
+    })
 }
 
 /// The stack by name: from `--app`, or from the template.
@@ -87,7 +132,7 @@ pub fn named(session: &Session) -> Result<Named, Failure> {
 }
 
 /// The status as text.
-pub fn render(status: &Status, look: &Look) -> String {
+pub fn render(status: &Status, look: &Look, now: Timestamp) -> String {
     let Status {
         app,
         stage,
@@ -98,6 +143,7 @@ pub fn render(status: &Status, look: &Look) -> String {
         preview,
         functions,
         alarms,
+        ..
     } = status;
     let mut out = format!(
         "{}\n\n",
@@ -116,20 +162,28 @@ pub fn render(status: &Status, look: &Look) -> String {
     if let Some(site) = &endpoints.site {
         out.push_str(&format!("{:<8} {}\n", "site", look.paint(Tone::Copy, &plain(site))));
     }
+    out.push_str(&history(status, look, now));
     if !functions.is_empty() {
-        let mut table = table(look, &["function", "live", "preview", "state", "memory", "cpu"]);
+        let heads = ["function", "live", "preview", "state", "memory", "cpu", "last 15 min"];
+        let mut table = table(look, &heads);
         for function in functions {
             let version =
                 |version: &Option<String>| version.as_ref().map_or("-".to_owned(), |version| format!("v{version}"));
+            let state = plain(&function.state);
             table.add_row([
                 plain(&function.name),
                 version(&function.live_version),
                 version(&function.preview_version),
-                plain(&function.state),
+                if state == "Active" {
+                    state
+                } else {
+                    look.paint(Tone::Bad, &state)
+                },
                 function
                     .memory_mb
                     .map_or("-".to_owned(), |memory| format!("{memory} MB")),
                 function.architecture.clone().unwrap_or_else(|| "-".to_owned()),
+                recent(function, look),
             ]);
         }
         out.push_str(&format!("\n{}\n", table.trim_fmt()));
@@ -138,25 +192,97 @@ pub fn render(status: &Status, look: &Look) -> String {
     out
 }
 
-/// What of live's traffic is diverted, and who attends it.
-fn canary(status: &Status, holder: Option<&(LeaseRecord, i64)>, look: &Look) -> String {
+/// Requests of the last minutes, and how many of them failed.
+fn recent(function: &FunctionStatus, look: &Look) -> String {
+    match function.recent {
+        None => "no requests".to_owned(),
+        Some(Recent { requests, errors }) if errors > 0.0 => {
+            let share = errors * 100.0 / requests;
+            let failed = look.paint(Tone::Bad, &format!("{errors:.0} failed ({share:.1} %)"));
+            format!("{requests:.0}, {failed}")
+        }
+        Some(Recent { requests, .. }) => format!("{requests:.0}, none failed"),
+    }
+}
+
+/// What changed last, who works here now, what of live's traffic is diverted, and what changed behind taskctl's back.
+fn history(status: &Status, look: &Look, now: Timestamp) -> String {
+    let mut rows: Vec<(&str, Tone, String)> = Vec::new();
+    let since = |at: Timestamp| {
+        let seconds = now.as_second() - at.as_second();
+        format!("{} ago", long_duration(u64::try_from(seconds).unwrap_or(0)))
+    };
+    if let Some(last) = &status.last_release {
+        let text = format!(
+            "release {} deployed {} by {}",
+            last.release,
+            since(last.at),
+            plain(&last.user)
+        );
+        rows.push(("last", Tone::Plain, text));
+    }
+    if let Some(moved) = &status.last_move {
+        let end = plain(moved.end.split(':').next().unwrap_or_default());
+        let text = format!(
+            "{} to release {} {}: {end}",
+            moved.cause.as_str(),
+            moved.to,
+            since(moved.at)
+        );
+        rows.push((if rows.is_empty() { "last" } else { "" }, Tone::Plain, text));
+    }
+    if let Some(lock) = &status.lock {
+        let (tone, attended) = match lock.is_attended() {
+            true => (Tone::Warn, format!("begun {}", since(lock.since))),
+            false => (
+                Tone::Bad,
+                format!(
+                    "not heard of for {}",
+                    long_duration(u64::try_from(lock.silent_seconds).unwrap_or(0))
+                ),
+            ),
+        };
+        let text = format!(
+            "{} on {} runs `{}`, {attended}",
+            plain(&lock.user),
+            plain(&lock.host),
+            plain(&lock.command)
+        );
+        rows.push(("lock", tone, text));
+    }
     let diverted: Vec<String> = status
         .functions
         .iter()
         .filter_map(|function| Some(format!("{} % of {}", function.diverted?, plain(&function.name))))
         .collect();
-    let (tone, attended) = match holder {
-        // One that has been silent for longer than a lease lasts is dead.
-        Some((record, silent)) if *silent < 60 => (Tone::Warn, format!("{} attends it", plain(&record.holder.user))),
-        Some(_) | None => (
-            Tone::Bad,
-            "nobody attends it: `taskctl promote --abort` ends it, `taskctl promote` begins again".to_owned(),
-        ),
-    };
-    format!(
-        "\ncanary   {}\n",
-        look.paint(tone, &format!("{}; {attended}", diverted.join(", ")))
-    )
+    if !diverted.is_empty() {
+        let (tone, attended) = match &status.lock {
+            Some(lock) if lock.is_attended() => (Tone::Warn, format!("{} attends it", plain(&lock.user))),
+            Some(_) | None => (
+                Tone::Bad,
+                "nobody attends it: `taskctl promote --abort` ends it, `taskctl promote` begins again".to_owned(),
+            ),
+        };
+        rows.push(("canary", tone, format!("{}; {attended}", diverted.join(", "))));
+    }
+    let changed: Vec<String> = status
+        .functions
+        .iter()
+        .filter(|function| function.changed_since)
+        .map(|function| plain(&function.name))
+        .collect();
+    if !changed.is_empty() {
+        let text = format!("{} after the last deploy; `taskctl plan` shows how", changed.join(", "));
+        rows.push(("changed", Tone::Warn, text));
+    }
+    let mut out = String::new();
+    for (name, tone, text) in rows {
+        for (place, line) in fill(&text, look.width.saturating_sub(9)).iter().enumerate() {
+            let name = if place == 0 { name } else { "" };
+            out.push_str(&format!("{name:<8} {}\n", look.paint(tone, line)));
+        }
+    }
+    out
 }
 
 fn slot_text(slot: Option<&SlotStatus>) -> String {
@@ -238,7 +364,9 @@ mod tests {
         let function = |name: &str, live: &str, preview: &str| {
             json!({
                 "name": name, "function": format!("shop-prod-{name}"), "live_version": live, "preview_version": preview,
-                "state": "Active", "memory_mb": 512, "architecture": "arm64",
+                "state": "Active", "memory_mb": 512, "architecture": "arm64", "diverted": (name == "tasks").then_some(10),
+                "changed_since": name == "health",
+                "recent": (name == "tasks").then(|| json!({"requests": 1204.0, "errors": 3.0})),
             })
         };
         let alarm = |name: &str, state: &str| json!({"name": name, "state": state, "since": "2026-03-01T12:00:00Z", "reason": "Threshold Crossed: 1 datapoint [7.0 (01/03/26 11:59:00)] was greater than the threshold (5.0)."});
@@ -250,27 +378,30 @@ mod tests {
                 "live": slot(41, "blue"), "preview": slot(42, "green"),
                 "functions": [function("health", "3", "3"), function("tasks", "17", "18")],
                 "alarms": alarms,
+                "lock": {
+                    "user": "ada", "host": "build-7", "command": "taskctl promote --stage prod",
+                    "since": "2026-03-01T12:03:00Z", "silent_seconds": 4,
+                },
+                "last_release": {
+                    "release": 42, "commit": "1a2b3c4d", "user": "ada", "at": "2026-03-01T12:01:00Z",
+                    "changes": {"create": 0, "update": 1, "replace": 0, "delete": 0, "unchanged": 76, "kept": 0},
+                },
+                "last_move": {
+                    "from": 40, "to": 41, "cause": "promote", "end": "live", "user": "ada",
+                    "at": "2026-02-27T12:01:00Z", "millis": 1200, "fence": 7,
+                },
             });
             serde_json::from_value::<Status>(status).unwrap_or_else(|error| panic!("{error}"))
         };
-        let text = |alarms| render(&status(alarms), &Look::PLAIN);
-        insta::assert_snapshot!(text(vec![alarm("shop-prod-errors", "ALARM"), alarm("shop-prod-throttles", "OK")]), @r"
-        shop/prod in eu-central-1, account 123456789012
-
-        live     https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com
-                 release 41 (blue) 1a2b3c4d
-        preview  https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/preview
-                 release 42 (green) 1a2b3c4d
-
-        function  live  preview  state   memory  cpu
-        health    v3    v3       Active  512 MB  arm64
-        tasks     v17   v18      Active  512 MB  arm64
-
-        alarms   1 of 2 in alarm
-          shop-prod-errors since 2026-03-01T12:00:00Z
-            Threshold Crossed: 1 datapoint [7.0 (01/03/26 11:59:00)] was greater than
-            the threshold (5.0).
-        ");
+        let now: Timestamp = "2026-03-01T12:04:05Z".parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        let text = |alarms| render(&status(alarms), &Look::PLAIN, now);
+        insta::assert_snapshot!(
+            "status",
+            text(vec![
+                alarm("shop-prod-errors", "ALARM"),
+                alarm("shop-prod-throttles", "OK")
+            ])
+        );
         assert!(text(vec![alarm("a", "OK"), alarm("b", "OK")]).ends_with("\nalarms   all 2 OK\n"));
         assert!(
             text(vec![alarm("a", "OK"), alarm("b", "INSUFFICIENT_DATA")])

@@ -57,6 +57,16 @@ pub fn duration(millis: u64) -> String {
     }
 }
 
+/// Of something long: `42 s`, `12 min`, `5 h`, `3 d`.
+pub fn long_duration(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
 /// `512 B`, `3.4 KiB`, `1.2 MiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];

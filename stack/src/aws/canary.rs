@@ -4,16 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat, StateValue};
+use aws_sdk_cloudwatch::types::StateValue;
 use aws_sdk_lambda::types::AliasRoutingConfiguration;
-use aws_smithy_types::DateTime;
 use futures::future::try_join_all;
 
 use super::context::{Context, op};
 use super::error::{AwsError, Class};
 use super::kind::found;
+use super::metrics::{self, Query, mean};
 use super::reader::Reader;
-use crate::release::canary::{Compared, PERIOD, Sample};
+use crate::release::canary::{Compared, PERCENTILES, PERIOD, Sample};
 
 /// A function whose version changes with the release.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +128,25 @@ pub async fn red(context: &Context) -> Result<BTreeSet<String>, AwsError> {
     Ok(red.filter_map(|alarm| alarm.alarm_name().map(str::to_owned)).collect())
 }
 
+const INVOCATIONS: (&str, &str) = ("AWS/Lambda", "Invocations");
+const ERRORS: (&str, &str) = ("AWS/Lambda", "Errors");
+const DURATION: (&str, &str) = ("AWS/Lambda", "Duration");
+const RESPONSES_5XX: (&str, &str) = ("Taskctl", "Responses5xx");
+
+fn query(id: &str, (namespace, name): (&str, &str), statistic: &str, dimensions: &[(&str, String)]) -> Query {
+    Query {
+        id: id.to_owned(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        statistic: statistic.to_owned(),
+        dimensions: dimensions
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect(),
+        period: PERIOD,
+    }
+}
+
 /// What the old and new versions did between two Unix times, whole periods.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html>
 pub async fn compare(context: &Context, functions: &[Changed], from: i64, to: i64) -> Result<Vec<Compared>, AwsError> {
@@ -142,45 +161,27 @@ pub async fn compare(context: &Context, functions: &[Changed], from: i64, to: i6
                 ("ExecutedVersion", version.to_string()),
             ];
             let of_version = [("FunctionName", one.function.clone()), ("Version", version.to_string())];
-            queries.push(query(&id("requests"), "AWS/Lambda", "Invocations", "Sum", &of_alias));
-            queries.push(query(&id("errors"), "AWS/Lambda", "Errors", "Sum", &of_alias));
-            queries.push(query(&id("p99"), "AWS/Lambda", "Duration", "p99", &of_alias));
-            queries.push(query(&id("responses"), "Taskctl", "Responses5xx", "Sum", &of_version));
+            queries.push(query(&id("requests"), INVOCATIONS, "Sum", &of_alias));
+            queries.push(query(&id("errors"), ERRORS, "Sum", &of_alias));
+            for percentile in PERCENTILES {
+                let stat = format!("p{percentile}");
+                queries.push(query(&id(&stat), DURATION, &stat, &of_alias));
+            }
+            queries.push(query(&id("responses"), RESPONSES_5XX, "Sum", &of_version));
         }
     }
-    let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    let client = &context.clients().cloudwatch;
-    // A request takes 500 queries.
-    // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
-    for some in queries.chunks(500) {
-        let answer = context
-            .call(op("cloudwatch", "GetMetricData"), || {
-                client
-                    .get_metric_data()
-                    .set_metric_data_queries(Some(some.to_vec()))
-                    .start_time(DateTime::from_secs(from))
-                    .end_time(DateTime::from_secs(to))
-                    .send()
-            })
-            .await?;
-        for result in answer.metric_data_results.unwrap_or_default() {
-            values
-                .entry(result.id.unwrap_or_default())
-                .or_default()
-                .extend(result.values.unwrap_or_default());
-        }
-    }
+    let values = metrics::fetch(context, &queries, from, to).await?;
+    let none = BTreeMap::new();
     let sample = |side: &str, place: usize| {
-        let of = |what: &str| {
-            values
-                .get(&format!("{side}_{what}_{place}"))
-                .map(Vec::as_slice)
-                .unwrap_or_default()
-        };
+        let of = |what: &str| values.get(&format!("{side}_{what}_{place}")).unwrap_or(&none);
+        let total = |what: &str| of(what).values().sum::<f64>();
+        let requests = of("requests");
+        // Of all periods: each one's counts as much as it has requests.
+        let mean = |percentile: u8| Some((percentile, mean(of(&format!("p{percentile}")), requests)?));
         Sample {
-            requests: of("requests").iter().sum(),
-            errors: of("errors").iter().sum::<f64>() + of("responses").iter().sum::<f64>(),
-            p99: of("p99").iter().copied().reduce(f64::max),
+            requests: total("requests"),
+            errors: total("errors") + total("responses"),
+            durations: PERCENTILES.into_iter().filter_map(mean).collect(),
         }
     };
     let compared = changed.iter().enumerate().map(|(place, (one, _))| Compared {
@@ -189,21 +190,4 @@ pub async fn compare(context: &Context, functions: &[Changed], from: i64, to: i6
         new: sample("new", place),
     });
     Ok(compared.collect())
-}
-
-fn query(id: &str, namespace: &str, name: &str, statistic: &str, dimensions: &[(&str, String)]) -> MetricDataQuery {
-    let dimensions = dimensions
-        .iter()
-        .map(|(name, value)| Dimension::builder().name(*name).value(value).build());
-    let metric = Metric::builder()
-        .namespace(namespace)
-        .metric_name(name)
-        .set_dimensions(Some(dimensions.collect()))
-        .build();
-    let statistic = MetricStat::builder()
-        .metric(metric)
-        .period(i32::try_from(PERIOD.as_secs()).unwrap_or(60))
-        .stat(statistic)
-        .build();
-    MetricDataQuery::builder().id(id).metric_stat(statistic).build()
 }

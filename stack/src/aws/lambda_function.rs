@@ -410,6 +410,8 @@ pub struct FunctionState {
     pub memory_mb: Option<i32>,
     /// Architecture.
     pub architecture: Option<String>,
+    /// When its code or configuration last changed, as AWS writes it.
+    pub last_modified: Option<String>,
 }
 
 /// How a function is.
@@ -428,6 +430,7 @@ pub async fn state(context: &Context, name: &str) -> Result<FunctionState, AwsEr
             .architectures()
             .first()
             .map(|architecture| architecture.as_str().to_owned()),
+        last_modified: config.last_modified().map(str::to_owned),
     })
 }
 

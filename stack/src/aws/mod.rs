@@ -25,6 +25,7 @@ pub mod kind;
 pub mod lambda_function;
 pub mod lambda_permission;
 pub mod log_group;
+pub mod metrics;
 pub mod pace;
 pub mod placeholder;
 pub mod policy_document;

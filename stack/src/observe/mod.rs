@@ -2,3 +2,4 @@
 
 pub mod invoke;
 pub mod logs;
+pub mod metrics;

@@ -1,6 +1,6 @@
 //! How a share of live's traffic is judged before all of it moves. Pure: policy, samples and alarms in, judgement out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::template::model::ReleasePolicy;
@@ -105,14 +105,28 @@ impl Metering {
 pub const PERIOD: Duration = Duration::from_secs(60);
 
 /// What a version did in the window.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sample {
     /// Invocations.
     pub requests: f64,
     /// Failed invocations and 5xx responses.
     pub errors: f64,
-    /// 99 % of the invocations took at most so many ms.
-    pub p99: Option<f64>,
+    /// So much percent of the invocations took at most so many ms, by [`PERCENTILES`].
+    pub durations: BTreeMap<u8, f64>,
+}
+
+/// Percentiles of durations that can be judged, the highest first.
+pub const PERCENTILES: [u8; 4] = [99, 95, 90, 75];
+/// So many requests must lie above a percentile before it is judged: a few slow ones, such as the first of each execution
+/// environment, are no slow release.
+const ABOVE: f64 = 5.0;
+
+impl Sample {
+    /// The highest percentile that so many requests say something about.
+    fn percentile(&self) -> Option<u8> {
+        let above = |percentile: u8| self.requests * f64::from(100 - percentile) / 100.0;
+        PERCENTILES.into_iter().find(|percentile| above(*percentile) >= ABOVE)
+    }
 }
 
 /// A function during a canary.
@@ -166,12 +180,16 @@ pub fn judge(functions: &[Compared], red_before: &BTreeSet<String>, red_now: &BT
                 new.errors, new.requests, old.errors, old.requests
             ));
         }
-        let (Some(before), Some(now)) = (old.p99, new.p99) else {
+        let durations = new.percentile().and_then(|percentile| {
+            let of = |sample: &Sample| sample.durations.get(&percentile).copied();
+            Some((percentile, of(old)?, of(new)?))
+        });
+        let Some((percentile, before, now)) = durations else {
             continue;
         };
-        if new.requests >= FEWEST && now > before * SLOWER.0 && now > before + SLOWER.1 {
+        if now > before * SLOWER.0 && now > before + SLOWER.1 {
             return Judgement::Bad(format!(
-                "p99 of {function} is {now:.0} ms, before it was {before:.0} ms"
+                "p{percentile} of {function} is {now:.0} ms, before it was {before:.0} ms"
             ));
         }
     }
@@ -187,11 +205,15 @@ pub fn judge(functions: &[Compared], red_before: &BTreeSet<String>, red_now: &BT
 mod tests {
     use super::*;
 
-    fn sample(requests: f64, errors: f64, p99: f64) -> Sample {
+    fn sample(requests: f64, errors: f64, slowest: f64) -> Sample {
         Sample {
             requests,
             errors,
-            p99: (requests > 0.0).then_some(p99),
+            durations: PERCENTILES
+                .into_iter()
+                .filter(|_| requests > 0.0)
+                .map(|percentile| (percentile, slowest))
+                .collect(),
         }
     }
 
@@ -202,14 +224,14 @@ mod tests {
 
     #[test]
     fn a_share_is_judged_against_what_was() {
-        let old = sample(900.0, 0.0, 40.0);
-        assert_eq!(judged(old, sample(100.0, 0.0, 45.0)), Judgement::Good);
-        assert!(matches!(judged(old, sample(100.0, 5.0, 45.0)), Judgement::Bad(why) if why.contains("5 of 100")));
-        assert!(matches!(judged(old, sample(100.0, 0.0, 400.0)), Judgement::Bad(why) if why.contains("400 ms")));
+        let old = || sample(900.0, 0.0, 40.0);
+        assert_eq!(judged(old(), sample(100.0, 0.0, 45.0)), Judgement::Good);
+        assert!(matches!(judged(old(), sample(100.0, 5.0, 45.0)), Judgement::Bad(why) if why.contains("5 of 100")));
+        assert!(matches!(judged(old(), sample(100.0, 0.0, 400.0)), Judgement::Bad(why) if why.contains("400 ms")));
         // One failure is an accident; few requests are no proof, but many failures among few are.
-        assert_eq!(judged(old, sample(100.0, 1.0, 45.0)), Judgement::Good);
-        assert_eq!(judged(old, sample(7.0, 0.0, 45.0)), Judgement::TooFew(7));
-        assert!(matches!(judged(old, sample(7.0, 7.0, 45.0)), Judgement::Bad(_)));
+        assert_eq!(judged(old(), sample(100.0, 1.0, 45.0)), Judgement::Good);
+        assert_eq!(judged(old(), sample(7.0, 0.0, 45.0)), Judgement::TooFew(7));
+        assert!(matches!(judged(old(), sample(7.0, 7.0, 45.0)), Judgement::Bad(_)));
         // What was bad before is not this release's fault, and a fix of it may pass.
         assert_eq!(
             judged(sample(900.0, 90.0, 40.0), sample(100.0, 9.0, 40.0)),
@@ -220,6 +242,26 @@ mod tests {
             judged(sample(900.0, 0.0, 4.0), sample(100.0, 0.0, 12.0)),
             Judgement::Good
         );
+    }
+
+    #[test]
+    fn a_few_slow_requests_are_no_slow_release() {
+        let slow_above = |requests: f64, percentile: u8| Sample {
+            requests,
+            errors: 0.0,
+            durations: PERCENTILES
+                .into_iter()
+                .map(|one| (one, if one >= percentile { 500.0 } else { 40.0 }))
+                .collect(),
+        };
+        let old = || sample(9_000.0, 0.0, 40.0);
+        assert_eq!(judged(old(), slow_above(400.0, 99)), Judgement::Good);
+        assert!(matches!(judged(old(), slow_above(500.0, 99)), Judgement::Bad(why) if why.starts_with("p99 of tasks")));
+        assert_eq!(judged(old(), slow_above(99.0, 95)), Judgement::Good);
+        assert!(matches!(judged(old(), slow_above(100.0, 95)), Judgement::Bad(why) if why.starts_with("p95 of tasks")));
+        assert!(matches!(judged(old(), slow_above(50.0, 90)), Judgement::Bad(why) if why.starts_with("p90 of tasks")));
+        assert!(matches!(judged(old(), slow_above(20.0, 75)), Judgement::Bad(why) if why.starts_with("p75 of tasks")));
+        assert_eq!(judged(old(), slow_above(19.0, 75)), Judgement::TooFew(19));
     }
 
     #[test]

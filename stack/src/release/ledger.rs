@@ -105,6 +105,17 @@ pub enum Cause {
     Unlock,
 }
 
+impl Cause {
+    /// As in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Promote => "promote",
+            Self::Rollback => "rollback",
+            Self::Unlock => "unlock",
+        }
+    }
+}
+
 /// A movement of live, written once it is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MoveRecord {
@@ -144,6 +155,30 @@ pub async fn record_move(context: &Context, bucket: &ControlBucket, made: &MoveR
 /// All movements, oldest first.
 pub async fn moves(context: &Context, bucket: &ControlBucket) -> Result<Vec<MoveRecord>, AwsError> {
     read_all(context, bucket, &format!("{}moves/", prefix(context))).await
+}
+
+/// The newest release and the newest movement.
+pub async fn latest(
+    context: &Context,
+    bucket: &ControlBucket,
+) -> Result<(Option<ReleaseRecord>, Option<MoveRecord>), AwsError> {
+    futures::try_join!(
+        read_last(context, bucket, format!("{}releases/", prefix(context))),
+        read_last(context, bucket, format!("{}moves/", prefix(context)))
+    )
+}
+
+/// Keys are in the order of their numbers or times.
+async fn read_last<T: for<'de> Deserialize<'de>>(
+    context: &Context,
+    bucket: &ControlBucket,
+    prefix: String,
+) -> Result<Option<T>, AwsError> {
+    let Some(key) = bucket.list(context, &prefix).await?.pop() else {
+        return Ok(None);
+    };
+    let stored = bucket.get(context, &key).await?;
+    Ok(stored.and_then(|stored| serde_json::from_slice(&stored.body).ok()))
 }
 
 /// Writes down what is about to exist, before the first of it is made.

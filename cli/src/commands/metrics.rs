@@ -1,0 +1,439 @@
+//! `taskctl metrics`: what a stage did lately, in numbers and charts.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use comfy_table::CellAlignment;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use taskctl_stack::engine::{Engine, EngineError};
+use taskctl_stack::observe::metrics::{self, Measures, Metrics, REQUESTS, Series, Window};
+
+use crate::args::{Global, Output};
+use crate::commands::logs::ago;
+use crate::commands::status::{named, table};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::look::{Look, Tone};
+use crate::place::Place;
+use crate::report::plan::Details;
+use crate::report::text::plain;
+use crate::report::{Purpose, chart, where_to};
+use crate::session::{self, Session};
+use crate::watch::watch;
+
+/// Arguments of `metrics`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Functions, by their logical names [default: all, with API and tables].
+    #[arg(value_name = "FUNCTION")]
+    functions: Vec<String>,
+    /// How far to look back: 15m, 3h, 7d.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = ago)]
+    since: Duration,
+    /// Draw again and again, until Ctrl-C.
+    #[arg(long, short)]
+    watch: bool,
+}
+
+/// Time between two looks.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Runs it.
+pub fn run(global: &Global, args: Args) -> Exit {
+    session::run(global, Purpose::Answer, Details::Changes, async |session| {
+        show(&session, &args).await
+    })
+}
+
+async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
+    let named = named(session)?;
+    let place = Place::of(&session.global, &session.surroundings);
+    let engine = session.connect_quietly(&place, &named).await?;
+    if args.watch {
+        return watch(session, EVERY, async || look(session, args, &engine).await).await;
+    }
+    let text = session.unless_stopped(look(session, args, &engine)).await??;
+    session.reporter.answer(text);
+    Ok(Exit::Ok)
+}
+
+async fn look(session: &Session, args: &Args, engine: &Engine) -> Result<String, Failure> {
+    let window = Window::of(args.since, Timestamp::now());
+    let only: BTreeSet<String> = args.functions.iter().cloned().collect();
+    let metrics = metrics::read(engine.context(), &window, &only)
+        .await
+        .map_err(EngineError::from)?;
+    let identity = engine.context().identity();
+    let Some(metrics) = metrics else {
+        return Err(Failure::new(
+            Exit::Error,
+            format!(
+                "nothing of {}/{} stands in {}",
+                identity.app, identity.stage, identity.region
+            ),
+            "`taskctl deploy` makes it; check --stage, --region and --profile",
+        ));
+    };
+    let found: BTreeSet<&str> = metrics
+        .functions
+        .iter()
+        .map(|function| function.name.as_str())
+        .collect();
+    if let Some(missing) = only.iter().find(|name| !found.contains(name.as_str())) {
+        return Err(Failure::usage(
+            format!("there is no function {missing}"),
+            "`taskctl status` lists them",
+        ));
+    }
+    match session.global.output {
+        Output::Json => {
+            // One look is one line when there are many.
+            let text = match args.watch {
+                true => serde_json::to_string(&metrics),
+                false => serde_json::to_string_pretty(&metrics),
+            };
+            let text = text.map_err(|error| Failure::caused("the metrics cannot be written as JSON", &error, None))?;
+            Ok(format!("{text}\n"))
+        }
+        Output::Human | Output::Github => Ok(render(
+            &metrics,
+            Some(&identity.account),
+            &session.surroundings.out,
+            &TimeZone::system(),
+        )),
+    }
+}
+
+/// The numbers as text.
+fn render(metrics: &Metrics, account: Option<&str>, look: &Look, zone: &TimeZone) -> String {
+    let mut out = format!(
+        "{}\n{}\n",
+        look.paint(
+            Tone::Strong,
+            &where_to(&metrics.app, &metrics.stage, &metrics.region, account)
+        ),
+        window_text(metrics, zone)
+    );
+    if let Some(api) = &metrics.api {
+        out.push_str(&format!("\n{}\n", look.paint(Tone::Strong, "API, live")));
+        out.push_str(&api_text(api, metrics, look, zone));
+    }
+    if !metrics.functions.is_empty() {
+        out.push_str(&format!("\n{}\n", functions_text(metrics, look)));
+    }
+    if !metrics.tables.is_empty() {
+        let mut rows = table(look, &["table", "read units", "write units", "throttled"]);
+        for (name, measures) in &metrics.tables {
+            let throttled = match (total(measures, "read_throttles"), total(measures, "write_throttles")) {
+                (None, None) => None,
+                (read, write) => Some(read.unwrap_or(0.0) + write.unwrap_or(0.0)),
+            };
+            let units = |name: &str| number(total(measures, name), 1);
+            rows.add_row([plain(name), units("read"), units("write"), number(throttled, 0)]);
+        }
+        out.push_str(&format!("\n{}\n", right(rows, 1..4).trim_fmt()));
+    }
+    out
+}
+
+fn window_text(metrics: &Metrics, zone: &TimeZone) -> String {
+    let shown = |time: Timestamp| time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
+    let period = match metrics.period_seconds / 60 {
+        minutes @ 0..60 => format!("{minutes} min"),
+        minutes => format!("{} h", minutes / 60),
+    };
+    format!("{} to {}, each mark {period}", shown(metrics.from), shown(metrics.to))
+}
+
+fn total(measures: &Measures, name: &str) -> Option<f64> {
+    measures.get(name).and_then(|series| series.total)
+}
+
+/// A number with so many digits behind the point, `-` for none.
+fn number(value: Option<f64>, digits: usize) -> String {
+    let Some(value) = value else {
+        return "-".to_owned();
+    };
+    let text = format!("{value:.digits$}");
+    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut grouped = String::new();
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped + rest
+}
+
+fn ms(value: Option<f64>) -> String {
+    number(value, usize::from(value.is_some_and(|value| value < 10.0)))
+}
+
+/// Rate and shares, then the requests and the latency over time.
+fn api_text(api: &Measures, metrics: &Metrics, look: &Look, zone: &TimeZone) -> String {
+    let requests = total(api, REQUESTS);
+    let Some(some) = requests.filter(|requests| *requests > 0.0) else {
+        return "  no requests\n".to_owned();
+    };
+    let seconds = (metrics.to.as_second() - metrics.from.as_second()).max(1);
+    #[expect(clippy::cast_precision_loss, reason = "seconds of a window fit")]
+    let rate = some / seconds as f64;
+    let share = |name: &str, tone: Tone| {
+        let failed = total(api, name).unwrap_or(0.0);
+        let text = format!("{name} {} ({:.2} %)", number(Some(failed), 0), failed * 100.0 / some);
+        if failed > 0.0 { look.paint(tone, &text) } else { text }
+    };
+    let mut out = format!(
+        "  {} requests, {rate:.1} a second; {}, {}\n  p50 {} ms, p90 {} ms, p99 {} ms\n",
+        number(requests, 0),
+        share("4xx", Tone::Warn),
+        share("5xx", Tone::Bad),
+        ms(total(api, "p50")),
+        ms(total(api, "p90")),
+        ms(total(api, "p99")),
+    );
+    for (title, name, unit) in [("requests", REQUESTS, ""), ("p99", "p99", " ms")] {
+        if let Some(series) = api.get(name) {
+            out.push_str(&area(title, series, unit, metrics, look, zone));
+        }
+    }
+    out
+}
+
+/// Lines of a chart.
+const HEIGHT: usize = 4;
+
+fn area(title: &str, series: &Series, unit: &str, metrics: &Metrics, look: &Look, zone: &TimeZone) -> String {
+    let most = format!("{}{unit}", ms(Some(chart::highest(&series.values))));
+    let gutter = most.chars().count().max(3);
+    // Each period as wide as possible, up to three columns.
+    let room = look.width.saturating_sub(gutter + 6);
+    let wide = (room / series.values.len().max(1)).clamp(1, 3);
+    let values: Vec<Option<f64>> = series
+        .values
+        .iter()
+        .flat_map(|value| std::iter::repeat_n(*value, wide))
+        .collect();
+    let drawn = chart::area(&values, room, HEIGHT);
+    let columns = drawn.first().map_or(0, |line| line.chars().count());
+    let mut out = format!("\n  {}\n", look.paint(Tone::Faint, title));
+    for (place, line) in drawn.iter().enumerate() {
+        let label = if place == 0 { most.as_str() } else { "" };
+        out.push_str(&format!(
+            "  {label:>gutter$} ┤{}\n",
+            look.paint(Tone::Copy, line.trim_end())
+        ));
+    }
+    let clock = |time: Timestamp| {
+        let long = metrics.to.as_second() - metrics.from.as_second() > 86_400;
+        let form = if long { "%m-%d %H:%M" } else { "%H:%M" };
+        time.to_zoned(zone.clone()).strftime(form).to_string()
+    };
+    let (from, to) = (clock(metrics.from), clock(metrics.to));
+    let space = columns.saturating_sub(to.chars().count());
+    out.push_str(&format!("  {:>gutter$} └{from:<space$}{to}\n", 0));
+    out
+}
+
+fn functions_text(metrics: &Metrics, look: &Look) -> String {
+    let heads = [
+        "function",
+        "requests",
+        "errors",
+        "throttled",
+        "cold",
+        "at once",
+        "p50",
+        "p90",
+        "p99 ms",
+    ];
+    let mut rows = table(look, &heads);
+    for function in &metrics.functions {
+        let cold = function
+            .versions
+            .iter()
+            .filter_map(|version| total(&version.measures, "cold_starts"))
+            .reduce(|a, b| a + b);
+        let all = &function.all;
+        let failed = total(all, "errors").is_some_and(|errors| errors > 0.0);
+        let errors = number(total(all, "errors"), 0);
+        rows.add_row([
+            plain(&function.name),
+            number(total(all, REQUESTS), 0),
+            if failed { look.paint(Tone::Bad, &errors) } else { errors },
+            number(total(all, "throttles"), 0),
+            number(cold, 0),
+            number(total(all, "concurrency"), 0),
+            ms(total(all, "p50")),
+            ms(total(all, "p90")),
+            ms(total(all, "p99")),
+        ]);
+        // What one version alone says is said by the function.
+        if function.versions.len() < 2 {
+            continue;
+        }
+        for version in &function.versions {
+            let releases: Vec<String> = version.releases.iter().map(u64::to_string).collect();
+            let measures = &version.measures;
+            rows.add_row([
+                format!("  v{} of {}", plain(&version.version), releases.join(", ")),
+                number(total(measures, REQUESTS), 0),
+                number(total(measures, "5xx"), 0),
+                String::new(),
+                number(total(measures, "cold_starts"), 0),
+                String::new(),
+                ms(total(measures, "p50")),
+                ms(total(measures, "p90")),
+                ms(total(measures, "p99")),
+            ]);
+        }
+    }
+    let mut out = right(rows, 1..9).trim_fmt();
+    let name = metrics
+        .functions
+        .iter()
+        .map(|function| function.name.chars().count())
+        .max()
+        .unwrap_or(0);
+    for (title, of, unit) in [("requests", REQUESTS, ""), ("p99", "p99", " ms")] {
+        let drawn: Vec<String> = metrics
+            .functions
+            .iter()
+            .filter_map(|function| {
+                let series = function.all.get(of)?;
+                series.total?;
+                let line = chart::line(&series.values, look.width.saturating_sub(name + 20));
+                let most = ms(Some(chart::highest(&series.values)));
+                Some(format!(
+                    "  {:<name$}  {}  up to {most}{unit}",
+                    plain(&function.name),
+                    look.paint(Tone::Copy, &line)
+                ))
+            })
+            .collect();
+        if !drawn.is_empty() {
+            out.push_str(&format!("\n\n{}\n{}", look.paint(Tone::Faint, title), drawn.join("\n")));
+        }
+    }
+    out
+}
+
+/// The columns that hold numbers, to the right.
+fn right(mut table: comfy_table::Table, columns: std::ops::Range<usize>) -> comfy_table::Table {
+    for column in columns {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::ToSpan as _;
+
+    use taskctl_stack::observe::metrics::{FunctionMetrics, VersionMetrics};
+
+    use super::*;
+
+    fn series(total: f64, values: impl IntoIterator<Item = f64>) -> Series {
+        Series {
+            unit: "count".to_owned(),
+            total: Some(total),
+            values: values.into_iter().map(Some).collect(),
+        }
+    }
+
+    fn measures(names: &[(&str, f64)]) -> Measures {
+        let wave = |total: f64| (0..60_i32).map(move |at| total / 60.0 * (1.0 + (f64::from(at) / 9.0).sin()));
+        names
+            .iter()
+            .map(|(name, total)| ((*name).to_owned(), series(*total, wave(*total))))
+            .collect()
+    }
+
+    fn sample() -> Metrics {
+        let from: Timestamp = "2026-01-30T09:08:00Z".parse().unwrap();
+        let function = |name: &str, requests: f64, errors: f64| FunctionMetrics {
+            name: name.to_owned(),
+            all: measures(&[
+                (REQUESTS, requests),
+                ("errors", errors),
+                ("throttles", 0.0),
+                ("concurrency", 12.0),
+                ("p50", 3.4),
+                ("p90", 11.2),
+                ("p99", 48.0),
+            ]),
+            versions: ["17", "18"]
+                .iter()
+                .zip([vec![40, 41], vec![42]])
+                .map(|(version, releases)| VersionMetrics {
+                    version: (*version).to_owned(),
+                    releases,
+                    measures: measures(&[
+                        (REQUESTS, requests / 2.0),
+                        ("5xx", errors),
+                        ("cold_starts", 4.0),
+                        ("p99", 48.0),
+                    ]),
+                })
+                .collect(),
+        };
+        Metrics {
+            app: "shop".to_owned(),
+            stage: "prod".to_owned(),
+            region: "eu-central-1".to_owned(),
+            from,
+            to: from + 1.hour(),
+            period_seconds: 60,
+            api: Some(measures(&[
+                (REQUESTS, 1_234_567.0),
+                ("4xx", 120.0),
+                ("5xx", 3.0),
+                ("p50", 8.2),
+                ("p90", 20.0),
+                ("p99", 118.0),
+            ])),
+            functions: vec![function("counter", 1_200_000.0, 0.0), function("tasks", 34_567.0, 3.0)],
+            tables: BTreeMap::from([("tasks".to_owned(), measures(&[("read", 812.5), ("write", 40.0)]))]),
+        }
+    }
+
+    #[test]
+    fn numbers_and_charts_fit() {
+        for width in [80, 120] {
+            let look = Look { width, ..Look::PLAIN };
+            let text = render(&sample(), Some("123456789012"), &look, &TimeZone::UTC);
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            insta::assert_snapshot!(format!("metrics-{width}"), text);
+        }
+    }
+
+    #[test]
+    fn nothing_is_shown_as_nothing() {
+        let mut empty = sample();
+        let none = Series {
+            unit: String::new(),
+            total: None,
+            values: vec![None; 60],
+        };
+        empty.api = Some(BTreeMap::from([(REQUESTS.to_owned(), none)]));
+        empty.functions.clear();
+        empty.tables.clear();
+        let text = render(&empty, None, &Look::PLAIN, &TimeZone::UTC);
+        assert!(text.ends_with("API, live\n  no requests\n"), "{text}");
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(number(Some(1_234_567.0), 0), "1,234,567");
+        assert_eq!(number(Some(812.54), 1), "812.5");
+        assert_eq!(number(None, 0), "-");
+    }
+}

@@ -1,0 +1,75 @@
+//! A screen that is drawn again and again, until Ctrl-C.
+
+use std::time::Duration;
+
+use crate::args::Output;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::look::{Motion, Tone};
+use crate::report::text::{cut, plain};
+use crate::session::Session;
+
+/// Where the terminal keeps what was there before.
+const ENTER: &str = "\x1b[?1049h\x1b[?25l";
+const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+
+/// Looks every so often, and shows what it sees: on a terminal in place, elsewhere one after the other. What cannot be read
+/// for a while is said below the last screen; the first look must succeed.
+pub async fn watch(
+    session: &Session,
+    every: Duration,
+    mut look: impl AsyncFnMut() -> Result<String, Failure>,
+) -> Result<Exit, Failure> {
+    let in_place = session.surroundings.out.motion == Motion::Live && session.global.output == Output::Human;
+    let mut last = session.unless_stopped(look()).await??;
+    let mut trouble = None;
+    if in_place {
+        session.reporter.answer(ENTER);
+    }
+    loop {
+        if in_place {
+            session.reporter.answer(screen(session, &last, trouble.as_deref()));
+        } else if trouble.is_none() {
+            session.reporter.answer(last.clone());
+        }
+        if session.unless_stopped(tokio::time::sleep(every)).await.is_err() {
+            break;
+        }
+        match session.unless_stopped(look()).await {
+            Ok(Ok(text)) => (last, trouble) = (text, None),
+            Ok(Err(failure)) => trouble = Some(failure.message()),
+            Err(_) => break,
+        }
+    }
+    if in_place {
+        // The last screen stays.
+        session.reporter.answer(format!("{LEAVE}{last}"));
+    }
+    Ok(Exit::Interrupted)
+}
+
+/// What fits into the terminal, each line overwriting the one that was there.
+fn screen(session: &Session, text: &str, trouble: Option<&str>) -> String {
+    let look = &session.surroundings.out;
+    let (height, _) = console::Term::stdout().size();
+    let height = usize::from(height).max(4) - 1;
+    let mut lines: Vec<String> = text.lines().map(|line| cut(line, look.width)).collect();
+    if lines.len() > height - 1 {
+        let more = lines.len() - (height - 2);
+        lines.truncate(height - 2);
+        lines.push(look.paint(Tone::Faint, &format!("… {more} more lines in a higher terminal")));
+    }
+    lines.push(match trouble {
+        Some(trouble) => look.paint(
+            Tone::Bad,
+            &cut(&format!("not read again: {}", plain(trouble)), look.width),
+        ),
+        None => look.paint(Tone::Faint, "Ctrl-C ends"),
+    });
+    let mut out = String::from("\x1b[H");
+    for line in lines {
+        out.push_str(&format!("{line}\x1b[K\r\n"));
+    }
+    out.push_str("\x1b[J");
+    out
+}
