@@ -135,12 +135,13 @@ async def serve(parent):
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
     from ministack import app as emulator
-    from ministack.core import persistence
+    from ministack.core import iam_evaluator, persistence
     from ministack.services import cloudwatch, dynamodb, s3
 
     look_up_metrics(cloudwatch)
     parse_once(dynamodb)
     take_roles(s3)
+    simulate_with_paths(iam_evaluator)
     saver = Saver(emulator, persistence)
 
     async def application(scope, receive, send):
@@ -247,6 +248,12 @@ def take_roles(s3):
         return resolve(access_key, account, "" if (token or "").startswith(ROLE_TOKEN) else token)
 
     s3.resolve_credential = resolved
+
+
+def simulate_with_paths(iam_evaluator):
+    """A simulated role is looked for by its path and name; roles are kept by their names alone."""
+    gather = iam_evaluator._gather_role_policies
+    iam_evaluator._gather_role_policies = lambda name, account: gather(name.rpartition("/")[2], account)
 
 
 def main():

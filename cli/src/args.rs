@@ -6,8 +6,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    check, completions, deploy, destroy, export, init, invoke, load, local, logs, man, metrics, package, plan, promote,
-    prune, rollback, status, templates, unlock,
+    alarms, check, completions, deploy, destroy, dev, export, init, invoke, load, local, logs, man, metrics, package,
+    plan, promote, prune, rollback, status, templates, unlock,
 };
 use crate::exit::Exit;
 
@@ -164,6 +164,10 @@ pub enum Command {
     Load(load::Args),
     /// Show what functions and API say, merged by time.
     Logs(logs::Args),
+    /// Show alarms: what they watch, since when they are red, and what to do.
+    Alarms(alarms::Args),
+    /// Print the link to the stage's CloudWatch dashboard.
+    Dashboard,
     /// Call a function, and show its answer and what it logged.
     Invoke(invoke::Args),
     /// Print the API's document, or its checks for Postman.
@@ -175,6 +179,8 @@ pub enum Command {
     Package(package::Args),
     /// Check that this machine and account have what is needed.
     Doctor,
+    /// Rebuild and deploy to the local target whenever a file is saved, and show what functions say.
+    Dev(dev::Args),
     /// The local target: start, look at, end.
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Local(local::Command),

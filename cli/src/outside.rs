@@ -42,6 +42,22 @@ impl Web {
     }
 }
 
+/// What an API answers a browser that asks whether pages of an origin may call it: the origin that may.
+pub async fn allowed_origin(url: &str, origin: &str, method: &str) -> Result<Option<String>, String> {
+    let request = hyper::Request::options(url)
+        .header("origin", origin)
+        .header("access-control-request-method", method)
+        .body(Full::default())
+        .map_err(|error| format!("{url} is no URL: {error}"))?;
+    let client = http(0).map_err(|failure| failure.message())?;
+    let answer = tokio::time::timeout(PATIENCE, client.request(request)).await;
+    let answer = answer
+        .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?
+        .map_err(|error| innermost(&error))?;
+    let allowed = answer.headers().get("access-control-allow-origin");
+    Ok(allowed.and_then(|value| value.to_str().ok()).map(str::to_owned))
+}
+
 /// A client that keeps so many idle connections for each host.
 fn http(idle: usize) -> Result<Http, Failure> {
     let connector = HttpsConnectorBuilder::new()

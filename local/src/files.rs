@@ -1,7 +1,8 @@
 //! Small files that are written whole or not at all.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -27,9 +28,13 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), LocalError> {
     Ok(())
 }
 
-/// Makes a directory and those above it.
+/// Makes a directory and those above it, for their owner alone: state holds what functions are told in their environment.
 pub(crate) fn create_directory(path: &Path) -> Result<(), LocalError> {
-    fs::create_dir_all(path).map_err(|source| LocalError::io("creating", path, source))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| LocalError::io("creating", path, source))
 }
 
 /// Removes a file or directory tree; one that is not there is fine.

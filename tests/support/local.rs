@@ -25,44 +25,51 @@ pub struct Run {
     pub err: String,
 }
 
-/// A run that is not over. Its output must fit into a pipe.
+/// A run that is not over. Its output must fit into a pipe. One that a failed test lets go of is killed: it would disturb the
+/// next.
 #[derive(Debug)]
 pub struct Running {
-    child: Child,
+    child: Option<Child>,
+    pid: u32,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 impl Running {
     /// Sends a signal: `INT`, `KILL`, `STOP`, `CONT`.
     pub fn signal(&self, name: &str) {
-        run_tool(
-            Command::new("kill")
-                .arg(format!("-{name}"))
-                .arg(self.child.id().to_string()),
-        );
+        run_tool(Command::new("kill").arg(format!("-{name}")).arg(self.pid.to_string()));
     }
 
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
+        !matches!(self.child.as_mut().map(Child::try_wait), Some(Ok(None)))
     }
 
     /// Its process.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// Waits for its end. The exit code of a killed one is -1.
     ///
     /// # Panics
     /// When its output cannot be read.
-    pub fn end(self) -> Run {
-        match self.child.wait_with_output() {
-            Ok(output) => Run {
+    pub fn end(mut self) -> Run {
+        match self.child.take().map(Child::wait_with_output) {
+            Some(Ok(output)) => Run {
                 code: output.status.code().unwrap_or(-1),
                 out: String::from_utf8_lossy(&output.stdout).into_owned(),
                 err: String::from_utf8_lossy(&output.stderr).into_owned(),
             },
-            Err(error) => panic!("taskctl cannot be waited for: {error}"),
+            other => panic!("taskctl cannot be waited for: {other:?}"),
         }
     }
 }
@@ -234,7 +241,10 @@ impl Local {
             .stderr(Stdio::piped())
             .spawn();
         match child {
-            Ok(child) => Running { child },
+            Ok(child) => Running {
+                pid: child.id(),
+                child: Some(child),
+            },
             Err(error) => panic!("taskctl did not start: {error}"),
         }
     }

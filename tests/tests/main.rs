@@ -12,6 +12,7 @@ mod drift;
 mod faults;
 mod hostile;
 mod logs;
+mod observe;
 mod operators;
 mod page;
 mod privilege;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::ValueEnum;
-use taskctl_checks::{Folder, Outcome, Report, State, junit, run as run_checks};
+use taskctl_checks::{Folder, Outcome as Checked, Report, State, Verdict, junit, run as run_checks};
+use taskctl_stack::engine::EngineError;
+use taskctl_stack::observe::security;
 
 use crate::args::{Checks, Global, Output};
 use crate::commands::status::named;
@@ -13,8 +15,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::gate::Gate;
 use crate::look::{Look, Tone};
-use crate::outside::CheckClient;
+use crate::outside::{CheckClient, allowed_origin};
 use crate::place::Place;
+use crate::project::Project;
 use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::report::text::{columns, count, cut, duration, fill, plain};
@@ -33,6 +36,9 @@ pub struct Args {
     /// Check this URL.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// Also check what must not be possible: what functions may do (IAM simulates it), pages of foreign origins, buckets.
+    #[arg(long, conflicts_with = "url")]
+    security: bool,
     /// Only checks of this sort; may be given several times.
     #[arg(long, value_enum, value_name = "FOLDER")]
     folder: Vec<FolderName>,
@@ -90,7 +96,10 @@ async fn check(session: &Session, args: Args) -> Result<Exit, Failure> {
     };
     let client = Arc::new(CheckClient::new(session.cancel.clone())?);
     let began = Instant::now();
-    let report = run_checks(&gate.suites, &url, &gate.options, client).await;
+    let mut report = run_checks(&gate.suites, &url, &gate.options, client).await;
+    if args.security && !session.cancel.is_cancelled() {
+        report.checks.extend(security(session, &url).await?);
+    }
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     if let Some(path) = &args.junit {
         let path = absolute(path);
@@ -111,6 +120,58 @@ async fn check(session: &Session, args: Args) -> Result<Exit, Failure> {
         (false, true) => Exit::Ok,
         (false, false) => Exit::CheckFailed,
     })
+}
+
+/// What must not be possible, as checks of their own.
+async fn security(session: &Session, url: &str) -> Result<Vec<Checked>, Failure> {
+    let project = Project::open(&session.global, &session.surroundings)?;
+    let stack = &project.template.stack;
+    let place = Place::of(&session.global, &session.surroundings);
+    let named = named(session)?;
+    let engine = session.connect_quietly(&place, &named).await?;
+    let examining = security::examine(engine.context(), stack);
+    let findings = session.unless_stopped(examining).await?.map_err(EngineError::from)?;
+    let mut checks: Vec<Checked> = findings
+        .into_iter()
+        .map(|finding| held(finding.about, finding.holds, finding.asked, finding.wrong))
+        .collect();
+    let origins = stack
+        .api
+        .iter()
+        .flat_map(|api| &api.cors)
+        .flat_map(|cors| &cors.allow_origins);
+    if !origins.into_iter().any(|origin| origin == "*") {
+        for origin in ["https://attacker.example", "null"] {
+            let asked = format!("OPTIONS {url}/health, origin {origin}");
+            let answered = session
+                .unless_stopped(allowed_origin(&format!("{url}/health"), origin, "POST"))
+                .await?;
+            let wrong = match answered {
+                Ok(None) => None,
+                Ok(Some(allowed)) => (allowed == "*" || allowed == origin).then(|| format!("it allows {allowed}")),
+                Err(error) => Some(error),
+            };
+            checks.push(held("origins", format!("pages of {origin} get no leave"), asked, wrong));
+        }
+    }
+    Ok(checks)
+}
+
+fn held(about: &str, holds: String, asked: String, wrong: Option<String>) -> Checked {
+    Checked {
+        suite: about.to_owned(),
+        folder: Folder::Security,
+        name: holds,
+        request: asked.clone(),
+        state: if wrong.is_none() { State::Passed } else { State::Failed },
+        status: None,
+        millis: None,
+        request_id: None,
+        assertions: vec![Verdict {
+            assertion: asked,
+            failure: wrong,
+        }],
+    }
 }
 
 async fn endpoint(session: &Session, preview: bool) -> Result<String, Failure> {
@@ -154,7 +215,7 @@ pub fn render(report: &Report, millis: u64, look: &Look) -> String {
     out
 }
 
-fn line(check: &Outcome, name_width: usize, look: &Look) -> String {
+fn line(check: &Checked, name_width: usize, look: &Look) -> String {
     let (tone, mark) = match check.state {
         State::Passed => (Tone::Good, "ok"),
         State::Failed | State::Unanswered { .. } => (Tone::Bad, "FAIL"),
@@ -236,10 +297,9 @@ fn annotations(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use taskctl_checks::Verdict;
 
-    fn outcome(name: &str, state: State, failure: Option<&str>) -> Outcome {
-        Outcome {
+    fn outcome(name: &str, state: State, failure: Option<&str>) -> Checked {
+        Checked {
             suite: "tasks".to_owned(),
             folder: Folder::Functional,
             name: name.to_owned(),
@@ -260,7 +320,7 @@ mod tests {
         let skipped = State::Skipped {
             reason: "it changes data; --allow-writes runs it".to_owned(),
         };
-        let skipped = Outcome {
+        let skipped = Checked {
             status: None,
             millis: None,
             assertions: Vec::new(),

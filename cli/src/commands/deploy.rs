@@ -40,6 +40,19 @@ pub struct Args {
     promotion: Promotion,
 }
 
+impl Args {
+    /// Without a saved plan.
+    pub fn of(code: Code, promotion: Promotion) -> Self {
+        Self {
+            plan: None,
+            details: false,
+            timings: false,
+            code,
+            promotion,
+        }
+    }
+}
+
 /// Runs it.
 pub fn run(global: &Global, args: Args) -> Exit {
     let details = if args.details {
@@ -52,7 +65,8 @@ pub fn run(global: &Global, args: Args) -> Exit {
     })
 }
 
-async fn deploy(session: &Session, args: &Args) -> Result<Exit, Failure> {
+/// Deploys once.
+pub async fn deploy(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let saved = args.plan.as_ref().map(read_plan).transpose()?;
     let holder = lock::holder(session, "deploy");
     let user = holder.user.clone();

@@ -7,7 +7,9 @@ use std::process::Stdio;
 use serde::Serialize;
 use taskctl_local::{LocalOptions, LocalState};
 use taskctl_stack::event::ErrorReport;
+use taskctl_stack::observe::diagnosis;
 use taskctl_stack::package::{PackageRequest, functions_of, preflight};
+use taskctl_stack::status;
 use tokio::process::Command;
 
 use crate::args::{Global, Output};
@@ -15,6 +17,7 @@ use crate::code::Code;
 use crate::exit::Exit;
 use crate::failure::{Failure, Told};
 use crate::look::{Look, Tone};
+use crate::outside::allowed_origin;
 use crate::place::{Place, local_options};
 use crate::project::Project;
 use crate::report::Purpose;
@@ -125,6 +128,7 @@ async fn examine(session: &Session) -> Vec<Finding> {
         python(&options),
         local(&options),
     );
+    let is_running = taskctl_local::status(&options).await.state == LocalState::Running;
     let template = match &project {
         Ok(project) => {
             let stack = &project.template.stack;
@@ -132,11 +136,100 @@ async fn examine(session: &Session) -> Vec<Finding> {
         }
         Err(failure) => Finding::failed("template", failure),
     };
+    let is_reachable = match place {
+        Place::Aws => account.as_ref().is_some_and(|account| account.verdict == Verdict::Good),
+        Place::Local(_) => is_running,
+    };
     let mut findings = vec![template, cargo];
     findings.extend(functions);
     findings.extend(account);
     findings.extend([python, local, disk(&surroundings.directory)]);
+    if let Some(project) = project.ok().filter(|_| is_reachable) {
+        findings.extend(stage(session, &place, &project).await);
+    }
     findings
+}
+
+/// What hurts the stage that stands: denied calls, missing libraries, throttling, refused origins, unconfirmed addresses.
+async fn stage(session: &Session, place: &Place, project: &Project) -> Vec<Finding> {
+    let stack = &project.template.stack;
+    let named = Named {
+        app: stack.app.clone(),
+        region: stack.region.clone(),
+    };
+    let engine = match session.connect_quietly(place, &named).await {
+        Ok(engine) => engine,
+        Err(failure) => return vec![Finding::failed("stage", &failure)],
+    };
+    let context = engine.context();
+    let site = |bucket: &str| place.website_url(bucket, &named.region);
+    let looking = async {
+        futures::try_join!(
+            diagnosis::examine(context),
+            status::read(context, engine.control(), site)
+        )
+    };
+    let (symptoms, status) = match looking.await {
+        Ok((_, None)) => {
+            let found = format!("nothing of {}/{} stands yet", stack.app, stack.stage);
+            return vec![Finding::attention("stage", found, "`taskctl deploy` makes it")];
+        }
+        Ok((symptoms, Some(status))) => (symptoms, status),
+        Err(error) => {
+            let report = ErrorReport::new(&error, error.hint());
+            return vec![Finding::bad("stage", &report)];
+        }
+    };
+    let mut findings: Vec<Finding> = symptoms
+        .into_iter()
+        .map(|symptom| Finding {
+            check: symptom.kind,
+            verdict: if symptom.hurts {
+                Verdict::Bad
+            } else {
+                Verdict::Attention
+            },
+            found: symptom.found,
+            fix: Some(symptom.fix),
+        })
+        .collect();
+    findings.extend(status.complaints().into_iter().map(|complaint| Finding {
+        check: "stage",
+        verdict: Verdict::Bad,
+        found: complaint,
+        fix: Some("`taskctl status` and `taskctl alarms` say more".to_owned()),
+    }));
+    if let (Some(live), Some(page)) = (&status.endpoints.live, &status.endpoints.site) {
+        findings.extend(origin(live, page).await);
+    }
+    if findings.is_empty() {
+        findings.push(Finding::good(
+            "stage",
+            "no denied calls, throttling, timeouts or red alarms in the last hour",
+        ));
+    }
+    findings
+}
+
+/// Whether the API lets the pages of the stack's own site call it.
+async fn origin(live: &str, page: &str) -> Option<Finding> {
+    const CHECK: &str = "cors";
+    let origin = page.trim_end_matches('/').to_owned();
+    match allowed_origin(&format!("{live}/health"), &origin, "GET").await {
+        Ok(Some(allowed)) if allowed == "*" || allowed == origin => None,
+        Ok(_) => Some(Finding {
+            check: CHECK,
+            verdict: Verdict::Bad,
+            found: format!("browsers refuse calls from the site's own pages ({origin})"),
+            fix: Some("`taskctl plan` shows what was changed, `taskctl deploy` brings it back".to_owned()),
+        }),
+        Err(error) => Some(Finding {
+            check: CHECK,
+            verdict: Verdict::Bad,
+            found: format!("live does not answer: {error}"),
+            fix: Some("`taskctl status` shows its URL and what it serves".to_owned()),
+        }),
+    }
 }
 
 async fn toolchain(cargo: &Path) -> Finding {

@@ -1,5 +1,6 @@
 //! `taskctl logs`: what functions and API say, merged by time.
 
+mod insights;
 mod line;
 mod template;
 
@@ -9,7 +10,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use jiff::{Timestamp, civil, tz::TimeZone};
 use regex_lite::Regex;
+use taskctl_stack::engine::Engine;
 use taskctl_stack::event::Event;
+use taskctl_stack::observe::live_tail::{LiveTail, Sent};
 use taskctl_stack::observe::logs::{API, CloudWatchLogs, Group, LogEvent, Tail, Window, read};
 use taskctl_stack::release::driver::look;
 
@@ -44,6 +47,9 @@ pub struct Args {
     /// Go on with what is new, until Ctrl-C.
     #[arg(long, short = 'F')]
     follow: bool,
+    /// Follow, and let CloudWatch send new events at once (Live Tail, billed by the minute); what it cannot send is looked for.
+    #[arg(long, conflicts_with = "until")]
+    live: bool,
     /// CloudWatch filter pattern: only events that match are fetched.
     #[arg(long, value_name = "PATTERN")]
     filter: Option<String>,
@@ -65,6 +71,11 @@ pub struct Args {
     /// Only requests of this route, such as 'GET /tasks'.
     #[arg(long, value_name = "ROUTE")]
     route: Option<String>,
+    /// Ask Logs Insights instead: a query, or the name of one (errors, slowest, cold-starts, latency, or of the template's
+    /// `queries`).
+    #[arg(long, value_name = "QUERY", conflicts_with_all = ["follow", "live", "filter", "grep", "level", "request_id", "release",
+        "slot", "route", "fields", "template"])]
+    query: Option<String>,
     /// Form of the lines [default: pretty, or json with --output json].
     #[arg(long, value_enum, value_name = "FORM")]
     format: Option<Format>,
@@ -75,6 +86,31 @@ pub struct Args {
     /// Form of each line, with fields in braces: '{time} {source} {route} {durationMs}'.
     #[arg(long, value_name = "TEXT", conflicts_with = "format")]
     template: Option<String>,
+}
+
+impl Args {
+    /// All functions.
+    fn all() -> Self {
+        Self {
+            functions: Vec::new(),
+            api: false,
+            since: String::new(),
+            until: None,
+            follow: true,
+            live: false,
+            filter: None,
+            grep: None,
+            level: None,
+            request_id: None,
+            release: None,
+            slot: None,
+            route: None,
+            query: None,
+            format: None,
+            fields: Vec::new(),
+            template: None,
+        }
+    }
 }
 
 /// Form of the lines.
@@ -88,6 +124,8 @@ enum Format {
     Json,
     /// As the function wrote it.
     Raw,
+    /// With --query: comma-separated values.
+    Csv,
 }
 
 /// Severity.
@@ -141,6 +179,21 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let engine = session.connect_quietly(&place, &named).await?;
     let source = CloudWatchLogs::new(engine.context().clone());
     let groups = session.unless_stopped(groups(&source, args)).await??;
+    if let Some(query) = &args.query {
+        let window = (since, until.unwrap_or(now));
+        let asked = insights::Asked {
+            query,
+            format: args.format,
+            all: args.functions.is_empty() && !args.api,
+        };
+        return insights::ask(session, engine.context(), &groups, &asked, window).await;
+    }
+    if args.format == Some(Format::Csv) {
+        return Err(Failure::usage(
+            "--format csv is for --query",
+            "--fields time,source,message prints lines with tabs between fields",
+        ));
+    }
     let versions = match (args.release, args.slot) {
         (None, None) => None,
         (release, slot) => {
@@ -185,7 +238,7 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
         form,
         sources: groups.iter().map(|group| group.source.clone()).collect(),
     };
-    if args.follow {
+    if args.follow || args.live {
         return follow(session, &source, args, groups, since, pattern, &wanted, &shown).await;
     }
     let window = Window {
@@ -223,9 +276,13 @@ async fn follow(
     wanted: &Wanted,
     shown: &Shown,
 ) -> Result<Exit, Failure> {
-    let mut tail = Tail::from(since.as_millisecond(), pattern);
+    let mut tail = Tail::from(since.as_millisecond(), pattern.clone());
     let mut looked = tokio::time::Instant::now();
     let mut failing = false;
+    let mut live = match args.live {
+        true => Live::start(session, source, &groups, pattern.as_deref()).await,
+        false => None,
+    };
     loop {
         let now = Timestamp::now().as_millisecond();
         let Ok(result) = session.unless_stopped(tail.look(source, &groups, now)).await else {
@@ -251,14 +308,98 @@ async fn follow(
         if looked.elapsed() > GROUPS_EVERY {
             looked = tokio::time::Instant::now();
             if let Ok(found) = self::groups(source, args).await {
+                if live.is_some() && found != groups {
+                    live = Live::start(session, source, &found, pattern.as_deref()).await;
+                }
                 groups = found;
             }
         }
-        if session.unless_stopped(tokio::time::sleep(EVERY)).await.is_err() {
+        let next = tokio::time::Instant::now() + if live.is_some() { LIVE_EVERY } else { EVERY };
+        while let Some(session_of) = &mut live {
+            let sent = tokio::select! {
+                sent = session_of.tail.next() => sent,
+                () = tokio::time::sleep_until(next) => break,
+                () = session.cancel.cancelled() => return Ok(Exit::Interrupted),
+            };
+            match sent {
+                Sent::Events(events) => {
+                    let new = tail.early(events);
+                    session.reporter.answer(shown.all(&new, wanted, session));
+                }
+                Sent::Ended(why) => {
+                    // It ends after three hours; one that ends at once would end again.
+                    let again = session_of.began.elapsed() > LIVE_AT_LEAST;
+                    live = match again {
+                        true => Live::start(session, source, &groups, pattern.as_deref()).await,
+                        false => {
+                            session.reporter.tell(Event::Note {
+                                message: format!("Live Tail ended ({why}); looking every second instead"),
+                            });
+                            None
+                        }
+                    };
+                }
+            }
+        }
+        if session.unless_stopped(tokio::time::sleep_until(next)).await.is_err() {
             break;
         }
     }
     Ok(Exit::Interrupted)
+}
+
+/// A session of Live Tail.
+struct Live {
+    tail: LiveTail,
+    began: tokio::time::Instant,
+}
+
+/// Time between looks while CloudWatch sends events.
+const LIVE_EVERY: Duration = Duration::from_secs(5);
+/// A session that lasted so long may be begun again.
+const LIVE_AT_LEAST: Duration = Duration::from_secs(60);
+
+impl Live {
+    /// Begins one, or says why there is none.
+    async fn start(
+        session: &Session,
+        source: &CloudWatchLogs,
+        groups: &[Group],
+        pattern: Option<&str>,
+    ) -> Option<Self> {
+        let starting = LiveTail::start(source.context(), groups, pattern);
+        match session.unless_stopped(starting).await.ok()? {
+            Ok(tail) => Some(Self {
+                tail,
+                began: tokio::time::Instant::now(),
+            }),
+            Err(error) => {
+                session.reporter.tell(Event::Note {
+                    message: format!("no Live Tail: {error}; looking every second instead"),
+                });
+                None
+            }
+        }
+    }
+}
+
+/// Shows what all functions say from now on, until the session is stopped.
+pub async fn follow_all(session: &Session, engine: &Engine) {
+    let source = CloudWatchLogs::new(engine.context().clone());
+    let args = Args::all();
+    let wanted = Wanted {
+        grep: None,
+        level: None,
+        route: None,
+        versions: None,
+    };
+    let groups = groups(&source, &args).await.unwrap_or_default();
+    let shown = Shown {
+        form: Form::Known(Format::Pretty),
+        sources: groups.iter().map(|group| group.source.clone()).collect(),
+    };
+    // It ends with the session, and says itself what it cannot read.
+    let _ = follow(session, &source, &args, groups, Timestamp::now(), None, &wanted, &shown).await;
 }
 
 /// The groups that are asked for.
@@ -339,7 +480,7 @@ impl Shown {
             match &self.form {
                 Form::Known(Format::Raw) => text.push_str(&format!("{}\n", event.message.trim_end())),
                 Form::Known(Format::Json) => text.push_str(&safe_json(&format!("{}\n", line::json(event, &line)))),
-                Form::Known(Format::Pretty) => text.push_str(&line.pretty(event, &self.sources, look)),
+                Form::Known(Format::Pretty | Format::Csv) => text.push_str(&line.pretty(event, &self.sources, look)),
                 Form::Known(Format::Short) => text.push_str(&line.short(event, &self.sources, look)),
                 Form::Template(pieces) => text.push_str(&template::filled(pieces, event, &line)),
                 Form::Picked(fields) => text.push_str(&safe_json(&template::picked(fields, event, &line))),
@@ -361,7 +502,7 @@ pub fn ago(text: &str) -> Result<Duration, String> {
 }
 
 /// A time: so long ago, with a zone, or local.
-fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     if let Ok(ago) = ago(text) {
         return Ok(now.checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH));
     }

@@ -1,9 +1,12 @@
 //! The commands, one file each.
 
+pub mod alarms;
 pub mod check;
 pub mod completions;
+pub mod dashboard;
 pub mod deploy;
 pub mod destroy;
+pub mod dev;
 pub mod doctor;
 pub mod export;
 pub mod init;
@@ -47,12 +50,15 @@ pub fn run(cli: Cli) -> Exit {
         Command::Status(args) => status::run(global, args),
         Command::Metrics(args) => metrics::run(global, args),
         Command::Prune(args) => prune::run(global, &args),
+        Command::Dashboard => dashboard::run(global),
+        Command::Alarms(args) => alarms::run(global, args),
         Command::Check(args) => check::run(global, args),
         Command::Logs(args) => logs::run(global, args),
         Command::Invoke(args) => invoke::run(global, args),
         Command::Load(args) => load::run(global, args),
         Command::Export(command) => export::run(global, command),
         Command::Destroy(args) => destroy::run(global, args),
+        Command::Dev(args) => dev::run(global, args),
         Command::Package(args) => package::run(global, args),
         Command::Doctor => doctor::run(global),
         Command::Local(command) => local::run(global, command),

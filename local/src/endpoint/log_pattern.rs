@@ -1,5 +1,6 @@
-//! Filter patterns of CloudWatch Logs that look into JSON: `{ $.level = "ERROR" && $.status >= 500 }`. The emulator
-//! takes every event for such a pattern; text patterns it knows. Pure.
+//! Filter patterns of CloudWatch Logs that look into JSON, `{ $.level = "ERROR" && $.status >= 500 }`, and those with optional
+//! texts, `?ERROR ?"not found"`. The emulator takes every event for the former and none for the latter; other text patterns it
+//! knows. Pure.
 
 use serde_json::Value;
 
@@ -11,6 +12,8 @@ pub(super) enum Pattern {
     And(Box<Pattern>, Box<Pattern>),
     Or(Box<Pattern>, Box<Pattern>),
     Test(Vec<String>, Test),
+    /// One of these texts.
+    Any(Vec<String>),
 }
 
 /// What is asked of a value.
@@ -22,8 +25,11 @@ pub(super) enum Test {
     NotExists,
 }
 
-/// Reads a pattern; `None` when it is none that looks into JSON, or is malformed.
+/// Reads a pattern; `None` when it is one that the emulator knows, or is malformed.
 pub(super) fn parse(text: &str) -> Option<Pattern> {
+    if let Some(texts) = any(text) {
+        return Some(Pattern::Any(texts));
+    }
     let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
     let mut parser = Parser {
         tokens: tokens(inner)?,
@@ -32,6 +38,34 @@ pub(super) fn parse(text: &str) -> Option<Pattern> {
     };
     let pattern = parser.or()?;
     (parser.at == parser.tokens.len()).then_some(pattern)
+}
+
+/// The texts of `?ERROR ?"not found"`, where each is optional and one must be there.
+fn any(text: &str) -> Option<Vec<String>> {
+    let mut texts = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let term = rest.strip_prefix('?')?;
+        let (found, after) = match term.strip_prefix('"') {
+            // A quotation mark within is escaped.
+            Some(quoted) => {
+                let mut escaped = false;
+                let end = quoted.find(|character| {
+                    let is_end = character == '"' && !escaped;
+                    escaped = character == '\\' && !escaped;
+                    is_end
+                })?;
+                (quoted[..end].replace("\\\"", "\""), &quoted[end + 1..])
+            }
+            None => {
+                let end = term.find(char::is_whitespace).unwrap_or(term.len());
+                (term[..end].to_owned(), &term[end..])
+            }
+        };
+        texts.push(found);
+        rest = after.trim_start();
+    }
+    (!texts.is_empty()).then_some(texts)
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -149,6 +183,9 @@ impl Parser {
 impl Pattern {
     /// Whether a line of log fits.
     pub(super) fn matches(&self, message: &str) -> bool {
+        if let Self::Any(texts) = self {
+            return texts.iter().any(|text| message.contains(text.as_str()));
+        }
         serde_json::from_str(message).is_ok_and(|value: Value| value.is_object() && self.fits(&value))
     }
 
@@ -160,6 +197,7 @@ impl Pattern {
                 let found = path.iter().try_fold(event, |value, name| value.get(name));
                 test.holds(found)
             }
+            Self::Any(_) => false,
         }
     }
 }
@@ -226,6 +264,17 @@ mod tests {
         check("{ $.a", None);
         check("{ $.a = }", None);
         check("{ a = 1 }", None);
+    }
+
+    #[test]
+    fn one_of_several_texts() {
+        let pattern = parse(r#"?"not found" ?ERROR ?"\"status\":\"timeout\"""#).expect("a pattern");
+        for text in ["page not found", "an ERROR", r#"{"status":"timeout"}"#] {
+            assert!(pattern.matches(text), "{text}");
+        }
+        assert!(!pattern.matches("an error") && !pattern.matches("not here: found"));
+        assert_eq!(parse("ERROR ?WARN"), None);
+        assert_eq!(parse("?\"open"), None);
     }
 
     #[test]

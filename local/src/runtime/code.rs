@@ -204,6 +204,52 @@ mod tests {
         assert_eq!(executable(b"exit 0"), Executable::Unknown);
     }
 
+    fn zipped(fill: impl FnOnce(&mut zip::ZipWriter<File>)) -> (tempfile::TempDir, Result<(), Failure>) {
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = folder.path().join("package.zip");
+        let mut zip = zip::ZipWriter::new(File::create(&path).expect("a file"));
+        fill(&mut zip);
+        zip.finish().expect("a package");
+        fs::create_dir(folder.path().join("code")).expect("a directory");
+        let unpacked = unpack(&path, &folder.path().join("code/x"));
+        (folder, unpacked)
+    }
+
+    #[test]
+    fn a_package_cannot_write_outside_of_its_folder() {
+        use std::io::Write as _;
+        use zip::write::SimpleFileOptions;
+        for name in ["../escaped", "a/../../escaped", "/escaped"] {
+            let (folder, unpacked) = zipped(|zip| {
+                zip.start_file(name, SimpleFileOptions::default()).expect("an entry");
+                zip.write_all(b"x").expect("content");
+            });
+            assert!(
+                unpacked.is_err() || folder.path().join("code/x").join("escaped").exists(),
+                "{name}"
+            );
+            assert!(!folder.path().join("escaped").exists(), "{name}");
+            assert!(!folder.path().join("code/escaped").exists(), "{name}");
+            assert!(!Path::new("/escaped").exists(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_link_in_a_package_leads_nowhere_else() {
+        use std::io::Write as _;
+        use zip::write::SimpleFileOptions;
+        let outside = tempfile::tempdir().expect("a directory");
+        let (_folder, unpacked) = zipped(|zip| {
+            let target = outside.path().to_string_lossy().into_owned();
+            zip.add_symlink("out", target, SimpleFileOptions::default())
+                .expect("a link");
+            zip.start_file("out/escaped", SimpleFileOptions::default())
+                .expect("an entry");
+            zip.write_all(b"x").expect("content");
+        });
+        assert!(!outside.path().join("escaped").exists(), "{unpacked:?}");
+    }
+
     #[test]
     fn file_names_are_one_path_segment() {
         assert_eq!(file_name("a/b+c="), "a_b-c");

@@ -83,11 +83,17 @@ const OBJECTS: &[&str] = &[
 /// What the engine does beside the kinds: lease, release records, metrics and logs.
 fn of_engine(commands: Commands) -> &'static [(Scope, &'static str)] {
     const READ: &[(Scope, &str)] = &[
+        (Scope::Account, "cloudwatch:DescribeAlarmHistory"),
         (Scope::Account, "cloudwatch:GetMetricData"),
+        (Scope::Account, "logs:GetQueryResults"),
+        (Scope::Account, "logs:StopQuery"),
         (Scope::ControlBucket, "s3:ListBucket"),
         (Scope::ControlObjects, "s3:GetObject"),
         (Scope::Functions, "lambda:GetAlias"),
         (Scope::LogGroups, "logs:FilterLogEvents"),
+        (Scope::LogGroups, "logs:StartLiveTail"),
+        (Scope::LogGroups, "logs:StartQuery"),
+        (Scope::Roles, "iam:SimulatePrincipalPolicy"),
     ];
     const WRITE: &[(Scope, &str)] = &[
         (Scope::ControlBucket, "s3:CreateBucket"),

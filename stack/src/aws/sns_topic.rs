@@ -305,6 +305,16 @@ async fn unsubscribe_others(context: &Context, arn: &str, wanted: &BTreeSet<Stri
 }
 
 /// The e-mail subscriptions. "Not found" means that there is no such topic.
+/// E-mail addresses of a topic whose owners have not said yes: they are told nothing.
+pub async fn unconfirmed(context: &Context, arn: &str) -> Result<Vec<String>, AwsError> {
+    let all = subscriptions(context, arn).await?.into_iter();
+    let asked = all.filter_map(|one| match one {
+        Subscription::Asked { email } => Some(email),
+        Subscription::Confirmed { .. } => None,
+    });
+    Ok(asked.collect())
+}
+
 async fn subscriptions(context: &Context, arn: &str) -> Result<Vec<Subscription>, AwsError> {
     let client = &context.clients().sns;
     let mut subscriptions = Vec::new();

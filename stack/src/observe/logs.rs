@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
-use crate::aws::context::{Context, Identity, op};
+use crate::aws::context::{Context, op};
 use crate::aws::error::AwsError;
 use crate::aws::kind::found;
 use crate::aws::log_group::access_log_prefix;
@@ -115,9 +115,9 @@ impl CloudWatchLogs {
         Ok(groups)
     }
 
-    /// Whose they are.
-    pub fn identity(&self) -> &Identity {
-        self.context.identity()
+    /// How AWS is called.
+    pub fn context(&self) -> &Context {
+        &self.context
     }
 }
 
@@ -198,6 +198,10 @@ pub struct Tail {
     begin: i64,
     /// Ids of what was shown, with their times.
     seen: BTreeMap<(i64, String), ()>,
+    /// Of each text of a stream: how much more often it came early than by looking. Empty unless something comes early.
+    early: BTreeMap<(i64, String, String), i64>,
+    /// Whether events come early, too.
+    has_early: bool,
 }
 
 /// How far each look reaches back.
@@ -220,7 +224,21 @@ impl Tail {
             deep: begin,
             begin,
             seen: BTreeMap::new(),
+            early: BTreeMap::new(),
+            has_early: false,
         }
+    }
+
+    /// Events that came early, without ids: those that have not been shown. The looks that find them later leave them out.
+    pub fn early(&mut self, events: Vec<LogEvent>) -> Vec<LogEvent> {
+        self.has_early = true;
+        let mut new = events;
+        new.retain(|event| {
+            let more = self.early.entry(text_of(event)).or_default();
+            *more += 1;
+            *more > 0
+        });
+        new
     }
 
     /// What is new at `now`, ms since 1970, in the order of its time.
@@ -241,6 +259,14 @@ impl Tail {
         let new: Vec<LogEvent> = events
             .into_iter()
             .filter(|event| self.seen.insert((event.timestamp, event.id.clone()), ()).is_none())
+            .filter(|event| {
+                if !self.has_early {
+                    return true;
+                }
+                let more = self.early.entry(text_of(event)).or_default();
+                *more -= 1;
+                *more < 0
+            })
             .collect();
         self.good = now;
         if is_deep {
@@ -249,8 +275,18 @@ impl Tail {
         // What no look reaches any more need not be known.
         let oldest = (now - 2 * millis(DEEP_OVERLAP)).max(self.begin);
         self.seen = self.seen.split_off(&(oldest, String::new()));
+        self.early = self.early.split_off(&(oldest, String::new(), String::new()));
         Ok(new)
     }
+}
+
+/// What tells an event without its id.
+fn text_of(event: &LogEvent) -> (i64, String, String) {
+    (
+        event.timestamp,
+        event.stream.clone(),
+        event.message.trim_end().to_owned(),
+    )
 }
 
 #[cfg(test)]
@@ -381,5 +417,43 @@ mod tests {
         assert!(failed > 10, "{failed} looks were refused");
         let ids: BTreeSet<&str> = shown.iter().map(|event| event.id.as_str()).collect();
         assert_eq!((shown.len(), ids.len()), (20_000, 20_000));
+    }
+
+    #[tokio::test]
+    async fn what_came_early_is_not_shown_again() {
+        let mut fake = fake(false);
+        // Each event has a text of its own, but for every tenth, which comes twice in the same moment.
+        for (number, (event, _)) in fake.events.iter_mut().enumerate() {
+            event.message = format!("text {}", number / 10);
+        }
+        fake.events.truncate(4_000);
+        let twins: Vec<(LogEvent, i64)> = fake.events.iter().step_by(10).cloned().collect();
+        for (mut event, shows) in twins {
+            event.id.push_str(" again");
+            fake.events.push((event, shows));
+        }
+        let mut tail = Tail::from(0, None);
+        let mut shown = Vec::new();
+        for now in (0..=500_000).step_by(2_000) {
+            *fake.now.lock().unwrap() = now;
+            // Three of four events come early, and without their ids; some after a look has found them.
+            let early: Vec<LogEvent> = fake
+                .events
+                .iter()
+                .enumerate()
+                .filter(|(number, (_, shows))| number % 4 != 0 && *shows > now - 3_000 && *shows <= now - 1_000)
+                .map(|(_, (event, _))| LogEvent {
+                    id: String::new(),
+                    ..event.clone()
+                })
+                .collect();
+            shown.extend(tail.early(early));
+            shown.extend(tail.look(&fake, &groups(), now).await.unwrap());
+        }
+        let mut texts: Vec<_> = shown.iter().map(text_of).collect();
+        let mut all: Vec<_> = fake.events.iter().map(|(event, _)| text_of(event)).collect();
+        texts.sort();
+        all.sort();
+        assert_eq!(texts, all);
     }
 }

@@ -40,6 +40,9 @@ pub struct Stack {
     pub dashboards: BTreeMap<String, Dashboard>,
     /// Scheduled warm-up of the functions through live, when on.
     pub warmup: Option<Warmup>,
+    /// Logs Insights queries by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub queries: BTreeMap<String, String>,
 }
 
 /// What a promotion runs.

@@ -58,6 +58,8 @@ record! {
         dashboard: Spanned<Switch<DashboardSource>> = "true",
         /// A schedule that keeps functions warm by calling them through live.
         warmup: Spanned<Switch<WarmupSource>> = "false",
+        /// Logs Insights queries by name, for `taskctl logs --query NAME`, beside the built-in ones.
+        queries: Spanned<Named<LogicalName, Spanned<Text<QueryText>>>> = "{}",
         /// Alarms over alarms.
         composite_alarms: Reserved,
     }

@@ -65,6 +65,11 @@ text_rule!(
     "at most 4096 characters"
 );
 text_rule!(
+    /// A Logs Insights query. <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_StartQuery.html>
+    QueryText, "a Logs Insights query", None, 10000, BadValue,
+    "at most 10000 characters"
+);
+text_rule!(
     /// An alarm's description. <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>
     AlarmDescription, "an alarm's description", None, 1024, BadValue,
     "at most 1024 characters"

@@ -112,6 +112,12 @@ impl<'a> Resolver<'a> {
             topics,
             dashboards: self.dashboards(),
             warmup: self.warmup(),
+            queries: source
+                .queries
+                .value
+                .iter()
+                .map(|(name, query)| (name.to_owned(), query.value.value.text.clone()))
+                .collect(),
         }
     }
 

@@ -15,7 +15,7 @@ fn unknown_and_duplicate_keys() {
     4 | functions:
       |
       = help: did you mean `tables`?
-      = help: keys of `stack`: app, region, handlers, tags, protected, release, defaults, stages, tables, buckets, functions, api, alarms, topics, dashboard, warmup
+      = help: keys of `stack`: app, region, handlers, tags, protected, release, defaults, stages, tables, buckets, functions, api, alarms, topics, dashboard, warmup, queries
 
     error[unknown-key]: unknown key `memroy` in `functions.tasks`
      --> taskctl.yaml:6:5

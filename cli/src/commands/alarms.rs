@@ -1,0 +1,272 @@
+//! `taskctl alarms`: which are red, since when, why, and what to do about it.
+
+use jiff::Timestamp;
+use taskctl_stack::engine::EngineError;
+use taskctl_stack::observe::alarms::{self, Alarm, Watched};
+use taskctl_stack::release::ledger;
+
+use crate::args::{Global, Output};
+use crate::commands::logs::moment;
+use crate::commands::status::named;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::look::{Look, Tone};
+use crate::place::Place;
+use crate::report::plan::Details;
+use crate::report::text::{count, cut, fill, long_duration, plain, wrap};
+use crate::report::{Purpose, where_to};
+use crate::session::{self, Session};
+
+/// Arguments of `alarms`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Only alarms with this in their names.
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Show when they changed.
+    #[arg(long)]
+    history: bool,
+    /// How far back changes are shown: 12h, 3d, or a time.
+    #[arg(long, value_name = "TIME", default_value = "3d", requires = "history")]
+    since: String,
+    /// End with 4 when one is red.
+    #[arg(long)]
+    exit_code: bool,
+}
+
+/// Runs it.
+pub fn run(global: &Global, args: Args) -> Exit {
+    session::run(global, Purpose::Answer, Details::Changes, async |session| {
+        show(&session, &args).await
+    })
+}
+
+async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
+    let now = Timestamp::now();
+    let since = args.history.then(|| moment(&args.since, now)).transpose()?;
+    let named = named(session)?;
+    let place = Place::of(&session.global, &session.surroundings);
+    let engine = session.connect_quietly(&place, &named).await?;
+    let reading = async {
+        futures::try_join!(
+            alarms::read(engine.context(), since),
+            ledger::latest(engine.context(), engine.control())
+        )
+    };
+    let (mut found, (_, moved)) = session.unless_stopped(reading).await?.map_err(EngineError::from)?;
+    if !args.names.is_empty() {
+        found.retain(|alarm| args.names.iter().any(|name| alarm.name.contains(name.as_str())));
+        if found.is_empty() {
+            return Err(Failure::usage(
+                format!("no alarm has {} in its name", args.names.join(" or ")),
+                "`taskctl alarms` lists them",
+            ));
+        }
+    }
+    let text = match session.global.output {
+        Output::Json => {
+            let text = serde_json::to_string_pretty(&found)
+                .map_err(|error| Failure::caused("the alarms cannot be written as JSON", &error, None))?;
+            format!("{text}\n")
+        }
+        Output::Human | Output::Github => {
+            let identity = engine.context().identity();
+            let head = where_to(
+                &identity.app,
+                &identity.stage,
+                &identity.region,
+                Some(&identity.account),
+            );
+            let look = &session.surroundings.out;
+            let flags = session.again().flags;
+            let moved = moved.map(|moved| (moved.to, moved.at));
+            let head = look.paint(Tone::Strong, &head);
+            format!("{head}\n{}", render(&found, moved, now, &flags, look))
+        }
+    };
+    session.reporter.answer(text);
+    let red = found.iter().any(|alarm| alarm.state == "ALARM");
+    Ok(if args.exit_code && red {
+        Exit::CheckFailed
+    } else {
+        Exit::Ok
+    })
+}
+
+/// The alarms as text, the red ones with what to do. `moved` is the newest movement of live.
+fn render(alarms: &[Alarm], moved: Option<(u64, Timestamp)>, now: Timestamp, flags: &str, look: &Look) -> String {
+    if alarms.is_empty() {
+        return "\nno alarms\n".to_owned();
+    }
+    let red = alarms.iter().filter(|alarm| alarm.state == "ALARM").count();
+    let total = count(u64::try_from(alarms.len()).unwrap_or(u64::MAX), "alarm");
+    let mut out = match red {
+        0 => format!("{}\n", look.paint(Tone::Good, &format!("{total}, none red"))),
+        red => format!("{}\n", look.paint(Tone::Bad, &format!("{total}, {red} red"))),
+    };
+    let ago = |at: Timestamp| long_duration(u64::try_from(now.as_second() - at.as_second()).unwrap_or(0));
+    for alarm in alarms {
+        let (mark, tone) = match alarm.state.as_str() {
+            "ALARM" => ("ALARM", Tone::Bad),
+            "OK" => ("OK", Tone::Good),
+            _ => ("no data", Tone::Faint),
+        };
+        let since = alarm
+            .since
+            .map(|since| format!("for {}", ago(since)))
+            .unwrap_or_default();
+        out.push_str(&format!(
+            "\n{} {} {}\n",
+            look.paint(tone, &format!("{mark:<7}")),
+            look.paint(Tone::Strong, &plain(&alarm.name)),
+            look.paint(Tone::Faint, &since)
+        ));
+        let mut below = |text: &str| {
+            for line in fill(&plain(text), look.width.saturating_sub(8)) {
+                out.push_str(&format!("        {line}\n"));
+            }
+        };
+        below(&format!("{} {}", watched(&alarm.watches), alarm.condition));
+        if alarm.state == "ALARM" {
+            let reasons = alarm.reason.iter();
+            for line in reasons.flat_map(|reason| wrap(reason, look.width.saturating_sub(8))) {
+                out.push_str(&format!("        {line}\n"));
+            }
+            for step in steps(alarm, moved, flags) {
+                out.push_str(&format!(
+                    "        {} {}\n",
+                    look.paint(Tone::Faint, "do:"),
+                    look.paint(Tone::Copy, &step)
+                ));
+            }
+        }
+        for turn in &alarm.history {
+            let text = format!("{}  {}", turn.at.strftime("%Y-%m-%d %H:%M:%SZ"), plain(&turn.summary));
+            out.push_str(&format!("        {}\n", cut(&text, look.width.saturating_sub(8))));
+        }
+    }
+    out
+}
+
+/// Such as `Sum of Errors of tasks`.
+fn watched(watched: &Watched) -> String {
+    let Watched {
+        metric,
+        statistic,
+        expression,
+        dimensions,
+        function,
+        table,
+        ..
+    } = watched;
+    let whose = match (function, table, dimensions.get("Stage")) {
+        (Some(name), _, _) => format!(" of function {name}"),
+        (_, Some(name), _) => format!(" of table {name}"),
+        (_, _, Some(stage)) if stage == "$default" => " of the API, live".to_owned(),
+        (_, _, Some(stage)) => format!(" of the API, {stage}"),
+        _ => String::new(),
+    };
+    let what = match (expression, statistic, metric) {
+        (Some(expression), _, _) => expression.clone(),
+        (None, Some(statistic), Some(metric)) => format!("{statistic} of {metric}"),
+        (None, _, metric) => metric.clone().unwrap_or_default(),
+    };
+    format!("{what}{whose}")
+}
+
+/// Command lines that show the cause, or end it.
+fn steps(alarm: &Alarm, moved: Option<(u64, Timestamp)>, flags: &str) -> Vec<String> {
+    let Watched {
+        namespace,
+        metric,
+        function,
+        ..
+    } = &alarm.watches;
+    let name = function.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
+    let mut steps = match (namespace.as_deref(), metric.as_deref()) {
+        (Some("AWS/Lambda"), Some("Throttles")) => vec![
+            format!("taskctl metrics{name}{flags}"),
+            "raise `reserved_concurrency` of the function, or the account's limit".to_owned(),
+        ],
+        (Some("AWS/Lambda"), Some("Duration")) | (Some("AWS/ApiGateway"), Some("Latency")) => {
+            vec![format!("taskctl logs --query slowest{name}{flags}")]
+        }
+        (Some("AWS/ApiGateway"), Some("4xx")) => vec![format!("taskctl logs --api --level warn --since 30m{flags}")],
+        (Some("AWS/DynamoDB"), _) => vec![
+            format!("taskctl metrics{flags}"),
+            "a hot partition key, or traffic that more than doubled within half an hour".to_owned(),
+        ],
+        _ => vec![format!("taskctl logs{name} --level error --since 30m{flags}")],
+    };
+    // What went live shortly before is the first suspect.
+    if let (Some((release, at)), Some(since)) = (moved, alarm.since) {
+        let seconds = since.as_second() - at.as_second();
+        if (0..1_800).contains(&seconds) {
+            let before = long_duration(seconds.unsigned_abs());
+            steps.push(format!(
+                "taskctl rollback{flags}   (release {release} went live {before} before)"
+            ));
+        }
+    }
+    steps
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use taskctl_stack::observe::alarms::Turn;
+
+    use super::*;
+
+    #[test]
+    fn a_red_alarm_says_what_to_do() {
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let alarm = |name: &str, state: &str, metric: &str, function: Option<&str>| Alarm {
+            name: format!("shop-prod-{name}"),
+            state: state.to_owned(),
+            since: Some(at("2026-03-01T12:00:00Z")),
+            reason: Some(
+                "Threshold Crossed: 1 datapoint [7.0 (01/03/26 11:59:00)] was greater than the threshold (5.0)."
+                    .to_owned(),
+            ),
+            watches: Watched {
+                namespace: Some(
+                    if function.is_some() {
+                        "AWS/Lambda"
+                    } else {
+                        "AWS/ApiGateway"
+                    }
+                    .to_owned(),
+                ),
+                metric: Some(metric.to_owned()),
+                statistic: Some("Sum".to_owned()),
+                expression: None,
+                dimensions: BTreeMap::from([("Stage".to_owned(), "$default".to_owned())]),
+                function: function.map(str::to_owned),
+                table: None,
+            },
+            condition: "> 5 in 3 of 5 periods of 60 s".to_owned(),
+            notifies: Vec::new(),
+            history: vec![Turn {
+                at: at("2026-03-01T12:00:00Z"),
+                summary: "Alarm updated from OK to ALARM".to_owned(),
+            }],
+        };
+        let alarms = [
+            alarm("tasks-errors", "ALARM", "Errors", Some("tasks")),
+            alarm("tasks-throttles", "ALARM", "Throttles", Some("tasks")),
+            alarm("api-5xx", "INSUFFICIENT_DATA", "5xx", None),
+        ];
+        let moved = Some((42, at("2026-03-01T11:55:00Z")));
+        let text = render(
+            &alarms,
+            moved,
+            at("2026-03-01T12:12:00Z"),
+            " --stage prod",
+            &Look::PLAIN,
+        );
+        insta::assert_snapshot!("alarms", text);
+    }
+}

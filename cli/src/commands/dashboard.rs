@@ -1,0 +1,84 @@
+//! `taskctl dashboard`: where the stage's dashboard is.
+
+use serde_json::json;
+use taskctl_stack::aws::reader::Reader;
+use taskctl_stack::engine::EngineError;
+
+use crate::args::{Global, Output};
+use crate::commands::status::named;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::look::Tone;
+use crate::place::Place;
+use crate::report::Purpose;
+use crate::report::plan::Details;
+use crate::session::{self, Session};
+
+/// Runs it.
+pub fn run(global: &Global) -> Exit {
+    session::run(global, Purpose::Answer, Details::Changes, async |session| {
+        show(&session).await
+    })
+}
+
+async fn show(session: &Session) -> Result<Exit, Failure> {
+    let named = named(session)?;
+    let place = Place::of(&session.global, &session.surroundings);
+    let engine = session.connect_quietly(&place, &named).await?;
+    let identity = engine.context().identity();
+    let reader = Reader::new(engine.context().clone());
+    let names = session
+        .unless_stopped(reader.dashboards())
+        .await?
+        .map_err(EngineError::from)?;
+    if names.is_empty() {
+        return Err(Failure::new(
+            Exit::Error,
+            format!("{}/{} has no dashboard", identity.app, identity.stage),
+            "`dashboard: true` in the template (the default) makes one; `taskctl metrics` shows the numbers here",
+        ));
+    }
+    let links: Vec<(&String, String)> = names
+        .iter()
+        .map(|name| (name, link(&identity.partition, &identity.region, name)))
+        .collect();
+    session.reporter.answer(match session.global.output {
+        Output::Json => {
+            let all: Vec<_> = links
+                .iter()
+                .map(|(name, url)| json!({"name": name, "url": url}))
+                .collect();
+            format!("{:#}\n", serde_json::Value::from(all))
+        }
+        Output::Human | Output::Github => links
+            .iter()
+            .map(|(_, url)| format!("{}\n", session.surroundings.out.paint(Tone::Copy, url)))
+            .collect(),
+    });
+    Ok(Exit::Ok)
+}
+
+/// The console's page of a dashboard.
+/// <https://docs.aws.amazon.com/general/latest/gr/aws-service-information.html>
+fn link(partition: &str, region: &str, name: &str) -> String {
+    let domain = match partition {
+        "aws-cn" => "console.amazonaws.cn",
+        "aws-us-gov" => "console.amazonaws-us-gov.com",
+        _ => "console.aws.amazon.com",
+    };
+    format!("https://{region}.{domain}/cloudwatch/home?region={region}#dashboards/dashboard/{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_to_the_partitions_console() {
+        assert_eq!(
+            link("aws", "eu-central-1", "shop-prod"),
+            "https://eu-central-1.console.aws.amazon.com/cloudwatch/home?region=eu-central-1#dashboards/dashboard/shop-prod"
+        );
+        assert!(link("aws-cn", "cn-north-1", "x").starts_with("https://cn-north-1.console.amazonaws.cn/"));
+    }
+}

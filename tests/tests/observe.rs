@@ -1,0 +1,216 @@
+//! What people on call look at: status, metrics, alarms, queries, diagnosis, security; and `dev`.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use taskctl_tests::Project;
+
+fn json(project: &Project, arguments: &[&str]) -> Value {
+    let run = project.run(&[arguments, &["--output", "json"]].concat()).expect(0);
+    serde_json::from_str(&run.out).unwrap()
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(90), "{what}");
+        sleep(Duration::from_millis(200));
+    }
+}
+
+fn ask(project: &Project, path: &str) -> u16 {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let answer = agent.get(format!("{}{path}", project.live("dev"))).call();
+    answer.unwrap().status().as_u16()
+}
+
+/// Adds a policy to a function's role behind taskctl's back.
+fn put_policy(project: &Project, function: &str, policy: &str) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let clients = project.clients().await;
+        let path = format!("/taskctl/{}/", project.app);
+        let roles = clients.iam.list_roles().path_prefix(path).send().await.unwrap();
+        let role = roles
+            .roles()
+            .iter()
+            .find(|role| role.role_name().contains(function))
+            .unwrap();
+        let put = clients.iam.put_role_policy().role_name(role.role_name());
+        put.policy_name("added").policy_document(policy).send().await.unwrap();
+    });
+}
+
+#[test]
+fn what_happened_is_counted_and_what_is_wrong_is_named() {
+    let project = Project::platform("observed");
+    project.run(&["deploy"]).expect(0);
+    // Somebody takes away what the counter may do: each of its requests fails.
+    let denied =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"dynamodb:UpdateItem","Resource":"*"}]}"#;
+    put_policy(&project, "counter", denied);
+    sleep(Duration::from_millis(1500));
+    for _ in 0..10 {
+        assert_eq!(ask(&project, "/health"), 200);
+        assert_eq!(ask(&project, "/counter"), 500);
+    }
+    assert_eq!(ask(&project, "/nowhere"), 404);
+
+    let metrics = until("the metrics arrive", || {
+        let metrics = json(&project, &["metrics", "--since", "15m"]);
+        let counted = |name: &str| {
+            let functions = metrics["functions"].as_array().unwrap();
+            let function = functions.iter().find(|function| function["name"] == name).unwrap();
+            function["versions"][0]["measures"]["requests"]["total"] == 10.0
+        };
+        let is_all = metrics["api"]["requests"]["total"] == 21.0 && counted("health") && counted("counter");
+        is_all.then_some(metrics)
+    });
+    assert_eq!(metrics["api"]["5xx"]["total"], 10.0);
+    assert_eq!(metrics["api"]["4xx"]["total"], 1.0);
+    let functions = metrics["functions"].as_array().unwrap();
+    let health = functions.iter().find(|function| function["name"] == "health").unwrap();
+    assert_eq!(health["all"]["requests"]["total"], 10.0);
+    assert_eq!(health["versions"][0]["measures"]["requests"]["total"], 10.0);
+    assert_eq!(health["versions"][0]["releases"], serde_json::json!([1]));
+    let counter = functions.iter().find(|function| function["name"] == "counter").unwrap();
+    assert_eq!(counter["versions"][0]["measures"]["5xx"]["total"], 10.0);
+    let shown = project.run(&["metrics", "health", "counter"]).expect(0).out;
+    assert!(
+        shown.contains("p99 ms") && shown.contains("health") && !shown.contains("tasks"),
+        "{shown}"
+    );
+    project.run(&["metrics", "helth"]).expect(64);
+
+    let status = json(&project, &["status"]);
+    let functions = status["functions"].as_array().unwrap();
+    let counter = functions.iter().find(|function| function["name"] == "counter").unwrap();
+    assert_eq!(counter["recent"], serde_json::json!({"requests": 10.0, "errors": 10.0}));
+    assert_eq!(counter["changed_since"], false);
+    assert_eq!(status["last_release"]["release"], 1);
+
+    // Logs as fields, and asked as a whole.
+    let fields = project.run(&[
+        "logs",
+        "counter",
+        "--fields",
+        "source,route,status",
+        "--route",
+        "GET /counter",
+    ]);
+    assert_eq!(fields.expect(0).out, "counter\tGET /counter\t500\n".repeat(10));
+    let query = "fields @message | filter @message like /GET \\/counter/ | sort @timestamp desc";
+    let errors = json(&project, &["logs", "--query", query]);
+    let errors = errors.as_array().unwrap();
+    assert_eq!(errors.len(), 10);
+    assert!(
+        errors
+            .iter()
+            .all(|error| error["@message"].as_str().unwrap().contains("\"status\":500"))
+    );
+    let csv = project
+        .run(&["logs", "--query", query, "--format", "csv"])
+        .expect(0)
+        .out;
+    assert!(csv.starts_with("@message\r\n\"{"), "{csv}");
+    // What the local target cannot answer it refuses.
+    let refused = project.run(&["logs", "--query", "latency"]).expect(1);
+    assert!(refused.err.contains("not: filter ispresent"), "{}", refused.err);
+    project.run(&["logs", "--query", "nonsense"]).expect(64);
+
+    // Where there is no Live Tail, it looks every second.
+    let live = project.start(&["logs", "health", "--live", "--since", "1s", "--format", "short"]);
+    sleep(Duration::from_secs(2));
+    ask(&project, "/health");
+    sleep(Duration::from_secs(4));
+    live.signal("INT");
+    let live = live.end();
+    assert!(live.out.matches("GET /health").count() == 1, "{}", live.out);
+    assert!(live.err.contains("looking every second instead"), "{}", live.err);
+
+    // The red alarm says what to do.
+    let red = until("an alarm turns red", || {
+        ask(&project, "/counter");
+        let run = project.run(&["alarms", "--exit-code", "--history"]);
+        (run.code == 4).then_some(run.out)
+    });
+    assert!(red.contains("ALARM") && red.contains("do: taskctl "), "{red}");
+    project.run(&["status", "--exit-code"]).expect(4);
+
+    let doctor = project.run(&["doctor"]).expect(4).out;
+    let doctor = doctor.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        doctor.contains("function counter may not dynamodb:UpdateItem") && doctor.contains("functions.counter.grants"),
+        "{doctor}"
+    );
+}
+
+#[test]
+fn what_must_not_be_possible_is_asked() {
+    let project = Project::platform("secured");
+    project.run(&["deploy"]).expect(0);
+    let run = project.run(&["check", "--security", "--folder", "security"]).expect(0);
+    assert!(
+        run.out.contains("counter cannot touch table users") && run.out.contains("pages of null get no leave"),
+        "{}",
+        run.out
+    );
+    // Somebody opens a function's role behind its back.
+    let open = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"dynamodb:*","Resource":"*"}]}"#;
+    put_policy(&project, "counter", open);
+    let run = project.run(&["check", "--security", "--folder", "security"]).expect(4);
+    assert!(run.out.contains("its role allows dynamodb:"), "{}", run.out);
+}
+
+#[test]
+fn a_save_is_live_a_moment_later_and_a_mistake_is_not() {
+    let project = Project::platform("saved");
+    let packages = taskctl_tests::artifacts().to_string_lossy().into_owned();
+    let dev = project.start(&["dev", "--artifacts", &packages]);
+    let release = || {
+        // By name, since the template is wrong for a while.
+        let run = project.run(&[
+            "status",
+            "--output",
+            "json",
+            "--app",
+            "saved",
+            "--region",
+            "eu-central-1",
+        ]);
+        let status: Value = serde_json::from_str(&run.out).ok()?;
+        status["live"]["release"].as_u64()
+    };
+    until("the first release is live", || {
+        release().filter(|release| *release == 1)
+    });
+    // Whoever edits does not save in the moment the deploy ends.
+    sleep(Duration::from_secs(2));
+    let text = project.template();
+    project.write(&text.replacen("functions:", "functions: [", 1));
+    sleep(Duration::from_secs(2));
+    assert_eq!(release(), Some(1), "a template that is wrong changes nothing");
+    let saved = Instant::now();
+    project.write(&text.replacen("  function:\n", "  function:\n    memory: 640\n", 1));
+    until("the second release is live", || {
+        release().filter(|release| *release == 2)
+    });
+    let took = saved.elapsed();
+    println!("from save to live: {} ms", took.as_millis());
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert_eq!(ask(&project, "/health"), 200);
+    sleep(Duration::from_secs(4));
+    dev.signal("INT");
+    let run = dev.end();
+    assert_eq!(run.code, 130, "{}", run.err);
+    assert!(run.err.contains("changed: taskctl.yaml"), "{}", run.err);
+    assert!(
+        run.out.contains("GET /health"),
+        "what functions say is shown: {}",
+        run.out
+    );
+}
