@@ -119,7 +119,12 @@ fn renderer(
     let trace = if global.trace { Trace::Calls } else { Trace::Off };
     let again = again(global);
     match global.output {
-        Output::Json => Box::new(Json::new(Box::new(out.clone()), purpose, trace)),
+        Output::Json => Box::new(Json::new(
+            Box::new(out.clone()),
+            Box::new(std::io::stderr()),
+            purpose,
+            trace,
+        )),
         Output::Github => {
             let outs = || -> Out { Box::new(out.clone()) };
             Box::new(Github::new(

@@ -22,7 +22,7 @@ use crate::place::{Place, local_options};
 use crate::project::Project;
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::report::text::{plain, size, wrap};
+use crate::report::text::{fill, plain, size, wrap};
 use crate::session::{self, Named, Session};
 
 /// What was found out about one thing.
@@ -399,12 +399,13 @@ fn render(findings: &[Finding], look: &Look) -> String {
             Verdict::Attention => (Tone::Warn, "note "),
             Verdict::Bad => (Tone::Bad, "wrong"),
         };
-        out.push_str(&format!(
-            "{}  {:<12} {}\n",
-            look.paint(tone, mark),
-            finding.check,
-            plain(&finding.found)
-        ));
+        let found = fill(&plain(&finding.found), look.width.saturating_sub(20));
+        for (place, line) in found.iter().enumerate() {
+            out.push_str(&match place {
+                0 => format!("{}  {:<12} {line}\n", look.paint(tone, mark), finding.check),
+                _ => format!("{:20}{line}\n", ""),
+            });
+        }
         for line in finding
             .fix
             .iter()

@@ -202,11 +202,20 @@ fn api_text(api: &Measures, metrics: &Metrics, look: &Look, zone: &TimeZone) -> 
     out
 }
 
+/// The highest value of any period, with its unit.
+fn highest(series: &Series, unit: &str) -> String {
+    let highest = Some(chart::highest(&series.values));
+    match unit {
+        "" => number(highest, 0),
+        unit => format!("{}{unit}", ms(highest)),
+    }
+}
+
 /// Lines of a chart.
 const HEIGHT: usize = 4;
 
 fn area(title: &str, series: &Series, unit: &str, metrics: &Metrics, look: &Look, zone: &TimeZone) -> String {
-    let most = format!("{}{unit}", ms(Some(chart::highest(&series.values))));
+    let most = highest(series, unit);
     let gutter = most.chars().count().max(3);
     // Each period as wide as possible, up to three columns.
     let room = look.width.saturating_sub(gutter + 6);
@@ -305,9 +314,9 @@ fn functions_text(metrics: &Metrics, look: &Look) -> String {
                 let series = function.all.get(of)?;
                 series.total?;
                 let line = chart::line(&series.values, look.width.saturating_sub(name + 20));
-                let most = ms(Some(chart::highest(&series.values)));
+                let most = highest(series, unit);
                 Some(format!(
-                    "  {:<name$}  {}  up to {most}{unit}",
+                    "  {:<name$}  {}  up to {most}",
                     plain(&function.name),
                     look.paint(Tone::Copy, &line)
                 ))

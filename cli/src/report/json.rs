@@ -13,24 +13,30 @@ use crate::failure::{Failure, Told};
 /// Writes events as JSON lines.
 pub struct Json {
     out: Out,
+    err: Out,
     purpose: Purpose,
     trace: Trace,
 }
 
 impl Json {
-    /// A reporter to `out`.
-    pub fn new(out: Out, purpose: Purpose, trace: Trace) -> Self {
-        Self { out, purpose, trace }
+    /// A reporter to `out`; of commands that answer, everything but the answer and the failure goes to `err`.
+    pub fn new(out: Out, err: Out, purpose: Purpose, trace: Trace) -> Self {
+        Self {
+            out,
+            err,
+            purpose,
+            trace,
+        }
     }
 
-    fn line(&mut self, time: Timestamp, fields: Value) {
+    fn line(time: Timestamp, fields: Value) -> String {
         let mut object = Map::new();
         object.insert("v".to_owned(), json!(SCHEMA_VERSION));
         object.insert("time".to_owned(), json!(format!("{time:.3}")));
         if let Value::Object(fields) = fields {
             object.extend(fields);
         }
-        write(&mut self.out, &safe_json(&format!("{}\n", Value::Object(object))));
+        safe_json(&format!("{}\n", Value::Object(object)))
     }
 }
 
@@ -39,12 +45,15 @@ impl Renderer for Json {
         if matches!(event, Event::Call { .. }) && self.trace == Trace::Off {
             return;
         }
-        // Who reads one object must not find another before it.
-        if self.purpose == Purpose::Answer && matches!(event, Event::Retrying { .. } | Event::Waiting { .. }) {
+        let Ok(fields) = serde_json::to_value(event) else {
             return;
-        }
-        if let Ok(fields) = serde_json::to_value(event) {
-            self.line(time, fields);
+        };
+        let line = Self::line(time, fields);
+        match (self.purpose, event) {
+            (Purpose::Change | Purpose::Plan | Purpose::Package, _) => write(&mut self.out, &line),
+            // Who reads one object must not find another before it.
+            (Purpose::Answer, Event::Retrying { .. } | Event::Waiting { .. }) => {}
+            (Purpose::Answer, _) => write(&mut self.err, &line),
         }
     }
 
@@ -58,7 +67,8 @@ impl Renderer for Json {
                 json!({"event": "error", "exit": exit, "error": error, "template": faults.to_json()})
             }
         };
-        self.line(time, fields);
+        let line = Self::line(time, fields);
+        write(&mut self.out, &line);
     }
 
     fn data(&mut self, text: &str) {

@@ -229,7 +229,7 @@ fn more_than_fits_is_counted() {
 
 fn json(trace: Trace) -> String {
     let page = Page::default();
-    let mut json = Json::new(page.out(), Purpose::Change, trace);
+    let mut json = Json::new(page.out(), Box::new(std::io::sink()), Purpose::Change, trace);
     for (time, event) in recorded(EVENTFUL) {
         json.event(time, &event);
     }
@@ -345,7 +345,12 @@ fn an_error_is_told_once_with_its_cause_and_what_to_do() {
 #[test]
 fn events_from_many_threads_all_arrive() {
     let page = Page::default();
-    let reporter = Reporter::start(Box::new(Json::new(page.out(), Purpose::Change, Trace::Off)));
+    let reporter = Reporter::start(Box::new(Json::new(
+        page.out(),
+        Box::new(std::io::sink()),
+        Purpose::Change,
+        Trace::Off,
+    )));
     let threads: Vec<_> = (0..4)
         .map(|thread| {
             let events = reporter.events();
@@ -387,7 +392,12 @@ fn a_closed_pipe_is_survived() {
             Err(std::io::ErrorKind::BrokenPipe.into())
         }
     }
-    let reporter = Reporter::start(Box::new(Json::new(Box::new(Closed), Purpose::Change, Trace::Off)));
+    let reporter = Reporter::start(Box::new(Json::new(
+        Box::new(Closed),
+        Box::new(std::io::sink()),
+        Purpose::Change,
+        Trace::Off,
+    )));
     for _ in 0..10 {
         reporter.tell(Event::Stopping);
     }
