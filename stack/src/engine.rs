@@ -483,33 +483,44 @@ impl Engine {
             self.context.add_site(bucket, Arc::clone(site));
         }
         let execution = execute(&self.context, self.registry, &planned.plan).await;
-        let swept = match planned.layout {
-            Some(_) => self.context.unstage().await,
-            None => self.context.sweep_packages(&self.control).await,
+        let sweeping = async {
+            match planned.layout {
+                Some(_) => self.context.unstage().await,
+                None => self.context.sweep_packages(&self.control).await,
+            }
         };
+        let recording = async {
+            let Some(layout) = planned
+                .layout
+                .as_ref()
+                .filter(|_| execution.done.contains(&api_deployment::id()))
+            else {
+                return Ok(());
+            };
+            let made = ReleaseRecord {
+                release: layout.release,
+                color: layout.color.as_str().to_owned(),
+                fingerprint: planned.fingerprint.clone().unwrap_or_default(),
+                commit: planned.commit.clone(),
+                user: user.to_owned(),
+                at: self.context.now(),
+                millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                changes: planned.plan.counts(),
+                versions: layout.versions.clone(),
+                grants: planned.grants.clone(),
+                fence: lease.fence(),
+            };
+            ledger::record(&self.context, &self.control, &made).await
+        };
+        let (swept, recorded) = futures::join!(sweeping, recording);
         if let Err(error) = swept {
             self.context.emit(Event::Warning {
                 message: format!("packages were left in the control bucket: {error}"),
             });
         }
+        recorded?;
         if let Some(layout) = &planned.layout {
             let before = planned.facts.live.as_ref().and_then(|live| live.release);
-            if execution.done.contains(&api_deployment::id()) {
-                let made = ReleaseRecord {
-                    release: layout.release,
-                    color: layout.color.as_str().to_owned(),
-                    fingerprint: planned.fingerprint.clone().unwrap_or_default(),
-                    commit: planned.commit.clone(),
-                    user: user.to_owned(),
-                    at: self.context.now(),
-                    millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-                    changes: planned.plan.counts(),
-                    versions: layout.versions.clone(),
-                    grants: planned.grants.clone(),
-                    fence: lease.fence(),
-                };
-                ledger::record(&self.context, &self.control, &made).await?;
-            }
             if execution.done.contains(&api_stage::id(api_stage::LIVE)) && before != Some(layout.live.release) {
                 self.context.emit(Event::Promoted {
                     release: layout.live.release,
@@ -774,6 +785,9 @@ impl Engine {
 
     /// Where the stack answers.
     pub async fn endpoints(&self, site: Option<String>) -> Result<Endpoints, EngineError> {
+        if let Some(known) = self.known_endpoints(&site) {
+            return Ok(known);
+        }
         let reader = Reader::new(self.context.clone());
         Ok(match reader.api().await? {
             Some(state) => crate::status::endpoints(state, site),
@@ -781,6 +795,19 @@ impl Engine {
                 site,
                 ..Endpoints::default()
             },
+        })
+    }
+}
+
+impl Engine {
+    /// The same, from what this run has read or made.
+    fn known_endpoints(&self, site: &Option<String>) -> Option<Endpoints> {
+        let base = self.context.output(&http_api::id(), "endpoint").ok()?;
+        let stands = |slot: &str| !self.context.outputs(&api_stage::id(slot)).is_empty();
+        (stands(api_stage::LIVE) && stands(api_stage::PREVIEW) && !base.is_empty()).then(|| Endpoints {
+            live: Some(base.clone()),
+            preview: Some(format!("{base}/{}", api_stage::PREVIEW)),
+            site: site.clone(),
         })
     }
 }

@@ -136,7 +136,7 @@ impl Kind for ApiDeployment {
             sites: sites.clone(),
         };
         let description = label.to_string();
-        let deployment_id = loop {
+        let (deployment_id, is_deployed) = loop {
             let created = context
                 .call(op("apigateway", "CreateDeployment").once(), || {
                     client
@@ -147,18 +147,24 @@ impl Kind for ApiDeployment {
                 })
                 .await;
             match created {
-                Ok(made) => break made.deployment_id.unwrap_or_default(),
+                Ok(made) => {
+                    let is_deployed = made.deployment_status() == Some(&DeploymentStatus::Deployed);
+                    break (made.deployment_id.unwrap_or_default(), is_deployed);
+                }
                 // Nobody knows whether it was made: look before making another.
                 Err(error) if error.class == Class::Transient => {
                     let all = api_state::deployments(context, &api_id).await?;
                     let made = all.iter().find(|one| one.description() == Some(description.as_str()));
                     if let Some(id) = made.and_then(|made| made.deployment_id()) {
-                        break id.to_owned();
+                        break (id.to_owned(), false);
                     }
                 }
                 Err(error) => return Err(error),
             }
         };
+        if is_deployed {
+            return Ok(deployment_outputs(*release, &deployment_id));
+        }
         context
             .poll("deployment", Duration::from_secs(300), || async {
                 let answer = context

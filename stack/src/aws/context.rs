@@ -328,6 +328,12 @@ impl Context {
         })
     }
 
+    /// Forgets a resource that is gone.
+    pub fn forget(&self, id: &ResourceId) {
+        let mut outputs = self.inner.outputs.write().unwrap_or_else(PoisonError::into_inner);
+        outputs.remove(id);
+    }
+
     /// Keeps what a resource tells.
     pub fn learn(&self, id: &ResourceId, outputs: Outputs) {
         self.inner
@@ -507,14 +513,14 @@ impl Context {
         }
     }
 
-    /// Asks until the answer is there: every 200 ms at first, every 2 s later.
+    /// Asks until the answer is there: four times a second at first, since most things take a few seconds, every 2 s later.
     pub async fn poll<T, F>(&self, reason: &str, limit: Duration, ask: impl Fn() -> F) -> Result<T, AwsError>
     where
         F: Future<Output = Result<Option<T>, AwsError>>,
     {
         let began = Instant::now();
         let mut told = false;
-        let mut delay = Duration::from_millis(200);
+        let mut delay = OFTEN;
         loop {
             if let Some(answer) = ask().await? {
                 return Ok(answer);
@@ -537,10 +543,19 @@ impl Context {
                 }
             }
             self.pause(op("taskctl", "wait"), delay).await?;
-            delay = delay.mul_f64(1.3).min(Duration::from_secs(2));
+            if began.elapsed() > OFTEN_FOR {
+                delay = delay.mul_f64(1.3).min(SELDOM);
+            }
         }
     }
 }
+
+/// Time between two looks at something that has just begun.
+const OFTEN: Duration = Duration::from_millis(250);
+/// How long it has just begun.
+const OFTEN_FOR: Duration = Duration::from_secs(5);
+/// Time between two looks at something that takes long.
+const SELDOM: Duration = Duration::from_secs(2);
 
 /// A pause somewhere in the upper part of what backing off allows: throttled calls are spread over all of it.
 fn jittered(grown: Duration, seed: u64, class: Class) -> Duration {

@@ -302,6 +302,7 @@ async fn act(context: &Context, kind: &'static dyn AnyKind, step: &Step) -> Resu
                 .map(|observed| observed.outputs.clone())
                 .unwrap_or_default();
             kind.delete(context, &step.id, &outputs).await?;
+            context.forget(&step.id);
             Ok(Outputs::new())
         }
     }
