@@ -151,7 +151,8 @@ async def serve(parent):
 
     config = Config()
     config.bind = ["fd://0"]
-    config.keep_alive_timeout = 3600
+    # A connection that its client has closed may go unnoticed until then; clients keep idle ones for half as long.
+    config.keep_alive_timeout = 60
     config.keep_alive_max_requests = 10**9
     config.graceful_timeout = 1
     config.loglevel = "WARNING"

@@ -127,6 +127,28 @@ fn style(tone: Tone) -> Style {
     }
 }
 
+/// Keeps a screen as a snapshot at 80 and 120 columns, plain and coloured; no line may be wider.
+///
+/// # Panics
+/// When one is.
+#[cfg(test)]
+pub fn screens(name: &str, draw: impl Fn(&Look) -> String) {
+    for (paint, suffix) in [(Paint::Plain, "plain"), (Paint::Colored, "colored")] {
+        for width in [80, 120] {
+            let look = Look {
+                paint,
+                width,
+                motion: Motion::Lines,
+            };
+            let text = draw(&look);
+            for line in text.lines() {
+                assert!(console::measure_text_width(line) <= width, "{width}: {line}");
+            }
+            insta::assert_snapshot!(format!("{name}_{width}_{suffix}"), text.replace('\u{1b}', "ESC"));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -219,6 +219,7 @@ mod tests {
     use taskctl_stack::observe::alarms::Turn;
 
     use super::*;
+    use crate::look::screens;
 
     #[test]
     fn a_red_alarm_says_what_to_do() {
@@ -260,13 +261,7 @@ mod tests {
             alarm("api-5xx", "INSUFFICIENT_DATA", "5xx", None),
         ];
         let moved = Some((42, at("2026-03-01T11:55:00Z")));
-        let text = render(
-            &alarms,
-            moved,
-            at("2026-03-01T12:12:00Z"),
-            " --stage prod",
-            &Look::PLAIN,
-        );
-        insta::assert_snapshot!("alarms", text);
+        let now = at("2026-03-01T12:12:00Z");
+        screens("alarms", |look| render(&alarms, moved, now, " --stage prod", look));
     }
 }

@@ -297,6 +297,7 @@ fn annotations(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::look::screens;
 
     fn outcome(name: &str, state: State, failure: Option<&str>) -> Checked {
         Checked {
@@ -334,7 +335,7 @@ mod tests {
                 skipped,
             ],
         };
-        insta::assert_snapshot!(render(&report, 421, &Look::PLAIN));
+        screens("check", |look| render(&report, 421, look));
         assert!(annotations(&report).starts_with("::error title=request check::create a task (POST /tasks): "));
     }
 }

@@ -431,6 +431,7 @@ fn render(findings: &[Finding], look: &Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::look::screens;
 
     #[test]
     fn findings_say_what_to_do() {
@@ -446,14 +447,6 @@ mod tests {
                 },
             ),
         ];
-        insta::assert_snapshot!(render(&findings, &Look::PLAIN), @r"
-        ok     toolchain    cargo 1.95.0
-        note   python       python3 is missing
-                            only --local needs it
-        wrong  credentials  none: why
-                            aws sso login
-
-        1 of 3 checks failed.
-        ");
+        screens("doctor", |look| render(&findings, look));
     }
 }

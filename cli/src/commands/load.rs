@@ -330,6 +330,7 @@ fn chart(report: &LoadReport, look: &Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::look::screens;
     use std::collections::BTreeMap;
     use taskctl_checks::{Second, StepReport};
 
@@ -376,7 +377,7 @@ mod tests {
             steps: vec![step("GET /counter", 0), step("POST /tasks", 2)],
             timeline: vec![second(20.0), second(48.0), second(12.0)],
         };
-        insta::assert_snapshot!(render(&report, &Look::PLAIN));
+        screens("load", |look| render(&report, look));
         assert_eq!(
             missed(&report, Some(Duration::from_millis(48)), Some(2)),
             Vec::<String>::new()

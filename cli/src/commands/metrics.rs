@@ -349,6 +349,7 @@ mod tests {
     use taskctl_stack::observe::metrics::{FunctionMetrics, VersionMetrics};
 
     use super::*;
+    use crate::look::screens;
 
     fn series(total: f64, values: impl IntoIterator<Item = f64>) -> Series {
         Series {
@@ -416,12 +417,9 @@ mod tests {
 
     #[test]
     fn numbers_and_charts_fit() {
-        for width in [80, 120] {
-            let look = Look { width, ..Look::PLAIN };
-            let text = render(&sample(), Some("123456789012"), &look, &TimeZone::UTC);
-            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
-            insta::assert_snapshot!(format!("metrics-{width}"), text);
-        }
+        screens("metrics", |look| {
+            render(&sample(), Some("123456789012"), look, &TimeZone::UTC)
+        });
     }
 
     #[test]

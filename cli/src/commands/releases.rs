@@ -95,3 +95,35 @@ pub fn render(releases: &[Release], look: &Look) -> String {
     }
     format!("{}\n", table.trim_fmt())
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::look::screens;
+
+    #[test]
+    fn the_history_fits() {
+        let release = |release: u64, state: &str, end: &str| {
+            serde_json::json!({
+                "release": release, "state": state, "commit": "1a2b3c4d+", "user": "ada.lovelace", "at": "2026-03-01T12:01:00Z",
+                "millis": 12_400, "changes": {"create": 2, "update": 3, "replace": 0, "delete": 1, "unchanged": 70, "kept": 0},
+                "moves": [{
+                    "from": release - 1, "to": release, "cause": "promote", "end": end, "user": "ada.lovelace",
+                    "at": "2026-03-01T12:02:00Z", "millis": 900, "fence": 7,
+                }],
+            })
+        };
+        let gone = serde_json::json!({
+            "release": 40, "state": "gone", "commit": null, "user": null, "at": null, "millis": null, "changes": null, "moves": [],
+        });
+        let all = serde_json::json!([
+            release(43, "waiting", "stopped: p99 of tasks is 511 ms, before it was 145 ms"),
+            release(42, "live", "live"),
+            release(41, "previous", "live"),
+            gone,
+        ]);
+        let releases: Vec<Release> = serde_json::from_value(all).unwrap();
+        screens("releases", |look| render(&releases, look));
+    }
+}

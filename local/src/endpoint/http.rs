@@ -82,6 +82,11 @@ pub(crate) fn remove_connection_headers(headers: &mut HeaderMap) {
     }
 }
 
+/// How long a connection may be idle: less than the emulator keeps one.
+const IDLE: Duration = Duration::from_secs(30);
+/// Idle connections that are kept: as many as requests come at once.
+const MOST_IDLE: usize = 256;
+
 /// The emulator behind pooled connections.
 #[derive(Clone)]
 pub(crate) struct EmulatorClient {
@@ -95,8 +100,8 @@ impl EmulatorClient {
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(300))
-            .pool_max_idle_per_host(64)
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(MOST_IDLE)
             .build(connector);
         Self { client, address }
     }

@@ -2,8 +2,12 @@
 //! inventory and the release records. Losing it loses history, never the ability to manage a stack: whoever changes
 //! something makes it again first. Every call names the account that must own it, so a squatted name is refused.
 
+use std::time::Duration;
+
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, PublicAccessBlockConfiguration};
+
+use aws_smithy_types::error::display::DisplayErrorContext;
 
 use super::context::{Context, Op, op};
 use super::error::{AwsError, Class};
@@ -40,6 +44,18 @@ pub enum Condition<'a> {
 const fn free(name: &'static str) -> Op {
     op("s3", name).unguarded()
 }
+
+/// Why an object was not read.
+enum Unread {
+    Refused(AwsError),
+    /// The answer began and did not come to its end.
+    CutOff(String),
+}
+
+/// How often an object is asked for whose content is cut off.
+const ATTEMPTS: usize = 4;
+/// How long the content of an object may take; all are small.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl ControlBucket {
     /// The bucket `name`, or the one with the derived name.
@@ -100,6 +116,22 @@ impl ControlBucket {
 
     /// Reads an object; none when it, or the bucket, is not there.
     pub async fn get(&self, context: &Context, key: &str) -> Result<Option<Stored>, AwsError> {
+        let mut attempt = 1;
+        loop {
+            match self.get_once(context, key).await {
+                // What the answer began with is no use without its end.
+                Err(Unread::CutOff(_)) if attempt < ATTEMPTS => attempt += 1,
+                Err(Unread::CutOff(why)) => {
+                    let message = format!("reading {key} was cut off: {why}");
+                    return Err(AwsError::own("s3", "GetObject", Class::Transient, message));
+                }
+                Err(Unread::Refused(error)) => return Err(error),
+                Ok(stored) => return Ok(stored),
+            }
+        }
+    }
+
+    async fn get_once(&self, context: &Context, key: &str) -> Result<Option<Stored>, Unread> {
         let client = &context.clients().s3;
         let answer = context
             .call(free("GetObject"), || {
@@ -120,20 +152,22 @@ impl ControlBucket {
                 }
             })
             .await;
-        let Some((object, now)) = found(answer)? else {
+        let Some((object, now)) = found(answer).map_err(Unread::Refused)? else {
             return Ok(None);
         };
         let written = object.last_modified().map_or(0, aws_smithy_types::DateTime::secs);
         let age_seconds = now.map_or(0, |now| (now - written).max(0));
         let etag = object.e_tag().unwrap_or_default().to_owned();
-        let body = object.body.collect().await.map_err(|error| {
-            AwsError::own(
-                "s3",
-                "GetObject",
-                Class::Transient,
-                format!("reading {key} was cut off: {error}"),
-            )
-        })?;
+        let body = match tokio::time::timeout(PATIENCE, object.body.collect()).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) => return Err(Unread::CutOff(DisplayErrorContext(&error).to_string())),
+            Err(_) => {
+                return Err(Unread::CutOff(format!(
+                    "nothing more came for {} s",
+                    PATIENCE.as_secs()
+                )));
+            }
+        };
         Ok(Some(Stored {
             body: body.to_vec(),
             etag,

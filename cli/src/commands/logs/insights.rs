@@ -169,6 +169,7 @@ fn csv(answer: &Answer) -> String {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::look::screens;
 
     fn sample() -> Answer {
         let some = |text: &str| Some(text.to_owned());
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn answers_are_tables_objects_and_values() {
-        insta::assert_snapshot!("answer", text(&sample(), &Look::PLAIN));
+        screens("answer", |look| text(&sample(), look));
         let parsed: Value = serde_json::from_str(&json(&sample())).unwrap();
         assert_eq!(
             parsed[0],
