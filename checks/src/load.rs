@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use hdrhistogram::Histogram;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
@@ -53,7 +54,7 @@ pub struct Progress {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LoadReport {
     /// The URL.
     pub url: String,
@@ -78,7 +79,7 @@ pub struct LoadReport {
 }
 
 /// Latency, ms.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Latency {
     /// Least.
     pub min: f64,
@@ -95,7 +96,7 @@ pub struct Latency {
 }
 
 /// What came of a step.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct StepReport {
     /// `GET /tasks`.
     pub request: String,
@@ -108,7 +109,7 @@ pub struct StepReport {
 }
 
 /// A second of it.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub struct Second {
     /// Answers in it.
     pub requests: u64,

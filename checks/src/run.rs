@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -80,7 +81,7 @@ pub struct Options {
 }
 
 /// What came of all checks.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Report {
     /// The URL that was checked.
     pub url: String,
@@ -89,7 +90,7 @@ pub struct Report {
 }
 
 /// What came of a check.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Outcome {
     /// Suite.
     pub suite: String,
@@ -116,7 +117,7 @@ pub struct Outcome {
 }
 
 /// How a check ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum State {
     /// All assertions hold.
@@ -136,7 +137,7 @@ pub enum State {
 }
 
 /// What came of an assertion.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Verdict {
     /// What should hold.
     pub assertion: String,

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     alarms, check, completions, deploy, destroy, dev, export, init, invoke, load, local, logs, man, metrics, package,
-    plan, promote, prune, rollback, status, templates, unlock,
+    plan, promote, prune, rollback, schema, status, templates, unlock,
 };
 use crate::exit::Exit;
 
@@ -184,8 +184,8 @@ pub enum Command {
     /// The local target: start, look at, end.
     #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
     Local(local::Command),
-    /// Print the JSON Schema of templates, for editors.
-    Schema,
+    /// Print the JSON Schema of templates, or of what a command answers with --output json.
+    Schema(schema::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
     /// Print the manual page, or write one per command.

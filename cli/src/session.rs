@@ -31,6 +31,8 @@ pub struct Session {
     pub cancel: Cancel,
     /// When it began.
     began: Instant,
+    /// Standard output.
+    out: Watched,
 }
 
 /// The clock that goes on while the machine sleeps.
@@ -83,10 +85,13 @@ where
         reporter,
         cancel: Cancel::default(),
         began: Instant::now(),
+        out: out.clone(),
     });
     let exit = runtime.block_on(async {
         tokio::spawn(stop_on_signal(session.reporter.events(), session.cancel.clone()));
         match work(Arc::clone(&session)).await {
+            Ok(Exit::Interrupted) if session.is_unread() => Exit::Ok,
+            Err(failure) if failure.exit == Exit::Interrupted && session.is_unread() => Exit::Ok,
             Ok(exit) => exit,
             Err(failure) => {
                 let exit = failure.exit;
@@ -252,6 +257,16 @@ impl Session {
             Ok::<_, Failure>(Engine::connect(&target, self.events(), Arc::new(SystemClock), self.cancel.clone()).await?)
         };
         self.unless_stopped(connecting).await?
+    }
+
+    /// The work is for who reads the output: it ends when nobody does any more, as before `head`.
+    pub fn end_when_unread(&self) {
+        self.out.end_when_unread(self.cancel.clone());
+    }
+
+    /// Whether nobody reads the output any more.
+    pub fn is_unread(&self) -> bool {
+        self.out.is_unread()
     }
 
     /// Work that may be dropped at any point.

@@ -20,6 +20,7 @@ pub async fn watch(
     every: Duration,
     mut look: impl AsyncFnMut() -> Result<String, Failure>,
 ) -> Result<Exit, Failure> {
+    session.end_when_unread();
     let in_place = session.surroundings.out.motion == Motion::Live && session.global.output == Output::Human;
     let mut last = session.unless_stopped(look()).await??;
     let mut trouble = None;

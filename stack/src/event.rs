@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Plan, Verb};
@@ -12,7 +13,7 @@ use crate::resource::{Outputs, ResourceId};
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// One fact.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// A command began.
@@ -234,7 +235,7 @@ pub enum Event {
 }
 
 /// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Everything is as the template says; nothing had to be done.
@@ -250,7 +251,7 @@ pub enum Outcome {
 }
 
 /// Where the stack answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Endpoints {
     /// URL of live, no trailing slash.
     pub live: Option<String>,
@@ -261,7 +262,7 @@ pub struct Endpoints {
 }
 
 /// An error for people and programs: what happened, why, what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorReport {
     /// What happened.
     pub message: String,

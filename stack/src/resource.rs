@@ -1,9 +1,11 @@
 //! Resources as the engine sees them: an identity, a desired model as data, and what must exist before.
 //! Not how AWS is called (that is a kind, in `aws`).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -48,6 +50,16 @@ impl<'de> Deserialize<'de> for ResourceId {
     }
 }
 
+impl JsonSchema for ResourceId {
+    fn schema_name() -> Cow<'static, str> {
+        "ResourceId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "description": "`kind.name`", "pattern": "^[a-z0-9_]+\\..+$"})
+    }
+}
+
 /// What a resource tells others once it exists: ARNs, server-made ids, published versions.
 pub type Outputs = BTreeMap<String, String>;
 
@@ -76,7 +88,7 @@ pub enum Ownership {
 }
 
 /// A setting that AWS has accepted but not reached yet. It is shown, and is no drift.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pending {
     /// Path of the field in the model.
     pub field: String,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::api_stage::{LIVE, PREVIEW, stage_of};
@@ -19,11 +20,11 @@ use crate::aws::{lambda_function, registry};
 use crate::event::Endpoints;
 use crate::plan::Counts;
 use crate::release::layout::is_set;
-use crate::release::lease::{self, LIFETIME};
+use crate::release::lease::{self, LIFETIME, Progress};
 use crate::release::ledger::{self, MoveRecord};
 
 /// One screen about a stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Application.
     pub app: String,
@@ -52,7 +53,7 @@ pub struct Status {
 }
 
 /// Who works on the stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LockStatus {
     /// Person or job.
     pub user: String,
@@ -64,6 +65,9 @@ pub struct LockStatus {
     pub since: Timestamp,
     /// Seconds since it was heard of.
     pub silent_seconds: i64,
+    /// How far its canary is.
+    #[serde(default)]
+    pub progress: Option<Progress>,
 }
 
 impl LockStatus {
@@ -74,7 +78,7 @@ impl LockStatus {
 }
 
 /// What changed last.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LastRelease {
     /// Number.
     pub release: u64,
@@ -89,7 +93,7 @@ pub struct LastRelease {
 }
 
 /// A slot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SlotStatus {
     /// `blue` or `green`.
     pub color: Option<String>,
@@ -102,7 +106,7 @@ pub struct SlotStatus {
 }
 
 /// A function.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FunctionStatus {
     /// Logical name.
     pub name: String,
@@ -130,7 +134,7 @@ pub struct FunctionStatus {
 }
 
 /// What happened lately.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Recent {
     /// Invocations.
     pub requests: f64,
@@ -139,7 +143,7 @@ pub struct Recent {
 }
 
 /// An alarm.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AlarmStatus {
     /// Name.
     pub name: String,
@@ -297,6 +301,7 @@ pub async fn read(
             command: record.holder.command,
             since: record.since,
             silent_seconds,
+            progress: record.progress,
         }),
         last_release: last_release.map(|release| LastRelease {
             release: release.release,

@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
+use crate::journal::Journal;
 use crate::weather::{Day, Refusal, Stroke, Weather};
 
 /// When it strikes.
@@ -44,6 +45,7 @@ struct State {
     client: Client<HttpConnector, Full<Bytes>>,
     strike: Mutex<Option<(usize, At)>>,
     day: Mutex<Option<Arc<Day>>>,
+    journal: Mutex<Option<Arc<Journal>>>,
     mutating: AtomicUsize,
     victim: AtomicU32,
     struck: Mutex<Option<String>>,
@@ -74,6 +76,7 @@ impl Interference {
             client: Client::builder(TokioExecutor::new()).build_http(),
             strike: Mutex::default(),
             day: Mutex::default(),
+            journal: Mutex::default(),
             mutating: AtomicUsize::new(0),
             victim: AtomicU32::new(0),
             struck: Mutex::default(),
@@ -111,6 +114,11 @@ impl Interference {
         *lock(&self.state.day) = weather.map(|weather| Arc::new(Day::new(weather)));
     }
 
+    /// Lets log events be read from here instead.
+    pub fn journal(&self, journal: Arc<Journal>) {
+        *lock(&self.state.journal) = Some(journal);
+    }
+
     /// Operations that changed something, as far as they were seen.
     pub fn operations(&self) -> BTreeSet<String> {
         lock(&self.state.seen).clone()
@@ -137,6 +145,15 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
 async fn relay(request: Request<Incoming>, state: Arc<State>) -> Result<Response<Full<Bytes>>, Cut> {
     let (mut parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+    let journal = lock(&state.journal).clone();
+    if let Some(journal) = journal.filter(|_| is_target(&parts.headers, "FilterLogEvents")) {
+        let (status, answer) = journal.answer(&body);
+        let mut response = Response::new(Full::new(answer.to_string().into()));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+        let json = HeaderValue::from_static("application/x-amz-json-1.1");
+        response.headers_mut().insert(hyper::header::CONTENT_TYPE, json);
+        return Ok(response);
+    }
     let operation = operation(&parts.method, parts.uri.path(), &parts.headers, &body);
     let strike = operation.as_ref().and_then(|name| {
         lock(&state.seen).insert(name.clone());
@@ -232,6 +249,11 @@ async fn kill(state: &State) {
             }
         }
     }
+}
+
+fn is_target(headers: &hyper::HeaderMap, operation: &str) -> bool {
+    let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    target.is_some_and(|target| target.rsplit('.').next() == Some(operation))
 }
 
 /// The name of an operation that changes something; none for one that only reads.

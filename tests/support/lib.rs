@@ -3,6 +3,7 @@
 
 pub mod browser;
 mod interference;
+mod journal;
 mod local;
 mod newman;
 mod project;
@@ -10,6 +11,7 @@ mod weather;
 
 pub use browser::Browser;
 pub use interference::{At, Interference};
+pub use journal::{Entry, Journal};
 pub use local::{Local, Run, Running, artifacts, repository};
 pub use newman::newman;
 pub use project::Project;

@@ -1,9 +1,12 @@
 //! The local target under test: built, packaged and started once, taken down when the last test lets go of it.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -56,6 +59,25 @@ impl Running {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Lines of its standard output as they come, and when each came. For output that does not fit into a pipe.
+    ///
+    /// # Panics
+    /// When they are taken twice.
+    pub fn lines(&mut self) -> Receiver<(Instant, String)> {
+        let Some(out) = self.child.as_mut().and_then(|child| child.stdout.take()) else {
+            panic!("the output is taken already");
+        };
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                if sender.send((Instant::now(), line)).is_err() {
+                    return;
+                }
+            }
+        });
+        lines
     }
 
     /// Waits for its end. The exit code of a killed one is -1.

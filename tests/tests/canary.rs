@@ -96,11 +96,14 @@ fn until(what: &str, is: impl Fn() -> bool) {
 fn a_good_release_takes_a_share_and_then_all() {
     let project = two_releases("canary", GRANTS, LARGER);
     let visitors = Visitors::of(&format!("{}/counter", project.live("dev")), 2);
-    let promoted = project
-        .run(&[
-            "promote", "--yes", "--canary", "30%", "--bake", "8s", "--output", "json",
-        ])
-        .expect(0);
+    let promoting = project.start(&[
+        "promote", "--yes", "--canary", "30%", "--bake", "8s", "--output", "json",
+    ]);
+    until("the progress is told", || {
+        let progress = &project.status("dev")["lock"]["progress"];
+        (progress["percent"] == 30) && progress["step"] == 1 && progress["steps"] == 1 && progress["release"] == 2
+    });
+    let promoted = promoting.end().expect(0);
     let seen = visitors.end();
     let told: Vec<String> = promoted
         .events()

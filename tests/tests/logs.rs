@@ -1,11 +1,13 @@
 //! Logs, merged and followed; functions called by hand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use taskctl_tests::Project;
+use taskctl_tests::{Entry, Interference, Journal, Project};
 
 fn lines(project: &Project, arguments: &[&str]) -> Vec<Value> {
     let all = [&["logs", "--format", "json"], arguments].concat();
@@ -160,4 +162,149 @@ fn a_function_is_called_by_hand() {
         "{}",
         unknown.err
     );
+}
+
+const EVENTS: u32 = 20_000;
+const FUNCTIONS: [&str; 5] = ["assets", "counter", "health", "tasks", "users"];
+
+/// Events of all functions over a time, in an order that is not the one they are read in: most arrive within two seconds,
+/// one in fifty up to twelve seconds late. In many moments there are several.
+fn told(project: &Project, begin: i64, millis: i64) -> Vec<Entry> {
+    (0..i64::from(EVENTS))
+        .map(|number| {
+            let mixed = number
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed())
+                .unsigned_abs();
+            let function = FUNCTIONS[usize::try_from(mixed % 5).unwrap()];
+            let late = match mixed / 5 % 50 {
+                0 => 2_000 + i64::try_from(mixed / 250 % 10_000).unwrap(),
+                _ => i64::try_from(mixed / 250 % 2_000).unwrap(),
+            };
+            let timestamp = begin + number * millis / i64::from(EVENTS);
+            let record =
+                serde_json::json!({"level": "INFO", "message": "said", "number": number, "filling": "x".repeat(80)});
+            Entry {
+                id: format!("{number:056}"),
+                group: format!("/aws/lambda/{}", project.name(function)),
+                stream: format!("2026/01/30/[{}]{:032x}", number % 3 + 1, mixed % 7),
+                timestamp,
+                visible: timestamp + late,
+                message: record.to_string(),
+            }
+        })
+        .collect()
+}
+
+fn number(line: &str) -> u32 {
+    let line: Value = serde_json::from_str(line).unwrap();
+    u32::try_from(line["message"]["number"].as_u64().unwrap()).unwrap()
+}
+
+#[test]
+fn twenty_thousand_events_are_shown_once_and_in_order() {
+    let project = Project::platform("paged");
+    project.run(&["deploy"]).expect(0);
+    let relay = Interference::before(&project.local.endpoint());
+    let now = jiff::Timestamp::now().as_millisecond();
+    let events = told(&project, now - 900_000, 600_000);
+    let journal = Arc::new(Journal::of(events.clone(), 700));
+    relay.journal(Arc::clone(&journal));
+    let mut running = project.start_at(&relay.endpoint, &["logs", "--format", "json", "--since", "1h"]);
+    let lines: Vec<String> = running.lines().into_iter().map(|(_, line)| line).collect();
+    running.end().expect(0);
+    // Events of one moment may come in any order.
+    let mut at: Vec<i64> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for line in &lines {
+        let number = number(line);
+        assert!(seen.insert(number), "{number} is shown twice");
+        at.push(events[usize::try_from(number).unwrap()].timestamp);
+    }
+    assert_eq!(seen.len(), usize::try_from(EVENTS).unwrap());
+    assert!(at.is_sorted());
+    let of = |count: &std::sync::atomic::AtomicUsize| count.load(Ordering::Relaxed);
+    assert!(
+        of(&journal.refused) > 3 && of(&journal.empty) > 5 && of(&journal.pages) >= 30,
+        "{journal:?}"
+    );
+}
+
+#[test]
+fn following_twenty_thousand_events_shows_each_once_and_soon() {
+    let project = Project::platform("streamed");
+    project.run(&["deploy"]).expect(0);
+    let relay = Interference::before(&project.local.endpoint());
+    let begin = jiff::Timestamp::now().as_millisecond() + 3_000;
+    let began = Instant::now() + Duration::from_secs(3);
+    let events = told(&project, begin, 20_000);
+    relay.journal(Arc::new(Journal::of(events.clone(), 10_000)));
+    let mut running = project.start_at(
+        &relay.endpoint,
+        &["logs", "--follow", "--format", "json", "--since", "1s"],
+    );
+    let lines = running.lines();
+    let mut came: BTreeMap<u32, Instant> = BTreeMap::new();
+    let mut order = Vec::new();
+    while came.len() < usize::try_from(EVENTS).unwrap() {
+        let (at, line) = lines.recv_timeout(Duration::from_secs(60)).expect("all events come");
+        let number = number(&line);
+        assert!(came.insert(number, at).is_none(), "{number} is shown twice");
+        order.push(number);
+    }
+    // A deep look comes after all, and shows nothing again.
+    assert!(lines.recv_timeout(Duration::from_secs(12)).is_err(), "nothing twice");
+    running.signal("INT");
+    let run = running.end().expect(130);
+    assert!(run.err.contains("20000 lines"), "{}", run.err);
+    let visible = |number: &u32| {
+        let entry = &events[usize::try_from(*number).unwrap()];
+        let after = u64::try_from(entry.visible - begin).unwrap();
+        (entry.timestamp, began + Duration::from_millis(after))
+    };
+    // Within what could be read at the same time, the order is that of the events.
+    let mut newest = (i64::MIN, Instant::now());
+    for number in &order {
+        let (timestamp, readable) = visible(number);
+        if timestamp < newest.0 {
+            assert!(
+                readable + Duration::from_secs(10) > newest.1,
+                "{number} comes after a later one without need"
+            );
+        } else {
+            newest = (timestamp, came[number]);
+        }
+    }
+    let mut late: Vec<Duration> = came
+        .iter()
+        .map(|(number, at)| at.saturating_duration_since(visible(number).1))
+        .collect();
+    late.sort();
+    let rank = |percent: usize| late[(late.len() - 1) * percent / 100];
+    println!(
+        "from readable to shown: p50 {:?}, p90 {:?}, p99 {:?}, max {:?}",
+        rank(50),
+        rank(90),
+        rank(99),
+        rank(100)
+    );
+    assert!(rank(50) < Duration::from_secs(5), "{:?}", rank(50));
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_command() {
+    let project = Project::platform("left");
+    project.run(&["deploy"]).expect(0);
+    ask(&project, "/health");
+    let mut running = project.start(&["logs", "--follow", "--since", "5m"]);
+    let lines = running.lines();
+    lines.recv_timeout(Duration::from_secs(30)).expect("a line");
+    drop(lines);
+    let began = Instant::now();
+    while !running.has_ended() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it ends");
+        ask(&project, "/health");
+        sleep(Duration::from_millis(500));
+    }
+    let run = running.end().expect(0);
+    assert_eq!(run.err, "", "nobody is told");
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout, reason = "tests")]
 
+mod answers;
 mod bad_input;
 mod canary;
 mod checks;

@@ -117,9 +117,48 @@ fn what_happened_is_counted_and_what_is_wrong_is_named() {
         .expect(0)
         .out;
     assert!(csv.starts_with("@message\r\n\"{"), "{csv}");
-    // What the local target cannot answer it refuses.
-    let refused = project.run(&["logs", "--query", "latency"]).expect(1);
-    assert!(refused.err.contains("not: filter ispresent"), "{}", refused.err);
+    let latency = json(&project, &["logs", "--query", "latency"]);
+    let counter = latency
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["route"] == "GET /counter")
+        .unwrap();
+    assert!(
+        counter["requests"] == 10 && counter["p99"].as_f64().unwrap() > 0.0,
+        "{counter}"
+    );
+    let slowest = json(&project, &["logs", "--query", "slowest"]);
+    let millis: Vec<f64> = slowest
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["durationMs"].as_f64().unwrap())
+        .collect();
+    assert!(millis.len() >= 10 && millis.is_sorted_by(|a, b| a >= b), "{millis:?}");
+    let errors = json(&project, &["logs", "--query", "errors"]);
+    assert!(
+        errors
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|row| row["status"] == 500 && row["error"].is_string()),
+        "{errors}"
+    );
+    let starts = json(&project, &["logs", "--query", "cold-starts"]);
+    assert!(
+        starts
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|row| row["starts"].as_u64().unwrap() >= 1),
+        "{starts}"
+    );
+    let unknown = project
+        .run(&["logs", "--query", "filter level = 'ERROR' | pattern @message"])
+        .expect(1);
+    let told = unknown.err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("`pattern` is not known"), "{told}");
     project.run(&["logs", "--query", "nonsense"]).expect(64);
 
     // Where there is no Live Tail, it looks every second.

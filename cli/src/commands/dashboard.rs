@@ -1,6 +1,7 @@
 //! `taskctl dashboard`: where the stage's dashboard is.
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use taskctl_stack::aws::reader::Reader;
 use taskctl_stack::engine::EngineError;
 
@@ -13,6 +14,15 @@ use crate::place::Place;
 use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::session::{self, Session};
+
+/// Where a dashboard is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Link {
+    /// Name of the dashboard.
+    name: String,
+    /// Its page in the console.
+    url: String,
+}
 
 /// Runs it.
 pub fn run(global: &Global) -> Exit {
@@ -38,21 +48,22 @@ async fn show(session: &Session) -> Result<Exit, Failure> {
             "`dashboard: true` in the template (the default) makes one; `taskctl metrics` shows the numbers here",
         ));
     }
-    let links: Vec<(&String, String)> = names
+    let links: Vec<Link> = names
         .iter()
-        .map(|name| (name, link(&identity.partition, &identity.region, name)))
+        .map(|name| Link {
+            name: name.clone(),
+            url: link(&identity.partition, &identity.region, name),
+        })
         .collect();
     session.reporter.answer(match session.global.output {
         Output::Json => {
-            let all: Vec<_> = links
-                .iter()
-                .map(|(name, url)| json!({"name": name, "url": url}))
-                .collect();
-            format!("{:#}\n", serde_json::Value::from(all))
+            let text = serde_json::to_string_pretty(&links)
+                .map_err(|error| Failure::caused("the links cannot be written as JSON", &error, None))?;
+            format!("{text}\n")
         }
         Output::Human | Output::Github => links
             .iter()
-            .map(|(_, url)| format!("{}\n", session.surroundings.out.paint(Tone::Copy, url)))
+            .map(|link| format!("{}\n", session.surroundings.out.paint(Tone::Copy, &link.url)))
             .collect(),
     });
     Ok(Exit::Ok)

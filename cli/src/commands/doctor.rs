@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use taskctl_local::{LocalOptions, LocalState};
 use taskctl_stack::event::ErrorReport;
@@ -25,8 +26,15 @@ use crate::report::plan::Details;
 use crate::report::text::{fill, plain, size, wrap};
 use crate::session::{self, Named, Session};
 
+/// What was looked at.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Findings<'a> {
+    /// What was found out about each thing.
+    checks: &'a [Finding],
+}
+
 /// What was found out about one thing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 struct Finding {
     /// What was looked at.
     check: &'static str,
@@ -39,12 +47,14 @@ struct Finding {
     fix: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Verdict {
+    /// As it should be.
     Good,
     /// Something that is needed for a part only.
     Attention,
+    /// Something does not work.
     Bad,
 }
 
@@ -106,7 +116,7 @@ pub fn run(global: &Global) -> Exit {
 async fn doctor(session: &Session) -> Result<Exit, Failure> {
     let findings = session.unless_stopped(examine(session)).await?;
     let text = match session.global.output {
-        Output::Json => serde_json::to_string_pretty(&serde_json::json!({ "checks": findings }))
+        Output::Json => serde_json::to_string_pretty(&Findings { checks: &findings })
             .map(|text| format!("{text}\n"))
             .map_err(|error| Failure::caused("the findings cannot be written as JSON", &error, None))?,
         Output::Human | Output::Github => render(&findings, &session.surroundings.out),

@@ -1,23 +1,28 @@
 //! `taskctl invoke`: one call of a function, with its answer and what it logged.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use taskctl_stack::engine::EngineError;
 use taskctl_stack::observe::invoke::{self as observe, Invoked};
+use taskctl_stack::observe::logs::LogEvent;
 use taskctl_stack::release::driver::look;
 use taskctl_stack::release::movement::physical_name;
 
 use crate::args::{Global, Output};
+use crate::commands::logs::Line;
 use crate::commands::status::named;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::look::Tone;
+use crate::look::{Look, Tone};
 use crate::place::Place;
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::report::text::plain;
+use crate::report::text::{plain, safe_json};
 use crate::session::{self, Session};
 use crate::surroundings::absolute;
 
@@ -36,20 +41,37 @@ pub struct Args {
     /// Body of the request of --route.
     #[arg(long, value_name = "TEXT", requires = "route")]
     body: Option<String>,
-    /// Which version: that of live, or of preview.
-    #[arg(long, value_enum, value_name = "SLOT", default_value = "live")]
-    slot: Slot,
+    /// The version that waits in preview, instead of that of live.
+    #[arg(long)]
+    preview: bool,
     /// The version of this release.
-    #[arg(long, value_name = "RELEASE", conflicts_with = "slot")]
+    #[arg(long, value_name = "RELEASE", conflicts_with = "preview")]
     release: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Slot {
-    /// What users reach.
-    Live,
-    /// What waits.
-    Preview,
+/// What came of a call.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Answer {
+    /// Physical name of the function.
+    function: String,
+    /// Its version.
+    version: String,
+    /// `Unhandled` when the function failed.
+    error: Option<String>,
+    /// What it answered.
+    payload: Value,
+    /// How long it took.
+    duration_ms: Option<f64>,
+    /// How much of it is paid for.
+    billed_ms: Option<f64>,
+    /// Memory it may use.
+    memory_mb: Option<f64>,
+    /// Memory it used at most.
+    max_memory_used_mb: Option<f64>,
+    /// How long its environment took to begin; null when there was one already.
+    init_ms: Option<f64>,
+    /// The last 4 KB that it logged, by lines.
+    log: Vec<String>,
 }
 
 /// Runs it.
@@ -69,11 +91,8 @@ async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
         .unless_stopped(look(context))
         .await?
         .map_err(EngineError::from)?;
-    let release = match (args.release, args.slot) {
-        (Some(release), _) => Some(release),
-        (None, Slot::Live) => facts.live.as_ref().and_then(|slot| slot.release),
-        (None, Slot::Preview) => facts.preview.as_ref().and_then(|slot| slot.release),
-    };
+    let slot = if args.preview { &facts.preview } else { &facts.live };
+    let release = args.release.or(slot.as_ref().and_then(|slot| slot.release));
     let label = release.and_then(|release| facts.releases.get(&release));
     let version = label
         .and_then(|label| label.versions.get(&args.function))
@@ -98,23 +117,20 @@ async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
         log,
         error,
     } = session.unless_stopped(calling).await?.map_err(EngineError::from)?;
-    let parsed: Value = serde_json::from_str(&body).unwrap_or_else(|_| json!(body));
+    let answer = Answer {
+        payload: serde_json::from_str(&body).unwrap_or_else(|_| json!(body)),
+        error: error.clone(),
+        version: version.clone(),
+        function,
+        ..Answer::of_log(&log)
+    };
     let text = match session.global.output {
         Output::Json => {
-            let lines: Vec<&str> = log.lines().collect();
-            let told = json!({
-                "function": function, "version": version, "error": error, "payload": parsed, "log": lines,
-            });
-            format!("{told:#}\n")
+            let text = serde_json::to_string_pretty(&answer)
+                .map_err(|error| Failure::caused("the answer cannot be written as JSON", &error, None))?;
+            format!("{text}\n")
         }
-        Output::Human | Output::Github => {
-            let look = &session.surroundings.out;
-            let mut text = String::new();
-            for line in log.lines() {
-                text.push_str(&format!("{}\n", look.paint(Tone::Faint, &plain(line))));
-            }
-            text + &format!("{parsed:#}\n")
-        }
+        Output::Human | Output::Github => render(&answer, &args.function, &session.surroundings.out),
     };
     session.reporter.answer(text);
     match error {
@@ -125,6 +141,53 @@ async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
             format!("taskctl logs {} says what it did before", args.function),
         )),
     }
+}
+
+impl Answer {
+    /// The log, and what the platform's report in it says.
+    fn of_log(log: &str) -> Self {
+        let report = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .find(|line| line["type"] == "platform.report")
+            .unwrap_or_default();
+        let metric = |name: &str| report["record"]["metrics"][name].as_f64();
+        Self {
+            function: String::new(),
+            version: String::new(),
+            error: None,
+            payload: Value::Null,
+            duration_ms: metric("durationMs"),
+            billed_ms: metric("billedDurationMs"),
+            memory_mb: metric("memorySizeMB"),
+            max_memory_used_mb: metric("maxMemoryUsedMB"),
+            init_ms: metric("initDurationMs"),
+            log: log.lines().map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// The log as `taskctl logs` shows it, then the answer.
+fn render(answer: &Answer, function: &str, look: &Look) -> String {
+    let sources = BTreeSet::from([function.to_owned()]);
+    let mut text = String::new();
+    for message in &answer.log {
+        let parsed: Value = serde_json::from_str(message).unwrap_or_default();
+        let time = ["timestamp", "time"].into_iter().find_map(|name| parsed[name].as_str());
+        let time: Option<Timestamp> = time.and_then(|time| time.parse().ok());
+        let event = LogEvent {
+            id: String::new(),
+            source: function.to_owned(),
+            stream: format!("[{}]", answer.version),
+            timestamp: time.map_or(0, Timestamp::as_millisecond),
+            message: message.clone(),
+        };
+        text.push_str(&match time {
+            Some(_) => Line::of(message).pretty(&event, &sources, look),
+            None => format!("{}\n", look.paint(Tone::Faint, &plain(message))),
+        });
+    }
+    text + &safe_json(&format!("{:#}\n", answer.payload))
 }
 
 fn payload(args: &Args) -> Result<String, Failure> {
@@ -181,4 +244,27 @@ fn request(route: &str, body: Option<&str>) -> Value {
         event["body"] = json!(body);
     }
     event
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::look::lines;
+
+    #[test]
+    fn an_answer_comes_with_its_log() {
+        let log = [
+            r#"{"time":"2026-03-01T12:00:00.100Z","type":"platform.start","record":{"requestId":"7f9c","version":"3"}}"#,
+            r#"{"timestamp":"2026-03-01T12:00:00.110Z","level":"INFO","message":"request","route":"GET /counter","status":200,"durationMs":6.2,"coldStart":true,"release":4,"requestId":"8d7f"}"#,
+            "not \u{1b}[31mJSON",
+            r#"{"time":"2026-03-01T12:00:00.120Z","type":"platform.report","record":{"requestId":"7f9c","status":"success","metrics":{"durationMs":8.4,"billedDurationMs":21,"initDurationMs":12.1,"memorySizeMB":512,"maxMemoryUsedMB":18}}}"#,
+        ];
+        let answer = Answer {
+            version: "3".to_owned(),
+            payload: json!({"statusCode": 200, "body": "{\"value\":7}"}),
+            ..Answer::of_log(&log.join("\n"))
+        };
+        assert_eq!((answer.duration_ms, answer.init_ms), (Some(8.4), Some(12.1)));
+        lines("invoke", |look| render(&answer, "counter", look));
+    }
 }

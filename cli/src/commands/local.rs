@@ -181,3 +181,24 @@ fn render(status: &LocalStatus, look: &Look) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::look::screens;
+
+    #[test]
+    fn the_local_target_fits_on_a_screen() {
+        let part = |name: &str, state: &str, message: Option<&str>| serde_json::json!({"name": name, "pid": 4711, "port": 4581, "state": state, "message": message});
+        let status = serde_json::json!({
+            "state": "degraded", "endpoint_url": "http://127.0.0.1:4580", "root": "/home/ada/.local/share/taskctl", "pid": 4242,
+            "version": "0.1.0", "started": "2026-03-01T12:00:00Z",
+            "parts": [part("endpoint", "running", None), part("emulator", "failed", Some("ended with code 1; it is started again"))],
+            "apis": [{"id": "a1b2c3", "name": "shop-dev", "region": "eu-central-1", "url": "http://127.0.0.1:4580/_api/a1b2c3"}],
+            "websites": {"shop-dev-site": "http://127.0.0.1:4590/shop-dev-site/"},
+            "incidents": [{"at": "2026-03-01T12:03:00Z", "part": "emulator", "message": "it ended with code 1 and was started again; what it held is kept"}],
+        });
+        let status: LocalStatus = serde_json::from_value(status).unwrap_or_else(|error| panic!("{error}"));
+        screens("local_status", |look| render(&status, look));
+    }
+}

@@ -5,28 +5,33 @@ mod line;
 mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use futures::StreamExt as _;
 use jiff::{Timestamp, civil, tz::TimeZone};
 use regex_lite::Regex;
-use taskctl_stack::engine::Engine;
+use taskctl_stack::aws::error::AwsError;
+use taskctl_stack::engine::{Engine, EngineError};
 use taskctl_stack::event::Event;
 use taskctl_stack::observe::live_tail::{LiveTail, Sent};
-use taskctl_stack::observe::logs::{API, CloudWatchLogs, Group, LogEvent, Tail, Window, read};
+use taskctl_stack::observe::logs::{API, CloudWatchLogs, Group, LogEvent, Tail, Window, read, stream};
 use taskctl_stack::release::driver::look;
+use tokio::task::JoinHandle;
 
-use self::line::Line;
+pub use self::line::{Line, Told};
 use self::template::Piece;
 use crate::args::{Global, Output};
 use crate::commands::load::time as duration;
 use crate::commands::status::named;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::look::Motion;
 use crate::place::Place;
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::report::text::safe_json;
+use crate::report::text::{self, plain_lines, safe_json};
 use crate::session::{self, Session};
 
 /// Arguments of `logs`.
@@ -159,6 +164,7 @@ pub fn run(global: &Global, args: Args) -> Exit {
 }
 
 async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
+    session.end_when_unread();
     let now = Timestamp::now();
     let since = moment(&args.since, now)?;
     let until = args.until.as_deref().map(|text| moment(text, now)).transpose()?;
@@ -198,10 +204,7 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
         (None, None) => None,
         (release, slot) => {
             let looking = look(engine.context());
-            let (_, facts) = session
-                .unless_stopped(looking)
-                .await?
-                .map_err(taskctl_stack::engine::EngineError::from)?;
+            let (_, facts) = session.unless_stopped(looking).await?.map_err(EngineError::from)?;
             let of = match slot {
                 Some(Slot::Live) => facts.live.as_ref().and_then(|slot| slot.release),
                 Some(Slot::Preview) => facts.preview.as_ref().and_then(|slot| slot.release),
@@ -246,24 +249,53 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
         to: until.map(|until| until.as_millisecond()),
         pattern,
     };
-    let events = session
-        .unless_stopped(read(&source, &groups, &window))
-        .await?
-        .map_err(taskctl_stack::engine::EngineError::from)?;
-    let text = shown.all(&events, &wanted, session);
-    if text.is_empty() && !is_json {
+    let mut count = Count::default();
+    let mut events = std::pin::pin!(stream(&source, &groups, &window));
+    loop {
+        let Ok(next) = session.unless_stopped(events.next()).await else {
+            return Ok(ended(session, &count));
+        };
+        let Some(events) = next else { break };
+        let events = events.map_err(EngineError::from)?;
+        session
+            .reporter
+            .answer(shown.all(&events, &wanted, session, &mut count));
+        // What is not shown yet is not piled up.
+        session.reporter.rest();
+    }
+    if count.lines == 0 && !is_json {
         session.reporter.tell(Event::Note {
             message: format!("nothing between {since} and {}", until.unwrap_or(now)),
         });
     }
-    session.reporter.answer(text);
     Ok(Exit::Ok)
+}
+
+/// What was shown.
+#[derive(Debug, Default)]
+struct Count {
+    lines: u64,
+    /// When the last event happened, shown or not.
+    last: Option<Timestamp>,
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&text::count(self.lines, "line"))?;
+        match self.last {
+            Some(last) => write!(f, ", up to {last:.3}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Time between looks.
 const EVERY: Duration = Duration::from_secs(1);
 /// Time between looks for functions that are new.
 const GROUPS_EVERY: Duration = Duration::from_secs(30);
+
+/// Events being read.
+type Reading = JoinHandle<Result<Vec<LogEvent>, AwsError>>;
 
 #[expect(clippy::too_many_arguments, reason = "one call, each of its own kind")]
 async fn follow(
@@ -279,23 +311,40 @@ async fn follow(
     let mut tail = Tail::from(since.as_millisecond(), pattern.clone());
     let mut looked = tokio::time::Instant::now();
     let mut failing = false;
+    let mut deep: Option<(i64, Reading)> = None;
+    let mut count = Count::default();
     let mut live = match args.live {
         true => Live::start(session, source, &groups, pattern.as_deref()).await,
         false => None,
     };
     loop {
+        let begun = tokio::time::Instant::now();
         let now = Timestamp::now().as_millisecond();
-        let Ok(result) = session.unless_stopped(tail.look(source, &groups, now)).await else {
+        if let Some((began, reading)) = deep.take_if(|(_, reading)| reading.is_finished()) {
+            // One that failed is due again.
+            if let Ok(Ok(events)) = reading.await {
+                let late = tail.looked_deep(began, events);
+                session.reporter.answer(shown.all(&late, wanted, session, &mut count));
+            }
+        }
+        if deep.is_none()
+            && let Some(window) = tail.deep_window(now)
+        {
+            let (source, groups) = (CloudWatchLogs::new(source.context().clone()), groups.clone());
+            deep = Some((now, tokio::spawn(async move { read(&source, &groups, &window).await })));
+        }
+        let window = tail.window(now);
+        let Ok(result) = session.unless_stopped(read(source, &groups, &window)).await else {
             break;
         };
-        match result {
+        match result.map(|events| tail.looked(now, events)) {
             Ok(events) => {
                 if std::mem::take(&mut failing) {
                     session.reporter.tell(Event::Note {
                         message: "logs can be read again; nothing was left out".to_owned(),
                     });
                 }
-                session.reporter.answer(shown.all(&events, wanted, session));
+                session.reporter.answer(shown.all(&events, wanted, session, &mut count));
             }
             Err(error) if failing => drop(error),
             Err(error) => {
@@ -314,17 +363,17 @@ async fn follow(
                 groups = found;
             }
         }
-        let next = tokio::time::Instant::now() + if live.is_some() { LIVE_EVERY } else { EVERY };
+        let next = begun + if live.is_some() { LIVE_EVERY } else { EVERY };
         while let Some(session_of) = &mut live {
             let sent = tokio::select! {
                 sent = session_of.tail.next() => sent,
                 () = tokio::time::sleep_until(next) => break,
-                () = session.cancel.cancelled() => return Ok(Exit::Interrupted),
+                () = session.cancel.cancelled() => return Ok(ended(session, &count)),
             };
             match sent {
                 Sent::Events(events) => {
                     let new = tail.early(events);
-                    session.reporter.answer(shown.all(&new, wanted, session));
+                    session.reporter.answer(shown.all(&new, wanted, session, &mut count));
                 }
                 Sent::Ended(why) => {
                     // It ends after three hours; one that ends at once would end again.
@@ -345,7 +394,17 @@ async fn follow(
             break;
         }
     }
-    Ok(Exit::Interrupted)
+    Ok(ended(session, &count))
+}
+
+/// Tells what was seen.
+fn ended(session: &Session, count: &Count) -> Exit {
+    if !session.is_unread() {
+        session.reporter.tell(Event::Note {
+            message: format!("{count} shown"),
+        });
+    }
+    Exit::Interrupted
 }
 
 /// A session of Live Tail.
@@ -404,10 +463,7 @@ pub async fn follow_all(session: &Session, engine: &Engine) {
 
 /// The groups that are asked for.
 async fn groups(source: &CloudWatchLogs, args: &Args) -> Result<Vec<Group>, Failure> {
-    let all = source
-        .groups()
-        .await
-        .map_err(taskctl_stack::engine::EngineError::from)?;
+    let all = source.groups().await.map_err(EngineError::from)?;
     let known: BTreeSet<&str> = all.iter().map(|group| group.source.as_str()).collect();
     for function in &args.functions {
         if !known.contains(function.as_str()) {
@@ -469,15 +525,22 @@ struct Shown {
 }
 
 impl Shown {
-    fn all(&self, events: &[LogEvent], wanted: &Wanted, session: &Session) -> String {
+    fn all(&self, events: &[LogEvent], wanted: &Wanted, session: &Session, count: &mut Count) -> String {
         let look = &session.surroundings.out;
         let mut text = String::new();
         for event in events {
             let line = Line::of(&event.message);
+            count.last = Timestamp::from_millisecond(event.timestamp).ok().max(count.last);
             if !wanted.takes(event, &line) {
                 continue;
             }
+            let before = text.len();
             match &self.form {
+                Form::Known(Format::Raw) if look.motion == Motion::Live => {
+                    // A terminal obeys what it is told, a file keeps it.
+                    let lines = plain_lines(event.message.trim_end());
+                    text.extend(lines.map(|line| format!("{line}\n")));
+                }
                 Form::Known(Format::Raw) => text.push_str(&format!("{}\n", event.message.trim_end())),
                 Form::Known(Format::Json) => text.push_str(&safe_json(&format!("{}\n", line::json(event, &line)))),
                 Form::Known(Format::Pretty | Format::Csv) => text.push_str(&line.pretty(event, &self.sources, look)),
@@ -485,6 +548,8 @@ impl Shown {
                 Form::Template(pieces) => text.push_str(&template::filled(pieces, event, &line)),
                 Form::Picked(fields) => text.push_str(&safe_json(&template::picked(fields, event, &line))),
             }
+            // Some lines of the platform are folded into others.
+            count.lines += u64::from(text.len() > before);
         }
         text
     }

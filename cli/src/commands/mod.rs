@@ -62,7 +62,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Package(args) => package::run(global, args),
         Command::Doctor => doctor::run(global),
         Command::Local(command) => local::run(global, command),
-        Command::Schema => schema::run(),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

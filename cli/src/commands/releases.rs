@@ -10,7 +10,7 @@ use crate::look::{Look, Tone};
 use crate::place::Place;
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::report::text::{duration, plain};
+use crate::report::text::{cut, duration, plain};
 use crate::session::{self, Session};
 
 /// Runs it.
@@ -37,19 +37,24 @@ async fn show(session: &Session) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// Columns from which on there is room for the year, the hour and the duration.
+const WIDE: usize = 110;
+
 /// The releases as a table.
 pub fn render(releases: &[Release], look: &Look) -> String {
+    let is_narrow = look.width < WIDE;
     let heads = [
         "release",
         "state",
         "commit",
         "deployed",
         "by",
-        "took",
         "changes",
         "moved live",
+        "took",
     ];
-    let mut table = table(look, &heads);
+    let columns = if is_narrow { heads.len() - 1 } else { heads.len() };
+    let mut table = table(look, &heads[..columns]);
     for one in releases {
         let tone = match one.state {
             State::Live => Tone::Good,
@@ -78,20 +83,22 @@ pub fn render(releases: &[Release], look: &Look) -> String {
         let moved = one.moves.last().map_or("-".to_owned(), |last| {
             // Why is told by `--output json`; here it would push everything else aside.
             let end = last.end.split(':').next().unwrap_or_default();
-            format!("{} {}", last.at.strftime("%m-%d %H:%M"), plain(end))
+            let form = if is_narrow { "%m-%d" } else { "%m-%d %H:%M" };
+            format!("{} {}", last.at.strftime(form), plain(end))
         });
         let text = |value: &Option<String>| value.as_ref().map_or("-".to_owned(), |text| plain(text));
-        table.add_row([
+        let form = if is_narrow { "%m-%d %H:%M" } else { "%Y-%m-%d %H:%M" };
+        let cells = [
             format!("{}", one.release),
             look.paint(tone, one.state.as_str()),
             text(&one.commit),
-            one.at
-                .map_or("-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M").to_string()),
-            text(&one.user),
-            one.millis.map_or("-".to_owned(), duration),
+            one.at.map_or("-".to_owned(), |at| at.strftime(form).to_string()),
+            cut(&text(&one.user), if is_narrow { 10 } else { 20 }),
             changes,
             moved,
-        ]);
+            one.millis.map_or("-".to_owned(), duration),
+        ];
+        table.add_row(&cells[..columns]);
     }
     format!("{}\n", table.trim_fmt())
 }

@@ -253,7 +253,8 @@ fn history(status: &Status, look: &Look, now: Timestamp) -> String {
     let diverted: Vec<String> = status
         .functions
         .iter()
-        .filter_map(|function| Some(format!("{} % of {}", function.diverted?, plain(&function.name))))
+        .filter_map(|function| Some((function.diverted?, plain(&function.name))))
+        .map(|(percent, name)| format!("{percent} % of {name}"))
         .collect();
     if !diverted.is_empty() {
         let (tone, attended) = match &status.lock {
@@ -263,7 +264,19 @@ fn history(status: &Status, look: &Look, now: Timestamp) -> String {
                 "nobody attends it: `taskctl promote --abort` ends it, `taskctl promote` begins again".to_owned(),
             ),
         };
-        rows.push(("canary", tone, format!("{}; {attended}", diverted.join(", "))));
+        let progress = status.lock.as_ref().and_then(|lock| lock.progress.as_ref());
+        let progress = progress.map_or(String::new(), |progress| {
+            let seconds = now.as_second() - progress.since.as_second();
+            format!(
+                " to release {}, step {} of {}, {} of {}",
+                progress.release,
+                progress.step,
+                progress.steps,
+                long_duration(u64::try_from(seconds).unwrap_or(0)),
+                long_duration(progress.seconds)
+            )
+        });
+        rows.push(("canary", tone, format!("{}{progress}; {attended}", diverted.join(", "))));
     }
     let changed: Vec<String> = status
         .functions
@@ -382,6 +395,9 @@ mod tests {
                 "lock": {
                     "user": "ada", "host": "build-7", "command": "taskctl promote --stage prod",
                     "since": "2026-03-01T12:03:00Z", "silent_seconds": 4,
+                    "progress": {
+                        "release": 42, "percent": 10, "step": 1, "steps": 2, "since": "2026-03-01T12:03:02Z", "seconds": 300,
+                    },
                 },
                 "last_release": {
                     "release": 42, "commit": "1a2b3c4d", "user": "ada", "at": "2026-03-01T12:01:00Z",

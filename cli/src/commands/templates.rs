@@ -1,7 +1,8 @@
 //! `taskctl templates`: the shipped templates.
 
 use clap::builder::PossibleValuesParser;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use taskctl_stack::template::{EMBEDDED, embedded, embedded_names};
 
 use super::print;
@@ -16,6 +17,22 @@ pub struct Args {
     name: Option<String>,
 }
 
+/// The shipped templates.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct List {
+    /// In the order they are listed.
+    templates: Vec<Shipped>,
+}
+
+/// A shipped template.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Shipped {
+    /// Name, for `taskctl init`.
+    name: &'static str,
+    /// What it makes.
+    summary: &'static str,
+}
+
 /// Runs it.
 pub fn run(global: &Global, args: &Args) -> Exit {
     if let Some(text) = args.name.as_deref().and_then(embedded) {
@@ -23,11 +40,14 @@ pub fn run(global: &Global, args: &Args) -> Exit {
     }
     let text = match global.output {
         Output::Json => {
-            let list: Vec<_> = EMBEDDED
-                .iter()
-                .map(|template| json!({"name": template.name, "summary": template.summary}))
-                .collect();
-            format!("{:#}\n", json!({ "templates": list }))
+            let templates = EMBEDDED.iter().map(|template| Shipped {
+                name: template.name,
+                summary: template.summary,
+            });
+            let list = List {
+                templates: templates.collect(),
+            };
+            format!("{:#}\n", serde_json::json!(list))
         }
         Output::Human | Output::Github => EMBEDDED
             .iter()

@@ -1,8 +1,10 @@
 //! `taskctl unlock`: who holds the stage, and taking it away from a dead holder.
 
-use taskctl_stack::release::lease::Force;
+use schemars::JsonSchema;
+use serde::Serialize;
+use taskctl_stack::release::lease::{Force, LeaseRecord};
 
-use crate::args::Global;
+use crate::args::{Global, Output};
 use crate::commands::status::named;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -20,6 +22,13 @@ pub struct Args {
     force: bool,
 }
 
+/// What came of it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Answer {
+    /// The lease that was taken away; null when nobody held it.
+    taken_from: Option<LeaseRecord>,
+}
+
 /// Runs it.
 pub fn run(global: &Global, args: &Args) -> Exit {
     let force = if args.force { Force::Any } else { Force::Expired };
@@ -32,7 +41,13 @@ async fn unlock(session: &Session, force: Force) -> Result<Exit, Failure> {
     let named = named(session)?;
     let place = Place::of(&session.global, &session.surroundings);
     let engine = session.connect_quietly(&place, &named).await?;
-    let text = match session.unless_stopped(engine.unlock(force)).await?? {
+    let taken = session.unless_stopped(engine.unlock(force)).await??;
+    if session.global.output == Output::Json {
+        let answer = serde_json::json!(Answer { taken_from: taken });
+        session.reporter.answer(format!("{answer:#}\n"));
+        return Ok(Exit::Ok);
+    }
+    let text = match taken {
         None => "nobody holds the lease on this stage\n".to_owned(),
         Some(record) => format!(
             "the lease of {} on {} is taken away (`{}`, process {}, since {})\n",

@@ -1,8 +1,10 @@
 //! The reporter for programs: one JSON object per event and line. The schema is in `docs/events.md`.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
-use taskctl_stack::event::{Event, SCHEMA_VERSION};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use taskctl_stack::event::{ErrorReport, Event, SCHEMA_VERSION};
 
 use super::human::Trace;
 use super::story::Purpose;
@@ -16,27 +18,72 @@ pub struct Json {
     err: Out,
     purpose: Purpose,
     trace: Trace,
+    /// Whether a command that answers has done so.
+    has_answered: bool,
+}
+
+/// A line.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Line<'a> {
+    /// Version of the schema: within one, fields and events are added, never renamed or removed.
+    v: u32,
+    /// When, with milliseconds, in UTC.
+    #[schemars(with = "Timestamp")]
+    time: String,
+    /// What.
+    #[serde(flatten)]
+    what: What<'a>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+enum What<'a> {
+    Event(&'a Event),
+    Error(ErrorEvent),
+}
+
+/// The command could not do what it was asked for.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ErrorEvent {
+    /// `error`.
+    event: ErrorTag,
+    /// The exit code.
+    exit: u8,
+    /// What happened, why, what to do.
+    error: ErrorReport,
+    /// Faults of the template: `file` and `faults`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<Value>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum ErrorTag {
+    Error,
 }
 
 impl Json {
-    /// A reporter to `out`; of commands that answer, everything but the answer and the failure goes to `err`.
+    /// A reporter to `out`; of commands that answer, everything but the answer goes to `err`: who reads one value must not find
+    /// another beside it. A failure goes to `out` where there is no answer.
     pub fn new(out: Out, err: Out, purpose: Purpose, trace: Trace) -> Self {
         Self {
             out,
             err,
             purpose,
             trace,
+            has_answered: false,
         }
     }
 
-    fn line(time: Timestamp, fields: Value) -> String {
-        let mut object = Map::new();
-        object.insert("v".to_owned(), json!(SCHEMA_VERSION));
-        object.insert("time".to_owned(), json!(format!("{time:.3}")));
-        if let Value::Object(fields) = fields {
-            object.extend(fields);
-        }
-        safe_json(&format!("{}\n", Value::Object(object)))
+    fn line(time: Timestamp, what: What<'_>) -> String {
+        let line = Line {
+            v: SCHEMA_VERSION,
+            time: format!("{time:.3}"),
+            what,
+        };
+        // Events are plain data.
+        let text = serde_json::to_string(&line).unwrap_or_default();
+        safe_json(&format!("{text}\n"))
     }
 }
 
@@ -45,33 +92,43 @@ impl Renderer for Json {
         if matches!(event, Event::Call { .. }) && self.trace == Trace::Off {
             return;
         }
-        let Ok(fields) = serde_json::to_value(event) else {
-            return;
-        };
-        let line = Self::line(time, fields);
+        let line = Self::line(time, What::Event(event));
         match (self.purpose, event) {
             (Purpose::Change | Purpose::Plan | Purpose::Package, _) => write(&mut self.out, &line),
-            // Who reads one object must not find another before it.
             (Purpose::Answer, Event::Retrying { .. } | Event::Waiting { .. }) => {}
             (Purpose::Answer, _) => write(&mut self.err, &line),
         }
     }
 
     fn failure(&mut self, time: Timestamp, failure: &Failure) {
-        let exit = failure.exit.code();
-        let fields = match &failure.told {
-            Told::Report(error) => json!({"event": "error", "exit": exit, "error": error}),
+        let (error, template) = match &failure.told {
+            Told::Report(error) => (error.clone(), None),
             Told::Faults(faults) => {
-                let hint = "mend the template; each fault says what is allowed";
-                let error = json!({"message": faults.to_string(), "hint": hint});
-                json!({"event": "error", "exit": exit, "error": error, "template": faults.to_json()})
+                let error = ErrorReport {
+                    message: faults.to_string(),
+                    causes: Vec::new(),
+                    hint: Some("mend the template; each fault says what is allowed".to_owned()),
+                };
+                (error, Some(faults.to_json()))
             }
         };
-        let line = Self::line(time, fields);
-        write(&mut self.out, &line);
+        let told = ErrorEvent {
+            event: ErrorTag::Error,
+            exit: failure.exit.code(),
+            error,
+            template,
+        };
+        let line = Self::line(time, What::Error(told));
+        let out = if self.has_answered {
+            &mut self.err
+        } else {
+            &mut self.out
+        };
+        write(out, &line);
     }
 
     fn data(&mut self, text: &str) {
+        self.has_answered |= self.purpose == Purpose::Answer && !text.is_empty();
         write(&mut self.out, &safe_json(text));
     }
 

@@ -12,18 +12,20 @@ mod story;
 pub mod text;
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
+use taskctl_stack::aws::context::Cancel;
 use taskctl_stack::event::{Event, EventSink, Events};
 
 use crate::failure::Failure;
 
 pub use github::Github;
 pub use human::{Human, Talk, Trace};
-pub use json::Json;
+pub use json::{Json, Line};
 pub use live::Live;
 pub use story::{Again, Purpose, failure_text, where_to};
 
@@ -141,10 +143,12 @@ fn render(mut renderer: Box<dyn Renderer>, messages: &Receiver<Message>) {
 }
 
 /// Standard output that remembers when something could not be written: a full disk is an error, a reader that went away is
-/// not.
+/// not, but work that is done for the reader alone then ends.
 #[derive(Clone, Default)]
 pub struct Watched {
     lost: Arc<Mutex<Option<String>>>,
+    is_unread: Arc<AtomicBool>,
+    ends: Arc<Mutex<Option<Cancel>>>,
 }
 
 impl Watched {
@@ -153,10 +157,24 @@ impl Watched {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether the reader went away.
+    pub fn is_unread(&self) -> bool {
+        self.is_unread.load(Ordering::Relaxed)
+    }
+
+    /// Ends the work when the reader goes away.
+    pub fn end_when_unread(&self, cancel: Cancel) {
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Some(cancel);
+    }
+
     fn keep<T>(&self, result: std::io::Result<T>) -> std::io::Result<T> {
-        if let Err(error) = &result
-            && error.kind() != std::io::ErrorKind::BrokenPipe
-        {
+        let Err(error) = &result else { return result };
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            self.is_unread.store(true, Ordering::Relaxed);
+            if let Some(cancel) = &*self.ends.lock().unwrap_or_else(PoisonError::into_inner) {
+                cancel.cancel();
+            }
+        } else {
             let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
             lost.get_or_insert_with(|| error.to_string());
         }

@@ -16,7 +16,7 @@ use super::plan::Details;
 use super::*;
 use crate::exit::Exit;
 use crate::failure::{Failure, Told};
-use crate::look::{Look, Motion, Paint};
+use crate::look::{Look, Motion, Paint, lines};
 
 /// A deploy in which something of everything happens.
 const EVENTFUL: &str = include_str!("testdata/eventful.jsonl");
@@ -159,23 +159,31 @@ fn a_person_without_a_terminal_reads_lines() {
 
 #[test]
 fn a_plan_is_the_answer_of_plan() {
-    insta::assert_snapshot!(human(EVENTFUL, Purpose::Plan, 80, Paint::Plain, Details::Everything));
-    insta::assert_snapshot!(
-        "nothing_to_do",
-        human(QUIET, Purpose::Plan, 80, Paint::Plain, Details::Changes)
-    );
+    let plan = |lines, details| {
+        move |look: &Look| {
+            let text = human(lines, Purpose::Plan, look.width, look.paint, details);
+            assert_fits(&console::strip_ansi_codes(&text), look.width);
+            text
+        }
+    };
+    lines("plan", plan(EVENTFUL, Details::Changes));
+    lines("plan_whole", plan(EVENTFUL, Details::Everything));
+    lines("plan_nothing", plan(QUIET, Details::Changes));
 }
 
 #[test]
 fn where_it_answers_is_the_answer_of_deploy() {
-    insta::assert_snapshot!(human(QUIET, Purpose::Change, 80, Paint::Plain, Details::Changes));
+    lines("deploy_nothing", |look| {
+        human(QUIET, Purpose::Change, look.width, look.paint, Details::Changes)
+    });
 }
 
-fn live(width: u16, until: &str) -> String {
+fn live(look: &Look, until: &str) -> String {
+    let width = u16::try_from(look.width).unwrap();
     let (terminal, out) = (InMemoryTerm::new(60, width), Page::default());
     let look = Look {
         motion: Motion::Live,
-        ..look(usize::from(width), Paint::Plain)
+        ..*look
     };
     let talk = Talk::Live(Box::new(Live::on(
         terminal.clone(),
@@ -197,14 +205,16 @@ fn live(width: u16, until: &str) -> String {
             break;
         }
     }
-    terminal.contents()
+    match look.paint {
+        Paint::Plain => terminal.contents(),
+        Paint::Colored => String::from_utf8(terminal.contents_formatted()).unwrap(),
+    }
 }
 
 #[test]
 fn a_person_at_a_terminal_sees_what_is_being_done() {
-    insta::assert_snapshot!("live_80_in_the_middle", live(80, "retrying"));
-    insta::assert_snapshot!("live_120_in_the_middle", live(120, "retrying"));
-    insta::assert_snapshot!("live_80_at_the_end", live(80, "finished"));
+    lines("live_in_the_middle", |look| live(look, "retrying"));
+    lines("live_at_the_end", |look| live(look, "finished"));
 }
 
 #[test]
@@ -325,19 +335,20 @@ fn faults() -> Failure {
 #[test]
 fn an_error_is_told_once_with_its_cause_and_what_to_do() {
     for (name, failure) in [("error", failure()), ("faults", faults())] {
-        let (out, err) = (Page::default(), Page::default());
-        let plain = look(80, Paint::Plain);
-        let mut human = Human::new(
-            (out.out(), plain),
-            (Talk::Lines(err.out()), plain),
-            Purpose::Change,
-            again(),
-            Details::Changes,
-            Trace::Off,
-        );
-        human.failure(Timestamp::UNIX_EPOCH, &failure);
-        assert_eq!(out.text(), "");
-        insta::assert_snapshot!(format!("human_{name}"), err.text());
+        lines(name, |look| {
+            let (out, err) = (Page::default(), Page::default());
+            let mut human = Human::new(
+                (out.out(), *look),
+                (Talk::Lines(err.out()), *look),
+                Purpose::Change,
+                again(),
+                Details::Changes,
+                Trace::Off,
+            );
+            human.failure(Timestamp::UNIX_EPOCH, &failure);
+            assert_eq!(out.text(), "");
+            err.text()
+        });
     }
 }
 

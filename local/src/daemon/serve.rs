@@ -152,6 +152,7 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
         alarms,
         memory,
         websites: Arc::clone(&websites),
+        queries: crate::endpoint::Queries::default(),
         authorizer: Authorizer::default(),
         own: Arc::new(Own {
             board: Arc::clone(&board),

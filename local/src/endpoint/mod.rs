@@ -7,6 +7,7 @@ mod cloudwatch;
 pub(crate) mod emulated;
 pub(crate) mod http;
 pub(crate) mod identify;
+mod insights;
 mod log_pattern;
 pub(crate) mod mends;
 mod owned;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 use self::authorize::Authorizer;
 use self::http::{Body, BoxError, EmulatorClient, answer, remove_connection_headers, streamed};
 use self::identify::{Call, Service};
+pub(crate) use self::insights::Queries;
 use self::mends::Memory;
 use crate::control::apigateway::Apis;
 use crate::control::cloudwatch::Alarms;
@@ -61,6 +63,8 @@ pub(crate) struct Endpoint {
     pub alarms: Arc<Alarms>,
     /// What is remembered for mending.
     pub memory: Arc<Memory>,
+    /// Questions to Logs Insights, and their answers.
+    pub queries: Queries,
     /// Buckets that are websites.
     pub websites: Arc<Websites>,
     /// What roles may do.

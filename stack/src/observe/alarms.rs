@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, HistoryItemType, MetricAlarm, ScanBy};
 use aws_smithy_types::DateTime;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::context::{Context, op};
@@ -13,7 +14,7 @@ use crate::aws::error::AwsError;
 use crate::aws::reader::Reader;
 
 /// An alarm.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Alarm {
     /// Name.
     pub name: String,
@@ -34,7 +35,7 @@ pub struct Alarm {
 }
 
 /// What an alarm watches.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Watched {
     /// Such as `AWS/Lambda`.
     pub namespace: Option<String>,
@@ -53,7 +54,7 @@ pub struct Watched {
 }
 
 /// A change of an alarm's state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Turn {
     /// When.
     pub at: Timestamp,

@@ -4,11 +4,11 @@
 //! CloudWatch Logs pages by time of the event, may answer an empty page with a token, and may make an event visible after
 //! later ones: <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use crate::aws::context::{Context, op};
@@ -158,42 +158,111 @@ impl LogSource for CloudWatchLogs {
 /// Groups read at the same time; CloudWatch allows ten `FilterLogEvents` a second, which pacing keeps.
 const SIDE_BY_SIDE: usize = 8;
 
+/// A group that is being read.
+struct Lane {
+    group: Group,
+    /// What is read and not handed on, in order.
+    events: VecDeque<LogEvent>,
+    /// Where the next page begins; none before the first and after the last.
+    token: Option<String>,
+    has_ended: bool,
+    /// Ids of the last page: what ends one page may begin the next.
+    last: HashSet<String>,
+    /// Events of the largest page.
+    page: usize,
+}
+
+impl Lane {
+    fn of(group: &Group) -> Self {
+        Self {
+            group: group.clone(),
+            events: VecDeque::new(),
+            token: None,
+            has_ended: false,
+            last: HashSet::new(),
+            page: 0,
+        }
+    }
+
+    /// Reads until there is an event, or none is left. Pages may be empty.
+    async fn fill(mut self, source: &dyn LogSource, window: &Window) -> Result<Self, AwsError> {
+        let before = self.events.len();
+        while !self.has_ended && self.events.len() == before {
+            let page = source.page(&self.group, window, self.token.take()).await?;
+            self.has_ended = page.next.is_none();
+            self.token = page.next;
+            let ids = page.events.iter().map(|event| event.id.clone()).collect();
+            let mut new = page.events;
+            new.retain(|event| !self.last.contains(&event.id));
+            new.sort_by(|a, b| a.order().cmp(&b.order()));
+            if !new.is_empty() {
+                self.last = ids;
+            }
+            self.page = self.page.max(new.len());
+            self.events.extend(new);
+        }
+        Ok(self)
+    }
+}
+
+/// The events of groups in a window, merged by time and handed on as they are read; each once. What is kept in memory are two
+/// pages a group.
+pub fn stream<'a>(
+    source: &'a dyn LogSource,
+    groups: &[Group],
+    window: &'a Window,
+) -> impl Stream<Item = Result<Vec<LogEvent>, AwsError>> + Send + 'a {
+    let lanes: Vec<Lane> = groups.iter().map(Lane::of).collect();
+    stream::try_unfold(lanes, move |lanes| async move {
+        // When one lane is empty, all that are not full are read on, so that none waits for another.
+        let (short, mut lanes): (Vec<Lane>, Vec<Lane>) = lanes
+            .into_iter()
+            .partition(|lane| !lane.has_ended && (lane.events.is_empty() || lane.events.len() < lane.page));
+        let filled: Vec<Lane> = stream::iter(short)
+            .map(|lane| lane.fill(source, window))
+            .buffer_unordered(SIDE_BY_SIDE)
+            .try_collect()
+            .await?;
+        lanes.extend(filled);
+        let mut merged = Vec::new();
+        // What the next page of a lane holds is not known before it is read.
+        while lanes.iter().all(|lane| lane.has_ended || !lane.events.is_empty()) {
+            let heads = lanes.iter_mut().filter(|lane| !lane.events.is_empty());
+            let first = heads.min_by(|a, b| {
+                a.events
+                    .front()
+                    .map(LogEvent::order)
+                    .cmp(&b.events.front().map(LogEvent::order))
+            });
+            match first.and_then(|lane| lane.events.pop_front()) {
+                Some(event) => merged.push(event),
+                None => break,
+            }
+        }
+        Ok((!merged.is_empty()).then_some((merged, lanes)))
+    })
+}
+
 /// All events of groups in a window, in the order of their time; each once.
 pub async fn read(source: &dyn LogSource, groups: &[Group], window: &Window) -> Result<Vec<LogEvent>, AwsError> {
-    let pages: Vec<Vec<LogEvent>> = stream::iter(groups.to_vec())
-        .map(|group| async move {
-            let mut events = Vec::new();
-            let mut token = None;
-            loop {
-                let page = source.page(&group, window, token).await?;
-                events.extend(page.events);
-                token = page.next;
-                if token.is_none() {
-                    return Ok::<_, AwsError>(events);
-                }
-            }
-        })
-        .buffer_unordered(SIDE_BY_SIDE)
-        .try_collect()
-        .await?;
-    let by_id: HashMap<String, LogEvent> = pages
-        .into_iter()
-        .flatten()
-        .map(|event| (event.id.clone(), event))
-        .collect();
-    let mut events: Vec<LogEvent> = by_id.into_values().collect();
+    let pages: Vec<Vec<LogEvent>> = stream(source, groups, window).try_collect().await?;
+    let mut events: Vec<LogEvent> = pages.into_iter().flatten().collect();
     events.sort_by(|a, b| a.order().cmp(&b.order()));
+    let mut ids = HashSet::new();
+    events.retain(|event| ids.insert(event.id.clone()));
     Ok(events)
 }
 
-/// Follows groups. Each look reaches back over the last seconds again, and now and then over minutes, for what became visible
-/// late; a look that fails is made up for by the next one, which begins where the last good one did.
+/// Follows groups. Each look reaches back over the last seconds again, some farther, and a deep one now and then over minutes,
+/// for what became visible late; a look that fails is made up for by the next one, which begins where the last good one did.
 #[derive(Debug)]
 pub struct Tail {
     pattern: Option<String>,
     /// When the last good look was, ms.
     good: i64,
-    /// When the last deep look was, ms.
+    /// When the last good wide look was, ms.
+    wide: i64,
+    /// When the last good deep look was, ms.
     deep: i64,
     begin: i64,
     /// Ids of what was shown, with their times.
@@ -205,7 +274,11 @@ pub struct Tail {
 }
 
 /// How far each look reaches back.
-const OVERLAP: Duration = Duration::from_secs(20);
+const OVERLAP: Duration = Duration::from_secs(8);
+/// How far a wide look reaches back.
+const WIDE_OVERLAP: Duration = Duration::from_secs(30);
+/// Time between wide looks.
+const WIDE_EVERY: Duration = Duration::from_secs(5);
 /// How far a deep look reaches back.
 const DEEP_OVERLAP: Duration = Duration::from_secs(300);
 /// Time between deep looks.
@@ -221,6 +294,7 @@ impl Tail {
         Self {
             pattern,
             good: begin,
+            wide: begin,
             deep: begin,
             begin,
             seen: BTreeMap::new(),
@@ -241,42 +315,64 @@ impl Tail {
         new
     }
 
-    /// What is new at `now`, ms since 1970, in the order of its time.
-    pub async fn look(
-        &mut self,
-        source: &dyn LogSource,
-        groups: &[Group],
-        now: i64,
-    ) -> Result<Vec<LogEvent>, AwsError> {
-        let is_deep = now - self.deep >= millis(DEEP_EVERY);
-        let back = millis(if is_deep { DEEP_OVERLAP } else { OVERLAP });
-        let window = Window {
-            from: (self.good - back).max(self.begin),
-            to: None,
+    /// What a look at `now` reads.
+    pub fn window(&self, now: i64) -> Window {
+        match self.is_wide(now) {
+            true => self.back(self.wide, WIDE_OVERLAP, None),
+            false => self.back(self.good, OVERLAP, None),
+        }
+    }
+
+    fn is_wide(&self, now: i64) -> bool {
+        now - self.wide >= millis(WIDE_EVERY)
+    }
+
+    /// What a deep look at `now` reads beside, when one is due. It takes longer than a look, so it runs beside the looks.
+    pub fn deep_window(&self, now: i64) -> Option<Window> {
+        let is_due = now - self.deep >= millis(DEEP_EVERY);
+        is_due.then(|| self.back(self.deep, DEEP_OVERLAP, Some(now - millis(WIDE_OVERLAP))))
+    }
+
+    fn back(&self, good: i64, overlap: Duration, to: Option<i64>) -> Window {
+        let from = (good - millis(overlap)).max(self.begin);
+        Window {
+            from,
+            to: to.map(|to| to.max(from + 1)),
             pattern: self.pattern.clone(),
-        };
-        let events = read(source, groups, &window).await?;
-        let new: Vec<LogEvent> = events
-            .into_iter()
-            .filter(|event| self.seen.insert((event.timestamp, event.id.clone()), ()).is_none())
-            .filter(|event| {
-                if !self.has_early {
-                    return true;
-                }
+        }
+    }
+
+    /// What a look that began at `now`, ms since 1970, found and has not been shown.
+    pub fn looked(&mut self, now: i64, events: Vec<LogEvent>) -> Vec<LogEvent> {
+        if self.is_wide(now) {
+            self.wide = now;
+        }
+        self.good = now;
+        let new = self.new_of(events);
+        // What no look reaches any more need not be known.
+        let oldest = (self.deep.min(now) - 2 * millis(DEEP_OVERLAP)).max(self.begin);
+        self.seen = self.seen.split_off(&(oldest, String::new()));
+        self.early = self.early.split_off(&(oldest, String::new(), String::new()));
+        new
+    }
+
+    /// What a deep look that began at `now` found and has not been shown.
+    pub fn looked_deep(&mut self, now: i64, events: Vec<LogEvent>) -> Vec<LogEvent> {
+        self.deep = now;
+        self.new_of(events)
+    }
+
+    fn new_of(&mut self, events: Vec<LogEvent>) -> Vec<LogEvent> {
+        let mut new = events;
+        new.retain(|event| self.seen.insert((event.timestamp, event.id.clone()), ()).is_none());
+        if self.has_early {
+            new.retain(|event| {
                 let more = self.early.entry(text_of(event)).or_default();
                 *more -= 1;
                 *more < 0
-            })
-            .collect();
-        self.good = now;
-        if is_deep {
-            self.deep = now;
+            });
         }
-        // What no look reaches any more need not be known.
-        let oldest = (now - 2 * millis(DEEP_OVERLAP)).max(self.begin);
-        self.seen = self.seen.split_off(&(oldest, String::new()));
-        self.early = self.early.split_off(&(oldest, String::new(), String::new()));
-        Ok(new)
+        new
     }
 }
 
@@ -384,6 +480,16 @@ mod tests {
         }
     }
 
+    async fn look(tail: &mut Tail, fake: &Fake, now: i64) -> Result<Vec<LogEvent>, AwsError> {
+        let found = read(fake, &groups(), &tail.window(now)).await?;
+        let mut new = tail.looked(now, found);
+        if let Some(window) = tail.deep_window(now) {
+            let found = read(fake, &groups(), &window).await?;
+            new.extend(tail.looked_deep(now, found));
+        }
+        Ok(new)
+    }
+
     #[tokio::test]
     async fn a_window_is_read_whole_and_in_order() {
         let fake = fake(false);
@@ -396,6 +502,9 @@ mod tests {
         assert_eq!(events.len(), 2_000);
         assert!(events.is_sorted_by_key(|event| event.timestamp));
         assert_eq!(events[0].version(), Some("1"));
+        let handed: Vec<Vec<LogEvent>> = stream(&fake, &groups(), &window).try_collect().await.unwrap();
+        assert!(handed.len() > 5, "events are handed on as they are read");
+        assert_eq!(handed.concat(), events);
     }
 
     #[tokio::test]
@@ -406,7 +515,7 @@ mod tests {
         let mut failed = 0;
         for now in (0..=500_000).step_by(2_000) {
             *fake.now.lock().unwrap() = now;
-            match tail.look(&fake, &groups(), now).await {
+            match look(&mut tail, &fake, now).await {
                 Ok(events) => shown.extend(events),
                 Err(error) => {
                     assert_eq!(error.class, Class::Throttled);
@@ -448,7 +557,7 @@ mod tests {
                 })
                 .collect();
             shown.extend(tail.early(early));
-            shown.extend(tail.look(&fake, &groups(), now).await.unwrap());
+            shown.extend(look(&mut tail, &fake, now).await.unwrap());
         }
         let mut texts: Vec<_> = shown.iter().map(text_of).collect();
         let mut all: Vec<_> = fake.events.iter().map(|(event, _)| text_of(event)).collect();

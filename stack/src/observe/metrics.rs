@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::api_stage::{LIVE, PREVIEW, stage_of};
@@ -20,7 +21,7 @@ use crate::aws::registry;
 use crate::aws::release_facts;
 
 /// The numbers of a stage in a window.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Metrics {
     /// Application.
     pub app: String,
@@ -43,7 +44,7 @@ pub struct Metrics {
 }
 
 /// The numbers of a function.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FunctionMetrics {
     /// Logical name.
     pub name: String,
@@ -54,7 +55,7 @@ pub struct FunctionMetrics {
 }
 
 /// The numbers of a function's version, from what the functions themselves count.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VersionMetrics {
     /// Version.
     pub version: String,
@@ -68,7 +69,7 @@ pub struct VersionMetrics {
 pub type Measures = BTreeMap<String, Series>;
 
 /// A number over time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Series {
     /// `count`, `ms` or `units`.
     pub unit: String,

@@ -5,6 +5,7 @@ mod diff;
 mod lint;
 mod saved;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,14 +17,14 @@ pub use lint::{LintError, lint};
 pub use saved::{SavedPlan, SavedPlanError};
 
 /// Everything a run will do, in display order.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// One step per resource, changed or not.
     pub steps: Vec<Step>,
 }
 
 /// What happens to one resource.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     /// Resource.
     pub id: ResourceId,
@@ -41,7 +42,7 @@ pub struct Step {
 }
 
 /// What happens to a resource. Each way of changing it is its own variant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "kebab-case")]
 pub enum Action {
     /// It is as desired.
@@ -107,7 +108,7 @@ pub enum Action {
 }
 
 /// What is done to a resource, in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verb {
     /// Nothing.
@@ -158,7 +159,7 @@ impl Action {
 }
 
 /// Whether `rollback` undoes a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rollback {
     /// Part of the release: goes back with it.
@@ -168,7 +169,7 @@ pub enum Rollback {
 }
 
 /// How many steps of each sort.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// Created.
     pub create: usize,

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::canary::{Judgement, Metering, Rollout, judge};
 use super::layout::ReleaseFacts;
-use super::lease::Lease;
+use super::lease::{Lease, Progress};
 use super::ledger::{self, Cause, MoveRecord};
 use super::machine::{Aim, Effect, End, Machine, Outcome, Seen};
 use super::movement::{self, MoveError, Movement, back, forward};
@@ -151,7 +151,7 @@ pub async fn go(
         true => BTreeSet::new(),
         false => canary::red(context).await?,
     };
-    let mut machine = Machine::begin(movement.aim, steps, seen);
+    let mut machine = Machine::begin(movement.aim, steps.clone(), seen);
     let mut since = 0;
     let end = loop {
         let outcome = match machine.effect() {
@@ -181,11 +181,21 @@ pub async fn go(
             },
             Effect::ClearWeights => {
                 canary::clear(context, &movement.changed).await?;
+                lease.tell(None);
                 Outcome::Good
             }
             Effect::Divert(percent) => match canary::divert(context, &movement.changed, percent).await {
                 Ok(()) => {
                     since = context.now().as_second();
+                    let place = steps.iter().position(|step| *step == percent);
+                    lease.tell(place.map(|place| Progress {
+                        release: movement.to,
+                        percent,
+                        step: place + 1,
+                        steps: steps.len(),
+                        since: context.now(),
+                        seconds: way.rollout.bake.as_secs(),
+                    }));
                     let taking = movement.changed.iter().filter(|one| one.new.is_some());
                     context.emit(Event::Diverted {
                         release: movement.to,

@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -24,7 +25,7 @@ const LAST_RENEWAL: Duration = Duration::from_secs(10);
 pub const GRACE: Duration = Duration::from_secs(40);
 
 /// Who holds a lease.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Holder {
     /// Person or job.
     pub user: String,
@@ -37,7 +38,7 @@ pub struct Holder {
 }
 
 /// The lease as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LeaseRecord {
     /// Who.
     pub holder: Holder,
@@ -49,6 +50,26 @@ pub struct LeaseRecord {
     pub nonce: String,
     /// Raised by every renewal.
     pub renewals: u64,
+    /// How far a canary is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+}
+
+/// How far a canary is: for whoever looks from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Progress {
+    /// Release that goes live.
+    pub release: u64,
+    /// Percent of live's traffic that it has.
+    pub percent: u8,
+    /// Which step this is, from 1.
+    pub step: usize,
+    /// Of how many.
+    pub steps: usize,
+    /// When the step began.
+    pub since: jiff::Timestamp,
+    /// How long it is watched, unless too few requests come.
+    pub seconds: u64,
 }
 
 /// Why a lease was not had.
@@ -91,11 +112,15 @@ pub struct Lease {
 
 struct State {
     clock: Arc<dyn Clock>,
+    /// There is something to say: the next renewal is now.
+    news: Notify,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
     record: LeaseRecord,
+    /// What the next renewal says.
+    progress: Option<Progress>,
     etag: String,
     /// On the clock that counts suspension, when the last successful renewal was sent.
     renewed: Duration,
@@ -179,6 +204,7 @@ impl Lease {
             fence: 1,
             nonce,
             renewals: 0,
+            progress: None,
         };
         let mut sent = context.clock().since_boot();
         let mut written = bucket.put(context, &key, &body(&record), Condition::Absent).await;
@@ -220,8 +246,10 @@ impl Lease {
         };
         let state = Arc::new(State {
             clock: Arc::clone(context.clock()),
+            news: Notify::new(),
             inner: Mutex::new(Inner {
                 record,
+                progress: None,
                 etag,
                 renewed: sent,
                 standing: Standing::Held,
@@ -254,6 +282,15 @@ impl Lease {
             .unwrap_or_else(PoisonError::into_inner)
             .record
             .fence
+    }
+
+    /// Tells how far the holder is. Written with a renewal, which begins at once.
+    pub fn tell(&self, progress: Option<Progress>) {
+        let mut inner = self.state.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.progress != progress {
+            inner.progress = progress;
+            self.state.news.notify_one();
+        }
     }
 
     /// Gives the lease back. One that was lost meanwhile is left to its new holder.
@@ -302,6 +339,7 @@ async fn renew(context: Context, bucket: ControlBucket, key: String, state: Arc<
     loop {
         tokio::select! {
             () = tokio::time::sleep(RENEWAL) => {}
+            () = state.news.notified() => {}
             () = stop.notified() => return,
         }
         let (record, etag) = {
@@ -309,6 +347,7 @@ async fn renew(context: Context, bucket: ControlBucket, key: String, state: Arc<
             (
                 LeaseRecord {
                     renewals: inner.record.renewals + 1,
+                    progress: inner.progress.clone(),
                     ..inner.record.clone()
                 },
                 inner.etag.clone(),

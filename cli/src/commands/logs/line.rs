@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use jiff::{Timestamp, tz::TimeZone};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use taskctl_stack::observe::logs::LogEvent;
 
@@ -242,22 +244,43 @@ impl Line {
     }
 }
 
+/// An event for programs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Told<'a> {
+    /// Id of the event.
+    id: &'a str,
+    /// When it happened, always with milliseconds, so that the texts sort as the times do.
+    #[schemars(with = "Timestamp")]
+    time: String,
+    /// Logical name of the function, or `api`.
+    source: &'a str,
+    /// Version of the function; null for the API.
+    version: Option<&'a str>,
+    /// Log stream.
+    stream: &'a str,
+    /// What was said: an object where it is JSON, else a text.
+    message: Value,
+}
+
 /// The event for programs.
-pub fn json(event: &LogEvent, line: &Line) -> Value {
-    let message = match line {
-        Line::Function(value) | Line::Platform(value) | Line::Access(value) => value.clone(),
-        Line::Text(text) => json!(text),
-    };
+pub fn told<'a>(event: &'a LogEvent, line: &Line) -> Told<'a> {
     let time = Timestamp::from_millisecond(event.timestamp).unwrap_or(Timestamp::UNIX_EPOCH);
-    json!({
-        "id": event.id,
-        // Always with milliseconds, so that the texts sort as the times do.
-        "time": format!("{time:.3}"),
-        "source": event.source,
-        "version": event.version(),
-        "stream": event.stream,
-        "message": message,
-    })
+    Told {
+        id: &event.id,
+        time: format!("{time:.3}"),
+        source: &event.source,
+        version: event.version(),
+        stream: &event.stream,
+        message: match line {
+            Line::Function(value) | Line::Platform(value) | Line::Access(value) => value.clone(),
+            Line::Text(text) => json!(text),
+        },
+    }
+}
+
+/// The same as a value.
+pub fn json(event: &LogEvent, line: &Line) -> Value {
+    serde_json::to_value(told(event, line)).unwrap_or_default()
 }
 
 fn round(value: &Value) -> String {
@@ -271,6 +294,7 @@ fn round(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::look::lines;
 
     fn event(source: &str, message: &str) -> LogEvent {
         LogEvent {
@@ -309,27 +333,12 @@ mod tests {
             ("users", "plain \u{1b}[31mtext\nsecond line"),
         ];
         let sources: BTreeSet<String> = messages.iter().map(|(source, _)| (*source).to_owned()).collect();
-        let show = |how: fn(&Line, &LogEvent, &BTreeSet<String>, &Look) -> String| {
-            messages
-                .iter()
-                .map(|(source, message)| how(&Line::of(message), &event(source, message), &sources, &Look::PLAIN))
-                // The local time zone differs from machine to machine.
-                .map(|text| {
-                    text.lines()
-                        .map(|line| {
-                            if line.starts_with(' ') {
-                                line
-                            } else {
-                                line.get(13..).unwrap_or(line)
-                            }
-                            .to_owned()
-                                + "\n"
-                        })
-                        .collect::<String>()
-                })
-                .collect::<String>()
+        let show = |how: fn(&Line, &LogEvent, &BTreeSet<String>, &Look) -> String, look: &Look| {
+            let shown =
+                |(source, message): &(&str, &str)| how(&Line::of(message), &event(source, message), &sources, look);
+            messages.iter().map(shown).collect::<String>()
         };
-        insta::assert_snapshot!("pretty", show(Line::pretty));
-        insta::assert_snapshot!("short", show(Line::short));
+        lines("logs_pretty", |look| show(Line::pretty, look));
+        lines("logs_short", |look| show(Line::short, look));
     }
 }
