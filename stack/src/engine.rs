@@ -21,7 +21,7 @@ use crate::compile::{self, Inputs};
 use crate::event::{Endpoints, ErrorReport, Event, Events};
 use crate::execute::{Execution, execute};
 use crate::package::{Package, PackageError};
-use crate::plan::{Disposition, LintError, Observations, Plan, Request, Stray, build, lint};
+use crate::plan::{Action, Disposition, LintError, Observations, Plan, Request, Stray, build, lint};
 use crate::release::driver::{self, Moved, Outside, Way};
 use crate::release::history;
 use crate::release::layout::{GoLive, Layout, ReleaseFacts};
@@ -472,13 +472,20 @@ impl Engine {
         }
         let began = tokio::time::Instant::now();
         let created: Vec<ResourceId> = planned.plan.steps.iter().map(|step| step.id.clone()).collect();
-        if planned.plan.counts().create > 0 {
-            ledger::announce(&self.context, &self.control, &created).await?;
-        }
         for package in &planned.packages {
             self.context
                 .add_package(self.control.name(), &package.code_sha256, &package.zip_path);
         }
+        let announcing = async {
+            match planned.plan.counts().create {
+                0 => Ok(()),
+                _ => ledger::announce(&self.context, &self.control, &created).await,
+            }
+        };
+        // What could not be sent now is sent when it is needed, and the error told then.
+        let sending = new_code(&planned.plan).map(|code_sha256| self.context.stage(code_sha256));
+        let (announced, _) = futures::join!(announcing, futures::future::join_all(sending));
+        announced?;
         for (bucket, site) in &planned.sites {
             self.context.add_site(bucket, Arc::clone(site));
         }
@@ -835,6 +842,22 @@ fn stray_observation(outputs: Outputs) -> Observed {
         ownership: Ownership::Ours,
         pending: Vec::new(),
     }
+}
+
+/// The packages that a plan needs, by their hashes.
+fn new_code(plan: &Plan) -> impl Iterator<Item = &str> {
+    plan.steps
+        .iter()
+        .filter(|step| step.id.kind == "lambda_function")
+        .filter_map(|step| match &step.action {
+            Action::Create { desired, .. } => Some(desired),
+            Action::Update { desired, changes, .. } => changes
+                .iter()
+                .any(|change| change.field == "code_sha256")
+                .then_some(desired),
+            _ => None,
+        })
+        .filter_map(|desired| desired.get("code_sha256")?.as_str())
 }
 
 /// Functions that live, preview or the release before live need, with one such release.

@@ -181,11 +181,11 @@ fn a_canary_that_is_interrupted_or_killed_is_ended() {
     let project = two_releases("cut-off", GRANTS, LARGER);
     let interrupted = project.start(&["promote", "--yes", "--canary", "20%", "--bake", "60s"]);
     until("the share is diverted", || !weights(&project).is_empty());
-    let status = project.run(&["status"]).expect(0);
+    let status = project.run(&["status"]).expect(0).out;
+    let status = status.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
-        status.out.contains("canary   20 % of counter") && status.out.contains("attends it"),
-        "{}",
-        status.out
+        status.contains("canary 20 % of counter to release 2, step 1 of 1") && status.contains("attends it"),
+        "{status}"
     );
     interrupted.signal("INT");
     interrupted.end().expect(130);

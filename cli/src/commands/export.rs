@@ -54,7 +54,7 @@ pub enum Command {
 /// Commands that take the same permissions.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub enum Permitted {
-    /// `plan`, `status`, `releases`, `logs`, `export`: they change nothing.
+    /// `plan`, `status`, `releases`, `logs`, `metrics`, `alarms`, `doctor`, `check --security`, `export`: they change nothing.
     Read,
     /// `deploy`, and all of read and release.
     Deploy,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -230,6 +230,8 @@ struct Inner {
     cancel: Cancel,
     pacer: Pacer,
     calls: AtomicU64,
+    /// How many ask for something that takes a while.
+    polling: AtomicU32,
     lease: RwLock<Option<Arc<dyn LeaseGuard>>>,
     outputs: RwLock<BTreeMap<ResourceId, Outputs>>,
     queues: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -250,6 +252,7 @@ impl Context {
                 cancel,
                 pacer: Pacer::default(),
                 calls: AtomicU64::new(0),
+                polling: AtomicU32::new(0),
                 lease: RwLock::new(None),
                 outputs: RwLock::default(),
                 queues: Mutex::default(),
@@ -513,7 +516,8 @@ impl Context {
         }
     }
 
-    /// Asks until the answer is there: four times a second at first, since most things take a few seconds, every 2 s later.
+    /// Asks until the answer is there: often at first, since most things take a few seconds, every 2 s later. Who waits alone
+    /// asks ten times a second; several share what quotas allow.
     pub async fn poll<T, F>(&self, reason: &str, limit: Duration, ask: impl Fn() -> F) -> Result<T, AwsError>
     where
         F: Future<Output = Result<Option<T>, AwsError>>,
@@ -521,6 +525,7 @@ impl Context {
         let began = Instant::now();
         let mut told = false;
         let mut delay = OFTEN;
+        let polling = Polling::begin(&self.inner.polling);
         loop {
             if let Some(answer) = ask().await? {
                 return Ok(answer);
@@ -542,15 +547,39 @@ impl Context {
                     });
                 }
             }
-            self.pause(op("taskctl", "wait"), delay).await?;
             if began.elapsed() > OFTEN_FOR {
                 delay = delay.mul_f64(1.3).min(SELDOM);
+            } else {
+                delay = (ALONE * polling.count()).min(OFTEN);
             }
+            self.pause(op("taskctl", "wait"), delay).await?;
         }
     }
 }
 
-/// Time between two looks at something that has just begun.
+/// One of those who ask.
+struct Polling<'a>(&'a AtomicU32);
+
+impl<'a> Polling<'a> {
+    fn begin(all: &'a AtomicU32) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(all)
+    }
+
+    fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Time between two looks, for each who looks, at something that has just begun.
+const ALONE: Duration = Duration::from_millis(100);
+/// The same, at most.
 const OFTEN: Duration = Duration::from_millis(250);
 /// How long it has just begun.
 const OFTEN_FOR: Duration = Duration::from_secs(5);

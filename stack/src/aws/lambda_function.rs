@@ -17,6 +17,7 @@ use super::context::{Context, op};
 use super::error::{AwsError, Class};
 use super::inventory::{Naming, logical, ours, settled};
 use super::kind::{Fields, Found, Kind, Spec, found, gone};
+use super::lambda_version;
 use super::reader::{Reader, Tags, managed, ownership};
 use crate::plan::{Namesake, Replacement, Rollback};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
@@ -324,13 +325,8 @@ impl Kind for LambdaFunction {
                         .send()
                 })
                 .await?;
-            settle(context, name, "code to take effect").await?;
-            outputs.extend(
-                updated
-                    .version
-                    .filter(|version| version != "$LATEST")
-                    .map(|v| ("published".to_owned(), v)),
-            );
+            let published = updated.version.filter(|version| version != "$LATEST");
+            outputs.extend(settle_and_name(context, desired, published, "code to take effect").await?);
         }
         if changes.touch("reserved_concurrency") {
             put_concurrency(context, name, desired.reserved_concurrency).await?;
@@ -513,6 +509,27 @@ fn observed(context: &Context, desired: &Model, answer: &GetFunctionOutput) -> O
         ownership: owner,
         pending: Vec::new(),
     }
+}
+
+/// Waits for a change, and meanwhile gives the version that it published its alias (a function that is pending takes none). One
+/// that could not be made is made with the version.
+async fn settle_and_name(
+    context: &Context,
+    desired: &Model,
+    published: Option<String>,
+    reason: &str,
+) -> Result<Outputs, AwsError> {
+    let naming = async {
+        match &published {
+            Some(version) => lambda_version::name_early(context, &desired.name, version, &desired.fingerprint()).await,
+            None => None,
+        }
+    };
+    let (settled, alias) = futures::join!(settle(context, &desired.name, reason), naming);
+    settled?;
+    let published = published.map(|version| ("published".to_owned(), version));
+    let alias = alias.map(|alias| ("published_alias".to_owned(), alias));
+    Ok(published.into_iter().chain(alias).collect())
 }
 
 /// Waits until the function is active and its last change is in effect.

@@ -185,21 +185,13 @@ impl Kind for LambdaVersion {
             )
         })?;
         let alias = format!("v{number}");
-        let description = format!("taskctl {fingerprint}");
-        let created = context
-            .call(op("lambda", "CreateAlias").just_made(), || {
-                client
-                    .create_alias()
-                    .function_name(function)
-                    .name(&alias)
-                    .function_version(&version)
-                    .description(&description)
-                    .send()
-            })
-            .await;
-        match created {
-            Err(error) if error.class == Class::AlreadyExists => point(context, function, number, &description).await?,
-            other => drop(other?),
+        if working_copy.get("published_alias") != Some(&alias) {
+            match create_alias(context, function, &version, fingerprint).await {
+                Err(error) if error.class == Class::AlreadyExists => {
+                    point(context, function, number, &format!("taskctl {fingerprint}")).await?;
+                }
+                other => other?,
+            }
         }
         Ok(version_outputs(context, function, number))
     }
@@ -251,6 +243,29 @@ impl Kind for LambdaVersion {
             .await;
         gone(deleted.map(drop))
     }
+}
+
+async fn create_alias(context: &Context, function: &str, version: &str, fingerprint: &str) -> Result<(), AwsError> {
+    let client = &context.clients().lambda;
+    let (alias, description) = (format!("v{version}"), format!("taskctl {fingerprint}"));
+    context
+        .call(op("lambda", "CreateAlias").just_made(), || {
+            client
+                .create_alias()
+                .function_name(function)
+                .name(&alias)
+                .function_version(version)
+                .description(&description)
+                .send()
+        })
+        .await
+        .map(drop)
+}
+
+/// Gives a version its alias while its function still changes; none when that does not work yet.
+pub async fn name_early(context: &Context, function: &str, version: &str, fingerprint: &str) -> Option<String> {
+    let made = create_alias(context, function, version, fingerprint).await;
+    made.is_ok().then(|| format!("v{version}"))
 }
 
 /// Points an alias at its own version and clears its weights.
