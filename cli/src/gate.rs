@@ -56,11 +56,15 @@ impl Gate {
         };
         let stack = project.as_ref().map(|project| &project.template.stack);
         let has = |function: &str| stack.is_none_or(|stack| stack.functions.contains_key(function));
-        let own = project.as_ref().map(|project| project.directory.join(FOLDER));
-        let suites = match (&args.checks, own) {
+        let suites = match (&args.checks, &project) {
             (Some(folder), _) => read_folder(&absolute(folder))?,
-            (None, Some(folder)) if folder.is_dir() => read_folder(&folder)?,
-            (None, Some(_)) => shipped(has),
+            (None, Some(project)) => {
+                let own = project.directory.join(FOLDER);
+                match !project.is_shipped && own.is_dir() {
+                    true => read_folder(&own)?,
+                    false => shipped(has),
+                }
+            }
             // Without a template nothing says which functions there are.
             (None, None) => Vec::new(),
         };

@@ -37,6 +37,8 @@ pub struct Project {
     pub template: Loaded,
     /// Directory of the template, or the working directory.
     pub directory: PathBuf,
+    /// Whether the template is a shipped one: then nothing else in the directory belongs to it.
+    pub is_shipped: bool,
     /// Files of the web sites of a shipped template.
     shipped_site: &'static [(&'static str, &'static str)],
 }
@@ -49,9 +51,11 @@ impl Project {
             region: global.region.clone(),
         };
         let template = load(&file.source, &global.stage, &options)?;
+        let is_shipped = file.directory.is_none();
         let directory = file.directory.unwrap_or_else(|| surroundings.directory.clone());
         Ok(Self {
             template,
+            is_shipped,
             directory,
             shipped_site: file.site,
         })

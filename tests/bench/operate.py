@@ -33,7 +33,7 @@ COMMANDS = [
     ["plan"],
     ["status"],
     ["metrics"],
-    ["alarms", "--history"],
+    ["alarms"],
     ["releases"],
     ["logs", "--since", "5m"],
     ["logs", "--query", "latency"],

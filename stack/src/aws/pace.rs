@@ -39,6 +39,7 @@ const GROUPS: &[Group] = &[
     group("cloudwatch", &["PutMetricAlarm"], 3.0, 3.0),
     group("cloudwatch", &["DeleteAlarms"], 3.0, 3.0),
     group("cloudwatch", &["DescribeAlarms"], 9.0, 9.0),
+    group("cloudwatch", &["DescribeAlarmHistory"], 3.0, 3.0),
     group("cloudwatch", &["GetMetricData"], 50.0, 50.0),
     group("cloudwatch", &[], 10.0, 10.0),
     // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html

@@ -79,10 +79,15 @@ pub async fn read(context: &Context, since: Option<Timestamp>) -> Result<Vec<Ala
     let Some(since) = since else {
         return Ok(alarms);
     };
-    let turns = futures::future::try_join_all(alarms.iter().map(|alarm| turns(context, &alarm.name, since))).await?;
-    for (alarm, turns) in alarms.iter_mut().zip(turns) {
-        alarm.history = turns;
-    }
+    // One whose state is older than that has none.
+    let recent = alarms
+        .iter_mut()
+        .filter(|alarm| alarm.since.is_none_or(|at| at >= since));
+    futures::future::try_join_all(recent.map(|alarm| async {
+        alarm.history = turns(context, &alarm.name, since).await?;
+        Ok::<_, AwsError>(())
+    }))
+    .await?;
     Ok(alarms)
 }
 
