@@ -272,8 +272,9 @@ impl Session {
     /// Work that may be dropped at any point.
     pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::select! {
-            result = work => Ok(result),
+            biased;
             () = self.cancel.cancelled() => Err(Failure::interrupted()),
+            result = work => Ok(result),
         }
     }
 

@@ -134,6 +134,13 @@ fn programs_get_what_the_schemas_say() {
         schemas.check("events", &run.events());
         run.events()
     };
+    let nothing = project.directory().join("nothing").to_string_lossy().into_owned();
+    let down = project.local.run_with(
+        &["local", "down", "--output", "json"],
+        project.directory(),
+        &[("TASKCTL_LOCAL_ROOT", &nothing)],
+    );
+    schemas.check("events", &down.expect(0).events());
     events(&["plan"], 2);
     let deployed = events(&["deploy", "--trace"], 0);
     let kinds: BTreeSet<&str> = deployed.iter().filter_map(|event| event["event"].as_str()).collect();
@@ -183,6 +190,7 @@ fn programs_get_what_the_schemas_say() {
         ("templates", &["templates"]),
         ("unlock", &["unlock"]),
         ("local-status", &["local", "status"]),
+        ("local-status", &["local", "up"]),
     ] {
         schemas.check(name, &[answer(&project, arguments, 0)]);
     }

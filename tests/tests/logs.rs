@@ -267,7 +267,7 @@ fn following_twenty_thousand_events_shows_each_once_and_soon() {
         let (timestamp, readable) = visible(number);
         if timestamp < newest.0 {
             assert!(
-                readable + Duration::from_secs(10) > newest.1,
+                readable + Duration::from_secs(20) > newest.1,
                 "{number} comes after a later one without need"
             );
         } else {
@@ -287,7 +287,7 @@ fn following_twenty_thousand_events_shows_each_once_and_soon() {
         rank(99),
         rank(100)
     );
-    assert!(rank(50) < Duration::from_secs(5), "{:?}", rank(50));
+    assert!(rank(50) < Duration::from_secs(10), "{:?}", rank(50));
 }
 
 #[test]

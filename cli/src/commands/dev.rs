@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use taskctl_stack::event::Event;
 
-use crate::args::{Code, Global, Promotion};
+use crate::args::{Code, Global, Output, Promotion};
 use crate::commands::deploy::{self, deploy};
 use crate::commands::logs;
 use crate::commands::status::named;
@@ -67,7 +67,8 @@ async fn dev(session: &Arc<Session>, args: &Args) -> Result<Exit, Failure> {
         if session.cancel.is_cancelled() {
             return Ok(Exit::Interrupted);
         }
-        if tail.is_none() && !args.no_logs {
+        // Programs read events alone; `taskctl logs --follow` beside it gives them the lines.
+        if tail.is_none() && !args.no_logs && session.global.output == Output::Human {
             tail = follow(session).await;
         }
         session.reporter.tell(Event::Note {

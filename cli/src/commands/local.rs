@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use taskctl_local::{Ended, LocalOptions, LocalState, LocalStatus, PartState, down, reset, serve, status};
+use taskctl_stack::event::Event;
 
 use crate::args::{Global, Output};
 use crate::commands::status::table;
@@ -40,7 +41,11 @@ pub fn run(global: &Global, command: Command) -> Exit {
     match command {
         Command::Serve { root } => background(&root),
         Command::Up | Command::Down | Command::Status | Command::Reset => {
-            session::run(global, Purpose::Change, Details::Changes, async |session| {
+            let purpose = match command {
+                Command::Up | Command::Status => Purpose::Answer,
+                _ => Purpose::Change,
+            };
+            session::run(global, purpose, Details::Changes, async |session| {
                 let options = place::local_options(&session.global, &session.surroundings);
                 match command {
                     Command::Up => {
@@ -72,14 +77,13 @@ fn background(root: &std::path::Path) -> Exit {
 
 async fn end(session: &Session, options: &LocalOptions) -> Result<Exit, Failure> {
     let ended = session.unless_stopped(down(options)).await??;
-    let (word, text) = match ended {
-        Ended::Stopped => ("stopped", "the local target has ended; what it holds is kept\n"),
-        Ended::WasStopped => ("was-stopped", "the local target was not running\n"),
-    };
-    session.reporter.answer(match session.global.output {
-        Output::Json => format!("{}\n", serde_json::json!({ "ended": word })),
-        Output::Human | Output::Github => text.to_owned(),
-    });
+    tell(
+        session,
+        match ended {
+            Ended::Stopped => "the local target has ended; what it holds is kept",
+            Ended::WasStopped => "the local target was not running",
+        },
+    );
     Ok(Exit::Ok)
 }
 
@@ -101,11 +105,18 @@ async fn start_over(session: &Session, options: &LocalOptions) -> Result<Exit, F
         }
     }
     reset(options).await?;
-    session.reporter.answer(match session.global.output {
-        Output::Json => format!("{}\n", serde_json::json!({ "reset": true })),
-        Output::Human | Output::Github => "the local target has ended and is empty\n".to_owned(),
-    });
+    tell(session, "the local target has ended and is empty");
     Ok(Exit::Ok)
+}
+
+/// Says what was done: programs get an event.
+fn tell(session: &Session, message: &str) {
+    match session.global.output {
+        Output::Json => session.reporter.tell(Event::Note {
+            message: message.to_owned(),
+        }),
+        Output::Human | Output::Github => session.reporter.answer(format!("{message}\n")),
+    }
 }
 
 /// Answers with the status; one that is not whole is an error for scripts.
