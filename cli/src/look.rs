@@ -145,11 +145,12 @@ pub fn screens(name: &str, draw: impl Fn(&Look) -> String) {
 
 /// The same of lines that are as long as they are, such as those of logs. Times of day are left out: they depend on the
 /// machine's time zone.
+///
+/// # Panics
+/// When a snapshot is another.
 #[cfg(test)]
 pub fn lines(name: &str, draw: impl Fn(&Look) -> String) {
-    let Ok(time) = regex_lite::Regex::new(r"\d\d:\d\d:\d\d\.\d{3}") else {
-        return;
-    };
+    let time = regex_lite::Regex::new(r"\d\d:\d\d:\d\d\.\d{3}").unwrap_or_else(|error| panic!("{error}"));
     for (paint, suffix) in [(Paint::Plain, "plain"), (Paint::Colored, "colored")] {
         for width in [80, 120] {
             let look = Look {
@@ -163,5 +164,49 @@ pub fn lines(name: &str, draw: impl Fn(&Look) -> String) {
                 time.replace_all(&text, "hh:mm:ss.mmm")
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_is_decided_by_flag_then_environment_then_terminal() {
+        fn check(flag: bool, no_color: &str, force: &str, term: &str, terminal: bool, expected: Paint) {
+            let wish = |text: &str| (text != "-").then(|| text.to_owned());
+            let wishes = ColorWishes {
+                no_color_flag: flag,
+                no_color: wish(no_color),
+                clicolor_force: wish(force),
+                term: wish(term),
+            };
+            assert_eq!(
+                Look::decide(&wishes, terminal.then_some(80)).paint,
+                expected,
+                "{wishes:?} {terminal}"
+            );
+        }
+        use Paint::{Colored, Plain};
+        check(false, "-", "-", "xterm", true, Colored);
+        check(false, "-", "-", "xterm", false, Plain);
+        check(true, "-", "-", "xterm", true, Plain);
+        check(false, "1", "-", "xterm", true, Plain);
+        check(false, "", "-", "xterm", true, Colored);
+        check(false, "-", "1", "-", false, Colored);
+        check(false, "-", "0", "-", false, Plain);
+        check(true, "-", "1", "xterm", true, Plain);
+        check(false, "1", "1", "xterm", true, Plain);
+        check(false, "-", "-", "dumb", true, Plain);
+    }
+
+    #[test]
+    fn a_dumb_terminal_gets_lines() {
+        let wishes = ColorWishes {
+            term: Some("dumb".to_owned()),
+            ..ColorWishes::default()
+        };
+        assert_eq!(Look::decide(&wishes, Some(120)).motion, Motion::Lines);
+        assert_eq!(Look::decide(&wishes, Some(120)).width, 120);
     }
 }
