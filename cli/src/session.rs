@@ -272,9 +272,12 @@ impl Session {
     /// Work that may be dropped at any point.
     pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::select! {
-            biased;
+            // A call in flight may have been told of the stop first: what it says then is no result.
+            result = work => match self.cancel.is_cancelled() {
+                true => Err(Failure::interrupted()),
+                false => Ok(result),
+            },
             () = self.cancel.cancelled() => Err(Failure::interrupted()),
-            result = work => Ok(result),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::look::{Look, Tone};
 use crate::place::Place;
 use crate::report::plan::Details;
 use crate::report::text::{count, cut, fill, long_duration, plain, wrap};
-use crate::report::{Purpose, where_to};
+use crate::report::{Lines, Purpose, json_answer, where_to};
 use crate::session::{self, Session};
 
 /// Arguments of `alarms`.
@@ -64,11 +64,7 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
         }
     }
     let text = match session.global.output {
-        Output::Json => {
-            let text = serde_json::to_string_pretty(&found)
-                .map_err(|error| Failure::caused("the alarms cannot be written as JSON", &error, None))?;
-            format!("{text}\n")
-        }
+        Output::Json => json_answer("the alarms", &found, Lines::Many)?,
         Output::Human | Output::Github => {
             let identity = engine.context().identity();
             let head = where_to(

@@ -18,9 +18,9 @@ use crate::look::{Look, Tone};
 use crate::outside::{CheckClient, allowed_origin};
 use crate::place::Place;
 use crate::project::Project;
-use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::report::text::{columns, count, cut, duration, fill, plain};
+use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Session};
 use crate::surroundings::absolute;
 
@@ -106,11 +106,7 @@ async fn check(session: &Session, args: Args) -> Result<Exit, Failure> {
         std::fs::write(&path, junit(&report)).map_err(|error| Failure::io("writing", &path, &error))?;
     }
     let text = match session.global.output {
-        Output::Json => {
-            let text = serde_json::to_string_pretty(&report)
-                .map_err(|error| Failure::caused("the report cannot be written as JSON", &error, None))?;
-            format!("{text}\n")
-        }
+        Output::Json => json_answer("the report", &report, Lines::Many)?,
         Output::Human => render(&report, millis, &session.surroundings.out),
         Output::Github => annotations(&report) + &render(&report, millis, &Look::PLAIN),
     };

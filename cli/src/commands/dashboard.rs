@@ -11,8 +11,8 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::look::Tone;
 use crate::place::Place;
-use crate::report::Purpose;
 use crate::report::plan::Details;
+use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Session};
 
 /// Where a dashboard is.
@@ -56,11 +56,7 @@ async fn show(session: &Session) -> Result<Exit, Failure> {
         })
         .collect();
     session.reporter.answer(match session.global.output {
-        Output::Json => {
-            let text = serde_json::to_string_pretty(&links)
-                .map_err(|error| Failure::caused("the links cannot be written as JSON", &error, None))?;
-            format!("{text}\n")
-        }
+        Output::Json => json_answer("the links", &links, Lines::Many)?,
         Output::Human | Output::Github => links
             .iter()
             .map(|link| format!("{}\n", session.surroundings.out.paint(Tone::Copy, &link.url)))

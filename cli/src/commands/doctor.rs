@@ -21,9 +21,9 @@ use crate::look::{Look, Tone};
 use crate::outside::allowed_origin;
 use crate::place::{Place, local_options};
 use crate::project::Project;
-use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::report::text::{fill, plain, size, wrap};
+use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Named, Session};
 
 /// What was looked at.
@@ -116,9 +116,7 @@ pub fn run(global: &Global) -> Exit {
 async fn doctor(session: &Session) -> Result<Exit, Failure> {
     let findings = session.unless_stopped(examine(session)).await?;
     let text = match session.global.output {
-        Output::Json => serde_json::to_string_pretty(&Findings { checks: &findings })
-            .map(|text| format!("{text}\n"))
-            .map_err(|error| Failure::caused("the findings cannot be written as JSON", &error, None))?,
+        Output::Json => json_answer("the findings", &Findings { checks: &findings }, Lines::Many)?,
         Output::Human | Output::Github => render(&findings, &session.surroundings.out),
     };
     session.reporter.answer(text);

@@ -20,9 +20,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::look::{Look, Tone};
 use crate::place::Place;
-use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::report::text::{plain, safe_json};
+use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Session};
 use crate::surroundings::absolute;
 
@@ -125,11 +125,7 @@ async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
         ..Answer::of_log(&log)
     };
     let text = match session.global.output {
-        Output::Json => {
-            let text = serde_json::to_string_pretty(&answer)
-                .map_err(|error| Failure::caused("the answer cannot be written as JSON", &error, None))?;
-            format!("{text}\n")
-        }
+        Output::Json => json_answer("the answer", &answer, Lines::Many)?,
         Output::Human | Output::Github => render(&answer, &args.function, &session.surroundings.out),
     };
     session.reporter.answer(text);

@@ -15,10 +15,10 @@ use crate::failure::Failure;
 use crate::look::{Look, Motion, Tone};
 use crate::outside::CheckClient;
 use crate::place::Place;
-use crate::report::Purpose;
 use crate::report::chart;
 use crate::report::plan::Details;
 use crate::report::text::{count, plain};
+use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Session};
 use crate::surroundings::absolute;
 
@@ -95,11 +95,7 @@ async fn load(session: &Arc<Session>, args: &Args) -> Result<Exit, Failure> {
     watcher.abort();
     clear(session.surroundings.err);
     let text = match session.global.output {
-        Output::Json => {
-            let text = serde_json::to_string_pretty(&report)
-                .map_err(|error| Failure::caused("the report cannot be written as JSON", &error, None))?;
-            format!("{text}\n")
-        }
+        Output::Json => json_answer("the report", &report, Lines::Many)?,
         Output::Human | Output::Github => render(&report, &session.surroundings.out),
     };
     session.reporter.answer(text);

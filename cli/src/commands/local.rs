@@ -11,9 +11,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::look::{Look, Tone};
 use crate::place;
-use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::report::text::{plain, wrap};
+use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Session};
 
 /// Commands of the local target.
@@ -122,9 +122,7 @@ fn tell(session: &Session, message: &str) {
 /// Answers with the status; one that is not whole is an error for scripts.
 fn answer(session: &Session, status: &LocalStatus) -> Result<Exit, Failure> {
     let text = match session.global.output {
-        Output::Json => serde_json::to_string_pretty(status)
-            .map(|text| format!("{text}\n"))
-            .map_err(|error| Failure::caused("the status cannot be written as JSON", &error, None))?,
+        Output::Json => json_answer("the status", status, Lines::Many)?,
         Output::Human | Output::Github => render(status, &session.surroundings.out),
     };
     session.reporter.answer(text);

@@ -256,10 +256,7 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
             return Ok(ended(session, &count));
         };
         let Some(events) = next else { break };
-        let events = match events {
-            Err(_) if session.cancel.is_cancelled() => return Ok(ended(session, &count)),
-            other => other.map_err(EngineError::from)?,
-        };
+        let events = events.map_err(EngineError::from)?;
         session
             .reporter
             .answer(shown.all(&events, &wanted, session, &mut count));
@@ -349,8 +346,6 @@ async fn follow(
                 }
                 session.reporter.answer(shown.all(&events, wanted, session, &mut count));
             }
-            // The call in flight was told first.
-            Err(_) if session.cancel.is_cancelled() => break,
             Err(error) if failing => drop(error),
             Err(error) => {
                 failing = true;

@@ -18,7 +18,7 @@ use crate::look::{Look, Tone};
 use crate::place::Place;
 use crate::report::plan::Details;
 use crate::report::text::plain;
-use crate::report::{Purpose, chart, where_to};
+use crate::report::{Lines, Purpose, chart, json_answer, where_to};
 use crate::session::{self, Session};
 use crate::watch::watch;
 
@@ -89,12 +89,8 @@ async fn look(session: &Session, args: &Args, engine: &Engine) -> Result<String,
     match session.global.output {
         Output::Json => {
             // One look is one line when there are many.
-            let text = match args.watch {
-                true => serde_json::to_string(&metrics),
-                false => serde_json::to_string_pretty(&metrics),
-            };
-            let text = text.map_err(|error| Failure::caused("the metrics cannot be written as JSON", &error, None))?;
-            Ok(format!("{text}\n"))
+            let lines = if args.watch { Lines::One } else { Lines::Many };
+            json_answer("the metrics", &metrics, lines)
         }
         Output::Human | Output::Github => Ok(render(
             &metrics,

@@ -8,9 +8,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::look::{Look, Tone};
 use crate::place::Place;
-use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::report::text::{cut, duration, plain};
+use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Session};
 
 /// Runs it.
@@ -26,11 +26,7 @@ async fn show(session: &Session) -> Result<Exit, Failure> {
     let engine = session.connect_quietly(&place, &named).await?;
     let releases = session.unless_stopped(engine.releases()).await??;
     let text = match session.global.output {
-        Output::Json => {
-            let text = serde_json::to_string_pretty(&releases)
-                .map_err(|error| Failure::caused("the releases cannot be written as JSON", &error, None))?;
-            format!("{text}\n")
-        }
+        Output::Json => json_answer("the releases", &releases, Lines::Many)?,
         Output::Human | Output::Github => render(&releases, &session.surroundings.out),
     };
     session.reporter.answer(text);

@@ -16,7 +16,7 @@ use crate::place::Place;
 use crate::project::Project;
 use crate::report::plan::Details;
 use crate::report::text::{fill, long_duration, plain};
-use crate::report::{Purpose, where_to};
+use crate::report::{Lines, Purpose, json_answer, where_to};
 use crate::session::{self, Named, Session};
 use crate::watch::watch;
 
@@ -50,7 +50,7 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
         let look = async || {
             let status = look(session, &engine, &place, &named).await?;
             match session.global.output {
-                Output::Json => json(&status, Lines::One),
+                Output::Json => json_answer("the status", &status, Lines::One),
                 Output::Human | Output::Github => Ok(render(&status, &session.surroundings.out, Timestamp::now())),
             }
         };
@@ -58,7 +58,7 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
     }
     let status = session.unless_stopped(look(session, &engine, &place, &named)).await??;
     let text = match session.global.output {
-        Output::Json => json(&status, Lines::Many)?,
+        Output::Json => json_answer("the status", &status, Lines::Many)?,
         Output::Human | Output::Github => render(&status, &session.surroundings.out, Timestamp::now()),
     };
     session.reporter.answer(text);
@@ -70,22 +70,6 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
         session.reporter.tell(Event::Warning { message: complaint });
     }
     Ok(Exit::CheckFailed)
-}
-
-/// In how many lines an object is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lines {
-    One,
-    Many,
-}
-
-fn json(status: &Status, lines: Lines) -> Result<String, Failure> {
-    let text = match lines {
-        Lines::One => serde_json::to_string(status),
-        Lines::Many => serde_json::to_string_pretty(status),
-    };
-    let text = text.map_err(|error| Failure::caused("the status cannot be written as JSON", &error, None))?;
-    Ok(format!("{text}\n"))
 }
 
 async fn look(session: &Session, engine: &Engine, place: &Place, named: &Named) -> Result<Status, Failure> {

@@ -9,9 +9,9 @@ use crate::commands::status::named;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::place::Place;
-use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::report::text::plain;
+use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Session};
 
 /// Arguments of `unlock`.
@@ -43,8 +43,10 @@ async fn unlock(session: &Session, force: Force) -> Result<Exit, Failure> {
     let engine = session.connect_quietly(&place, &named).await?;
     let taken = session.unless_stopped(engine.unlock(force)).await??;
     if session.global.output == Output::Json {
-        let answer = serde_json::json!(Answer { taken_from: taken });
-        session.reporter.answer(format!("{answer:#}\n"));
+        let answer = Answer { taken_from: taken };
+        session
+            .reporter
+            .answer(json_answer("the answer", &answer, Lines::Many)?);
         return Ok(Exit::Ok);
     }
     let text = match taken {

@@ -12,6 +12,25 @@ use super::text::safe_json;
 use super::{Out, Renderer, write};
 use crate::failure::{Failure, Told};
 
+/// In how many lines an object is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lines {
+    /// One, as where many objects follow each other.
+    One,
+    /// Many, to be read.
+    Many,
+}
+
+/// The answer of a command, with its line end. `what` it is, in the plural or with its article: `the alarms`.
+pub fn answer(what: &str, value: &impl Serialize, lines: Lines) -> Result<String, Failure> {
+    let text = match lines {
+        Lines::One => serde_json::to_string(value),
+        Lines::Many => serde_json::to_string_pretty(value),
+    };
+    let text = text.map_err(|error| Failure::caused(format!("{what} cannot be written as JSON"), &error, None))?;
+    Ok(format!("{text}\n"))
+}
+
 /// Writes events as JSON lines.
 pub struct Json {
     out: Out,

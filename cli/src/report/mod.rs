@@ -25,7 +25,7 @@ use crate::failure::Failure;
 
 pub use github::Github;
 pub use human::{Human, Talk, Trace};
-pub use json::{Json, Line};
+pub use json::{Json, Line, Lines, answer as json_answer};
 pub use live::Live;
 pub use story::{Again, Purpose, failure_text, where_to};
 

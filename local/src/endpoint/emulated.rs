@@ -93,6 +93,28 @@ impl EmulatorClient {
         Err(EmulatedError::Refused { code, message })
     }
 
+    /// What a listing of CloudWatch Logs has under a member, on all its pages.
+    pub(crate) async fn log_pages(
+        &self,
+        caller: &Caller,
+        operation: &str,
+        mut input: Value,
+        member: &str,
+    ) -> Result<Vec<Value>, EmulatedError> {
+        let target = format!("Logs_20140328.{operation}");
+        let mut all = Vec::new();
+        loop {
+            let mut page = self.json(caller, "logs", &target, &input).await?;
+            if let Value::Array(found) = page[member].take() {
+                all.extend(found);
+            }
+            match page["nextToken"].take() {
+                token @ Value::String(_) => input["nextToken"] = token,
+                _ => return Ok(all),
+            }
+        }
+    }
+
     /// A call of a query service, e.g. `Action=GetRole&…`. Answers with the status and XML as they are.
     pub(crate) async fn query(
         &self,

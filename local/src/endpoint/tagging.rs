@@ -162,24 +162,12 @@ impl Endpoint {
     }
 
     async fn log_groups(&self, caller: &Caller) -> Result<Vec<Tagged>, EmulatedError> {
-        let mut arns = Vec::new();
-        let mut token = Value::Null;
-        loop {
-            let mut input = json!({"limit": 50});
-            if token.is_string() {
-                input["nextToken"] = token;
-            }
-            let output = self
-                .emulator
-                .json(caller, "logs", "Logs_20140328.DescribeLogGroups", &input)
-                .await?;
-            let groups = output["logGroups"].as_array().into_iter().flatten();
-            arns.extend(groups.filter_map(|group| Some(group["arn"].as_str()?.trim_end_matches(":*").to_owned())));
-            token = output["nextToken"].clone();
-            if !token.is_string() {
-                break;
-            }
-        }
+        let groups = self
+            .emulator
+            .log_pages(caller, "DescribeLogGroups", json!({"limit": 50}), "logGroups")
+            .await?;
+        let arn = |group: &Value| Some(group["arn"].as_str()?.trim_end_matches(":*").to_owned());
+        let arns: Vec<String> = groups.iter().filter_map(arn).collect();
         let tags = arns.iter().map(|arn| async move {
             let input = json!({"resourceArn": arn});
             self.emulator

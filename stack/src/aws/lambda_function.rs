@@ -326,7 +326,7 @@ impl Kind for LambdaFunction {
                 })
                 .await?;
             let published = updated.version.filter(|version| version != "$LATEST");
-            outputs.extend(settle_and_name(context, desired, published, "code to take effect").await?);
+            outputs.extend(settle_and_name(context, desired, published).await?);
         }
         if changes.touch("reserved_concurrency") {
             put_concurrency(context, name, desired.reserved_concurrency).await?;
@@ -511,21 +511,16 @@ fn observed(context: &Context, desired: &Model, answer: &GetFunctionOutput) -> O
     }
 }
 
-/// Waits for a change, and meanwhile gives the version that it published its alias (a function that is pending takes none). One
+/// Waits for a change of code, and meanwhile gives the version that it published its alias (a function that is pending takes none). One
 /// that could not be made is made with the version.
-async fn settle_and_name(
-    context: &Context,
-    desired: &Model,
-    published: Option<String>,
-    reason: &str,
-) -> Result<Outputs, AwsError> {
+async fn settle_and_name(context: &Context, desired: &Model, published: Option<String>) -> Result<Outputs, AwsError> {
     let naming = async {
         match &published {
             Some(version) => lambda_version::name_early(context, &desired.name, version, &desired.fingerprint()).await,
             None => None,
         }
     };
-    let (settled, alias) = futures::join!(settle(context, &desired.name, reason), naming);
+    let (settled, alias) = futures::join!(settle(context, &desired.name, "code to take effect"), naming);
     settled?;
     let published = published.map(|version| ("published".to_owned(), version));
     let alias = alias.map(|alias| ("published_alias".to_owned(), alias));

@@ -20,10 +20,8 @@ use super::mends::refuse;
 
 /// Answers that are remembered.
 const KEPT: usize = 100;
-/// Most rows of an answer.
+/// Most rows of an answer, and so many unless told.
 const ROWS: usize = 10_000;
-/// Rows of an answer unless told.
-const DEFAULT_ROWS: usize = 10_000;
 
 /// Queries that were asked, newest last.
 #[derive(Default)]
@@ -127,10 +125,8 @@ impl Endpoint {
         }
         let scanned = events.len();
         let bytes: usize = events.iter().map(|event| event.message.len()).sum();
-        let most = input["limit"]
-            .as_u64()
-            .map_or(DEFAULT_ROWS, |limit| usize::try_from(limit).unwrap_or(ROWS));
-        let found = evaluate::run(&clauses, events, most.min(ROWS));
+        let most = input["limit"].as_u64().and_then(|limit| usize::try_from(limit).ok());
+        let found = evaluate::run(&clauses, events, most.unwrap_or(ROWS).min(ROWS));
         let row = |row: &Vec<(String, String)>| -> Value {
             row.iter()
                 .map(|(field, value)| json!({"field": field, "value": value}))
@@ -150,31 +146,20 @@ impl Endpoint {
 
     /// The events of a group from one time to another.
     async fn events(&self, caller: &Caller, group: &str, (from, to): (i64, i64)) -> Result<Vec<Event>, EmulatedError> {
-        let mut events = Vec::new();
-        let mut token = Value::Null;
-        loop {
-            let mut asked = json!({"logGroupName": group, "startTime": from, "endTime": to});
-            if token.is_string() {
-                asked["nextToken"] = token;
-            }
-            let page = self
-                .emulator
-                .json(caller, "logs", "Logs_20140328.FilterLogEvents", &asked)
-                .await?;
-            let text = |event: &Value, member: &str| event[member].as_str().unwrap_or_default().to_owned();
-            let found = page["events"].as_array().into_iter().flatten();
-            events.extend(found.map(|event| Event {
-                timestamp: event["timestamp"].as_i64().unwrap_or_default(),
-                ingested: event["ingestionTime"].as_i64().unwrap_or_default(),
-                message: text(event, "message"),
-                stream: text(event, "logStreamName"),
-                log: format!("{}:{group}", caller.account),
-                id: text(event, "eventId"),
-            }));
-            token = page["nextToken"].clone();
-            if !token.is_string() {
-                return Ok(events);
-            }
-        }
+        let asked = json!({"logGroupName": group, "startTime": from, "endTime": to});
+        let found = self
+            .emulator
+            .log_pages(caller, "FilterLogEvents", asked, "events")
+            .await?;
+        let text = |event: &Value, member: &str| event[member].as_str().unwrap_or_default().to_owned();
+        let events = found.iter().map(|event| Event {
+            timestamp: event["timestamp"].as_i64().unwrap_or_default(),
+            ingested: event["ingestionTime"].as_i64().unwrap_or_default(),
+            message: text(event, "message"),
+            stream: text(event, "logStreamName"),
+            log: format!("{}:{group}", caller.account),
+            id: text(event, "eventId"),
+        });
+        Ok(events.collect())
     }
 }
