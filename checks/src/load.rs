@@ -5,8 +5,8 @@
 //! server that stalls is charged with everything that had to wait meanwhile (no coordinated omission).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -128,26 +128,55 @@ impl LoadReport {
     }
 }
 
-/// Latency is kept in µs with three digits, up to five minutes.
+/// Latency is kept in µs, up to five minutes.
 const LONGEST: u64 = 300_000_000;
+/// Digits that are kept of all latencies: 160 KB a step.
+const DIGITS: u8 = 3;
+/// Digits that are kept of the latencies of a second: 20 KB, whatever the users.
+const DIGITS_OF_SECOND: u8 = 2;
 
-/// What one user saw; added up at the end, so that users do not wait for each other.
+/// A stop is noticed within this time by users that wait for a request to be due.
+const NOTICED_WITHIN: Duration = Duration::from_millis(100);
+
+/// What all users saw.
+#[derive(Default)]
 struct Seen {
     steps: Vec<Tally>,
     seconds: Vec<Tally>,
     errors: BTreeMap<String, u64>,
 }
 
-#[derive(Clone)]
+impl Seen {
+    fn of(suite: &Suite) -> Self {
+        Self {
+            steps: suite.checks.iter().map(|_| Tally::new(DIGITS)).collect(),
+            ..Self::default()
+        }
+    }
+
+    fn note(&mut self, step: usize, second: u64, micros: u64, outcome: Result<(), String>) {
+        let second = usize::try_from(second).unwrap_or(0);
+        while self.seconds.len() <= second {
+            self.seconds.push(Tally::new(DIGITS_OF_SECOND));
+        }
+        for tally in [&mut self.steps[step], &mut self.seconds[second]] {
+            tally.note(micros, outcome.is_ok());
+        }
+        if let Err(kind) = outcome {
+            *self.errors.entry(kind).or_default() += 1;
+        }
+    }
+}
+
 struct Tally {
     latency: Option<Histogram<u64>>,
     errors: u64,
 }
 
 impl Tally {
-    fn new() -> Self {
+    fn new(digits: u8) -> Self {
         Self {
-            latency: Histogram::new_with_bounds(1, LONGEST, 3).ok(),
+            latency: Histogram::new_with_bounds(1, LONGEST, digits).ok(),
             errors: 0,
         }
     }
@@ -210,68 +239,92 @@ pub async fn load(
     let url = url.trim_end_matches('/');
     let began = Instant::now();
     let tickets = AtomicU64::new(0);
-    let users = (0..load.users.max(1)).map(|_| user(suite, url, load, client.as_ref(), &progress, began, &tickets));
-    let seen = join_all(users).await;
+    // All users are one task: none waits for the other here.
+    let seen = Mutex::new(Seen::of(suite));
+    let users = (0..load.users.max(1)).map(|_| {
+        let user = User {
+            suite,
+            url,
+            load,
+            client: client.as_ref(),
+            progress: &progress,
+            began,
+            tickets: &tickets,
+            seen: &seen,
+        };
+        user.run()
+    });
+    join_all(users).await;
     let measured = began.elapsed().saturating_sub(load.warm_up).min(load.duration);
-    report(suite, url, load, measured, &seen)
+    let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    report(suite, url, load, measured, seen)
 }
 
-async fn user(
-    suite: &Suite,
-    url: &str,
-    load: &Load,
-    client: &dyn Client,
-    progress: &Progress,
+/// One of many.
+struct User<'a> {
+    suite: &'a Suite,
+    url: &'a str,
+    load: &'a Load,
+    client: &'a dyn Client,
+    progress: &'a Progress,
     began: Instant,
-    tickets: &AtomicU64,
-) -> Seen {
-    let end = began + load.warm_up + load.duration;
-    let mut seen = Seen {
-        steps: vec![Tally::new(); suite.checks.len()],
-        seconds: Vec::new(),
-        errors: BTreeMap::new(),
-    };
-    while !client.is_stopped() {
-        let mut variables = Variables::new();
-        for (name, value) in &suite.variables {
-            variables.insert(name.clone(), fill(value, &variables).unwrap_or_else(|_| value.clone()));
-        }
-        for (index, check) in suite.checks.iter().enumerate() {
-            let due = match load.model {
-                Model::Closed => Instant::now(),
-                Model::Open(rps) => {
-                    let ticket = tickets.fetch_add(1, Ordering::Relaxed);
-                    began + after(ticket, rps)
+    tickets: &'a AtomicU64,
+    seen: &'a Mutex<Seen>,
+}
+
+impl User<'_> {
+    async fn run(self) {
+        let Self {
+            suite,
+            url,
+            load,
+            client,
+            progress,
+            began,
+            tickets,
+            seen,
+        } = self;
+        let end = began + load.warm_up + load.duration;
+        while !client.is_stopped() {
+            let mut variables = Variables::new();
+            for (name, value) in &suite.variables {
+                variables.insert(name.clone(), fill(value, &variables).unwrap_or_else(|_| value.clone()));
+            }
+            for (index, check) in suite.checks.iter().enumerate() {
+                let due = match load.model {
+                    Model::Closed => Instant::now(),
+                    Model::Open(rps) => {
+                        let ticket = tickets.fetch_add(1, Ordering::Relaxed);
+                        began + after(ticket, rps)
+                    }
+                };
+                if due >= end {
+                    return;
                 }
-            };
-            if due >= end || client.is_stopped() {
-                return seen;
-            }
-            sleep_until(due).await;
-            let outcome = step(check, url, client, &mut variables).await;
-            let done = Instant::now();
-            let micros = u64::try_from(done.duration_since(due).as_micros()).unwrap_or(u64::MAX);
-            progress.requests.fetch_add(1, Ordering::Relaxed);
-            progress.micros.fetch_add(micros, Ordering::Relaxed);
-            progress
-                .errors
-                .fetch_add(u64::from(outcome.is_err()), Ordering::Relaxed);
-            if due < began + load.warm_up {
-                continue;
-            }
-            let second = usize::try_from(due.duration_since(began + load.warm_up).as_secs()).unwrap_or(0);
-            while seen.seconds.len() <= second {
-                seen.seconds.push(Tally::new());
-            }
-            for tally in [&mut seen.steps[index], &mut seen.seconds[second]] {
-                tally.note(micros, outcome.is_ok());
-            }
-            if let Err(kind) = outcome {
-                *seen.errors.entry(kind).or_default() += 1;
+                while Instant::now() < due && !client.is_stopped() {
+                    sleep_until(due.min(Instant::now() + NOTICED_WITHIN)).await;
+                }
+                if client.is_stopped() {
+                    return;
+                }
+                let outcome = step(check, url, client, &mut variables).await;
+                let done = Instant::now();
+                let micros = u64::try_from(done.duration_since(due).as_micros()).unwrap_or(u64::MAX);
+                progress.requests.fetch_add(1, Ordering::Relaxed);
+                progress.micros.fetch_add(micros, Ordering::Relaxed);
+                progress
+                    .errors
+                    .fetch_add(u64::from(outcome.is_err()), Ordering::Relaxed);
+                if due < began + load.warm_up {
+                    continue;
+                }
+                let second = due.duration_since(began + load.warm_up).as_secs();
+                seen.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .note(index, second, micros, outcome);
             }
         }
     }
-    seen
 }
 
 #[expect(
@@ -309,30 +362,16 @@ fn judge(check: &Check, answer: &Incoming) -> Result<(), String> {
     }
 }
 
-fn report(suite: &Suite, url: &str, load: &Load, measured: Duration, seen: &[Seen]) -> LoadReport {
-    let sum = |tallies: &mut dyn Iterator<Item = &Tally>| {
-        let mut all = Tally::new();
-        tallies.for_each(|tally| all.add(tally));
-        all
-    };
-    let steps: Vec<Tally> = (0..suite.checks.len())
-        .map(|index| sum(&mut seen.iter().map(|one| &one.steps[index])))
-        .collect();
-    let all = sum(&mut steps.iter());
-    let length = seen.iter().map(|one| one.seconds.len()).max().unwrap_or(0);
-    let timeline = (0..length).map(|second| {
-        let tally = sum(&mut seen.iter().filter_map(|one| one.seconds.get(second)));
-        Second {
-            requests: tally.count(),
-            errors: tally.errors,
-            p50: tally.at(0.5),
-            p99: tally.at(0.99),
-        }
+fn report(suite: &Suite, url: &str, load: &Load, measured: Duration, seen: Seen) -> LoadReport {
+    let mut all = Tally::new(DIGITS);
+    seen.steps.iter().for_each(|tally| all.add(tally));
+    let timeline = seen.seconds.iter().map(|tally| Second {
+        requests: tally.count(),
+        errors: tally.errors,
+        p50: tally.at(0.5),
+        p99: tally.at(0.99),
     });
-    let mut errors = BTreeMap::new();
-    for (kind, count) in seen.iter().flat_map(|one| &one.errors) {
-        *errors.entry(kind.clone()).or_default() += count;
-    }
+    let timeline = timeline.collect();
     let seconds = measured.as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "counts of requests fit")]
     let rps = if seconds > 0.0 {
@@ -350,12 +389,12 @@ fn report(suite: &Suite, url: &str, load: &Load, measured: Duration, seen: &[See
         seconds,
         rps,
         requests: all.count(),
-        errors,
+        errors: seen.errors,
         latency: all.latency(),
         steps: suite
             .checks
             .iter()
-            .zip(&steps)
+            .zip(&seen.steps)
             .map(|(check, tally)| StepReport {
                 request: check.line(),
                 requests: tally.count(),
@@ -363,7 +402,7 @@ fn report(suite: &Suite, url: &str, load: &Load, measured: Duration, seen: &[See
                 latency: tally.latency(),
             })
             .collect(),
-        timeline: timeline.collect(),
+        timeline,
     }
 }
 
@@ -379,6 +418,8 @@ mod tests {
     /// A server that answers in 10 ms, but stalls for a second once.
     struct Stalling {
         began: Instant,
+        /// When it is told to stop.
+        stops: Option<Instant>,
     }
 
     #[async_trait]
@@ -400,7 +441,7 @@ mod tests {
         }
 
         fn is_stopped(&self) -> bool {
-            false
+            self.stops.is_some_and(|stops| Instant::now() >= stops)
         }
     }
 
@@ -409,7 +450,10 @@ mod tests {
             "checks:\n  - {{name: a, folder: performance, request: {{path: {path}}}, expect: {{status: 200}}}}"
         );
         let suite = parse("load.yaml", &text).unwrap();
-        let client = Arc::new(Stalling { began: Instant::now() });
+        let client = Arc::new(Stalling {
+            began: Instant::now(),
+            stops: None,
+        });
         let wanted = Load {
             users: 10,
             model,
@@ -437,6 +481,29 @@ mod tests {
             closed.latency
         );
         assert_eq!(open.timeline.len(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_does_not_wait_for_what_is_due() {
+        let began = Instant::now();
+        let client = Arc::new(Stalling {
+            began,
+            stops: Some(began + Duration::from_secs(4)),
+        });
+        let wanted = Load {
+            users: 10,
+            model: Model::Open(0.5),
+            duration: Duration::from_secs(60),
+            warm_up: Duration::ZERO,
+        };
+        let suite = parse(
+            "load.yaml",
+            "checks:\n  - {name: a, folder: performance, request: {path: /}, expect: {status: 200}}",
+        )
+        .unwrap();
+        let report = load(&suite, "http://x", &wanted, client, Arc::default()).await;
+        assert_eq!(report.requests, 2);
+        assert!(began.elapsed() < Duration::from_millis(4_200), "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -52,19 +52,18 @@ pub async fn watch(
 /// What fits into the terminal, each line overwriting the one that was there.
 fn screen(session: &Session, text: &str, trouble: Option<&str>) -> String {
     let look = &session.surroundings.out;
-    let (height, _) = console::Term::stdout().size();
+    // The window may have become smaller.
+    let (height, width) = console::Term::stdout().size();
     let height = usize::from(height).max(4) - 1;
-    let mut lines: Vec<String> = text.lines().map(|line| cut(line, look.width)).collect();
+    let width = look.width.min(usize::from(width));
+    let mut lines: Vec<String> = text.lines().map(|line| cut(line, width)).collect();
     if lines.len() > height - 1 {
         let more = lines.len() - (height - 2);
         lines.truncate(height - 2);
         lines.push(look.paint(Tone::Faint, &format!("… {more} more lines in a higher terminal")));
     }
     lines.push(match trouble {
-        Some(trouble) => look.paint(
-            Tone::Bad,
-            &cut(&format!("not read again: {}", plain(trouble)), look.width),
-        ),
+        Some(trouble) => look.paint(Tone::Bad, &cut(&format!("not read again: {}", plain(trouble)), width)),
         None => look.paint(Tone::Faint, "Ctrl-C ends"),
     });
     let mut out = String::from("\x1b[H");

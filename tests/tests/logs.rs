@@ -86,6 +86,7 @@ fn what_functions_say_is_found_by_request_release_and_route() {
         unknown.err
     );
     project.run(&["logs", "--since", "yesterday"]).expect(64);
+    project.run(&["logs", "--since", "1h", "--until", "2h"]).expect(64);
     project.run(&["logs", "--grep", "("]).expect(64);
 }
 
@@ -136,6 +137,49 @@ fn following_shows_each_line_once() {
 }
 
 #[test]
+fn following_a_slot_goes_over_to_its_next_release() {
+    let project = Project::platform("slot");
+    project.run(&["logs", "--slot", "live"]).expect(1);
+    project.run(&["deploy"]).expect(0);
+    let mut asked = vec![ask(&project, "/health")];
+    let running = project.start(&[
+        "logs",
+        "health",
+        "--follow",
+        "--slot",
+        "live",
+        "--format",
+        "json",
+        "--grep",
+        "GET /health",
+    ]);
+    let text = project
+        .template()
+        .replacen("  function:\n", "  function:\n    memory: 640\n", 1);
+    project.write(&text);
+    project.run(&["deploy"]).expect(0);
+    // Before, while and after it goes over.
+    for _ in 0..60 {
+        asked.push(ask(&project, "/health"));
+        sleep(Duration::from_millis(150));
+    }
+    sleep(Duration::from_secs(8));
+    running.signal("INT");
+    let run = running.end();
+    assert_eq!(run.code, 130, "{}", run.err);
+    let mut seen: Vec<String> = run
+        .out
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["message"]["requestId"].to_string())
+        .collect();
+    seen.sort();
+    let mut asked: Vec<String> = asked.iter().map(|id| format!("{id:?}")).collect();
+    asked.sort();
+    assert_eq!(seen, asked, "{}", run.err);
+    assert!(run.err.contains("release 2 is in live now"), "{}", run.err);
+}
+
+#[test]
 fn a_function_is_called_by_hand() {
     let project = Project::platform("called");
     project.run(&["deploy"]).expect(0);
@@ -147,6 +191,16 @@ fn a_function_is_called_by_hand() {
         (told["version"].as_str(), told["payload"]["statusCode"].as_u64()),
         (Some("1"), Some(200))
     );
+    assert_eq!(told["payload"]["headers"]["x-release"], "1", "{told}");
+    let missing = "GET /tasks/0192f0c1-8d3e-7cc3-98c4-dc0c0c07398f";
+    let run = project
+        .run(&["invoke", "tasks", "--route", missing, "--output", "json"])
+        .expect(0);
+    let told_of_task: Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!(told_of_task["payload"]["statusCode"], 404, "{told_of_task}");
+    assert!(run.out.contains("Task with ID"), "{}", run.out);
+    let no_path = project.run(&["invoke", "tasks", "--route", "tasks"]).expect(64);
+    assert!(no_path.err.contains("`tasks` is no request"), "{}", no_path.err);
     assert!(
         told["log"]
             .as_array()

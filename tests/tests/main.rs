@@ -12,6 +12,7 @@ mod deploy;
 mod drift;
 mod faults;
 mod hostile;
+mod kinds;
 mod logs;
 mod observe;
 mod operators;

@@ -1,12 +1,15 @@
 //! `taskctl invoke`: one call of a function, with its answer and what it logged.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
+use taskctl_local::gateway::Rehearsal;
+use taskctl_stack::aws::api_state::ApiState;
+use taskctl_stack::aws::context::Context;
 use taskctl_stack::engine::EngineError;
 use taskctl_stack::observe::invoke::{self as observe, Invoked};
 use taskctl_stack::observe::logs::LogEvent;
@@ -82,7 +85,8 @@ pub fn run(global: &Global, args: Args) -> Exit {
 }
 
 async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
-    let payload = payload(args)?;
+    let event = event(args.event.as_deref())?;
+    let line = args.route.as_deref().map(request_line).transpose()?;
     let named = named(session)?;
     let place = Place::of(&session.global, &session.surroundings);
     let engine = session.connect_quietly(&place, &named).await?;
@@ -111,6 +115,14 @@ async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
             )
         })?;
     let function = physical_name(context.identity(), &state, &args.function);
+    let payload = match line {
+        Some(line) => {
+            let mut variables = slot.as_ref().map(|slot| slot.variables.clone()).unwrap_or_default();
+            variables.extend(release.map(|release| ("release".to_owned(), release.to_string())));
+            request(context, &state, variables, line, args.body.as_deref())?
+        }
+        None => event,
+    };
     let calling = observe::invoke(context, &function, version, &payload);
     let Invoked {
         payload: body,
@@ -186,11 +198,9 @@ fn render(answer: &Answer, function: &str, look: &Look) -> String {
     text + &safe_json(&format!("{:#}\n", answer.payload))
 }
 
-fn payload(args: &Args) -> Result<String, Failure> {
-    if let Some(route) = &args.route {
-        return Ok(request(route, args.body.as_deref()).to_string());
-    }
-    let Some(path) = &args.event else {
+/// The event of a file; an empty one when there is none.
+fn event(path: Option<&Path>) -> Result<String, Failure> {
+    let Some(path) = path else {
         return Ok("{}".to_owned());
     };
     let text = if path.as_os_str() == "-" {
@@ -208,38 +218,33 @@ fn payload(args: &Args) -> Result<String, Failure> {
     }
 }
 
-/// The event of a request, as an HTTP API makes it (payload format 2.0).
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
-fn request(route: &str, body: Option<&str>) -> Value {
+/// Method and path, with its query.
+fn request_line(route: &str) -> Result<(&str, &str), Failure> {
     let (method, target) = route.split_once(' ').unwrap_or(("GET", route));
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let parameters: serde_json::Map<String, Value> = query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(name, value)| (name.to_owned(), json!(value)))
-        .collect();
-    let mut event = json!({
-        "version": "2.0",
-        "routeKey": format!("{method} {path}"),
-        "rawPath": path,
-        "rawQueryString": query,
-        "headers": {"content-type": "application/json", "host": "taskctl-invoke", "user-agent": "taskctl"},
-        "stageVariables": {"release": "0", "color": "blue"},
-        "requestContext": {
-            "accountId": "000000000000", "apiId": "taskctl-invoke", "domainName": "taskctl-invoke", "domainPrefix": "taskctl",
-            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "taskctl"},
-            "requestId": "taskctl-invoke", "routeKey": format!("{method} {path}"), "stage": "$default",
-            "time": "01/Jan/2026:00:00:00 +0000", "timeEpoch": 1_767_225_600_000_i64,
-        },
-        "isBase64Encoded": false,
-    });
-    if !parameters.is_empty() {
-        event["queryStringParameters"] = Value::Object(parameters);
+    match target.starts_with('/') {
+        true => Ok((method, target)),
+        false => Err(Failure::usage(
+            format!("`{route}` is no request"),
+            "a request is a method and a path, such as 'GET /tasks?limit=5'",
+        )),
     }
-    if let Some(body) = body {
-        event["body"] = json!(body);
-    }
-    event
+}
+
+/// The event of a request, as the stack's API makes it.
+fn request(
+    context: &Context,
+    state: &ApiState,
+    variables: BTreeMap<String, String>,
+    (method, target): (&str, &str),
+    body: Option<&str>,
+) -> Result<String, Failure> {
+    let identity = context.identity();
+    let keys = state.routes.iter().filter_map(|route| route.route_key.clone());
+    let api = state.api.api_id.as_deref().unwrap_or_default();
+    let rehearsal = Rehearsal::new((&identity.account, &identity.region, api), keys, variables);
+    let event = rehearsal.event(&method.to_ascii_uppercase(), target, body, Timestamp::now());
+    let event = event.map_err(|error| Failure::caused("the event cannot be written", &error, None))?;
+    Ok(String::from_utf8_lossy(&event).into_owned())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `taskctl logs`: what functions and API say, merged by time.
 
+mod follow;
 mod insights;
 mod line;
 mod template;
@@ -12,14 +13,14 @@ use clap::ValueEnum;
 use futures::StreamExt as _;
 use jiff::{Timestamp, civil, tz::TimeZone};
 use regex_lite::Regex;
-use taskctl_stack::aws::error::AwsError;
-use taskctl_stack::engine::{Engine, EngineError};
+use taskctl_stack::engine::EngineError;
 use taskctl_stack::event::Event;
-use taskctl_stack::observe::live_tail::{LiveTail, Sent};
-use taskctl_stack::observe::logs::{API, CloudWatchLogs, Group, LogEvent, Tail, Window, read, stream};
+use taskctl_stack::observe::logs::{API, CloudWatchLogs, Group, LogEvent, Window, stream};
 use taskctl_stack::release::driver::look;
-use tokio::task::JoinHandle;
+use taskctl_stack::release::layout::ReleaseFacts;
 
+use self::follow::Following;
+pub use self::follow::follow_all;
 pub use self::line::{Line, Told};
 use self::template::Piece;
 use crate::args::{Global, Output};
@@ -156,6 +157,15 @@ enum Slot {
     Preview,
 }
 
+impl Slot {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Preview => "preview",
+        }
+    }
+}
+
 /// Runs it.
 pub fn run(global: &Global, args: Args) -> Exit {
     session::run(global, Purpose::Answer, Details::Changes, async |session| {
@@ -168,6 +178,14 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let now = Timestamp::now();
     let since = moment(&args.since, now)?;
     let until = args.until.as_deref().map(|text| moment(text, now)).transpose()?;
+    if let Some(until) = until
+        && until <= since
+    {
+        return Err(Failure::usage(
+            format!("--until {until} is not after --since {since}"),
+            "e.g. --since 2h --until 1h",
+        ));
+    }
     let grep = args
         .grep
         .as_deref()
@@ -200,27 +218,23 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
             "--fields time,source,message prints lines with tabs between fields",
         ));
     }
-    let versions = match (args.release, args.slot) {
+    let release = match (args.release, args.slot) {
         (None, None) => None,
         (release, slot) => {
             let looking = look(engine.context());
             let (_, facts) = session.unless_stopped(looking).await?.map_err(EngineError::from)?;
-            let of = match slot {
-                Some(Slot::Live) => facts.live.as_ref().and_then(|slot| slot.release),
-                Some(Slot::Preview) => facts.preview.as_ref().and_then(|slot| slot.release),
-                None => release,
-            };
-            let label = of.and_then(|release| facts.releases.get(&release)).ok_or_else(|| {
-                Failure::new(Exit::Error, "that release is not kept", "`taskctl releases` lists them")
-            })?;
-            Some(label.versions.clone())
+            Some(match (release, slot) {
+                (Some(release), _) => Chosen::release(&facts, release)?,
+                (None, slot) => Chosen::slot(&facts, slot.unwrap_or(Slot::Live))?,
+            })
         }
     };
     let wanted = Wanted {
         grep,
         level: args.level,
         route: args.route.clone(),
-        versions,
+        release,
+        former: None,
     };
     // A quoted term matches wherever it stands.
     // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
@@ -241,14 +255,15 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
         form,
         sources: groups.iter().map(|group| group.source.clone()).collect(),
     };
-    if args.follow || args.live {
-        return follow(session, &source, args, groups, since, pattern, &wanted, &shown).await;
-    }
     let window = Window {
         from: since.as_millisecond(),
         to: until.map(|until| until.as_millisecond()),
         pattern,
     };
+    if args.follow || args.live {
+        let following = Following::new(session, &source, args, (groups, window), (wanted, shown));
+        return following.run().await;
+    }
     let mut count = Count::default();
     let mut events = std::pin::pin!(stream(&source, &groups, &window));
     loop {
@@ -289,114 +304,6 @@ impl fmt::Display for Count {
     }
 }
 
-/// Time between looks.
-const EVERY: Duration = Duration::from_secs(1);
-/// Time between looks for functions that are new.
-const GROUPS_EVERY: Duration = Duration::from_secs(30);
-
-/// Events being read.
-type Reading = JoinHandle<Result<Vec<LogEvent>, AwsError>>;
-
-#[expect(clippy::too_many_arguments, reason = "one call, each of its own kind")]
-async fn follow(
-    session: &Session,
-    source: &CloudWatchLogs,
-    args: &Args,
-    mut groups: Vec<Group>,
-    since: Timestamp,
-    pattern: Option<String>,
-    wanted: &Wanted,
-    shown: &Shown,
-) -> Result<Exit, Failure> {
-    let mut tail = Tail::from(since.as_millisecond(), pattern.clone());
-    let mut looked = tokio::time::Instant::now();
-    let mut failing = false;
-    let mut deep: Option<(i64, Reading)> = None;
-    let mut count = Count::default();
-    let mut live = match args.live {
-        true => Live::start(session, source, &groups, pattern.as_deref()).await,
-        false => None,
-    };
-    loop {
-        let begun = tokio::time::Instant::now();
-        let now = Timestamp::now().as_millisecond();
-        if let Some((began, reading)) = deep.take_if(|(_, reading)| reading.is_finished()) {
-            // One that failed is due again.
-            if let Ok(Ok(events)) = reading.await {
-                let late = tail.looked_deep(began, events);
-                session.reporter.answer(shown.all(&late, wanted, session, &mut count));
-            }
-        }
-        if deep.is_none()
-            && let Some(window) = tail.deep_window(now)
-        {
-            let (source, groups) = (CloudWatchLogs::new(source.context().clone()), groups.clone());
-            deep = Some((now, tokio::spawn(async move { read(&source, &groups, &window).await })));
-        }
-        let window = tail.window(now);
-        let Ok(result) = session.unless_stopped(read(source, &groups, &window)).await else {
-            break;
-        };
-        match result.map(|events| tail.looked(now, events)) {
-            Ok(events) => {
-                if std::mem::take(&mut failing) {
-                    session.reporter.tell(Event::Note {
-                        message: "logs can be read again; nothing was left out".to_owned(),
-                    });
-                }
-                session.reporter.answer(shown.all(&events, wanted, session, &mut count));
-            }
-            Err(error) if failing => drop(error),
-            Err(error) => {
-                failing = true;
-                session.reporter.tell(Event::Warning {
-                    message: format!("logs cannot be read: {error}; trying again"),
-                });
-            }
-        }
-        if looked.elapsed() > GROUPS_EVERY {
-            looked = tokio::time::Instant::now();
-            if let Ok(found) = self::groups(source, args).await {
-                if live.is_some() && found != groups {
-                    live = Live::start(session, source, &found, pattern.as_deref()).await;
-                }
-                groups = found;
-            }
-        }
-        let next = begun + if live.is_some() { LIVE_EVERY } else { EVERY };
-        while let Some(session_of) = &mut live {
-            let sent = tokio::select! {
-                sent = session_of.tail.next() => sent,
-                () = tokio::time::sleep_until(next) => break,
-                () = session.cancel.cancelled() => return Ok(ended(session, &count)),
-            };
-            match sent {
-                Sent::Events(events) => {
-                    let new = tail.early(events);
-                    session.reporter.answer(shown.all(&new, wanted, session, &mut count));
-                }
-                Sent::Ended(why) => {
-                    // It ends after three hours; one that ends at once would end again.
-                    let again = session_of.began.elapsed() > LIVE_AT_LEAST;
-                    live = match again {
-                        true => Live::start(session, source, &groups, pattern.as_deref()).await,
-                        false => {
-                            session.reporter.tell(Event::Note {
-                                message: format!("Live Tail ended ({why}); looking every second instead"),
-                            });
-                            None
-                        }
-                    };
-                }
-            }
-        }
-        if session.unless_stopped(tokio::time::sleep_until(next)).await.is_err() {
-            break;
-        }
-    }
-    Ok(ended(session, &count))
-}
-
 /// Tells what was seen.
 fn ended(session: &Session, count: &Count) -> Exit {
     if !session.is_unread() {
@@ -405,60 +312,6 @@ fn ended(session: &Session, count: &Count) -> Exit {
         });
     }
     Exit::Interrupted
-}
-
-/// A session of Live Tail.
-struct Live {
-    tail: LiveTail,
-    began: tokio::time::Instant,
-}
-
-/// Time between looks while CloudWatch sends events.
-const LIVE_EVERY: Duration = Duration::from_secs(5);
-/// A session that lasted so long may be begun again.
-const LIVE_AT_LEAST: Duration = Duration::from_secs(60);
-
-impl Live {
-    /// Begins one, or says why there is none.
-    async fn start(
-        session: &Session,
-        source: &CloudWatchLogs,
-        groups: &[Group],
-        pattern: Option<&str>,
-    ) -> Option<Self> {
-        let starting = LiveTail::start(source.context(), groups, pattern);
-        match session.unless_stopped(starting).await.ok()? {
-            Ok(tail) => Some(Self {
-                tail,
-                began: tokio::time::Instant::now(),
-            }),
-            Err(error) => {
-                session.reporter.tell(Event::Note {
-                    message: format!("no Live Tail: {error}; looking every second instead"),
-                });
-                None
-            }
-        }
-    }
-}
-
-/// Shows what all functions say from now on, until the session is stopped.
-pub async fn follow_all(session: &Session, engine: &Engine) {
-    let source = CloudWatchLogs::new(engine.context().clone());
-    let args = Args::all();
-    let wanted = Wanted {
-        grep: None,
-        level: None,
-        route: None,
-        versions: None,
-    };
-    let groups = groups(&source, &args).await.unwrap_or_default();
-    let shown = Shown {
-        form: Form::Known(Format::Pretty),
-        sources: groups.iter().map(|group| group.source.clone()).collect(),
-    };
-    // It ends with the session, and says itself what it cannot read.
-    let _ = follow(session, &source, &args, groups, Timestamp::now(), None, &wanted, &shown).await;
 }
 
 /// The groups that are asked for.
@@ -485,23 +338,68 @@ async fn groups(source: &CloudWatchLogs, args: &Args) -> Result<Vec<Group>, Fail
     Ok(all.into_iter().filter(is_wanted).collect())
 }
 
+/// The release whose lines are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Chosen {
+    /// None while its slot is empty.
+    number: Option<u64>,
+    /// Version by function.
+    versions: BTreeMap<String, String>,
+}
+
+impl Chosen {
+    fn release(facts: &ReleaseFacts, number: u64) -> Result<Self, Failure> {
+        let label = facts.releases.get(&number).ok_or_else(|| {
+            let message = format!("release {number} is not kept");
+            Failure::new(Exit::Error, message, "`taskctl releases` lists those that are")
+        })?;
+        Ok(Self {
+            number: Some(number),
+            versions: label.versions.clone(),
+        })
+    }
+
+    fn slot(facts: &ReleaseFacts, slot: Slot) -> Result<Self, Failure> {
+        let (facts_of, empty) = match slot {
+            Slot::Live => (&facts.live, "live serves no release"),
+            Slot::Preview => (&facts.preview, "no release waits in preview"),
+        };
+        match facts_of.as_ref().and_then(|slot| slot.release) {
+            Some(number) => Self::release(facts, number),
+            None => Err(Failure::new(
+                Exit::Error,
+                empty,
+                "`taskctl releases` lists those that are kept",
+            )),
+        }
+    }
+
+    /// Whether an event is of it, by the name of its stream.
+    fn wrote(&self, event: &LogEvent) -> bool {
+        event
+            .version()
+            .is_some_and(|version| self.versions.get(&event.source).is_some_and(|wanted| wanted == version))
+    }
+}
+
 /// Which lines are shown.
 struct Wanted {
     grep: Option<Regex>,
     level: Option<Level>,
     route: Option<String>,
-    /// Version by function.
-    versions: Option<BTreeMap<String, String>>,
+    release: Option<Chosen>,
+    /// The release before, up to when it was in the slot, ms since 1970: what it wrote until then may arrive later.
+    former: Option<(Chosen, i64)>,
 }
 
 impl Wanted {
+    fn is_of_release(&self, event: &LogEvent) -> bool {
+        let of_former = |(former, until): &(Chosen, i64)| event.timestamp <= *until && former.wrote(event);
+        self.release.as_ref().is_none_or(|release| release.wrote(event)) || self.former.as_ref().is_some_and(of_former)
+    }
+
     fn takes(&self, event: &LogEvent, line: &Line) -> bool {
-        let of_release = |versions: &BTreeMap<String, String>| {
-            event
-                .version()
-                .is_some_and(|version| versions.get(&event.source).is_some_and(|wanted| wanted == version))
-        };
-        self.versions.as_ref().is_none_or(of_release)
+        self.is_of_release(event)
             && self
                 .level
                 .is_none_or(|least| line.level().is_some_and(|level| level >= least))

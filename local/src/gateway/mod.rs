@@ -12,6 +12,7 @@ mod hop;
 mod integration;
 mod measure;
 mod record;
+mod rehearsal;
 mod response;
 mod route;
 mod server;
@@ -19,4 +20,5 @@ mod state;
 mod target;
 mod throttle;
 
+pub use rehearsal::Rehearsal;
 pub use server::{Gateway, GatewayPorts};

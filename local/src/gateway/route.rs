@@ -59,7 +59,8 @@ impl RouteTable {
         Self::of(deployment.routes.iter().cloned())
     }
 
-    fn of(routes: impl IntoIterator<Item = RouteSnapshot>) -> Self {
+    /// The table of routes.
+    pub(super) fn of(routes: impl IntoIterator<Item = RouteSnapshot>) -> Self {
         let compiled = routes.into_iter().filter_map(|route| {
             let pattern = Pattern::parse(&route.route_key)?;
             Some(CompiledRoute { pattern, route })

@@ -155,7 +155,7 @@ impl LogSource for CloudWatchLogs {
     }
 }
 
-/// Groups read at the same time; CloudWatch allows ten `FilterLogEvents` a second, which pacing keeps.
+/// Groups read at the same time; CloudWatch allows five `FilterLogEvents` a second, which pacing keeps.
 const SIDE_BY_SIDE: usize = 8;
 
 /// A group that is being read.
@@ -360,6 +360,12 @@ impl Tail {
     pub fn looked_deep(&mut self, now: i64, events: Vec<LogEvent>) -> Vec<LogEvent> {
         self.deep = now;
         self.new_of(events)
+    }
+
+    /// Events that were found in another way, and are shown whether or not a look has found them: no later one does.
+    pub fn found(&mut self, events: &[LogEvent]) {
+        let known = events.iter().map(|event| ((event.timestamp, event.id.clone()), ()));
+        self.seen.extend(known);
     }
 
     fn new_of(&mut self, events: Vec<LogEvent>) -> Vec<LogEvent> {

@@ -12,11 +12,13 @@ use taskctl_stack::aws::reader::Reader;
 use taskctl_stack::aws::registry;
 use taskctl_stack::resource::{Ownership, ResourceId};
 
-use super::{Bench, Emulator, connect, ours};
+use taskctl_tests::Local;
+
+use super::{Bench, connect, ours};
 
 /// A bench for one kind, and its examples under a name of this test's own.
-async fn bench(emulator: &Emulator, kind: &str, name: &str) -> (Bench, Value, Value) {
-    let (context, events) = connect(&emulator.endpoint).await;
+async fn bench(local: &Local, kind: &str, name: &str) -> (Bench, Value, Value) {
+    let context = connect(local).await;
     let kind = registry().kind(kind);
     let mut examples: Vec<Value> = kind.examples().iter().map(|example| ours(example, &context)).collect();
     for example in &mut examples {
@@ -29,18 +31,16 @@ async fn bench(emulator: &Emulator, kind: &str, name: &str) -> (Bench, Value, Va
     let bench = Bench {
         id: ResourceId::new(kind.spec().name, name),
         context,
-        events,
         kind,
     };
     (bench, small, full)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an emulator: TASKCTL_TEST_ENDPOINT or TASKCTL_TEST_EMULATOR"]
 async fn a_bucket_goes_with_all_its_objects() {
-    let emulator = Emulator::start();
+    let local = Local::shared();
     let name = "shop-dev-full";
-    let (bench, small, _) = bench(&emulator, "s3_bucket", name).await;
+    let (bench, small, _) = bench(&local, "s3_bucket", name).await;
     let outputs = [("name".to_owned(), name.to_owned())].into();
     let empty = || bench.kind.is_empty(&bench.context, &outputs);
     assert!(empty().await.unwrap(), "one that does not exist");
@@ -77,17 +77,15 @@ async fn a_bucket_goes_with_all_its_objects() {
         .unwrap();
 
     bench.delete(&small).await;
-    bench.tell("deleted with 1101 versions");
     assert_eq!(bench.read(&small).await, None);
     assert!(empty().await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an emulator: TASKCTL_TEST_ENDPOINT or TASKCTL_TEST_EMULATOR"]
 async fn an_item_makes_a_table_not_empty() {
     use aws_sdk_dynamodb::types::AttributeValue;
-    let emulator = Emulator::start();
-    let (bench, small, _) = bench(&emulator, "dynamodb_table", "shop-dev-item").await;
+    let local = Local::shared();
+    let (bench, small, _) = bench(&local, "dynamodb_table", "shop-dev-item").await;
     let outputs = [("name".to_owned(), "shop-dev-item".to_owned())].into();
     assert!(
         bench.kind.is_empty(&bench.context, &outputs).await.unwrap(),
@@ -140,15 +138,14 @@ async fn make_table(bench: &Bench, name: &str, tagged: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an emulator: TASKCTL_TEST_ENDPOINT or TASKCTL_TEST_EMULATOR"]
 async fn what_somebody_else_made_is_foreign() {
-    let emulator = Emulator::start();
-    let (table, small, _) = bench(&emulator, "dynamodb_table", "shop-dev-foreign").await;
+    let local = Local::shared();
+    let (table, small, _) = bench(&local, "dynamodb_table", "shop-dev-foreign").await;
     make_table(&table, "shop-dev-foreign", false).await;
     check_foreign(&table, &small).await;
     table.delete(&small).await;
 
-    let (bucket, small, _) = bench(&emulator, "s3_bucket", "shop-dev-foreign").await;
+    let (bucket, small, _) = bench(&local, "s3_bucket", "shop-dev-foreign").await;
     let region = &bucket.context.identity().region;
     let elsewhere = (region != "us-east-1").then(|| {
         let constraint = BucketLocationConstraint::from(region.as_str());
@@ -161,7 +158,7 @@ async fn what_somebody_else_made_is_foreign() {
     check_foreign(&bucket, &small).await;
     bucket.delete(&small).await;
 
-    let (topic, small, _) = bench(&emulator, "sns_topic", "shop-dev-foreign").await;
+    let (topic, small, _) = bench(&local, "sns_topic", "shop-dev-foreign").await;
     topic
         .context
         .clients()
@@ -204,11 +201,10 @@ async fn check_foreign(bench: &Bench, desired: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an emulator: TASKCTL_TEST_ENDPOINT or TASKCTL_TEST_EMULATOR"]
 async fn a_table_on_its_way_in_or_out_converges() {
-    let emulator = Emulator::start();
+    let local = Local::shared();
     let name = "shop-dev-moving";
-    let (bench, _, mut desired) = bench(&emulator, "dynamodb_table", name).await;
+    let (bench, _, mut desired) = bench(&local, "dynamodb_table", name).await;
     desired["sort_key"] = Value::Null;
     desired["deletion_protection"] = Value::Bool(false);
 
@@ -242,10 +238,9 @@ async fn a_table_on_its_way_in_or_out_converges() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an emulator: TASKCTL_TEST_ENDPOINT or TASKCTL_TEST_EMULATOR"]
 async fn expiry_by_another_attribute_takes_two_changes() {
-    let emulator = Emulator::start();
-    let (bench, mut desired, _) = bench(&emulator, "dynamodb_table", "shop-dev-expiry").await;
+    let local = Local::shared();
+    let (bench, mut desired, _) = bench(&local, "dynamodb_table", "shop-dev-expiry").await;
     desired["ttl_attribute"] = Value::from("ttl");
     bench.create(&desired).await;
     bench.settled(&desired, "ttl_attribute").await;

@@ -1,0 +1,301 @@
+//! `logs --follow`: what is new, until the command is stopped.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use taskctl_stack::aws::error::{AwsError, Class};
+use taskctl_stack::engine::{Engine, EngineError};
+use taskctl_stack::event::Event;
+use taskctl_stack::observe::live_tail::{LiveTail, Sent};
+use taskctl_stack::observe::logs::{CloudWatchLogs, Group, LogEvent, Tail, Window, read};
+use taskctl_stack::release::driver::look;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Args, Chosen, Count, Form, Format, Shown, Wanted, ended, groups};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Time between looks.
+const EVERY: Duration = Duration::from_secs(1);
+/// Time between looks while CloudWatch sends events.
+const LIVE_EVERY: Duration = Duration::from_secs(5);
+/// Time between looks for functions that are new.
+const GROUPS_EVERY: Duration = Duration::from_secs(30);
+/// Time between looks for the release in a slot: six calls of the ten a second that API Gateway's control plane allows an account.
+const SLOT_EVERY: Duration = Duration::from_secs(10);
+/// A session of Live Tail that lasted so long may be begun again.
+const LIVE_AT_LEAST: Duration = Duration::from_secs(60);
+
+/// Events being read.
+type Reading = JoinHandle<Result<Vec<LogEvent>, AwsError>>;
+
+/// A session of Live Tail.
+struct Live {
+    tail: LiveTail,
+    began: Instant,
+}
+
+/// What is followed and shown.
+pub(super) struct Following<'a> {
+    session: &'a Session,
+    source: &'a CloudWatchLogs,
+    args: &'a Args,
+    groups: Vec<Group>,
+    pattern: Option<String>,
+    wanted: Wanted,
+    shown: Shown,
+    tail: Tail,
+    count: Count,
+    live: Option<Live>,
+    /// A deep look beside the others, and when it began.
+    deep: Option<(i64, Reading)>,
+    has_read: bool,
+    /// Whether the last look failed.
+    is_failing: bool,
+    groups_read: Instant,
+    /// When the slot was last seen with the release that is shown: for the pace, and as the time of events.
+    slot_read: (Instant, i64),
+}
+
+impl<'a> Following<'a> {
+    pub(super) fn new(
+        session: &'a Session,
+        source: &'a CloudWatchLogs,
+        args: &'a Args,
+        (groups, window): (Vec<Group>, Window),
+        (wanted, shown): (Wanted, Shown),
+    ) -> Self {
+        Self {
+            session,
+            source,
+            args,
+            groups,
+            tail: Tail::from(window.from, window.pattern.clone()),
+            pattern: window.pattern,
+            wanted,
+            shown,
+            count: Count::default(),
+            live: None,
+            deep: None,
+            has_read: false,
+            is_failing: false,
+            groups_read: Instant::now(),
+            slot_read: (Instant::now(), now()),
+        }
+    }
+
+    /// Until the command is stopped.
+    pub(super) async fn run(mut self) -> Result<Exit, Failure> {
+        let Err(end) = self.go_on().await;
+        match self.session.cancel.is_cancelled() {
+            true => Ok(ended(self.session, &self.count)),
+            false => Err(end),
+        }
+    }
+
+    async fn go_on(&mut self) -> Result<Infallible, Failure> {
+        if self.args.live {
+            self.live = self.start_live().await?;
+        }
+        loop {
+            let begun = Instant::now();
+            self.look_deep().await;
+            self.look().await?;
+            self.look_at_slot().await?;
+            self.look_for_groups().await?;
+            self.receive_until(begun).await?;
+        }
+    }
+
+    fn show(&mut self, events: &[LogEvent]) {
+        let text = self.shown.all(events, &self.wanted, self.session, &mut self.count);
+        self.session.reporter.answer(text);
+    }
+
+    fn note(&self, message: String) {
+        self.session.reporter.tell(Event::Note { message });
+    }
+
+    /// Shows what the last deep look found, and begins the next one when it is due.
+    async fn look_deep(&mut self) {
+        if let Some((began, reading)) = self.deep.take_if(|(_, reading)| reading.is_finished()) {
+            // One that failed is due again.
+            if let Ok(Ok(events)) = reading.await {
+                let late = self.tail.looked_deep(began, events);
+                self.show(&late);
+            }
+        }
+        let now = now();
+        if self.deep.is_none()
+            && let Some(window) = self.tail.deep_window(now)
+        {
+            let (source, groups) = (CloudWatchLogs::new(self.source.context().clone()), self.groups.clone());
+            let reading = tokio::spawn(async move { read(&source, &groups, &window).await });
+            self.deep = Some((now, reading));
+        }
+    }
+
+    /// A look that fails is made up for by the next ones; what can never be read is an error.
+    async fn look(&mut self) -> Result<(), Failure> {
+        let now = now();
+        let window = self.tail.window(now);
+        let reading = read(self.source, &self.groups, &window);
+        match self.session.unless_stopped(reading).await? {
+            Ok(events) => {
+                self.has_read = true;
+                if std::mem::take(&mut self.is_failing) {
+                    self.note("logs can be read again; nothing was left out".to_owned());
+                }
+                let new = self.tail.looked(now, events);
+                self.show(&new);
+            }
+            Err(error) if !self.has_read && is_final(error.class) => return Err(EngineError::from(error).into()),
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    self.session.reporter.tell(Event::Warning {
+                        message: format!("logs cannot be read: {error}; trying again"),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes over to the release that is in the slot now, with what it has written since the last look at the slot.
+    async fn look_at_slot(&mut self) -> Result<(), Failure> {
+        let Some(slot) = self.args.slot else { return Ok(()) };
+        if self.slot_read.0.elapsed() < SLOT_EVERY {
+            return Ok(());
+        }
+        let read_at = (Instant::now(), now());
+        let looking = look(self.source.context());
+        // What fails is asked again with the next look.
+        let Ok((_, facts)) = self.session.unless_stopped(looking).await? else {
+            return Ok(());
+        };
+        let chosen = Chosen::slot(&facts, slot).unwrap_or_default();
+        if self.wanted.release.as_ref() != Some(&chosen) {
+            let window = Window {
+                from: self.slot_read.1,
+                to: None,
+                pattern: self.pattern.clone(),
+            };
+            let reading = read(self.source, &self.groups, &window);
+            let Ok(mut events) = self.session.unless_stopped(reading).await? else {
+                return Ok(());
+            };
+            let slot = slot.as_str();
+            self.note(match chosen.number {
+                Some(number) => format!("release {number} is in {slot} now; its lines follow"),
+                None => format!("no release is in {slot} now"),
+            });
+            // The others are shown by the looks.
+            events.retain(|event| !self.wanted.is_of_release(event));
+            let before = self.wanted.release.replace(chosen);
+            self.wanted.former = before.map(|before| (before, read_at.1));
+            self.tail.found(&events);
+            self.show(&events);
+        }
+        self.slot_read = read_at;
+        Ok(())
+    }
+
+    async fn look_for_groups(&mut self) -> Result<(), Failure> {
+        if self.groups_read.elapsed() < GROUPS_EVERY {
+            return Ok(());
+        }
+        self.groups_read = Instant::now();
+        let Ok(found) = self.session.unless_stopped(groups(self.source, self.args)).await? else {
+            return Ok(());
+        };
+        if found != self.groups {
+            self.groups = found;
+            if self.live.is_some() {
+                self.live = self.start_live().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what CloudWatch sends until the next look is due.
+    async fn receive_until(&mut self, begun: Instant) -> Result<(), Failure> {
+        let next = begun + if self.live.is_some() { LIVE_EVERY } else { EVERY };
+        let session = self.session;
+        while let Some(live) = &mut self.live {
+            let sent = tokio::select! {
+                sent = live.tail.next() => sent,
+                () = sleep_until(next) => return Ok(()),
+                () = session.cancel.cancelled() => return Err(Failure::interrupted()),
+            };
+            match sent {
+                Sent::Events(mut events) => {
+                    // What is left out now may be wanted when the slot has another release: a look finds it then.
+                    events.retain(|event| self.wanted.is_of_release(event));
+                    let new = self.tail.early(events);
+                    self.show(&new);
+                }
+                // It ends after three hours; one that ends at once would end again.
+                Sent::Ended(_) if live.began.elapsed() > LIVE_AT_LEAST => self.live = self.start_live().await?,
+                Sent::Ended(why) => {
+                    self.live = None;
+                    self.note(format!("Live Tail ended ({why}); looking every second instead"));
+                }
+            }
+        }
+        session.unless_stopped(sleep_until(next)).await
+    }
+
+    /// Begins a session of Live Tail, or says why there is none.
+    async fn start_live(&self) -> Result<Option<Live>, Failure> {
+        let starting = LiveTail::start(self.source.context(), &self.groups, self.pattern.as_deref());
+        match self.session.unless_stopped(starting).await? {
+            Ok(tail) => Ok(Some(Live {
+                tail,
+                began: Instant::now(),
+            })),
+            Err(error) => {
+                self.note(format!("no Live Tail: {error}; looking every second instead"));
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// Whether a call that ends so ends so again.
+fn is_final(class: Class) -> bool {
+    matches!(class, Class::Denied | Class::Credentials | Class::Invalid)
+}
+
+/// Shows what all functions say from now on, until the session is stopped.
+pub async fn follow_all(session: &Session, engine: &Engine) {
+    let source = CloudWatchLogs::new(engine.context().clone());
+    let args = Args::all();
+    let wanted = Wanted {
+        grep: None,
+        level: None,
+        route: None,
+        release: None,
+        former: None,
+    };
+    let groups = groups(&source, &args).await.unwrap_or_default();
+    let shown = Shown {
+        form: Form::Known(Format::Pretty),
+        sources: groups.iter().map(|group| group.source.clone()).collect(),
+    };
+    let window = Window {
+        from: now(),
+        to: None,
+        pattern: None,
+    };
+    let following = Following::new(session, &source, &args, (groups, window), (wanted, shown));
+    // It ends with the session, and says itself what it cannot read.
+    let _ = following.run().await;
+}
