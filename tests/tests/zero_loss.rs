@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ struct Visit {
 
 struct Load {
     stop: Arc<AtomicBool>,
+    answers: Arc<AtomicU32>,
     visitors: Vec<JoinHandle<Vec<Visit>>>,
     began: Instant,
 }
@@ -31,8 +32,9 @@ struct Load {
 impl Load {
     fn on(url: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
+        let answers = Arc::new(AtomicU32::new(0));
         let visitor = |_| {
-            let (stop, url) = (Arc::clone(&stop), url.to_owned());
+            let (stop, answers, url) = (Arc::clone(&stop), Arc::clone(&answers), url.to_owned());
             thread::spawn(move || {
                 let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
                 let mut visits = Vec::new();
@@ -51,6 +53,7 @@ impl Load {
                         .map(|answer| (answer.status().as_u16(), header(&answer, "x-release")))
                         .map_err(|error| error.to_string());
                     let ended = Instant::now();
+                    answers.fetch_add(1, Ordering::Relaxed);
                     visits.push(Visit {
                         began,
                         ended,
@@ -65,8 +68,18 @@ impl Load {
         Self {
             visitors: (0..VISITORS).map(visitor).collect(),
             stop,
+            answers,
             began: Instant::now(),
         }
+    }
+
+    /// Answers a second while nothing else goes on.
+    fn at_rest(&self) -> f64 {
+        // What starts first is slow.
+        thread::sleep(Duration::from_secs(5));
+        let (began, before) = (Instant::now(), self.answers.load(Ordering::Relaxed));
+        thread::sleep(Duration::from_secs(5));
+        f64::from(self.answers.load(Ordering::Relaxed) - before) / began.elapsed().as_secs_f64()
     }
 
     fn end(self) -> (Vec<Visit>, f64) {
@@ -144,6 +157,7 @@ fn no_request_is_lost_or_answered_by_the_wrong_release() {
     );
     project.run(&["deploy"]).expect(0);
     let load = Load::on(&format!("{}/health", project.live("dev")));
+    let at_rest = load.at_rest();
     let mut operator = Operator {
         project,
         moves: vec![Moved {
@@ -180,12 +194,16 @@ fn no_request_is_lost_or_answered_by_the_wrong_release() {
         }
     }
     println!(
-        "{} requests, {rate:.0} a second, {} movements of live",
+        "{} requests, {rate:.0} a second ({at_rest:.0} at rest), {} movements of live",
         visits.len(),
         operator.moves.len() - 1
     );
     assert!(faults.is_empty(), "{faults:#?} of {} requests", visits.len());
-    assert!(rate >= 200.0, "only {rate:.0} requests a second");
+    // A machine that cannot answer so many even at rest says nothing about movements, unless they halve what it can.
+    assert!(
+        rate >= 200.0 || at_rest < 300.0 && rate >= at_rest / 2.0,
+        "only {rate:.0} requests a second, {at_rest:.0} at rest"
+    );
     assert!(versions.len() > usize::try_from(ROUNDS).unwrap(), "{versions:?}");
 }
 
