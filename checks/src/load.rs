@@ -135,9 +135,6 @@ const DIGITS: u8 = 3;
 /// Digits that are kept of the latencies of a second: 20 KB, whatever the users.
 const DIGITS_OF_SECOND: u8 = 2;
 
-/// A stop is noticed within this time by users that wait for a request to be due.
-const NOTICED_WITHIN: Duration = Duration::from_millis(100);
-
 /// What all users saw.
 #[derive(Default)]
 struct Seen {
@@ -301,11 +298,10 @@ impl User<'_> {
                 if due >= end {
                     return;
                 }
-                while Instant::now() < due && !client.is_stopped() {
-                    sleep_until(due.min(Instant::now() + NOTICED_WITHIN)).await;
-                }
-                if client.is_stopped() {
-                    return;
+                tokio::select! {
+                    biased;
+                    () = client.stopped() => return,
+                    () = sleep_until(due) => {}
                 }
                 let outcome = step(check, url, client, &mut variables).await;
                 let done = Instant::now();
@@ -442,6 +438,13 @@ mod tests {
 
         fn is_stopped(&self) -> bool {
             self.stops.is_some_and(|stops| Instant::now() >= stops)
+        }
+
+        async fn stopped(&self) {
+            match self.stops {
+                Some(stops) => sleep_until(stops).await,
+                None => std::future::pending().await,
+            }
         }
     }
 

@@ -60,6 +60,8 @@ pub trait Client: Send + Sync {
     async fn send(&self, request: Outgoing) -> Result<Incoming, String>;
     /// Whether the operator wants to stop.
     fn is_stopped(&self) -> bool;
+    /// Waits until the operator wants to stop.
+    async fn stopped(&self);
 }
 
 /// Whether checks that change data are run.
@@ -368,6 +370,10 @@ mod tests {
 
         fn is_stopped(&self) -> bool {
             self.asked.lock().unwrap().len() >= self.stops_after
+        }
+
+        async fn stopped(&self) {
+            std::future::pending().await
         }
     }
 

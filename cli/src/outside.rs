@@ -186,6 +186,10 @@ impl taskctl_checks::Client for CheckClient {
     fn is_stopped(&self) -> bool {
         self.cancel.is_cancelled()
     }
+
+    async fn stopped(&self) {
+        self.cancel.cancelled().await;
+    }
 }
 
 fn innermost(error: &dyn std::error::Error) -> String {

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use taskctl_tests::{Entry, Interference, Journal, Project};
+use taskctl_tests::{Entry, Interference, Journal, Project, Run, Running};
 
 fn lines(project: &Project, arguments: &[&str]) -> Vec<Value> {
     let all = [&["logs", "--format", "json"], arguments].concat();
@@ -90,6 +90,21 @@ fn what_functions_say_is_found_by_request_release_and_route() {
     project.run(&["logs", "--grep", "("]).expect(64);
 }
 
+/// Ends a tail of lines in JSON, and takes the requests that they are of.
+fn interrupted(running: Running) -> (Run, Vec<String>) {
+    running.signal("INT");
+    let run = running.end();
+    assert_eq!(run.code, 130, "{}", run.err);
+    let request = |line: &str| {
+        serde_json::from_str::<Value>(line).unwrap()["message"]["requestId"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let requests = run.out.lines().map(request).collect();
+    (run, requests)
+}
+
 #[test]
 fn following_shows_each_line_once() {
     let project = Project::platform("followed");
@@ -110,19 +125,7 @@ fn following_shows_each_line_once() {
         sleep(Duration::from_millis(100));
     }
     sleep(Duration::from_secs(5));
-    running.signal("INT");
-    let run = running.end();
-    assert_eq!(run.code, 130, "{}", run.err);
-    let mut seen: Vec<String> = run
-        .out
-        .lines()
-        .map(|line| {
-            serde_json::from_str::<Value>(line).unwrap()["message"]["requestId"]
-                .as_str()
-                .unwrap()
-                .to_owned()
-        })
-        .collect();
+    let (_, mut seen) = interrupted(running);
     let all = seen.len();
     seen.sort();
     seen.dedup();
@@ -164,16 +167,8 @@ fn following_a_slot_goes_over_to_its_next_release() {
         sleep(Duration::from_millis(150));
     }
     sleep(Duration::from_secs(8));
-    running.signal("INT");
-    let run = running.end();
-    assert_eq!(run.code, 130, "{}", run.err);
-    let mut seen: Vec<String> = run
-        .out
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["message"]["requestId"].to_string())
-        .collect();
+    let (run, mut seen) = interrupted(running);
     seen.sort();
-    let mut asked: Vec<String> = asked.iter().map(|id| format!("{id:?}")).collect();
     asked.sort();
     assert_eq!(seen, asked, "{}", run.err);
     assert!(run.err.contains("release 2 is in live now"), "{}", run.err);
