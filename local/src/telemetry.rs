@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::control::cloudwatch::{Alarms, Metric};
 use crate::endpoint::emulated::Caller;
 use crate::endpoint::http::EmulatorClient;
 use crate::endpoint::identify::DEFAULT_ACCOUNT;
@@ -129,7 +130,13 @@ fn rounded(value: f64) -> f64 {
 
 impl Telemetry {
     /// Brings everything over until `stop`, and then what is left. Logs and metrics do not wait for each other.
-    pub(crate) async fn run(self: Arc<Self>, emulator: EmulatorClient, stop: watch::Receiver<bool>) {
+    /// The alarms on the metrics are told.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        emulator: EmulatorClient,
+        alarms: Arc<Alarms>,
+        stop: watch::Receiver<bool>,
+    ) {
         let logs = async {
             let mut known = HashSet::new();
             let mut rhythm = Rhythm::new(LOG_INTERVAL, stop.clone());
@@ -141,9 +148,9 @@ impl Telemetry {
         let metrics = async {
             let mut rhythm = Rhythm::new(METRIC_INTERVAL, stop.clone());
             while rhythm.next().await {
-                self.bring_metrics(&emulator).await;
+                self.bring_metrics(&emulator, &alarms).await;
             }
-            self.bring_metrics(&emulator).await;
+            self.bring_metrics(&emulator, &alarms).await;
         };
         tokio::join!(logs, metrics);
     }
@@ -177,7 +184,7 @@ impl Telemetry {
         }
     }
 
-    async fn bring_metrics(&self, emulator: &EmulatorClient) {
+    async fn bring_metrics(&self, emulator: &EmulatorClient, alarms: &Alarms) {
         let taken = std::mem::take(&mut *self.metrics.lock().unwrap_or_else(PoisonError::into_inner));
         let mut calls: BTreeMap<(String, String), Vec<Value>> = BTreeMap::new();
         for ((region, namespace, name, dimensions, unit, minute), histogram) in taken {
@@ -209,8 +216,12 @@ impl Telemetry {
             for part in data.chunks(DATA) {
                 let input = json!({"Namespace": namespace, "MetricData": part});
                 let target = "GraniteServiceVersion20100801.PutMetricData";
-                if let Err(error) = emulator.json(&caller, "monitoring", target, &input).await {
-                    tracing::warn!(%error, namespace, "metrics were lost");
+                match emulator.json(&caller, "monitoring", target, &input).await {
+                    Ok(_) => {
+                        let metric = |datum| Metric::read(&caller.account, &caller.region, &namespace, datum);
+                        alarms.wrote(part.iter().filter_map(metric));
+                    }
+                    Err(error) => tracing::warn!(%error, namespace, "metrics were lost"),
                 }
             }
         }

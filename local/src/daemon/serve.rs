@@ -103,10 +103,11 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     let (endpoint_stop, endpoint_stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
 
-    let telemetry = Arc::new(Telemetry::default());
-    let bringing = tokio::spawn(Arc::clone(&telemetry).run(client.clone(), telemetry_stopped));
-    let (events, api_events) = mpsc::unbounded_channel();
     let state = options.path("state");
+    let alarms = Arc::new(Alarms::open(state.join("alarms.json"))?);
+    let telemetry = Arc::new(Telemetry::default());
+    let bringing = tokio::spawn(Arc::clone(&telemetry).run(client.clone(), Arc::clone(&alarms), telemetry_stopped));
+    let (events, api_events) = mpsc::unbounded_channel();
     let apis = Arc::new(Apis::open(&state.join("apis"), options.first_api_port, events)?);
     let functions = Arc::new(Functions::open(&state.join("functions"), &options.endpoint_url())?);
     let runtime = Arc::new(start_runtime(options, &functions, &telemetry)?);
@@ -122,7 +123,6 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     let data_plane = DataPlane::new(gateway, Arc::clone(&apis), Arc::clone(&board));
     tasks.spawn(data_plane.run(api_events, stopped.clone()));
 
-    let alarms = Arc::new(Alarms::open(state.join("alarms.json"))?);
     tasks.spawn(cloudwatch::evaluate_for_ever(
         Arc::clone(&alarms),
         client.clone(),

@@ -11,7 +11,7 @@ use super::http::{Body, answer, collect};
 use super::identify::{Call, header_text};
 use super::{Endpoint, cbor};
 use crate::control::Fault;
-use crate::control::cloudwatch::{owns, values};
+use crate::control::cloudwatch::{Metric, owns, values};
 
 const LARGEST_BODY: usize = 4 * 1024 * 1024;
 const TARGET: &str = "GraniteServiceVersion20100801";
@@ -27,7 +27,9 @@ impl Endpoint {
     pub(super) async fn call_cloudwatch(&self, call: &Call, parts: Parts, body: Body) -> Response<Body> {
         let (Some(operation), Some(protocol)) = (call.operation.as_deref(), protocol(&parts)) else {
             // The old query protocol: no SDK of today speaks it.
-            return self.pass(Request::from_parts(parts, body)).await;
+            let response = self.pass(Request::from_parts(parts, body)).await;
+            self.alarms.wrote_any();
+            return response;
         };
         let body = match collect(body, LARGEST_BODY).await {
             Ok(body) => body,
@@ -59,6 +61,14 @@ impl Endpoint {
         }
         match operation {
             "GetMetricData" => return self.metric_data(caller, &input).await,
+            "PutMetricData" => {
+                let output = self.of_emulator(caller, operation, &input).await?;
+                let namespace = input["Namespace"].as_str().unwrap_or_default();
+                let data = input["MetricData"].as_array().into_iter().flatten();
+                let metric = |datum| Metric::read(&caller.account, &caller.region, namespace, datum);
+                self.alarms.wrote(data.filter_map(metric));
+                return Ok(output);
+            }
             "PutDashboard" => {
                 let tags = crate::control::cloudwatch::tags_of(&input["Tags"]);
                 if let Some(members) = input.as_object_mut() {

@@ -7,7 +7,7 @@ mod evaluate;
 pub(crate) mod math;
 pub(crate) mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::alarms::tags_of;
+use self::evaluate::Question;
 pub(crate) use self::evaluate::run as evaluate_for_ever;
 use super::Fault;
 use crate::endpoint::emulated::Caller;
@@ -28,6 +29,7 @@ const HISTORY: usize = 100;
 pub(crate) struct Alarms {
     file: PathBuf,
     state: Mutex<State>,
+    written: Mutex<Written>,
 }
 
 /// What is kept on disk.
@@ -36,6 +38,53 @@ struct State {
     alarms: Vec<Alarm>,
     /// Tags of dashboards by ARN; dashboards themselves are the emulator's.
     dashboard_tags: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// What names a metric, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Metric {
+    pub account: String,
+    pub region: String,
+    pub namespace: String,
+    pub name: String,
+    /// Sorted.
+    pub dimensions: Vec<(String, String)>,
+}
+
+impl Metric {
+    /// Reads `MetricName` and `Dimensions` of a `Metric` or `MetricDatum`.
+    pub(crate) fn read(account: &str, region: &str, namespace: &str, metric: &Value) -> Option<Self> {
+        let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
+        let pair = |dimension: &Value| {
+            Some((
+                dimension["Name"].as_str()?.to_owned(),
+                dimension["Value"].as_str()?.to_owned(),
+            ))
+        };
+        let mut dimensions: Vec<(String, String)> = dimensions.filter_map(pair).collect();
+        dimensions.sort();
+        Some(Self {
+            account: account.to_owned(),
+            region: region.to_owned(),
+            namespace: namespace.to_owned(),
+            name: metric["MetricName"].as_str()?.to_owned(),
+            dimensions,
+        })
+    }
+}
+
+/// Which metrics got values since alarms were judged last.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    metrics: HashSet<Metric>,
+    /// Values came in a way that does not say which.
+    any: bool,
+}
+
+impl Written {
+    fn is_one_of(&self, mut metrics: impl Iterator<Item = Metric>) -> bool {
+        self.any || (!self.metrics.is_empty() && metrics.any(|metric| self.metrics.contains(&metric)))
+    }
 }
 
 /// One alarm.
@@ -163,11 +212,39 @@ impl Alarms {
         Ok(Self {
             file,
             state: Mutex::new(state),
+            written: Mutex::default(),
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Metrics got values: their alarms are judged again.
+    pub(crate) fn wrote(&self, metrics: impl IntoIterator<Item = Metric>) {
+        self.written().metrics.extend(metrics);
+    }
+
+    /// Some metric may have got values: all alarms are judged again.
+    pub(crate) fn wrote_any(&self) {
+        self.written().any = true;
+    }
+
+    fn take_written(&self) -> Written {
+        std::mem::take(&mut *self.written())
+    }
+
+    /// Every alarm and what it looks at.
+    fn questions(&self) -> Vec<(Alarm, Question)> {
+        let state = self.lock();
+        let alarms = state.alarms.iter();
+        alarms
+            .filter_map(|alarm| Some((alarm.clone(), Question::of(alarm)?)))
+            .collect()
     }
 
     /// Changes what is kept: on disk, then visible. Nothing changes when `change` or the disk refuses.
