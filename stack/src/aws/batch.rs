@@ -74,52 +74,13 @@ impl Batches {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
     use futures::future::join_all;
 
     use super::*;
-    use crate::aws::clients::{Clients, Connection};
-    use crate::aws::context::{Cancel, Clock, Identity};
+    use crate::aws::context::tests::context;
     use crate::aws::error::Class;
-    use crate::event::Recorder;
-
-    struct Stopped;
-
-    impl Clock for Stopped {
-        fn now(&self) -> jiff::Timestamp {
-            jiff::Timestamp::UNIX_EPOCH
-        }
-
-        fn since_boot(&self) -> Duration {
-            Duration::ZERO
-        }
-    }
-
-    async fn context() -> Context {
-        let connection = Connection {
-            region: "eu-central-1".into(),
-            credentials: Some(("test".into(), "test".into())),
-            ..Connection::default()
-        };
-        let identity = Identity {
-            app: "shop".into(),
-            stage: "dev".into(),
-            region: "eu-central-1".into(),
-            account: "123456789012".into(),
-            partition: "aws".into(),
-        };
-        let clients = Clients::connect(&connection).await;
-        Context::new(
-            identity,
-            clients,
-            Arc::new(Recorder::default()),
-            Arc::new(Stopped),
-            Cancel::default(),
-        )
-    }
 
     #[tokio::test]
     async fn a_crowd_shares_calls_and_each_gets_the_answer_of_its_own() {

@@ -232,6 +232,8 @@ struct Inner {
     calls: AtomicU64,
     /// How many ask for something that takes a while.
     polling: AtomicU32,
+    /// Calls that AWS is not ready for.
+    unready: AtomicU32,
     lease: RwLock<Option<Arc<dyn LeaseGuard>>>,
     outputs: RwLock<BTreeMap<ResourceId, Outputs>>,
     queues: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -253,6 +255,7 @@ impl Context {
                 pacer: Pacer::default(),
                 calls: AtomicU64::new(0),
                 polling: AtomicU32::new(0),
+                unready: AtomicU32::new(0),
                 lease: RwLock::new(None),
                 outputs: RwLock::default(),
                 queues: Mutex::default(),
@@ -386,6 +389,7 @@ impl Context {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
         let mut began: Option<(Class, Instant)> = None;
+        let mut unready: Option<Polling<'_>> = None;
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -413,10 +417,14 @@ impl Context {
             if since.elapsed() >= patience.total {
                 return Err(error);
             }
-            let grown = patience
-                .first
-                .saturating_mul(1 << (attempt - 1).min(10))
-                .min(patience.longest);
+            let longest = match class {
+                Class::Settling | Class::Busy => {
+                    let unready = unready.get_or_insert_with(|| Polling::begin(&self.inner.unready));
+                    longest_pause(unready.count(), patience.longest)
+                }
+                _ => patience.longest,
+            };
+            let grown = patience.first.saturating_mul(1 << (attempt - 1).min(10)).min(longest);
             let delay = jittered(grown, self.calls(), class);
             self.emit(Event::Retrying {
                 id: on_whose_behalf(),
@@ -577,6 +585,11 @@ impl Drop for Polling<'_> {
     }
 }
 
+/// Longest pause before a call is tried again that AWS is not ready for, for each such call: what they ask together stays
+/// below quotas, and few of them learn soon that they can go on.
+const UNREADY_SHARE: Duration = Duration::from_millis(125);
+/// The same, at least.
+const UNREADY_PAUSE: Duration = Duration::from_millis(500);
 /// Time between two looks, for each who looks, at something that has just begun.
 const ALONE: Duration = Duration::from_millis(100);
 /// The same, at most.
@@ -586,6 +599,11 @@ const OFTEN_FOR: Duration = Duration::from_secs(5);
 /// Time between two looks at something that takes long.
 const SELDOM: Duration = Duration::from_secs(2);
 
+/// Longest pause before one of `unready` calls is tried again.
+fn longest_pause(unready: u32, longest: Duration) -> Duration {
+    (UNREADY_SHARE * unready).max(UNREADY_PAUSE).min(longest)
+}
+
 /// A pause somewhere in the upper part of what backing off allows: throttled calls are spread over all of it.
 fn jittered(grown: Duration, seed: u64, class: Class) -> Duration {
     let spread = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
@@ -594,5 +612,84 @@ fn jittered(grown: Duration, seed: u64, class: Class) -> Duration {
     match class {
         Class::Throttled => grown.mul_f64(0.3 + 0.7 * share),
         _ => grown.mul_f64(0.8 + 0.2 * share),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+    use futures::future::join_all;
+
+    use super::*;
+    use crate::aws::clients::Connection;
+    use crate::event::Recorder;
+
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> jiff::Timestamp {
+            jiff::Timestamp::UNIX_EPOCH
+        }
+
+        fn since_boot(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    pub(crate) async fn context() -> Context {
+        let connection = Connection {
+            region: "eu-central-1".into(),
+            credentials: Some(("test".into(), "test".into())),
+            ..Connection::default()
+        };
+        let identity = Identity {
+            app: "shop".into(),
+            stage: "dev".into(),
+            region: "eu-central-1".into(),
+            account: "123456789012".into(),
+            partition: "aws".into(),
+        };
+        let clients = Clients::connect(&connection).await;
+        Context::new(
+            identity,
+            clients,
+            Arc::new(Recorder::default()),
+            Arc::new(Stopped),
+            Cancel::default(),
+        )
+    }
+
+    /// As many tables as given, made at once, whose backups can be switched on after `ready`: how long each call waited
+    /// longer than that at most, and how many calls there were.
+    async fn unready(tables: usize, ready: Duration) -> (Duration, u64) {
+        let context = context().await;
+        let began = Instant::now();
+        let calls = (0..tables).map(|_| {
+            context.call(op("dynamodb", "UpdateContinuousBackups"), || async {
+                if began.elapsed() >= ready {
+                    return Ok(());
+                }
+                let error = ErrorMetadata::builder()
+                    .code("ContinuousBackupsUnavailableException")
+                    .build();
+                let answer = HttpResponse::new(400.try_into().expect("a status"), SdkBody::empty());
+                Err(SdkError::service_error(error, answer))
+            })
+        });
+        let taken = join_all(calls).await;
+        assert!(taken.iter().all(Result::is_ok));
+        (began.elapsed().saturating_sub(ready), context.calls())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_what_is_not_ready_learns_soon_and_asks_little() {
+        let (late, calls) = unready(4, Duration::from_secs(6)).await;
+        assert!(late <= UNREADY_PAUSE, "{late:?}");
+        assert!(calls <= 4 * 16, "{calls}");
+        // Many together have ten calls a second, and so a turn every four seconds.
+        let (late, calls) = unready(40, Duration::from_secs(60)).await;
+        assert!(late <= Duration::from_secs(6), "{late:?}");
+        assert!(calls <= 700, "{calls}");
     }
 }
