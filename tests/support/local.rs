@@ -174,10 +174,14 @@ pub fn binary() -> &'static Path {
     })
 }
 
-/// The functions' packages, made once, as an operator would make them.
+/// The functions' packages, made once, as an operator would make them. `TASKCTL_TEST_ARTIFACTS` names a directory of packages
+/// made before.
 pub fn artifacts() -> &'static Path {
     static ARTIFACTS: OnceLock<PathBuf> = OnceLock::new();
     ARTIFACTS.get_or_init(|| {
+        if let Some(made) = std::env::var_os("TASKCTL_TEST_ARTIFACTS") {
+            return PathBuf::from(made);
+        }
         let dist = scratch().join("dist");
         let made = Command::new(binary())
             .args(["package", "--local", "--out"])
@@ -269,6 +273,11 @@ impl Local {
             },
             Err(error) => panic!("taskctl did not start: {error}"),
         }
+    }
+
+    /// Access key and secret of the operator of this target.
+    pub fn credentials(&self) -> (String, String) {
+        ("local".to_owned(), "local".to_owned())
     }
 
     /// URL of the AWS endpoint.

@@ -92,7 +92,8 @@ impl Project {
 
     /// Starts a command against an AWS endpoint, and does not wait for it.
     pub fn start_at(&self, endpoint: &str, arguments: &[&str]) -> Running {
-        let credentials = [("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local")];
+        let (key, secret) = self.local.credentials();
+        let credentials = [("AWS_ACCESS_KEY_ID", &*key), ("AWS_SECRET_ACCESS_KEY", &*secret)];
         self.start_as(endpoint, arguments, &credentials)
     }
 
@@ -132,7 +133,7 @@ impl Project {
             region: self.region(),
             profile: None,
             endpoint_url: Some(self.local.endpoint()),
-            credentials: Some(("local".to_owned(), "local".to_owned())),
+            credentials: Some(self.local.credentials()),
         };
         Clients::connect(&connection).await
     }
