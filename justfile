@@ -22,3 +22,8 @@ up:
 # Figures in docs/performance.md.
 bench:
     python3 tests/bench/stack.py
+
+# Clients that people use, against the local target.
+clients:
+    cargo build -p taskctl
+    python3 tests/clients/run.py target/debug/taskctl

@@ -136,11 +136,10 @@ async def serve(parent):
     from hypercorn.config import Config
     from ministack import app as emulator
     from ministack.core import iam_evaluator, persistence
-    from ministack.services import cloudwatch, dynamodb, s3
+    from ministack.services import cloudwatch, dynamodb
 
     look_up_metrics(cloudwatch)
     parse_once(dynamodb)
-    take_roles(s3)
     simulate_with_paths(iam_evaluator)
     saver = Saver(emulator, persistence)
 
@@ -234,21 +233,6 @@ def look_up_metrics(cloudwatch):
 
     cloudwatch._evict_old_metrics = evict_sometimes
     cloudwatch._get_metric_data = get_named
-
-
-# What the session token of somebody who acts as a role begins with; the endpoint has judged it already.
-ROLE_TOKEN = "taskctl-local-role."
-
-
-def take_roles(s3):
-    """A presigned URL of somebody who acts as a role is checked like one without session token: the emulator did not issue
-    the token, which is part of what is signed."""
-    resolve = s3.resolve_credential
-
-    def resolved(access_key, account, token=""):
-        return resolve(access_key, account, "" if (token or "").startswith(ROLE_TOKEN) else token)
-
-    s3.resolve_credential = resolved
 
 
 def simulate_with_paths(iam_evaluator):

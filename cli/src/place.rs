@@ -59,11 +59,12 @@ impl Place {
             }),
             Self::Local(options) => {
                 up(options, events).await?;
+                let key = taskctl_local::credentials(options, taskctl_local::DEFAULT_ACCOUNT, None)?;
                 Ok(Connection {
                     region,
                     profile: None,
                     endpoint_url: Some(options.endpoint_url()),
-                    credentials: Some(("local".to_owned(), "local".to_owned())),
+                    credentials: Some((key.access_key_id, key.secret_access_key)),
                 })
             }
         }

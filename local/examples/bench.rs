@@ -22,6 +22,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use sha2::Digest as _;
+use taskctl_local::Keys;
 use taskctl_local::ambient::Ambient;
 use taskctl_local::gateway::{Gateway, GatewayPorts};
 use taskctl_local::ports::{
@@ -156,7 +157,12 @@ async fn main() -> Result<(), Fault> {
         changes: watch::Sender::new(0),
     });
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut config = RuntimeConfig::new(root.path().join("runtime"), arguments.endpoint_url.clone(), path);
+    let mut config = RuntimeConfig::new(
+        root.path().join("runtime"),
+        arguments.endpoint_url.clone(),
+        path,
+        Keys::random()?,
+    );
     config.max_environments = arguments.environments;
     let ports = RuntimePorts {
         functions: Arc::clone(&fixed) as _,

@@ -16,8 +16,12 @@ mod emulator;
 mod endpoint;
 mod error;
 mod files;
+mod hosts;
+mod keys;
 mod options;
+mod peer;
 mod schedule;
+pub mod signing;
 mod telemetry;
 mod websites;
 
@@ -26,4 +30,5 @@ pub use daemon::{
     up,
 };
 pub use error::LocalError;
+pub use keys::{Credentials, DEFAULT_ACCOUNT, Keys, credentials};
 pub use options::{DEFAULT_FIRST_API_PORT, DEFAULT_PORT, DEFAULT_WEBSITE_PORT, DaemonCommand, LocalOptions};

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::control::cloudwatch::{Alarms, Metric};
 use crate::endpoint::emulated::Caller;
 use crate::endpoint::http::EmulatorClient;
-use crate::endpoint::identify::DEFAULT_ACCOUNT;
+use crate::keys::DEFAULT_ACCOUNT;
 use crate::ports::{LogEvent, LogSink, MetricDatum, MetricSink};
 
 /// How often logs are brought over.

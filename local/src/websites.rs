@@ -14,12 +14,15 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::endpoint::cors::{self, Asked, Cors};
 use crate::endpoint::emulated::Caller;
 use crate::endpoint::http::{Body, EmulatorClient, answer, full, remove_connection_headers, streamed};
+use crate::endpoint::identify::header_text;
 use crate::endpoint::s3::{bucket_of_host, is_public};
 use crate::endpoint::serve_connections;
 use crate::error::LocalError;
 use crate::files;
+use crate::hosts;
 
 const KEY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -98,6 +101,23 @@ impl Websites {
         self.lock().buckets.keys().cloned().collect()
     }
 
+    /// Whether pages of an origin, e.g. `http://shop-dev-site.localhost:1580`, come from one of these.
+    pub(crate) fn is_origin(&self, origin: &str, port: u16) -> bool {
+        let Some((name, given)) = origin.strip_prefix("http://").and_then(|host| host.rsplit_once(':')) else {
+            return false;
+        };
+        if given != port.to_string() {
+            return false;
+        }
+        let known = self.lock();
+        match name {
+            "localhost" | "127.0.0.1" => known.last_written.is_some(),
+            _ => name
+                .strip_suffix(".localhost")
+                .is_some_and(|bucket| known.buckets.contains_key(bucket)),
+        }
+    }
+
     fn keep(&self, known: &Known) {
         if let Err(error) = files::write_json(&self.file, known) {
             tracing::warn!(%error, "the list of websites could not be kept");
@@ -132,6 +152,28 @@ impl WebsiteServer {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        if let Err(host) = hosts::names_own(request.uri(), request.headers()) {
+            return page(
+                StatusCode::FORBIDDEN,
+                "AccessDenied",
+                &format!("Web sites are served under names below localhost, not under {host:?}."),
+            );
+        }
+        let (method, headers) = (request.method().clone(), request.headers().clone());
+        let mut response = self.site(request).await;
+        // As everywhere, pages of other origins read what the bucket's own rules let them.
+        cors::forget(response.headers_mut());
+        let found = header_text(&headers, "host").and_then(|host| self.websites.find(host));
+        if let (Some(asked), Some((bucket, caller))) = (Asked::of(&method, &headers), found) {
+            let rules = Cors::of_bucket(&self.emulator, &caller, &bucket).await;
+            if let Some(grant) = rules.grant(&asked) {
+                grant.apply(response.headers_mut(), None);
+            }
+        }
+        response
+    }
+
+    async fn site(&self, request: Request<Incoming>) -> Response<Body> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return page(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -255,6 +297,7 @@ fn redirect(to: &str) -> Response<Body> {
 }
 
 fn page(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    let message = message.replace('&', "&amp;").replace('<', "&lt;");
     let text = format!(
         "<html><head><title>{status}</title></head><body><h1>{status}</h1><p>{code}: {message}</p></body></html>\n"
     );

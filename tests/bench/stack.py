@@ -157,8 +157,8 @@ def time_of(text: str) -> float:
 class Taskctl:
     name = "taskctl"
 
-    def __init__(self, binary: Path, scratch: Path, dist: Path, changed: Path):
-        self.binary, self.dist, self.changed = binary, dist, changed
+    def __init__(self, binary: Path, scratch: Path, dist: Path, changed: Path, credentials: dict):
+        self.binary, self.dist, self.changed, self.credentials = binary, dist, changed, credentials
         self.project = scratch / "project"
         self.project.mkdir()
         template = (ROOT / "templates/platform.yaml").read_text()
@@ -166,7 +166,7 @@ class Taskctl:
         (self.project / "taskctl.yaml").write_text(template.replace("app: platform", "app: bench", 1))
 
     def run(self, endpoint, *arguments, codes=(0,)):
-        env = os.environ | {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "NO_COLOR": "1"}
+        env = os.environ | self.credentials | {"NO_COLOR": "1"}
         command = [self.binary, *arguments, "--endpoint-url", endpoint, "--output", "json", "--trace"]
         run = measured(command, self.project, env, codes)
         events = [json.loads(line) for line in run.pop("out").splitlines()]
@@ -198,8 +198,8 @@ class Taskctl:
 class Terraform:
     name = "Terraform"
 
-    def __init__(self, scratch: Path, dist: Path, changed: Path):
-        self.dist, self.changed = dist, changed
+    def __init__(self, scratch: Path, dist: Path, changed: Path, credentials: dict):
+        self.dist, self.changed, self.credentials = dist, changed, credentials
         self.project = scratch / "terraform"
         shutil.copytree(ROOT / "tests/bench/terraform", self.project)
 
@@ -214,7 +214,7 @@ class Terraform:
 
     def run(self, endpoint, *arguments, codes=(0,)):
         variables = ["-var", f"endpoint={endpoint}", "-var", f"packages={self.dist}", "-no-color", "-input=false"]
-        run = measured(["terraform", *arguments, *variables], self.project, os.environ.copy(), codes)
+        run = measured(["terraform", *arguments, *variables], self.project, os.environ | self.credentials, codes)
         run.pop("out")
         return run
 
@@ -283,9 +283,12 @@ def main():
         }
         subprocess.run([binary, "local", "up"], env=local, check=True, capture_output=True)
         try:
-            peers = [Taskctl(binary, scratch, dist, changed)]
+            printed = subprocess.run([binary, "local", "env", "--output", "json"], env=local, check=True, capture_output=True)
+            key = json.loads(printed.stdout)
+            credentials = {"AWS_ACCESS_KEY_ID": key["accessKeyId"], "AWS_SECRET_ACCESS_KEY": key["secretAccessKey"]}
+            peers = [Taskctl(binary, scratch, dist, changed, credentials)]
             if not options.no_terraform:
-                terraform = Terraform(scratch, dist, changed)
+                terraform = Terraform(scratch, dist, changed, credentials)
                 reason = terraform.init()
                 if reason:
                     print(f"Terraform is left out: {reason}")

@@ -93,6 +93,11 @@ impl Browser {
         self.call("POST", "/execute/sync", Some(&json!({"script": script, "args": []})))
     }
 
+    /// Runs the body of an asynchronous function and waits for what it returns.
+    pub fn asynchronous(&self, script: &str) -> Value {
+        self.run(&format!("return (async () => {{ {script} }})()"))
+    }
+
     /// Types into what has the focus.
     pub fn press(&self, keys: &str) {
         let actions: Vec<Value> = keys

@@ -12,7 +12,7 @@ mod weather;
 pub use browser::Browser;
 pub use interference::{At, Interference};
 pub use journal::{Entry, Journal};
-pub use local::{Local, Run, Running, artifacts, repository};
+pub use local::{Local, Run, Running, artifacts, binary, repository};
 pub use newman::newman;
 pub use project::Project;
 pub use weather::Weather;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use serde_json::Value;
+use taskctl_local::LocalOptions;
 
 /// A local target.
 pub struct Local {
@@ -257,9 +258,7 @@ impl Local {
         let child = Command::new(binary())
             .args(arguments)
             .current_dir(directory)
-            .env("TASKCTL_LOCAL_ROOT", &self.root)
-            .env("TASKCTL_LOCAL_PORT", self.port.to_string())
-            .env("TASKCTL_LOCAL_WEBSITE_PORT", self.website_port.to_string())
+            .envs(self.variables())
             .env("NO_COLOR", "1")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
@@ -275,9 +274,27 @@ impl Local {
         }
     }
 
+    /// What names this target to taskctl.
+    pub fn variables(&self) -> [(&'static str, String); 3] {
+        [
+            ("TASKCTL_LOCAL_ROOT", self.root.to_string_lossy().into_owned()),
+            ("TASKCTL_LOCAL_PORT", self.port.to_string()),
+            ("TASKCTL_LOCAL_WEBSITE_PORT", self.website_port.to_string()),
+        ]
+    }
+
+    /// Directory of what it holds.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Access key and secret of the operator of this target.
     pub fn credentials(&self) -> (String, String) {
-        ("local".to_owned(), "local".to_owned())
+        let options = LocalOptions::new(&self.root);
+        match taskctl_local::credentials(&options, taskctl_local::DEFAULT_ACCOUNT, None) {
+            Ok(key) => (key.access_key_id, key.secret_access_key),
+            Err(error) => panic!("no credentials of the local target: {error}"),
+        }
     }
 
     /// URL of the AWS endpoint.

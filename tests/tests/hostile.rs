@@ -6,7 +6,6 @@ use taskctl_tests::{Interference, Project, Run, Weather};
 
 /// Colours, clears the screen, sets the title, forges a line and a workflow command, and does so in C1 too.
 const EVIL: &str = "\u{1b}[31mred\u{1b}[2J\u{1b}]0;title\u{7}\r\n::error::forged\u{9b}31m\u{202e}";
-const KEY: &str = "wJalrXUtnFEMIxK7MDENGxbPxRfiCYSECRETKEY0";
 const TOKEN: &str = "tok-5ecret-value-of-a-function";
 
 /// Neither stream has a control character beside line feeds, and no line begins as a forged one would.
@@ -25,10 +24,11 @@ fn check(run: &Run) {
 fn nothing_from_outside_reaches_the_terminal_as_it_is() {
     let project = Project::platform("hostile");
     let run = |arguments: &[&str]| {
+        let (key, secret) = project.local.credentials();
         let environment = [
             ("USER", EVIL),
-            ("AWS_ACCESS_KEY_ID", "local"),
-            ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("AWS_ACCESS_KEY_ID", &*key),
+            ("AWS_SECRET_ACCESS_KEY", &*secret),
         ];
         let run = project
             .start_as(&project.local.endpoint(), arguments, &environment)
@@ -112,12 +112,13 @@ fn secrets_are_never_shown() {
     };
     let plan = project.directory().join("plan.json");
     let saved = plan.to_string_lossy().into_owned();
-    let credentials = [("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", KEY)];
+    let (id, key) = project.local.credentials();
+    let credentials = [("AWS_ACCESS_KEY_ID", &*id), ("AWS_SECRET_ACCESS_KEY", &*key)];
     let run = |arguments: &[&str]| {
         let run = project
             .start_as(&project.local.endpoint(), arguments, &credentials)
             .end();
-        for secret in [KEY, TOKEN] {
+        for secret in [&*key, TOKEN] {
             assert!(
                 !run.out.contains(secret) && !run.err.contains(secret),
                 "{arguments:?}: {}{}",

@@ -179,7 +179,7 @@ async fn connect(local: &Local) -> Context {
     let connection = Connection {
         region: REGION.to_owned(),
         endpoint_url: Some(local.endpoint()),
-        credentials: Some(("test".to_owned(), "test".to_owned())),
+        credentials: Some(local.credentials()),
         ..Connection::default()
     };
     let clients = Clients::connect(&connection).await;

@@ -9,6 +9,7 @@ mod checks;
 mod contract;
 mod crashes;
 mod deploy;
+mod door;
 mod drift;
 mod faults;
 mod hostile;

@@ -1,5 +1,7 @@
 //! `taskctl local`: the local target by itself.
 
+mod env;
+
 use std::path::PathBuf;
 
 use taskctl_local::{Ended, LocalOptions, LocalState, LocalStatus, PartState, down, reset, serve, status};
@@ -27,6 +29,8 @@ pub enum Command {
     Status,
     /// End it and throw away what it holds: tables, objects, functions, APIs, logs.
     Reset,
+    /// Print variables that let other AWS clients use it: eval "$(taskctl local env)".
+    Env(env::Args),
     /// Be the background process.
     #[command(hide = true)]
     Serve {
@@ -40,14 +44,15 @@ pub enum Command {
 pub fn run(global: &Global, command: Command) -> Exit {
     match command {
         Command::Serve { root } => background(&root),
-        Command::Up | Command::Down | Command::Status | Command::Reset => {
+        Command::Up | Command::Down | Command::Status | Command::Reset | Command::Env(_) => {
             let purpose = match command {
-                Command::Up | Command::Status => Purpose::Answer,
+                Command::Up | Command::Status | Command::Env(_) => Purpose::Answer,
                 _ => Purpose::Change,
             };
             session::run(global, purpose, Details::Changes, async |session| {
                 let options = place::local_options(&session.global, &session.surroundings);
                 match command {
+                    Command::Env(args) => env::run(&session, &options, &args).await,
                     Command::Up => {
                         let events = session.events();
                         let up = place::up(&options, &events);

@@ -14,9 +14,12 @@ use tokio::process::{Child, Command};
 use super::record::{DaemonRecord, StartFailure, is_served};
 use super::status::{LocalState, LocalStatus, PartState};
 use crate::emulator;
+use crate::endpoint::OWN_PATHS;
 use crate::error::LocalError;
 use crate::files;
+use crate::keys::{self, DEFAULT_ACCOUNT, Keys};
 use crate::options::{DaemonCommand, LocalOptions};
+use crate::signing::{self, Payload, Signable};
 
 /// How long a start may take once everything is installed.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -26,6 +29,9 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(20);
 const END_TIMEOUT: Duration = Duration::from_secs(25);
 /// How long an answer about the status may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Variables of the operator's environment that the background process has.
+const KEPT: [&str; 6] = ["PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ"];
 
 /// What `up` is doing, for those who wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +87,7 @@ pub async fn up(
 
     progress(UpProgress::Starting);
     options.store()?;
+    Keys::open(options)?;
     files::remove(&StartFailure::path(options))?;
     let mut child = spawn(options, daemon)?;
     let status = wait_until_ready(options, &mut child).await?;
@@ -180,6 +187,7 @@ pub async fn reset(options: &LocalOptions) -> Result<(), LocalError> {
     for name in [
         "state",
         "runtime",
+        keys::FILE,
         "daemon.json",
         "daemon-failure.json",
         "daemon.log",
@@ -232,14 +240,24 @@ async fn settled(options: &LocalOptions) -> Option<LocalStatus> {
 
 /// Asks the process that listens on the endpoint's port. `None` when none answers, or one of another root.
 async fn ask(options: &LocalOptions, port: u16) -> Option<LocalStatus> {
+    let keys = Keys::read(options).ok().flatten()?;
+    let url = format!("http://127.0.0.1:{port}{OWN_PATHS}status");
+    let signable = Signable {
+        method: "GET",
+        url: &url,
+        headers: &[],
+        body: Payload::Bytes(b""),
+    };
+    let signed = signing::signed_headers(&keys.of_account(DEFAULT_ACCOUNT), signing::own_scope(), signable).ok()?;
     let exchange = async {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
         let connection = tokio::spawn(connection);
-        let request = Request::get("/_taskctl/status")
-            .header("host", "localhost")
-            .body(Empty::<bytes::Bytes>::new())
-            .ok()?;
+        let mut request = Request::get(format!("{OWN_PATHS}status")).header("host", format!("127.0.0.1:{port}"));
+        for (name, value) in &signed {
+            request = request.header(name, value);
+        }
+        let request = request.body(Empty::<bytes::Bytes>::new()).ok()?;
         let body = sender
             .send_request(request)
             .await
@@ -266,6 +284,12 @@ fn spawn(options: &LocalOptions, daemon: &DaemonCommand) -> Result<Child, LocalE
     Command::new(&daemon.program)
         .args(&daemon.arguments)
         .current_dir(&options.root)
+        // Nothing of the operator's environment: functions are this process's children, and its start is open to them.
+        .env_clear()
+        .envs(
+            KEPT.into_iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?))),
+        )
         .stdin(Stdio::null())
         .stdout(copy)
         .stderr(log)

@@ -4,8 +4,8 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::http::request::Parts;
 use ::http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -18,8 +18,9 @@ use super::status::{ApiStatus, Board, LocalState, LocalStatus, PartState, PartSt
 use crate::ambient::Ambient;
 use crate::control::apigateway::{ApiSummary, Apis};
 use crate::control::cloudwatch::{self, Alarms};
-use crate::control::lambda::Functions;
+use crate::control::lambda::{Downloads, Functions};
 use crate::emulator::{self, Emulator};
+use crate::endpoint::authenticate::Authenticator;
 use crate::endpoint::authorize::Authorizer;
 use crate::endpoint::http::{Body, EmulatorClient, answer, full};
 use crate::endpoint::mends::Memory;
@@ -27,6 +28,7 @@ use crate::endpoint::{Endpoint, OWN_PATHS, OwnPaths};
 use crate::error::LocalError;
 use crate::files;
 use crate::gateway::{Gateway, GatewayPorts};
+use crate::keys::Keys;
 use crate::options::LocalOptions;
 use crate::runtime::{RuntimeConfig, RuntimeHost, RuntimePorts};
 use crate::schedule::Schedules;
@@ -45,6 +47,7 @@ const RESTART_WINDOW: Duration = Duration::from_secs(60);
 pub async fn serve(options: LocalOptions) -> Result<(), LocalError> {
     // Fails where this is a session of its own already.
     let _ = rustix::process::setsid();
+    hide_memory();
     raise_open_files();
     let _ = tracing_subscriber::fmt()
         .with_ansi(false)
@@ -58,6 +61,15 @@ pub async fn serve(options: LocalOptions) -> Result<(), LocalError> {
     }
     result
 }
+
+/// Functions run as the same user as this process: what it holds in memory and was started with is none of theirs.
+#[cfg(target_os = "linux")]
+fn hide_memory() {
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn hide_memory() {}
 
 /// Many connections and functions at once need many descriptors.
 fn raise_open_files() {
@@ -77,6 +89,7 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
             root: options.root.clone(),
         });
     };
+    let keys = Keys::open(options)?;
     let record = DaemonRecord::current(options);
     files::write_json(&DaemonRecord::path(options), &record)?;
     let endpoint_port = listen(options.port, "AWS endpoint").await?;
@@ -93,11 +106,11 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
         })?;
 
     let emulator = Emulator::bind(options, installation)?;
-    let client = EmulatorClient::new(emulator.address());
+    let client = EmulatorClient::new(emulator.socket());
     let mut child = emulator.spawn()?;
 
     let board = Arc::new(Board::new(initial_status(options, &record)));
-    board.set(emulator_part(&emulator, &child, PartState::Starting));
+    board.set(emulator_part(&child, PartState::Starting));
     let (stop, stopped) = watch::channel(false);
     let (telemetry_stop, telemetry_stopped) = watch::channel(false);
     let (endpoint_stop, endpoint_stopped) = watch::channel(false);
@@ -109,8 +122,14 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     let bringing = tokio::spawn(Arc::clone(&telemetry).run(client.clone(), Arc::clone(&alarms), telemetry_stopped));
     let (events, api_events) = mpsc::unbounded_channel();
     let apis = Arc::new(Apis::open(&state.join("apis"), options.first_api_port, events)?);
-    let functions = Arc::new(Functions::open(&state.join("functions"), &options.endpoint_url())?);
-    let runtime = Arc::new(start_runtime(options, &functions, &telemetry)?);
+    let functions = Arc::new(Functions::open(
+        &state.join("functions"),
+        Downloads {
+            endpoint_url: options.endpoint_url(),
+            keys: keys.clone(),
+        },
+    )?);
+    let runtime = Arc::new(start_runtime(options, &keys, &functions, &telemetry)?);
     board.set(part("functions", None));
     let gateway_ports = GatewayPorts {
         apis: Arc::clone(&apis) as _,
@@ -153,6 +172,11 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
         memory,
         websites: Arc::clone(&websites),
         queries: crate::endpoint::Queries::default(),
+        authenticator: Authenticator {
+            keys,
+            websites: Arc::clone(&websites),
+            website_port: options.website_port,
+        },
         authorizer: Authorizer::default(),
         own: Arc::new(Own {
             board: Arc::clone(&board),
@@ -204,11 +228,17 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
 
 fn start_runtime(
     options: &LocalOptions,
+    keys: &Keys,
     functions: &Arc<Functions>,
     telemetry: &Arc<Telemetry>,
 ) -> Result<RuntimeHost, LocalError> {
     let search_path = std::env::var_os("PATH").unwrap_or_default();
-    let config = RuntimeConfig::new(options.path("runtime"), options.endpoint_url(), search_path);
+    let config = RuntimeConfig::new(
+        options.path("runtime"),
+        options.endpoint_url(),
+        search_path,
+        keys.clone(),
+    );
     let ports = RuntimePorts {
         functions: Arc::clone(functions) as _,
         logs: Arc::clone(telemetry) as _,
@@ -252,11 +282,11 @@ fn part(name: &str, port: Option<u16>) -> PartStatus {
     }
 }
 
-fn emulator_part(emulator: &Emulator, child: &Child, state: PartState) -> PartStatus {
+fn emulator_part(child: &Child, state: PartState) -> PartStatus {
     PartStatus {
         name: "emulator".to_owned(),
         pid: child.id(),
-        port: Some(emulator.address().port()),
+        port: None,
         state,
         message: Some(format!("ministack {}", emulator::VERSION)),
     }
@@ -285,7 +315,7 @@ impl Supervisor<'_> {
         let reason = tokio::select! {
             answered = tokio::time::timeout(EMULATOR_START, self.client.call(request)) => match answered {
                 Ok(Ok(_)) => {
-                    self.board.set(emulator_part(self.emulator, child, PartState::Running));
+                    self.board.set(emulator_part(child, PartState::Running));
                     return Ok(());
                 }
                 Ok(Err(error)) => format!("its connection broke ({error})"),
@@ -304,7 +334,7 @@ impl Supervisor<'_> {
             self.restarts.retain(|at| at.elapsed() < RESTART_WINDOW);
             self.restarts.push(Instant::now());
             if self.restarts.len() > RESTARTS {
-                let mut part = emulator_part(self.emulator, child, PartState::Failed);
+                let mut part = emulator_part(child, PartState::Failed);
                 part.message = Some(format!(
                     "ended {} times within a minute, last {ended}",
                     self.restarts.len()
@@ -312,7 +342,7 @@ impl Supervisor<'_> {
                 self.board.set(part);
                 std::future::pending::<()>().await;
             }
-            self.board.set(emulator_part(self.emulator, child, PartState::Starting));
+            self.board.set(emulator_part(child, PartState::Starting));
             self.board
                 .incident("emulator", format!("ended ({ended}), started again"));
             match self.emulator.spawn() {
@@ -370,8 +400,8 @@ impl Own {
 }
 
 impl OwnPaths for Own {
-    fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
-        let path = request.uri().path().strip_prefix(OWN_PATHS).unwrap_or_default();
+    fn answer(&self, parts: &Parts) -> Response<Body> {
+        let path = parts.uri.path().strip_prefix(OWN_PATHS).unwrap_or_default();
         if path == "status" {
             return answer(
                 StatusCode::OK,

@@ -1,12 +1,18 @@
 //! The emulator as a child process: started on a socket that stays open here, watched, ended gracefully.
+//!
+//! The socket is one of the file system, in a directory that only the operator can enter: the emulator believes whatever it is
+//! told, so nobody reaches it but the endpoint.
 
-use std::fs::{File, OpenOptions};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::fs::{File, OpenOptions, Permissions};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::Installation;
@@ -22,27 +28,32 @@ const END_TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) struct Emulator {
     options: LocalOptions,
     installation: Installation,
-    listener: TcpListener,
-    address: SocketAddr,
+    listener: UnixListener,
+    socket: PathBuf,
+    _directory: TempDir,
 }
 
 impl Emulator {
-    /// Opens the socket, on 127.0.0.1 and a port that the system chooses.
+    /// Opens the socket, in a directory of its own: the path of a root may be longer than that of a socket can be.
     pub(crate) fn bind(options: &LocalOptions, installation: Installation) -> Result<Self, LocalError> {
         let failed = |source| LocalError::io("opening a socket for", &options.path("emulator"), source);
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let own = Permissions::from_mode(0o700);
+        let directory = tempfile::Builder::new().prefix("taskctl-").permissions(own).tempdir();
+        let directory = directory.map_err(failed)?;
+        let socket = directory.path().join("emulator.sock");
+        let listener = UnixListener::bind(&socket).map_err(failed)?;
         Ok(Self {
             options: options.clone(),
             installation,
             listener,
-            address,
+            socket,
+            _directory: directory,
         })
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Starts a child on the socket. It answers as soon as it can; connections made before that wait.
@@ -65,7 +76,6 @@ impl Emulator {
                     .into_iter()
                     .filter_map(|name| Some((name, std::env::var_os(name)?))),
             )
-            .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", self.options.port.to_string())
             .env("PERSIST_STATE", "1")
             .env("STATE_DIR", state.join("services"))
@@ -95,7 +105,7 @@ impl Emulator {
     }
 }
 
-fn open_log(path: &std::path::Path) -> Result<File, LocalError> {
+fn open_log(path: &Path) -> Result<File, LocalError> {
     const KEEP: u64 = 8 * 1024 * 1024;
     let large = path.metadata().is_ok_and(|metadata| metadata.len() > KEEP);
     if large {

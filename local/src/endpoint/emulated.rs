@@ -26,7 +26,8 @@ impl Caller {
         }
     }
 
-    fn authorization(&self, service: &str) -> String {
+    /// What tells the emulator who calls: it looks at the scope alone.
+    pub(crate) fn authorization(&self, service: &str) -> String {
         let Self { account, region } = self;
         format!(
             "AWS4-HMAC-SHA256 Credential={account}/20260101/{region}/{service}/aws4_request, SignedHeaders=host, Signature=0"

@@ -1,6 +1,9 @@
 //! Bodies and answers of the endpoint, and the connection to the emulator.
 
-use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,8 +13,10 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::UnixStream;
+use tower_service::Service;
 
 /// What goes wrong with a body or connection.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -44,17 +49,24 @@ pub(crate) enum ReadError {
 
 /// Reads a body whole.
 pub(crate) async fn collect(mut body: Body, limit: usize) -> Result<Bytes, ReadError> {
+    // Most bodies come in one piece, which is not copied.
+    let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(ReadError::Broken)?.into_data() else {
             continue;
         };
-        if whole.len() + data.len() > limit {
+        if first.len() + whole.len() + data.len() > limit {
             return Err(ReadError::TooLarge { limit });
         }
+        if first.is_empty() && whole.is_empty() {
+            first = data;
+            continue;
+        }
+        whole.extend_from_slice(&std::mem::take(&mut first));
         whole.extend_from_slice(&data);
     }
-    Ok(whole.freeze())
+    Ok(if first.is_empty() { whole.freeze() } else { first })
 }
 
 /// An answer with these bytes.
@@ -90,26 +102,25 @@ const MOST_IDLE: usize = 256;
 /// The emulator behind pooled connections.
 #[derive(Clone)]
 pub(crate) struct EmulatorClient {
-    client: Client<HttpConnector, Body>,
-    address: SocketAddr,
+    client: Client<UnixConnector, Body>,
 }
 
 impl EmulatorClient {
-    pub(crate) fn new(address: SocketAddr) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
+    /// The one that listens on this socket.
+    pub(crate) fn new(socket: &Path) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(MOST_IDLE)
-            .build(connector);
-        Self { client, address }
+            .build(UnixConnector { socket: socket.into() });
+        Self { client }
     }
 
     /// Sends a request as it is, but to the emulator.
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        *request.uri_mut() = Uri::try_from(format!("http://{}{path}", self.address))?;
+        // Which host that is is said by the socket; the name makes one pool of connections.
+        *request.uri_mut() = Uri::try_from(format!("http://emulator{path}"))?;
         *request.version_mut() = http::Version::HTTP_11;
         remove_connection_headers(request.headers_mut());
         Ok(self.client.request(request).await?)
@@ -120,5 +131,75 @@ impl EmulatorClient {
         let (parts, body) = self.send(request).await?.into_parts();
         let bytes = body.collect().await?.to_bytes();
         Ok(Response::from_parts(parts, bytes))
+    }
+}
+
+/// Connects to a socket in the file system, whatever the URL says.
+#[derive(Clone)]
+struct UnixConnector {
+    socket: Arc<Path>,
+}
+
+impl Service<Uri> for UnixConnector {
+    type Response = UnixConnection;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = std::io::Result<UnixConnection>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let socket = Arc::clone(&self.socket);
+        Box::pin(async move {
+            UnixStream::connect(&socket)
+                .await
+                .map(|stream| UnixConnection(TokioIo::new(stream)))
+        })
+    }
+}
+
+/// A connection to the emulator.
+struct UnixConnection(TokioIo<UnixStream>);
+
+impl Connection for UnixConnection {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl hyper::rt::Read for UnixConnection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl hyper::rt::Write for UnixConnection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, buffers)
     }
 }

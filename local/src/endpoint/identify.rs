@@ -1,5 +1,5 @@
-//! Says which service and operation a request is for, from what AWS SDKs send: credential scope, target header,
-//! Smithy RPC path, REST path. Pure.
+//! Says which service and operation a request is for: the service by what it is signed for, the operation by what AWS SDKs send
+//! (target header, Smithy RPC path). Pure.
 
 use http::header::{self, HeaderMap};
 use http::request::Parts;
@@ -41,54 +41,39 @@ pub(crate) struct Call {
     pub service: Service,
     /// The operation where it stands outside of the body (JSON and RPC protocols).
     pub operation: Option<String>,
-    /// Region of the credential scope.
+    /// Region that the request is signed for.
     pub region: String,
-    /// Account of the caller: the access key when it is twelve digits, else zeros.
+    /// Account of the caller.
     pub account: String,
 }
 
-/// The account that callers without a twelve-digit access key work in.
-pub(crate) const DEFAULT_ACCOUNT: &str = "000000000000";
-/// Region of unsigned requests.
-const DEFAULT_REGION: &str = "us-east-1";
-
 impl Call {
-    /// Reads a request's head.
-    pub(crate) fn identify(parts: &Parts) -> Self {
-        let scope = credential_scope(&parts.headers, parts.uri.query().unwrap_or_default());
-        let (key, region, signed_for) = match &scope {
-            Some(scope) => {
-                let mut fields = scope.split('/');
-                (fields.next(), fields.nth(1), fields.next())
-            }
-            None => (None, None, None),
-        };
+    /// The call of a request that is signed for a service in a region, in the account of who signed it.
+    pub(crate) fn of(parts: &Parts, signed_for: &str, region: &str, account: &str) -> Self {
         let target = header_text(&parts.headers, "x-amz-target").and_then(|target| target.rsplit_once('.'));
-        let path = parts.uri.path();
-        let rpc = path
-            .strip_prefix("/service/")
-            .and_then(|rest| rest.split_once("/operation/"));
-        let service = match signed_for {
-            Some(name) => by_signing_name(name),
-            None => by_shape(target.map(|(prefix, _)| prefix), path),
-        };
-        let operation = target
-            .map(|(_, operation)| operation)
-            .or(rpc.map(|(_, operation)| operation));
+        let rpc = parts.uri.path().strip_prefix("/service/");
+        let rpc = rpc.and_then(|rest| rest.split_once("/operation/"));
+        let operation = target.or(rpc).map(|(_, operation)| operation);
         Self {
-            service,
+            service: by_signing_name(signed_for),
             operation: operation.map(str::to_owned),
-            region: region
-                .filter(|region| !region.is_empty())
-                .unwrap_or(DEFAULT_REGION)
-                .to_owned(),
-            account: key.filter(|key| is_account(key)).unwrap_or(DEFAULT_ACCOUNT).to_owned(),
+            region: region.to_owned(),
+            account: account.to_owned(),
         }
     }
 }
 
-fn is_account(key: &str) -> bool {
-    key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit())
+/// The service that a request seems to be for, signed or not. For the words of a refusal, never for what is done.
+pub(crate) fn apparent_service(parts: &Parts) -> Service {
+    let scope = credential_scope(&parts.headers, parts.uri.query().unwrap_or_default());
+    let signed_for = scope.as_deref().and_then(|scope| scope.split('/').nth(3));
+    match signed_for {
+        Some(name) => by_signing_name(name),
+        None => {
+            let target = header_text(&parts.headers, "x-amz-target").and_then(|target| target.rsplit_once('.'));
+            by_shape(target.map(|(prefix, _)| prefix), parts.uri.path())
+        }
+    }
 }
 
 fn by_signing_name(name: &str) -> Service {
@@ -116,7 +101,6 @@ fn by_shape(target: Option<&str>, path: &str) -> Service {
         Some(_) => Service::Other,
         None if path.starts_with("/2015-03-31/functions") => Service::Lambda,
         None if path.starts_with("/v2/apis") => Service::ApiGateway,
-        None if path.starts_with("/_ministack") || path.starts_with("/_localstack") => Service::Other,
         None => Service::S3,
     }
 }
@@ -164,124 +148,61 @@ mod tests {
 
     use super::*;
 
-    fn check(
-        uri: &str,
-        headers: &[(&str, &str)],
-        service: Service,
-        operation: Option<&str>,
-        region: &str,
-        account: &str,
-    ) {
+    fn parts(uri: &str, headers: &[(&str, &str)]) -> Parts {
         let mut request = Request::builder().uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn check(signed_for: &str, uri: &str, headers: &[(&str, &str)], service: Service, operation: Option<&str>) {
         let expected = Call {
             service,
             operation: operation.map(str::to_owned),
-            region: region.to_owned(),
-            account: account.to_owned(),
+            region: "eu-central-1".to_owned(),
+            account: "111122223333".to_owned(),
         };
-        assert_eq!(Call::identify(&parts), expected);
-    }
-
-    fn signed(key: &str, region: &str, service: &str) -> String {
-        format!(
-            "AWS4-HMAC-SHA256 Credential={key}/20261120/{region}/{service}/aws4_request, SignedHeaders=host, Signature=0"
-        )
+        let call = Call::of(&parts(uri, headers), signed_for, "eu-central-1", "111122223333");
+        assert_eq!(call, expected);
     }
 
     #[test]
-    fn json_with_target() {
-        let authorization = signed("test", "eu-central-1", "dynamodb");
-        let headers = [
-            ("authorization", authorization.as_str()),
-            ("x-amz-target", "DynamoDB_20120810.DescribeTable"),
-        ];
+    fn the_service_is_the_one_that_is_signed_for() {
+        let target = [("x-amz-target", "DynamoDB_20120810.DescribeTable")];
+        check("dynamodb", "/", &target, Service::DynamoDb, Some("DescribeTable"));
+        let rpc = "/service/GraniteServiceVersion20100801/operation/PutMetricData";
+        check("monitoring", rpc, &[], Service::CloudWatch, Some("PutMetricData"));
+        check("apigateway", "/v2/apis/abc", &[], Service::ApiGateway, None);
+        check("lambda", "/2015-03-31/functions", &[], Service::Lambda, None);
+        check("iam", "/", &[], Service::Iam, None);
+        // A path or target of another service does not change it.
+        check("s3", "/2015-03-31/functions", &[], Service::S3, None);
+        check("sqs", "/", &target, Service::Other, Some("DescribeTable"));
         check(
-            "/",
-            &headers,
-            Service::DynamoDb,
-            Some("DescribeTable"),
-            "eu-central-1",
-            DEFAULT_ACCOUNT,
-        );
-    }
-
-    #[test]
-    fn smithy_rpc() {
-        let authorization = signed("123456789012", "eu-west-1", "monitoring");
-        check(
-            "/service/GraniteServiceVersion20100801/operation/PutMetricAlarm",
-            &[("authorization", &authorization)],
-            Service::CloudWatch,
-            Some("PutMetricAlarm"),
-            "eu-west-1",
-            "123456789012",
-        );
-    }
-
-    #[test]
-    fn rest_services() {
-        let authorization = signed("AKIA", "us-east-1", "lambda");
-        let path = "/2015-03-31/functions/f/invocations";
-        check(
-            path,
-            &[("authorization", &authorization)],
-            Service::Lambda,
-            None,
-            "us-east-1",
-            DEFAULT_ACCOUNT,
-        );
-        let authorization = signed("AKIA", "us-east-1", "apigateway");
-        check(
-            "/v2/apis",
-            &[("authorization", &authorization)],
-            Service::ApiGateway,
-            None,
-            "us-east-1",
-            DEFAULT_ACCOUNT,
-        );
-    }
-
-    #[test]
-    fn presigned_and_unsigned_objects() {
-        check(
-            "/bucket/key?X-Amz-Credential=test%2F20261120%2Feu-central-1%2Fs3%2Faws4_request&X-Amz-Signature=0",
+            "sqs",
+            "/v2/apis?X-Amz-Credential=k/d/r/apigateway/aws4_request",
             &[],
-            Service::S3,
+            Service::Other,
             None,
-            "eu-central-1",
-            DEFAULT_ACCOUNT,
-        );
-        check(
-            "/bucket/index.html",
-            &[],
-            Service::S3,
-            None,
-            "us-east-1",
-            DEFAULT_ACCOUNT,
         );
     }
 
     #[test]
-    fn nonsense_is_not_fatal() {
-        check(
-            "/x",
-            &[("authorization", "Bearer x")],
-            Service::S3,
-            None,
-            "us-east-1",
-            DEFAULT_ACCOUNT,
+    fn refusals_speak_as_the_service_that_seems_to_be_meant() {
+        let seems = |uri: &str, headers: &[(&str, &str)]| apparent_service(&parts(uri, headers));
+        assert_eq!(
+            seems("/", &[("x-amz-target", "DynamoDB_20120810.Scan")]),
+            Service::DynamoDb
         );
-        check(
-            "/x",
-            &[("authorization", "AWS4-HMAC-SHA256 Credential=")],
-            Service::S3,
-            None,
-            "us-east-1",
-            DEFAULT_ACCOUNT,
+        assert_eq!(seems("/v2/apis", &[]), Service::ApiGateway);
+        assert_eq!(seems("/bucket/key", &[]), Service::S3);
+        let authorization =
+            "AWS4-HMAC-SHA256 Credential=k/20260101/eu-central-1/iam/aws4_request, SignedHeaders=host, Signature=0";
+        assert_eq!(seems("/", &[("authorization", authorization)]), Service::Iam);
+        assert_eq!(
+            seems("/?X-Amz-Credential=k%2F20260101%2Fr%2Fsts%2Faws4_request", &[]),
+            Service::Sts
         );
     }
 }

@@ -1,10 +1,15 @@
 //! The one AWS endpoint of the local target. Every AWS call of `--local` comes here. What this crate owns (HTTP APIs,
 //! functions) is answered here; the rest goes to the emulator, with what it loses or gets wrong mended on the way.
+//!
+//! A request is authenticated ([`authenticate`]), then authorized ([`authorize`]), then answered.
 
+pub(crate) mod authenticate;
 pub(crate) mod authorize;
 mod cbor;
 mod cloudwatch;
+pub(crate) mod cors;
 pub(crate) mod emulated;
+pub(crate) mod fault;
 pub(crate) mod http;
 pub(crate) mod identify;
 mod insights;
@@ -14,11 +19,13 @@ mod owned;
 pub(crate) mod s3;
 mod tagging;
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 
-use ::http::{Request, Response, StatusCode};
+use ::http::request::Parts;
+use ::http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,7 +33,9 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use self::authenticate::{Admitted, Authenticator};
 use self::authorize::Authorizer;
+use self::fault::{Style, fault};
 use self::http::{Body, BoxError, EmulatorClient, answer, remove_connection_headers, streamed};
 use self::identify::{Call, Service};
 pub(crate) use self::insights::Queries;
@@ -34,6 +43,7 @@ use self::mends::Memory;
 use crate::control::apigateway::Apis;
 use crate::control::cloudwatch::Alarms;
 use crate::control::lambda::Functions;
+use crate::keys::{DEFAULT_ACCOUNT, Session};
 use crate::ports::Invoker;
 use crate::websites::Websites;
 
@@ -46,7 +56,7 @@ const LARGEST_FORM: usize = 1024 * 1024;
 /// Answers requests on [`OWN_PATHS`].
 pub(crate) trait OwnPaths: Send + Sync {
     /// Answers one.
-    fn answer(&self, request: &Request<Incoming>) -> Response<Body>;
+    fn answer(&self, parts: &Parts) -> Response<Body>;
 }
 
 /// The endpoint.
@@ -67,6 +77,8 @@ pub(crate) struct Endpoint {
     pub queries: Queries,
     /// Buckets that are websites.
     pub websites: Arc<Websites>,
+    /// Who is let in.
+    pub authenticator: Authenticator,
     /// What roles may do.
     pub authorizer: Authorizer,
     /// Paths that are not AWS's.
@@ -84,45 +96,95 @@ impl Endpoint {
     }
 
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        if request.uri().path().starts_with(OWN_PATHS) {
-            return self.own.answer(&request);
+        let (mut parts, body) = request.into_parts();
+        if parts.method == Method::OPTIONS {
+            return self.authenticator.preflight(&self.emulator, &parts).await;
         }
-        let (parts, body) = request.into_parts();
-        let call = Call::identify(&parts);
-        let body = match self
-            .authorizer
-            .admit(&self.emulator, &call, &parts, streamed(body))
-            .await
-        {
-            Ok(body) => body,
-            Err(refusal) => return *refusal,
+        let admitted = self
+            .authenticator
+            .admit(&self.emulator, &mut parts, streamed(body))
+            .await;
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                tracing::debug!(?refusal, "not let in");
+                return refusal.answer(&parts);
+            }
+        };
+        let (method, asked) = (
+            parts.method.clone(),
+            admitted.page.is_some().then(|| parts.headers.clone()),
+        );
+        let Admitted {
+            call,
+            session,
+            body,
+            page,
+        } = admitted;
+        let mut response = self.answer(&call, session.as_ref(), parts, body).await;
+        // What the emulator says to browsers holds for any page.
+        cors::forget(response.headers_mut());
+        if let (Some(page), Some(asked)) = (page, asked) {
+            page.allow(&method, &asked, &mut response);
+        }
+        response
+    }
+
+    async fn answer(&self, call: &Call, session: Option<&Session>, parts: Parts, body: Body) -> Response<Body> {
+        if parts.uri.path().starts_with(OWN_PATHS) {
+            return self.own.answer(&parts);
+        }
+        let body = match session {
+            None => body,
+            Some(session) => match self.authorizer.admit(&self.emulator, call, session, &parts, body).await {
+                Ok(body) => body,
+                Err(refusal) => return *refusal,
+            },
         };
         match call.service {
             Service::ApiGateway if parts.uri.path().starts_with("/v2/") => {
-                self.call_api_gateway(&call, &parts, body).await
+                self.call_api_gateway(call, &parts, body).await
             }
-            Service::Lambda => self.call_lambda(&call, &parts, body).await,
-            Service::S3 => self.call_s3(&call, parts, body).await,
-            Service::CloudWatch => self.call_cloudwatch(&call, parts, body).await,
-            Service::DynamoDb => self.call_dynamodb(&call, parts, body).await,
-            Service::Events => self.call_events(&call, parts, body).await,
-            Service::Logs => self.call_logs(&call, parts, body).await,
+            Service::Lambda => self.call_lambda(call, &parts, body).await,
+            Service::S3 => self.call_s3(call, parts, body).await,
+            Service::CloudWatch => self.call_cloudwatch(call, parts, body).await,
+            Service::DynamoDb => self.call_dynamodb(call, parts, body).await,
+            Service::Events => self.call_events(call, parts, body).await,
+            Service::Logs => self.call_logs(call, parts, body).await,
             Service::Sns => self.call_sns(parts, body).await,
-            Service::Tagging => self.call_tagging(&call, parts, body).await,
-            Service::Sts => self.call_sts(parts, body).await,
+            Service::Tagging => self.call_tagging(call, parts, body).await,
+            Service::Sts => self.call_sts(session, parts, body).await,
             Service::ApiGateway | Service::Iam | Service::Other => self.pass(Request::from_parts(parts, body)).await,
         }
     }
 
-    /// Who assumes a role gets credentials that are bound to what it may do.
-    async fn call_sts(&self, parts: ::http::request::Parts, body: Body) -> Response<Body> {
+    /// Who assumes a role gets credentials of this root that are bound to what the role may do.
+    async fn call_sts(&self, session: Option<&Session>, parts: Parts, body: Body) -> Response<Body> {
         let Ok(bytes) = http::collect(body, LARGEST_FORM).await else {
             return answer(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", "the body is too long");
         };
-        let role = url::form_urlencoded::parse(&bytes).find_map(|(key, value)| (key == "RoleArn").then_some(value));
-        let role = role.map(std::borrow::Cow::into_owned);
+        let form: HashMap<String, String> = url::form_urlencoded::parse(&bytes).into_owned().collect();
+        let field = |name: &str| form.get(name).map(String::as_str);
+        match (field("Action").unwrap_or_default(), session) {
+            ("GetCallerIdentity", Some(session)) => return identity(session),
+            ("GetSessionToken" | "GetFederationToken", _) => {
+                let message = "The local target has no credentials of users: assume a role.";
+                return fault(Style::Query, false, StatusCode::BAD_REQUEST, "InvalidAction", message);
+            }
+            _ => {}
+        }
+        let assumed = field("RoleArn").map(|role| Session {
+            role: role.to_owned(),
+            name: field("RoleSessionName").unwrap_or("session").to_owned(),
+            expires: Some(
+                jiff::Timestamp::now().as_second()
+                    + field("DurationSeconds")
+                        .and_then(|text| text.parse().ok())
+                        .unwrap_or(3_600),
+            ),
+        });
         let response = self.pass(Request::from_parts(parts, http::full(bytes))).await;
-        let (Some(role), true) = (role, response.status().is_success()) else {
+        let (Some(assumed), true) = (assumed, response.status().is_success()) else {
             return response;
         };
         let (mut parts, body) = response.into_parts();
@@ -131,7 +193,8 @@ impl Endpoint {
             Err(error) => return unreachable_emulator(&error.into()),
         };
         parts.headers.remove(::http::header::CONTENT_LENGTH);
-        Response::from_parts(parts, http::full(authorize::bind(&text, &role)))
+        let credentials = self.authenticator.keys.of_session(&assumed);
+        Response::from_parts(parts, http::full(authorize::bind(&text, &credentials)))
     }
 
     /// Hands a request to the emulator and its answer back, both as they come.
@@ -145,6 +208,19 @@ impl Endpoint {
             Err(error) => unreachable_emulator(&error),
         }
     }
+}
+
+/// Who acts as a role, as STS says it.
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html>
+fn identity(session: &Session) -> Response<Body> {
+    let account = session.account().unwrap_or(DEFAULT_ACCOUNT);
+    let (arn, name, id) = (session.arn(), &session.name, uuid::Uuid::new_v4());
+    let text = format!(
+        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult><Arn>{arn}</Arn>\
+         <UserId>AROALOCAL:{name}</UserId><Account>{account}</Account></GetCallerIdentityResult><ResponseMetadata>\
+         <RequestId>{id}</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+    );
+    answer(StatusCode::OK, "text/xml", text)
 }
 
 /// A 503 that SDKs retry.

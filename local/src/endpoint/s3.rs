@@ -1,7 +1,6 @@
-//! What is mended of S3: defaults of new buckets, the owner that callers expect, policies, expired presigned URLs; and
-//! the note of which buckets are websites.
+//! What is mended of S3: defaults of new buckets, the owner that callers expect, policies; and the note of which buckets are
+//! websites.
 
-use ::http::header::{self, HeaderMap, HeaderValue};
 use ::http::request::Parts;
 use ::http::{Method, Request, Response, StatusCode};
 use bytes::Bytes;
@@ -10,8 +9,9 @@ use serde_json::Value;
 
 use super::Endpoint;
 use super::emulated::Caller;
+use super::fault::{Style, fault};
 use super::http::{Body, answer, collect, full};
-use super::identify::{Call, header_text, query_parameter};
+use super::identify::{Call, header_text};
 
 /// Largest bucket policy that is read; AWS takes 20 KB.
 const LARGEST_POLICY: usize = 128 * 1024;
@@ -20,13 +20,13 @@ const OWNER_ENFORCED: &str = "<OwnershipControls xmlns=\"http://s3.amazonaws.com
 const AES256: &str = "<ServerSideEncryptionConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault><BucketKeyEnabled>false</BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>";
 
 /// Bucket and key of a request, path style or virtual-hosted.
-pub(super) struct Target {
+pub(crate) struct Target {
     pub bucket: String,
     pub key: String,
 }
 
 impl Target {
-    pub(super) fn of(parts: &Parts) -> Self {
+    pub(crate) fn of(parts: &Parts) -> Self {
         let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let path = parts.uri.path().trim_start_matches('/');
         let host = header_text(&parts.headers, "host").unwrap_or_default();
@@ -56,14 +56,6 @@ pub(crate) fn bucket_of_host(host: &str) -> Option<&str> {
 impl Endpoint {
     pub(super) async fn call_s3(&self, call: &Call, parts: Parts, body: Body) -> Response<Body> {
         let query = parts.uri.query().unwrap_or_default();
-        if is_expired(query) {
-            return error(
-                &parts.method,
-                StatusCode::FORBIDDEN,
-                "AccessDenied",
-                "Request has expired",
-            );
-        }
         let owner = header_text(&parts.headers, "x-amz-expected-bucket-owner");
         if owner.is_some_and(|owner| owner != call.account) {
             return error(&parts.method, StatusCode::FORBIDDEN, "AccessDenied", "Access Denied");
@@ -203,39 +195,8 @@ pub(crate) fn is_public(policy: &Value) -> bool {
     })
 }
 
-/// Whether a presigned URL is past its time.
-fn is_expired(query: &str) -> bool {
-    if !query.contains("X-Amz-Expires=") {
-        return false;
-    }
-    let signed = query_parameter(query, "X-Amz-Date").and_then(|text| {
-        jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &text)
-            .ok()?
-            .to_zoned(jiff::tz::TimeZone::UTC)
-            .ok()
-    });
-    let valid = query_parameter(query, "X-Amz-Expires").and_then(|text| text.parse::<i64>().ok());
-    match (signed, valid) {
-        (Some(signed), Some(valid)) => jiff::Timestamp::now().as_second() > signed.timestamp().as_second() + valid,
-        _ => false,
-    }
-}
-
 fn error(method: &Method, status: StatusCode, code: &str, message: &str) -> Response<Body> {
-    let request_id = uuid::Uuid::new_v4();
-    let text = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message>\
-         <RequestId>{request_id}</RequestId></Error>"
-    );
-    let text = if *method == Method::HEAD { String::new() } else { text };
-    let mut response = answer(status, "application/xml", text);
-    allow_any_origin(response.headers_mut());
-    response
-}
-
-/// A browser must be able to read why its upload failed.
-fn allow_any_origin(headers: &mut HeaderMap) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    fault(Style::S3, *method == Method::HEAD, status, code, message)
 }
 
 #[cfg(test)]
@@ -267,16 +228,5 @@ mod tests {
         )));
         let conditional = json!({"Statement": {"Effect": "Allow", "Principal": "*", "Condition": {}}});
         assert!(!is_public(&conditional));
-    }
-
-    #[test]
-    fn presigned_urls_expire() {
-        assert!(is_expired(
-            "X-Amz-Date=20200101T000000Z&X-Amz-Expires=3600&X-Amz-Signature=0"
-        ));
-        assert!(!is_expired(
-            "X-Amz-Date=29990101T000000Z&X-Amz-Expires=3600&X-Amz-Signature=0"
-        ));
-        assert!(!is_expired("list-type=2"));
     }
 }

@@ -20,6 +20,7 @@ use super::response::{self, Outgoing};
 use super::state::ApiState;
 use super::target::{self, Malformed};
 use super::throttle::Admission;
+use crate::hosts;
 use crate::ports::{ApiSnapshot, ExecuteApiEndpoint, LogEvent, StageSnapshot};
 
 /// Largest request body, bytes: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>.
@@ -94,6 +95,10 @@ pub(super) async fn answer(
     let Some(api) = state.ports.apis.api(&state.api_id) else {
         return response::message(StatusCode::NOT_FOUND);
     };
+    // As on AWS for a name that is no API's: https://repost.aws/knowledge-center/api-gateway-troubleshoot-403-forbidden
+    if hosts::names_own(request.uri(), request.headers()).is_err() {
+        return response::message(StatusCode::FORBIDDEN);
+    }
     let (parts, body) = request.into_parts();
     let decoded = target::decode(parts.uri.path());
     let path = decoded.as_deref().unwrap_or(parts.uri.path());

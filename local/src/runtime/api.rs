@@ -8,7 +8,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -19,6 +19,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
+
+use crate::{hosts, peer};
 
 /// A call of the runtime.
 #[derive(Debug)]
@@ -106,7 +108,11 @@ async fn serve(listener: TcpListener, calls: mpsc::Sender<ApiCall>) {
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
-        let Ok((stream, _)) = accepted else { continue };
+        let Ok((stream, remote)) = accepted else { continue };
+        // Another user of this machine could take events away, and answer them.
+        if !stream.local_addr().is_ok_and(|local| peer::is_own(remote, local)) {
+            continue;
+        }
         // Without it an answer waits for the peer's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
         let calls = calls.clone();
@@ -125,6 +131,13 @@ async fn serve(listener: TcpListener, calls: mpsc::Sender<ApiCall>) {
 
 async fn answer(request: Request<Incoming>, calls: &mpsc::Sender<ApiCall>) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
+    // A page in the operator's browser reaches this port too, but not as a runtime does.
+    let from_page = [ORIGIN.as_str(), "sec-fetch-site"]
+        .iter()
+        .any(|name| parts.headers.contains_key(*name));
+    if from_page || hosts::names_own(&parts.uri, &parts.headers).is_err() {
+        return forbidden();
+    }
     let path: Vec<&str> = parts.uri.path().split('/').skip(1).collect();
     match (&parts.method, path.as_slice()) {
         (&Method::GET, ["2018-06-01", "runtime", "invocation", "next"]) => next(calls).await,
@@ -266,6 +279,14 @@ fn streaming_error(trailers: &HeaderMap) -> Option<(String, Bytes)> {
     let body =
         base64::Engine::decode(&base64::engine::general_purpose::STANDARD, body).unwrap_or_else(|_| body.to_vec());
     Some((error_type, body.into()))
+}
+
+fn forbidden() -> Response<Full<Bytes>> {
+    error(
+        StatusCode::FORBIDDEN,
+        "Forbidden",
+        "only a runtime on this machine calls this",
+    )
 }
 
 fn truncated() -> Response<Full<Bytes>> {

@@ -23,6 +23,7 @@ use super::pool::{PoolKey, Pools};
 use super::process::{Launcher, Spawner};
 use super::weights;
 use crate::ambient::Ambient;
+use crate::keys::Keys;
 use crate::ports::{
     Completed, FunctionError, FunctionNotFound, FunctionSource, FunctionVersion, InvokeKind, InvokeOutcome,
     InvokeRequest, Invoker, LogSink, MetricSink,
@@ -43,7 +44,7 @@ pub struct RuntimeConfig {
     /// `AWS_ENDPOINT_URL` of the functions.
     pub endpoint_url: String,
     /// Credentials of the functions.
-    pub credentials: FunctionCredentials,
+    pub keys: Keys,
     /// `PATH` of the functions.
     pub search_path: OsString,
     /// How processes are started.
@@ -65,11 +66,11 @@ pub struct RuntimeConfig {
 
 impl RuntimeConfig {
     /// Lambda's own limits, at most 64 environments a version, idle ones kept for five minutes.
-    pub fn new(root: PathBuf, endpoint_url: String, search_path: OsString) -> Self {
+    pub fn new(root: PathBuf, endpoint_url: String, search_path: OsString, keys: Keys) -> Self {
         Self {
             root,
             endpoint_url,
-            credentials: FunctionCredentials::default(),
+            keys,
             launcher: Launcher::detect(&search_path),
             search_path,
             max_environments: 64,
@@ -78,25 +79,6 @@ impl RuntimeConfig {
             idle_timeout: Duration::from_secs(5 * 60),
             settle_time: Duration::from_millis(20),
             retry_delays: vec![Duration::from_secs(60), Duration::from_secs(120)],
-        }
-    }
-}
-
-/// Keys in the environment of the functions; the session token names the role.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FunctionCredentials {
-    /// `AWS_ACCESS_KEY_ID`
-    pub access_key_id: String,
-    /// `AWS_SECRET_ACCESS_KEY`
-    pub secret_access_key: String,
-}
-
-impl Default for FunctionCredentials {
-    /// The ones that emulators take.
-    fn default() -> Self {
-        Self {
-            access_key_id: "test".to_owned(),
-            secret_access_key: "test".to_owned(),
         }
     }
 }

@@ -22,5 +22,5 @@ mod sandbox;
 mod variables;
 mod weights;
 
-pub use host::{EnvironmentCount, FunctionCredentials, RuntimeConfig, RuntimeError, RuntimeHost, RuntimePorts};
+pub use host::{EnvironmentCount, RuntimeConfig, RuntimeError, RuntimeHost, RuntimePorts};
 pub use process::Launcher;

@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::RuntimeConfig;
-use crate::endpoint::authorize::token;
 use crate::ports::{FunctionAddress, FunctionVersion, LogFormat};
 
 /// All variables of one environment. The function's own come first, so that none of them replaces a reserved one.
@@ -41,10 +40,11 @@ pub(super) fn variables(
     set("_HANDLER", &version.handler);
     set("AWS_REGION", &region);
     set("AWS_DEFAULT_REGION", &region);
-    set("AWS_ACCESS_KEY_ID", &config.credentials.access_key_id);
-    set("AWS_SECRET_ACCESS_KEY", &config.credentials.secret_access_key);
     // What the function may do is what its role may do.
-    set("AWS_SESSION_TOKEN", &token(&version.role));
+    let credentials = config.keys.of_role(&version.role);
+    set("AWS_ACCESS_KEY_ID", &credentials.access_key_id);
+    set("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key);
+    set("AWS_SESSION_TOKEN", &credentials.session_token.unwrap_or_default());
     set("AWS_ENDPOINT_URL", &config.endpoint_url);
     set("AWS_LAMBDA_FUNCTION_NAME", &version.function_name);
     set("AWS_LAMBDA_FUNCTION_VERSION", &version.version);

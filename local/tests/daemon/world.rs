@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{Cursor, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -15,7 +15,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
-use taskctl_local::{DaemonCommand, LocalOptions, LocalStatus, down, up};
+use taskctl_local::signing::{Payload, Scope, Signable, signed_headers};
+use taskctl_local::{Credentials, DEFAULT_ACCOUNT, DaemonCommand, LocalOptions, LocalStatus, credentials, down, up};
 use tempfile::TempDir;
 
 /// Names the root to the background process.
@@ -83,12 +84,17 @@ impl World {
         Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
     }
 
+    /// Credentials of the operator of this root.
+    pub fn credentials(&self) -> Credentials {
+        credentials(&self.options, DEFAULT_ACCOUNT, None).unwrap()
+    }
+
     /// A plain GET.
     pub async fn get(&self, url: &str) -> Response<Bytes> {
         self.send(Request::get(url).body(Full::default()).unwrap()).await
     }
 
-    /// A call to the endpoint, signed for a service as far as anybody looks.
+    /// A call to the endpoint, signed for a service.
     pub async fn call(
         &self,
         service: &str,
@@ -97,14 +103,27 @@ impl World {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.options.endpoint_url()))
-            .header("authorization", format!("AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0"));
+        let (url, body) = (format!("{}{path}", self.options.endpoint_url()), body.into());
+        let scope = Scope {
+            region: REGION,
+            service,
+            time: SystemTime::now(),
+        };
+        let signable = Signable {
+            method: method.as_str(),
+            url: &url,
+            headers,
+            body: Payload::Bytes(&body),
+        };
+        let signed = signed_headers(&self.credentials(), scope, signable).unwrap();
+        let mut request = Request::builder().method(&method).uri(&url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.send(request.body(Full::new(body.into())).unwrap()).await;
+        for (name, value) in &signed {
+            request = request.header(name, value);
+        }
+        let response = self.send(request.body(Full::new(body)).unwrap()).await;
         Answer {
             status: response.status().as_u16(),
             kind: response

@@ -53,11 +53,13 @@ async fn a_function_sees_what_lambda_shows() {
     assert!((1..=60_000).contains(&left), "{left}");
 
     let environment = seen["environment"].as_object().unwrap();
+    let credentials = crate::world::keys().of_role("arn:aws:iam::000000000000:role/echo");
     let expected = [
         ("AWS_REGION", "eu-central-1"),
         ("AWS_DEFAULT_REGION", "eu-central-1"),
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_ACCESS_KEY_ID", &credentials.access_key_id),
+        ("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key),
+        ("AWS_SESSION_TOKEN", credentials.session_token.as_deref().unwrap()),
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566"),
         ("AWS_LAMBDA_FUNCTION_NAME", "echo"),
         ("AWS_LAMBDA_FUNCTION_VERSION", "1"),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use taskctl_local::Keys;
 use taskctl_local::ambient::Ambient;
 use taskctl_local::ports::{
     ApiSnapshot, ApiSource, Architecture, Completed, FunctionAddress, FunctionCode, FunctionNotFound, FunctionSource,
@@ -259,6 +260,12 @@ impl World {
     }
 }
 
+/// What the credentials of functions are derived from.
+pub fn keys() -> &'static Keys {
+    static KEYS: OnceLock<Keys> = OnceLock::new();
+    KEYS.get_or_init(|| Keys::random().unwrap())
+}
+
 pub fn host(
     root: &Path,
     memory: &Arc<Memory>,
@@ -266,7 +273,12 @@ pub fn host(
     ambient: Ambient,
 ) -> RuntimeHost {
     let path = search_path();
-    let mut config = RuntimeConfig::new(root.join("runtime"), "http://127.0.0.1:4566".to_owned(), path);
+    let mut config = RuntimeConfig::new(
+        root.join("runtime"),
+        "http://127.0.0.1:4566".to_owned(),
+        path,
+        keys().clone(),
+    );
     adjust(&mut config);
     let ports = RuntimePorts {
         functions: Arc::clone(memory) as Arc<dyn FunctionSource>,

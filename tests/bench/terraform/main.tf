@@ -17,8 +17,6 @@ variable "changed" {
 
 provider "aws" {
   region                      = "eu-central-1"
-  access_key                  = "local"
-  secret_key                  = "local"
   s3_use_path_style           = true
   skip_metadata_api_check     = true
   skip_credentials_validation = true

@@ -127,7 +127,7 @@ impl Functions {
     pub(super) fn get(&self, owner: Owner<'_>, name: &str, qualifier: Option<&str>) -> Result<Value, Fault> {
         self.read(owner, name, |record| {
             let (version, arn) = find(owner, record, qualifier)?;
-            let location = format!("{}/_taskctl/code/{}", self.endpoint_url, hex_of(&version.code_sha256));
+            let location = self.downloads.url(owner.account, &hex_of(&version.code_sha256));
             let mut shown = json!({
                 "Configuration": view::configuration(record, version, &arn, States::Shown),
                 "Code": {"RepositoryType": "S3", "Location": location},

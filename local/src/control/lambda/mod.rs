@@ -26,19 +26,54 @@ use self::model::{FunctionRecord, Version, function_arn};
 pub(crate) use self::rest::{Needs, addressed, needs};
 use self::rules::missing;
 use super::Fault;
+use crate::endpoint::OWN_PATHS;
 use crate::error::LocalError;
 use crate::files;
+use crate::keys::Keys;
 use crate::ports::{
     FunctionAddress, FunctionCode, FunctionNotFound, FunctionSource, FunctionVersion, Resolved, WeightedVersion,
 };
 
+use crate::signing::{self, Payload, Signable};
+
 /// Names a function: account, region, name.
 type Key = (String, String, String);
+
+/// Where zips can be fetched: from the endpoint, by URLs that are presigned as those of S3 are.
+pub(crate) struct Downloads {
+    /// The endpoint.
+    pub endpoint_url: String,
+    /// What URLs are signed with.
+    pub keys: Keys,
+}
+
+impl Downloads {
+    /// <https://docs.aws.amazon.com/lambda/latest/api/API_FunctionCodeLocation.html>: good for ten minutes.
+    const LIFE: Duration = Duration::from_secs(10 * 60);
+
+    fn url(&self, account: &str, hash: &str) -> String {
+        let url = format!("{}{OWN_PATHS}code/{hash}", self.endpoint_url);
+        let request = Signable {
+            method: "GET",
+            url: &url,
+            headers: &[],
+            body: Payload::Bytes(b""),
+        };
+        signing::presigned_url(
+            &self.keys.of_account(account),
+            signing::own_scope(),
+            request,
+            Self::LIFE,
+        )
+        .unwrap_or(url)
+    }
+}
 
 /// All functions.
 pub(crate) struct Functions {
     directory: PathBuf,
-    endpoint_url: String,
+    /// Where zips can be fetched, and by whom.
+    downloads: Downloads,
     records: Mutex<BTreeMap<Key, FunctionRecord>>,
     /// What the runtime host sees of each, by unqualified ARN.
     served: RwLock<BTreeMap<String, Arc<Served>>>,
@@ -68,10 +103,10 @@ pub(crate) struct StoredCode {
 
 impl Functions {
     /// Reads what is kept.
-    pub(crate) fn open(directory: &Path, endpoint_url: &str) -> Result<Self, LocalError> {
+    pub(crate) fn open(directory: &Path, downloads: Downloads) -> Result<Self, LocalError> {
         let functions = Self {
             directory: directory.to_owned(),
-            endpoint_url: endpoint_url.to_owned(),
+            downloads,
             records: Mutex::default(),
             served: RwLock::default(),
             changes: watch::Sender::new(0),

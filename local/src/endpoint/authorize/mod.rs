@@ -1,7 +1,5 @@
 //! Who acts as a role may do what its policies allow, and nothing else, as on AWS. Functions act as theirs; so does whoever
-//! has credentials of `AssumeRole`. Everybody else owns the local target.
-//!
-//! The session token names the role. It proves nothing: this keeps mistakes out, not people.
+//! has credentials of `AssumeRole`. The operator, who acts as no role, owns the local target.
 
 mod policy;
 mod required;
@@ -10,38 +8,38 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ::http::header::HeaderValue;
 use ::http::request::Parts;
-use ::http::{Response, StatusCode};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ::http::{Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
-use serde_json::json;
 
 use self::policy::{Statement, Verdict, judge, statements};
 use self::required::{Required, required, takes_body};
 use super::emulated::Caller;
+use super::fault::{Style, fault};
 use super::http::{Body, EmulatorClient, answer, collect, full};
-use super::identify::{Call, Service, header_text};
+use super::identify::{Call, Service};
+use crate::keys::{Credentials, Session};
 
-/// What the session token of a role begins with.
-const TOKEN: &str = "taskctl-local-role.";
 /// How long policies are remembered: a change is seen after that, and on AWS later still.
 const REMEMBERED: Duration = Duration::from_secs(1);
 /// Largest body that is looked into.
 const LARGEST_BODY: usize = 80 * 1024 * 1024;
 
-/// The session token of somebody who acts as a role.
-pub(crate) fn token(role_arn: &str) -> String {
-    format!("{TOKEN}{}", URL_SAFE_NO_PAD.encode(role_arn))
-}
-
-/// The answer of `AssumeRole`, with the session token of the role.
-pub(crate) fn bind(answer: &str, role_arn: &str) -> String {
-    match between(answer, "SessionToken").next() {
-        Some(given) if !given.is_empty() => answer.replace(given, &token(role_arn)),
-        _ => answer.to_owned(),
+/// The answer of `AssumeRole`, with credentials of this root.
+pub(crate) fn bind(answer: &str, credentials: &Credentials) -> String {
+    let token = credentials.session_token.as_deref().unwrap_or_default();
+    let values = [
+        ("AccessKeyId", &*credentials.access_key_id),
+        ("SecretAccessKey", &credentials.secret_access_key),
+        ("SessionToken", token),
+    ];
+    let mut bound = answer.to_owned();
+    for (tag, value) in values {
+        if let Some(given) = between(answer, tag).next() {
+            bound = bound.replace(&format!("<{tag}>{given}</{tag}>"), &format!("<{tag}>{value}</{tag}>"));
+        }
     }
+    bound
 }
 
 /// What a role's policies say, and when they were read.
@@ -56,17 +54,16 @@ pub(crate) struct Authorizer {
 }
 
 impl Authorizer {
-    /// Lets a request through, with its body, or answers that it is not allowed.
+    /// Lets a request of somebody who acts as a role through, with its body, or answers that it is not allowed.
     pub(crate) async fn admit(
         &self,
         emulator: &EmulatorClient,
         call: &Call,
+        session: &Session,
         parts: &Parts,
         body: Body,
     ) -> Result<Body, Box<Response<Body>>> {
-        let Some(role) = role_of(parts) else {
-            return Ok(body);
-        };
+        let role = &session.role;
         let (bytes, body) = match takes_body(call, parts) {
             false => (bytes::Bytes::new(), body),
             true => match collect(body, LARGEST_BODY).await {
@@ -82,11 +79,11 @@ impl Authorizer {
             self.learn_role(emulator, &caller, &bytes).await;
         }
         let wanted = required(call, parts, &bytes, |name| self.role_arn(&caller.account, name));
-        let statements = self.statements(emulator, &caller, &role).await;
+        let statements = self.statements(emulator, &caller, role).await;
         for one in &wanted {
             let verdict = judge(statements.iter(), one);
             if verdict != Verdict::Allowed {
-                return Err(Box::new(refusal(call, parts, &role, one, verdict)));
+                return Err(Box::new(refusal(call, parts, session, one, verdict)));
             }
         }
         Ok(body)
@@ -197,60 +194,34 @@ fn between<'a>(text: &'a str, tag: &str) -> impl Iterator<Item = &'a str> {
     })
 }
 
-/// Whom a request acts as, by its session token.
-fn role_of(parts: &Parts) -> Option<String> {
-    let of_query = || {
-        let pairs = parts.uri.query().unwrap_or_default().split('&');
-        let token = pairs
-            .filter_map(|pair| pair.strip_prefix("X-Amz-Security-Token="))
-            .next()?;
-        Some(percent_decode_str(token).decode_utf8_lossy().into_owned())
-    };
-    let token = header_text(&parts.headers, "x-amz-security-token")
-        .map(str::to_owned)
-        .or_else(of_query)?;
-    let role = URL_SAFE_NO_PAD.decode(token.strip_prefix(TOKEN)?).ok()?;
-    String::from_utf8(role).ok()
-}
-
 /// The answer to somebody who is not allowed to, as the service words it.
-fn refusal(call: &Call, parts: &Parts, role: &str, wanted: &Required, verdict: Verdict) -> Response<Body> {
-    let name = role.rsplit('/').next().unwrap_or_default();
+fn refusal(call: &Call, parts: &Parts, session: &Session, wanted: &Required, verdict: Verdict) -> Response<Body> {
     let why = match verdict {
         Verdict::Denied => "with an explicit deny in an identity-based policy".to_owned(),
         _ => format!("because no identity-based policy allows the {} action", wanted.action),
     };
     let message = format!(
-        "User: arn:aws:sts::{}:assumed-role/{name}/local is not authorized to perform: {} on resource: {} {why}",
-        call.account, wanted.action, wanted.resource
+        "User: {} is not authorized to perform: {} on resource: {} {why}",
+        session.arn(),
+        wanted.action,
+        wanted.resource
     );
-    tracing::info!(role, action = wanted.action, resource = wanted.resource, "not allowed");
-    let xml = |body: String| answer(StatusCode::FORBIDDEN, "application/xml", body);
-    match call.service {
-        Service::S3 if parts.method == ::http::Method::HEAD => answer(StatusCode::FORBIDDEN, "application/xml", ""),
-        Service::S3 => xml(format!(
-            "<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>"
-        )),
-        Service::Iam | Service::Sns => xml(format!(
-            "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>{message}</Message></Error><RequestId>local</RequestId></ErrorResponse>"
-        )),
-        Service::CloudWatch if header_text(&parts.headers, "smithy-protocol").is_some() => {
-            let fault = json!({"__type": "AccessDeniedException", "message": message});
-            let mut response = answer(StatusCode::FORBIDDEN, "application/cbor", super::cbor::encode(&fault));
-            let protocol = HeaderValue::from_static("rpc-v2-cbor");
-            response.headers_mut().insert("smithy-protocol", protocol);
-            response
-        }
-        _ => {
-            let body = json!({"__type": "AccessDeniedException", "message": message, "Message": message});
-            let status = match call.service {
-                Service::Lambda | Service::ApiGateway => StatusCode::FORBIDDEN,
-                _ => StatusCode::BAD_REQUEST,
-            };
-            let mut response = answer(status, "application/json", body.to_string());
-            let kind = HeaderValue::from_static("AccessDeniedException");
-            response.headers_mut().insert("x-amzn-errortype", kind);
-            response
-        }
-    }
+    tracing::info!(
+        role = session.role,
+        action = wanted.action,
+        resource = wanted.resource,
+        "not allowed"
+    );
+    let style = Style::of(parts);
+    let code = match style {
+        Style::S3 | Style::Query => "AccessDenied",
+        Style::Json | Style::RestJson | Style::Cbor => "AccessDeniedException",
+    };
+    let status = match call.service {
+        Service::S3 | Service::Iam | Service::Sns | Service::Sts => StatusCode::FORBIDDEN,
+        Service::Lambda | Service::ApiGateway => StatusCode::FORBIDDEN,
+        Service::CloudWatch if style == Style::Cbor => StatusCode::FORBIDDEN,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    fault(style, parts.method == Method::HEAD, status, code, &message)
 }
