@@ -1,15 +1,17 @@
 //! `Idempotency-Key`: the answer of a POST is kept for 24 hours in the transaction that does its work, and given again to the same
-//! key and body. Only answers that did something are kept.
+//! key and body. Only answers that did something are kept, and only as long as what they made is there.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::contention::{Attempt, until_finished};
 use crate::http::{Body, Failure, Request, Response};
-use crate::ports::{Commit, Condition, Item, Refusal, Store, TTL, Write};
-use crate::record::Millis;
+use crate::ports::{Commit, Condition, Item, OWNER, Refusal, Store, TTL, Write};
+use crate::record::{Millis, RecordId};
 
 /// How long an answer is kept.
 const KEPT_SECONDS: i64 = 24 * 3600;
+/// Attribute of a record: key of the item that keeps the answer to its create.
+pub const KEPT_ANSWER: &str = "keptAnswer";
 /// Longest key taken.
 const KEY_LIMIT: usize = 255;
 
@@ -55,7 +57,12 @@ impl Once {
         }))
     }
 
-    fn write(&self, key_attribute: &'static str, kept: &Response, now: Millis) -> Write {
+    /// Key of the item that keeps the answer; the record that is made remembers it, to take it along when it goes.
+    pub fn kept_answer(&self) -> String {
+        self.item_key.clone()
+    }
+
+    fn write(&self, key_attribute: &'static str, kept: &Response, made: RecordId, now: Millis) -> Write {
         let header = |wanted: &str| {
             kept.headers
                 .iter()
@@ -65,6 +72,7 @@ impl Once {
         let item = Item::default()
             .with(key_attribute, self.item_key.clone())
             .with("fingerprint", self.fingerprint.clone())
+            .with(OWNER, made.to_string())
             .with("status", i64::from(kept.status))
             .with_some("location", header("location"))
             .with_some("etag", header("etag"))
@@ -97,16 +105,17 @@ impl Once {
     }
 }
 
-/// Does the writes once and keeps `answer` for the key, all in one transaction.
+/// Does the writes, which make the record `made`, once, and keeps `answer` for the key, all in one transaction.
 pub async fn create<S: Store>(
     store: &S,
     once: Option<&Once>,
+    made: RecordId,
     mut writes: Vec<Write>,
     answer: &Response,
     now: Millis,
 ) -> Result<Created, Failure> {
     let own = writes.len();
-    writes.extend(once.map(|once| once.write(store.key_attribute(), answer, now)));
+    writes.extend(once.map(|once| once.write(store.key_attribute(), answer, made, now)));
     until_finished(async || {
         let refusals = match store.commit(&writes).await? {
             Commit::Done => return Ok(Attempt::Finished(Created::New)),
@@ -123,13 +132,39 @@ pub async fn create<S: Store>(
             Some(kept) => Some(kept.clone()),
             None => store.get(&once.item_key).await?,
         };
-        match kept {
-            Some(kept) => Ok(Attempt::Finished(Created::Replayed(once.replay(&kept)?))),
-            // It expired and went between the transaction and the read.
-            None => Ok(Attempt::Again),
-        }
+        // It expired and went between the transaction and the read.
+        let Some(kept) = kept else {
+            return Ok(Attempt::Again);
+        };
+        let Some(gone) = gone(store, &kept, now).await? else {
+            return Ok(Attempt::Finished(Created::Replayed(once.replay(&kept)?)));
+        };
+        store.commit(&[forgotten(&once.item_key, gone, now)]).await?;
+        Ok(Attempt::Again)
     })
     .await
+}
+
+/// The record that a kept answer shows, when it is no longer there: its time is over, or it was deleted around this function.
+async fn gone<S: Store>(store: &S, kept: &Item, now: Millis) -> Result<Option<String>, Failure> {
+    let Some(owner) = kept.text(OWNER) else { return Ok(None) };
+    let lives = store.get(owner).await?.is_some_and(|record| !record.expired(now));
+    Ok((!lives).then(|| owner.to_owned()))
+}
+
+fn forgotten(kept_answer: &str, owner: String, now: Millis) -> Write {
+    Write::Delete {
+        key: kept_answer.to_owned(),
+        when: Condition::FreeFor { now, owner },
+    }
+}
+
+/// What is deleted with a record: the answer to its create, unless that is over, when its key may be another record's.
+pub fn forget(kept_answer: Option<&str>, id: RecordId, now: Millis) -> Option<Write> {
+    let lives = now.seconds() < id.created().plus_seconds(KEPT_SECONDS).seconds();
+    kept_answer
+        .filter(|_| lives)
+        .map(|kept_answer| forgotten(kept_answer, id.to_string(), now))
 }
 
 /// The failure of a body that is not valid: 422 when its key was used with another one, which is the better advice.

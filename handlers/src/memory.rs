@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::http::{Body, Failure, Function, Query, Request, Response, Stage, resolve};
 use crate::ports::{
     Attribute, Below, Clock, Commit, Condition, HotSpot, Ids, IndexQuery, Item, OWNER, ObjectHead, Objects, Page,
-    Probe, REVISION, Refusal, SignedUrl, Store, StoreError, TTL, Tally, Write,
+    Probe, REVISION, Refusal, SignedUrl, Store, StoreError, TTL, Tally, Upload, Write,
 };
 use crate::record::{Millis, RecordId};
 
@@ -20,7 +20,7 @@ pub(crate) const START: Millis = Millis(1_763_681_475_123);
 
 /// A clock that stands until it is moved.
 #[derive(Debug, Clone)]
-pub(crate) struct ManualClock(Rc<Cell<i64>>);
+pub(crate) struct ManualClock(pub(crate) Rc<Cell<i64>>);
 
 impl ManualClock {
     pub(crate) fn new() -> Self {
@@ -287,7 +287,37 @@ impl Store for MemoryStore {
 
 /// A bucket.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct MemoryObjects(pub(crate) Rc<RefCell<BTreeMap<String, i64>>>);
+pub(crate) struct MemoryObjects {
+    objects: Rc<RefCell<BTreeMap<String, ObjectHead>>>,
+    reserved: Rc<Cell<u32>>,
+}
+
+impl MemoryObjects {
+    /// Puts an object there, whatever is there.
+    pub(crate) fn put(&self, key: &str, size: i64) {
+        let etag = format!("\"e{size}\"");
+        self.objects
+            .borrow_mut()
+            .insert(key.to_owned(), ObjectHead { size, etag });
+    }
+
+    /// The status of a PUT with `If-Match`, as S3 gives it.
+    pub(crate) fn put_if_match(&self, key: &str, size: i64, etag: &str) -> u16 {
+        let there = self.objects.borrow().get(key).map(|head| head.etag == etag);
+        match there {
+            None => 404,
+            Some(false) => 412,
+            Some(true) => {
+                self.put(key, size);
+                200
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.objects.borrow().len()
+    }
+}
 
 impl Objects for MemoryObjects {
     fn bucket(&self) -> &str {
@@ -295,27 +325,38 @@ impl Objects for MemoryObjects {
     }
 
     async fn head(&self, key: &str) -> Result<Option<ObjectHead>, StoreError> {
-        Ok(self.0.borrow().get(key).map(|size| ObjectHead {
-            size: *size,
-            etag: format!("\"e{size}\""),
-        }))
+        Ok(self.objects.borrow().get(key).cloned())
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.0.borrow_mut().remove(key);
+        self.objects.borrow_mut().remove(key);
         Ok(())
     }
 
-    async fn upload_url(
-        &self,
-        key: &str,
-        content_type: &str,
-        size: Option<i64>,
-        seconds: u32,
-    ) -> Result<SignedUrl, StoreError> {
-        let headers = BTreeMap::from([("content-type".to_owned(), content_type.to_owned())]);
+    async fn reserve(&self, key: &str) -> Result<String, StoreError> {
+        self.reserved.set(self.reserved.get() + 1);
+        let etag = format!("\"r{}\"", self.reserved.get());
+        let head = ObjectHead {
+            size: 36,
+            etag: etag.clone(),
+        };
+        self.objects.borrow_mut().insert(key.to_owned(), head);
+        Ok(etag)
+    }
+
+    async fn upload_url(&self, upload: &Upload<'_>, seconds: u32) -> Result<SignedUrl, StoreError> {
+        let Upload {
+            key,
+            content_type,
+            size,
+            replaces,
+        } = *upload;
+        let headers = BTreeMap::from([
+            ("content-type".to_owned(), content_type.to_owned()),
+            ("if-match".to_owned(), replaces.to_owned()),
+        ]);
         Ok(SignedUrl {
-            url: format!("put:{key}?size={size:?}&for={seconds}"),
+            url: format!("put:{key}?size={size}&for={seconds}"),
             headers,
         })
     }

@@ -176,7 +176,7 @@ fn bodies_have_the_fields_that_the_code_takes() {
         ),
         (
             "AssetDraft",
-            known_fields(&crate::assets::Draft::read(asked).unwrap_err()),
+            known_fields(&crate::assets::Draft::read(asked, 0).unwrap_err()),
         ),
     ] {
         let properties = document["components"]["schemas"][schema]["properties"]
@@ -193,7 +193,7 @@ async fn limits_of_the_document_are_those_of_the_code() {
     let text = |length: usize| "x".repeat(length);
     let task = |extra: Value| merged(json!({"title": "t"}), extra);
     let user = |extra: Value| merged(json!({"email": "a@b.co", "name": "n"}), extra);
-    let asset = |extra: Value| merged(json!({"fileName": "f", "contentType": "a/b"}), extra);
+    let asset = |extra: Value| merged(json!({"fileName": "f", "contentType": "a/b", "sizeBytes": 1}), extra);
     let cases = [
         (
             "/tasks",
@@ -267,6 +267,7 @@ async fn limits_of_the_document_are_those_of_the_code() {
                 asset(json!({"sizeBytes": 5_368_709_120_i64})),
                 asset(json!({"sizeBytes": 5_368_709_121_i64})),
                 asset(json!({"sizeBytes": null})),
+                json!({"fileName": "f", "contentType": "a/b"}),
                 asset(json!({"other": 1})),
             ],
         ),
@@ -309,7 +310,8 @@ impl World {
         Self {
             tasks: Tasks::new(stores[0].clone(), clock.clone(), ids.clone(), 1),
             users: Users::new(stores[1].clone(), clock.clone(), ids.clone(), 1),
-            assets: Assets::new(stores[2].clone(), objects.clone(), clock, ids, 1),
+            // The document has the most that the ceiling may be set to.
+            assets: Assets::new(stores[2].clone(), objects.clone(), clock, ids, 1).with_upload_limit(5_368_709_120),
             tally: MemoryTally::default(),
             stores,
             objects,
@@ -471,7 +473,7 @@ async fn answers_are_as_documented() {
             let download = format!("GET {one}/download");
             send(&download, request("GET", &format!("{}/download", at("x")), None)).await;
             send(&download, request("GET", &format!("{}/download", at(&id)), None)).await;
-            world.objects.0.borrow_mut().insert(format!("assets/{id}/f"), 4);
+            world.objects.put(&format!("assets/{id}/f"), 4);
             for fault in [Fault::Throttled, Fault::Failed] {
                 world.fail(kind, fault.clone());
                 send(&download, request("GET", &format!("{}/download", at(&id)), None)).await;

@@ -110,7 +110,7 @@ impl Item {
 pub const TTL: &str = "ttl";
 /// Attribute that counts the changes of a record.
 pub const REVISION: &str = "revision";
-/// Attribute of an e-mail reservation: the user it is for.
+/// Attribute of an item that belongs to a record: the record's id.
 pub const OWNER: &str = "owner";
 
 /// What a write of a transaction requires of the item that is there.
@@ -309,6 +309,19 @@ pub struct ObjectHead {
     pub etag: String,
 }
 
+/// An upload to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upload<'a> {
+    /// Object key.
+    pub key: &'a str,
+    /// Media type that it must have.
+    pub content_type: &'a str,
+    /// Size that it must have, bytes.
+    pub size: i64,
+    /// Entity tag of what it replaces, with its quotes; anything else there, or nothing, and it is refused.
+    pub replaces: &'a str,
+}
+
 /// A URL that needs no credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedUrl {
@@ -329,14 +342,11 @@ pub trait Objects {
     /// Removes an object; one that is not there is no error.
     fn delete(&self, key: &str) -> impl Future<Output = Result<(), StoreError>>;
 
-    /// A URL to upload to, valid for `seconds`.
-    fn upload_url(
-        &self,
-        key: &str,
-        content_type: &str,
-        size: Option<i64>,
-        seconds: u32,
-    ) -> impl Future<Output = Result<SignedUrl, StoreError>>;
+    /// Puts an object there that stands for an upload to come, unlike any other, and answers its entity tag.
+    fn reserve(&self, key: &str) -> impl Future<Output = Result<String, StoreError>>;
+
+    /// A URL for that upload, valid for `seconds`.
+    fn upload_url(&self, upload: &Upload<'_>, seconds: u32) -> impl Future<Output = Result<SignedUrl, StoreError>>;
 
     /// A URL to download from, valid for `seconds`, with that `content-disposition`.
     fn download_url(

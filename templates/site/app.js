@@ -46,7 +46,7 @@ async function load({ more = false } = {}) {
   const query = new URLSearchParams({ limit: PAGE });
   if (filters.get("status")) query.set("status", filters.get("status"));
   if (filters.get("tag").trim()) query.set("tag", filters.get("tag").trim());
-  if (more) query.set("lastKey", nextKey);
+  let key = more ? nextKey : null;
   at("failure").hidden = true;
   list.setAttribute("aria-busy", "true");
   if (!more) {
@@ -55,11 +55,17 @@ async function load({ more = false } = {}) {
     at("more").hidden = true;
   }
   try {
-    const { data } = await call("GET", `/tasks?${query}`);
-    if (mine !== round) return;
-    const first = data.items.map(row);
+    let first;
+    // A page may be empty and not be the last: the API reads so much for one request and no more.
+    do {
+      if (key !== null) query.set("lastKey", key);
+      const { data } = await call("GET", `/tasks?${query}`);
+      if (mine !== round) return;
+      first = data.items.map(row);
+      key = data.nextKey;
+    } while (first.length === 0 && key !== null);
     list.append(...first);
-    nextKey = data.nextKey;
+    nextKey = key;
     at("more").hidden = nextKey === null;
     at("empty").hidden = list.children.length > 0;
     if (more) first[0]?.querySelector(".title").focus();

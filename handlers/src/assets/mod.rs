@@ -1,4 +1,7 @@
 //! The assets function: `/assets`. The bytes go between client and bucket by presigned URLs; here are the records and the signing.
+//!
+//! An upload replaces the object that was put there for it when the asset was made, and nothing else: so its URL is good for one
+//! upload, and for none once the asset is gone. Why it is done this way stands in `docs/decisions/0105-uploads.md`.
 
 mod model;
 mod name;
@@ -8,15 +11,15 @@ use serde_json::json;
 use crate::aws::{DynamoStore, Environment, EnvironmentError, S3Objects, number, required};
 use crate::contention::{Attempt, until_finished};
 use crate::http::{Failure, Function, IfMatch, Request, Response, RouteSpec, etag, shortened};
-use crate::idempotency::{Created, Once, create, refuse};
+use crate::idempotency::{Created, Once, create, forget, refuse};
 use crate::listing::{Index, List, Listing, PageRequest, fetch};
-use crate::ports::{Clock, Commit, Condition, Ids, Objects, Store, SystemClock, SystemIds, Write};
+use crate::ports::{Clock, Commit, Condition, Ids, Objects, Store, SystemClock, SystemIds, Upload, Write};
 use crate::record::{Millis, RecordId};
 
-pub use model::{Asset, Draft, KEPT_SECONDS, Shown, Status};
+pub use model::{Asset, Draft, KEPT_SECONDS, Shown, Status, UPLOAD_LIMIT};
 pub use name::FileName;
 
-use model::{KEY, status_label};
+use model::{KEY, Kept, SIZE_LIMIT, status_label};
 
 /// How long a presigned URL is good for.
 pub const URL_SECONDS: u32 = 3600;
@@ -29,6 +32,7 @@ pub struct Assets<S, O, C, I> {
     clock: C,
     ids: I,
     listing: Listing,
+    upload_limit: i64,
 }
 
 /// Its routes.
@@ -52,7 +56,9 @@ pub fn function() -> Result<Assets<DynamoStore, S3Objects, SystemClock, SystemId
     let store = DynamoStore::new(environment.dynamodb(), required("ASSETS_TABLE")?, KEY);
     let objects = S3Objects::new(environment.s3(), required("ASSETS_BUCKET")?);
     let partitions = number("LIST_PARTITIONS", "a whole number from 1 to 16", 1..=16, 1)?;
-    Ok(Assets::new(store, objects, SystemClock, SystemIds, partitions))
+    let allowed = "a whole number of bytes from 1 to 5368709120";
+    let upload_limit = number("MAX_UPLOAD_BYTES", allowed, 1..=SIZE_LIMIT, UPLOAD_LIMIT)?;
+    Ok(Assets::new(store, objects, SystemClock, SystemIds, partitions).with_upload_limit(upload_limit))
 }
 
 impl<S: Store, O: Objects, C: Clock, I: Ids> Function for Assets<S, O, C, I> {
@@ -85,35 +91,48 @@ impl<S: Store, O: Objects, C: Clock, I: Ids> Assets<S, O, C, I> {
             clock,
             ids,
             listing: Listing::new(partitions),
+            upload_limit: UPLOAD_LIMIT,
         }
+    }
+
+    /// This function with another largest upload, bytes.
+    #[must_use]
+    pub fn with_upload_limit(self, upload_limit: i64) -> Self {
+        Self { upload_limit, ..self }
     }
 
     async fn create(&self, request: &Request) -> Result<Response, Failure> {
         let now = self.clock.now();
         let once = Once::of(request)?;
-        let draft = match Draft::read(request) {
+        let draft = match Draft::read(request, self.upload_limit) {
             Ok(draft) => draft,
             Err(failure) => return Err(refuse(&self.store, once.as_ref(), failure, now).await),
         };
         let id = self.ids.next();
         let place = self.listing.place(&self.store, id, now).await?;
-        let asset = draft.into_asset(id, self.objects.bucket(), place);
+        let asset = draft.into_asset(id, self.objects.bucket(), place, once.as_ref().map(Once::kept_answer));
+        let reserved = self.objects.reserve(&asset.s3_key).await?;
+        let asset = asset.reserved(reserved);
         // What is kept for the key is the record; the URL is signed anew each time.
-        let kept = Response::json(201, &asset.shown());
+        let kept = Response::json(201, &asset.kept());
         let writes = vec![Write::Put {
             item: asset.item(),
             when: Condition::Absent,
         }];
-        match create(&self.store, once.as_ref(), writes, &kept, now).await {
-            Ok(Created::New) => self.created(asset.shown()).await,
+        match create(&self.store, once.as_ref(), id, writes, &kept, now).await {
+            Ok(Created::New) => self.created(asset.kept()).await,
             Ok(Created::Replayed(kept)) => {
-                let shown = serde_json::from_str(kept.body.as_deref().unwrap_or_default());
-                self.created(shown.map_err(|error| Failure::Internal(Box::new(error)))?)
+                self.give_up(&asset).await;
+                self.created(Kept::read(kept.body.as_deref().unwrap_or_default())?)
                     .await
             }
-            Ok(Created::Refused(_)) => Err(Failure::Conflict(format!(
-                "Asset '{id}' exists already; repeat the request"
-            ))),
+            Ok(Created::Refused(_)) => {
+                self.give_up(&asset).await;
+                Err(Failure::Conflict(format!(
+                    "Asset '{id}' exists already; repeat the request"
+                )))
+            }
+            // The record may have been made, so its object stays; if not, the bucket's lifecycle removes it.
             Err(failure) => {
                 self.listing.relieve(&self.store, &failure, now).await;
                 Err(failure)
@@ -121,12 +140,29 @@ impl<S: Store, O: Objects, C: Clock, I: Ids> Assets<S, O, C, I> {
         }
     }
 
+    /// Removes the object of an asset that was not made after all. One that stays has no record, and goes by the bucket's lifecycle.
+    async fn give_up(&self, asset: &Asset) {
+        if let Err(error) = self.objects.delete(&asset.s3_key).await {
+            tracing::warn!(%error, "the object of an asset that was not made could not be removed");
+        }
+    }
+
     /// The answer to a create, with a URL to upload to.
-    async fn created(&self, shown: Shown) -> Result<Response, Failure> {
-        let signed = self
-            .objects
-            .upload_url(&shown.s3_key, &shown.content_type, shown.size_bytes, URL_SECONDS)
-            .await?;
+    async fn created(&self, kept: Kept) -> Result<Response, Failure> {
+        let Kept { shown, reserved } = kept;
+        let (Some(size), Some(reserved)) = (shown.size_bytes, reserved) else {
+            return Err(Failure::Unprocessable(
+                "'Idempotency-Key' was used for an asset without a size, by an earlier release; use a new key"
+                    .to_owned(),
+            ));
+        };
+        let upload = Upload {
+            key: &shown.s3_key,
+            content_type: &shown.content_type,
+            size,
+            replaces: &reserved,
+        };
+        let signed = self.objects.upload_url(&upload, URL_SECONDS).await?;
         let location = format!("/assets/{}", shown.asset_id);
         let body = json!({
             "message": "Asset created successfully",
@@ -151,6 +187,13 @@ impl<S: Store, O: Objects, C: Clock, I: Ids> Assets<S, O, C, I> {
         let asset = self.checked(request).await?;
         match asset.status {
             Status::Uploaded => {
+                let head = self.objects.head(&asset.s3_key).await?;
+                if head.map(|head| head.etag) != asset.etag {
+                    return Err(Failure::Conflict(format!(
+                        "The file of asset '{}' is no longer the one that was uploaded; create another asset",
+                        asset.id
+                    )));
+                }
                 let signed = self
                     .objects
                     .download_url(&asset.s3_key, &asset.file_name.disposition(), URL_SECONDS)
@@ -207,18 +250,20 @@ impl<S: Store, O: Objects, C: Clock, I: Ids> Assets<S, O, C, I> {
         ))
     }
 
-    /// The object first: what is left when the second step fails is a record that can be deleted again.
+    /// The object first: what is left when the second step fails is a record that can be deleted again. Once the object is gone, no
+    /// upload URL of the asset is good for anything.
     async fn delete(&self, request: &Request) -> Result<Response, Failure> {
         let if_match = IfMatch::of(request);
         until_finished(async || {
             let asset = self.find(request).await?;
             if_match.check(asset.revision)?;
             self.objects.delete(&asset.s3_key).await?;
-            let write = Write::Delete {
+            let mut writes = vec![Write::Delete {
                 key: asset.id.to_string(),
                 when: Condition::Revision(asset.revision),
-            };
-            match self.store.commit(&[write]).await? {
+            }];
+            writes.extend(forget(asset.kept_answer.as_deref(), asset.id, self.clock.now()));
+            match self.store.commit(&writes).await? {
                 Commit::Done => Ok(Attempt::Finished(())),
                 Commit::Refused(_) | Commit::Contended => Ok(Attempt::Again),
             }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FileName;
 use crate::http::{Failure, Fields, Request};
+use crate::idempotency::KEPT_ANSWER;
 use crate::listing::{LIST_PARTITION, Place, STATUS_PARTITION};
 use crate::ports::{Item, ObjectHead, REVISION, TTL};
 use crate::record::{Millis, RecordId};
@@ -16,6 +17,8 @@ pub const KEPT_SECONDS: i64 = 30 * 24 * 3600;
 const CONTENT_TYPE_LENGTH: usize = 255;
 /// Largest object of one PUT: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>.
 pub(crate) const SIZE_LIMIT: i64 = 5 * 1024 * 1024 * 1024;
+/// Largest upload where nothing else is said: 100 MB.
+pub const UPLOAD_LIMIT: i64 = 100 * 1024 * 1024;
 
 /// What is known of the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,8 +62,10 @@ pub struct Asset {
     pub file_name: FileName,
     /// Media type that it is uploaded with.
     pub content_type: String,
-    /// Size that was announced, bytes.
+    /// Size that was announced, bytes; records of earlier releases may have none.
     pub announced: Option<i64>,
+    /// Entity tag of the object that stands for the upload to come; records of earlier releases have none.
+    pub reserved: Option<String>,
     /// Size of the object, bytes.
     pub size: Option<i64>,
     /// Entity tag of the object.
@@ -79,6 +84,25 @@ pub struct Asset {
     pub revision: i64,
     /// Where it stands in the lists.
     pub place: Place,
+    /// Key of the item that keeps the answer to its create, when one was kept.
+    pub kept_answer: Option<String>,
+}
+
+/// What is kept of a create, to sign its URL anew.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Kept {
+    #[serde(flatten)]
+    pub(super) shown: Shown,
+    /// Entity tag of what the upload replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reserved: Option<String>,
+}
+
+impl Kept {
+    /// Reads what was kept. Its text is in no error: it has the file's name in it.
+    pub(super) fn read(text: &str) -> Result<Self, Failure> {
+        serde_json::from_str(text).map_err(|_| Failure::Internal("the kept answer is not that of an asset".into()))
+    }
 }
 
 /// An asset as responses show it.
@@ -131,6 +155,22 @@ impl Asset {
         }
     }
 
+    /// This asset with the entity tag of the object that stands for its upload.
+    pub(super) fn reserved(self, etag: String) -> Self {
+        Self {
+            reserved: Some(etag),
+            ..self
+        }
+    }
+
+    /// What is kept of it for an idempotency key.
+    pub(super) fn kept(&self) -> Kept {
+        Kept {
+            shown: self.shown(),
+            reserved: self.reserved.clone(),
+        }
+    }
+
     /// As the table holds it.
     pub(super) fn item(&self) -> Item {
         Item::default()
@@ -138,6 +178,7 @@ impl Asset {
             .with("fileName", self.file_name.as_str())
             .with("contentType", self.content_type.clone())
             .with_some("announcedBytes", self.announced)
+            .with_some("reservedEtag", self.reserved.clone())
             .with_some("sizeBytes", self.size)
             .with_some("etag", self.etag.clone())
             .with("s3Key", self.s3_key.clone())
@@ -147,6 +188,7 @@ impl Asset {
             .with("updatedAt", self.updated.0)
             .with(TTL, self.ttl)
             .with(REVISION, self.revision)
+            .with_some(KEPT_ANSWER, self.kept_answer.clone())
             .with(LIST_PARTITION, self.place.partition("all"))
             .with(STATUS_PARTITION, self.place.partition(&status_label(self.status)))
     }
@@ -157,25 +199,35 @@ impl Asset {
             return None;
         }
         let id = RecordId::parse(item.text(KEY)?)?;
+        let reserved = item.text("reservedEtag").map(str::to_owned);
+        // A release before this one takes the object that stands for the upload for the upload.
+        let mistaken = reserved.is_some() && item.text("etag") == reserved.as_deref();
+        let seen = |value: Option<i64>| value.filter(|_| !mistaken);
+        let status = item.text("status").and_then(|text| Status::read(text).ok())?;
         Some(Self {
             id,
             file_name: FileName::stored(item.text("fileName")?),
             content_type: item.text("contentType")?.to_owned(),
             announced: item.number("announcedBytes"),
-            size: item.number("sizeBytes"),
-            etag: item.text("etag").map(str::to_owned),
+            size: seen(item.number("sizeBytes")),
+            etag: item.text("etag").filter(|_| !mistaken).map(str::to_owned),
+            reserved,
             s3_key: item.text("s3Key")?.to_owned(),
             s3_bucket: item.text("s3Bucket")?.to_owned(),
-            status: item.text("status").and_then(|text| Status::read(text).ok())?,
+            status: if mistaken { Status::Pending } else { status },
             updated: item.number("updatedAt").map_or(id.created(), Millis),
             ttl: item.number(TTL)?,
             revision: item.number(REVISION)?,
             place: Place::of(item)?,
+            kept_answer: item.text(KEPT_ANSWER).map(str::to_owned),
         })
     }
 
-    /// The asset with what its object is like; the same one when that is known already.
+    /// The asset with what its object is like; the same one when that is known already, or nothing has been uploaded.
     pub(super) fn uploaded(&self, head: &ObjectHead, now: Millis) -> Self {
+        if self.reserved.as_deref() == Some(&head.etag) {
+            return self.clone();
+        }
         let fits = self.announced.is_none_or(|announced| head.size <= announced);
         let status = if fits { Status::Uploaded } else { Status::Rejected };
         let mut after = Self {
@@ -197,12 +249,12 @@ impl Asset {
 pub struct Draft {
     file_name: FileName,
     content_type: String,
-    announced: Option<i64>,
+    announced: i64,
 }
 
 impl Draft {
-    /// Reads and checks it.
-    pub fn read(request: &Request) -> Result<Self, Failure> {
+    /// Reads and checks it; at most `upload_limit` bytes may be uploaded.
+    pub fn read(request: &Request, upload_limit: i64) -> Result<Self, Failure> {
         let mut fields = Fields::read(request)?;
         let file_name = fields.text("fileName")?.try_map(|name| FileName::read(&name))?;
         let content_type = fields.text("contentType")?.try_map(|text| {
@@ -214,25 +266,29 @@ impl Draft {
             }
         })?;
         let announced = fields.number("sizeBytes")?.try_map(|size| {
-            if (0..=SIZE_LIMIT).contains(&size) {
-                Ok(size)
+            if size < 0 {
+                Err(Failure::field("sizeBytes", "must not be negative"))
             } else {
-                Err(Failure::field(
-                    "sizeBytes",
-                    format_args!("must be from 0 to {SIZE_LIMIT}"),
-                ))
+                Ok(size)
             }
         })?;
         fields.finish()?;
-        Ok(Self {
+        let draft = Self {
             file_name: file_name.required("fileName")?,
             content_type: content_type.required("contentType")?,
-            announced: announced.value(),
-        })
+            announced: announced.required("sizeBytes")?,
+        };
+        if draft.announced > upload_limit {
+            return Err(Failure::TooLarge(format!(
+                "'sizeBytes' is {}; files of at most {upload_limit} bytes are taken",
+                draft.announced
+            )));
+        }
+        Ok(draft)
     }
 
     /// The asset made of it.
-    pub(super) fn into_asset(self, id: RecordId, bucket: &str, place: Place) -> Asset {
+    pub(super) fn into_asset(self, id: RecordId, bucket: &str, place: Place, kept_answer: Option<String>) -> Asset {
         let Self {
             file_name,
             content_type,
@@ -243,7 +299,8 @@ impl Draft {
             id,
             file_name,
             content_type,
-            announced,
+            announced: Some(announced),
+            reserved: None,
             size: None,
             etag: None,
             s3_key,
@@ -253,6 +310,7 @@ impl Draft {
             ttl: super::expiry(id.created()),
             revision: 1,
             place,
+            kept_answer,
         }
     }
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
+use aws_sdk_s3::primitives::ByteStream;
 
 use super::errors::{said, store_error};
-use crate::ports::{HotSpot, ObjectHead, Objects, SignedUrl, StoreError};
+use crate::ports::{HotSpot, ObjectHead, Objects, SignedUrl, StoreError, Upload};
+use crate::record::RecordId;
 
 /// A bucket.
 #[derive(Debug, Clone)]
@@ -52,21 +54,39 @@ impl Objects for S3Objects {
             .map_err(|error| store_error("DeleteObject", HotSpot::Elsewhere, error))
     }
 
-    async fn upload_url(
-        &self,
-        key: &str,
-        content_type: &str,
-        size: Option<i64>,
-        seconds: u32,
-    ) -> Result<SignedUrl, StoreError> {
-        // A signed length makes S3 refuse any other: https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html
+    async fn reserve(&self, key: &str) -> Result<String, StoreError> {
+        // What nobody can have uploaded, so that no upload has its entity tag.
+        let body = ByteStream::from(RecordId::new().to_string().into_bytes());
+        let put = self.client.put_object().bucket(&self.bucket).key(key).body(body);
+        let output = put
+            .send()
+            .await
+            .map_err(|error| store_error("PutObject", HotSpot::Elsewhere, error))?;
+        output.e_tag.ok_or_else(|| StoreError::Failed {
+            operation: "PutObject",
+            source: said("the answer has no entity tag"),
+        })
+    }
+
+    async fn upload_url(&self, upload: &Upload<'_>, seconds: u32) -> Result<SignedUrl, StoreError> {
+        let Upload {
+            key,
+            content_type,
+            size,
+            replaces,
+        } = *upload;
+        // Each signed header must be sent as it was signed. A length makes S3 refuse any other
+        // (https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html); an entity tag makes it refuse the upload
+        // with 412 when something else is there, and with 404 when nothing is
+        // (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html#conditional-error-response).
         let put = self
             .client
             .put_object()
             .bucket(&self.bucket)
             .key(key)
             .content_type(content_type)
-            .set_content_length(size);
+            .content_length(size)
+            .if_match(replaces);
         let signed = put
             .presigned(valid_for("PutObject", seconds)?)
             .await
@@ -90,9 +110,9 @@ impl Objects for S3Objects {
 }
 
 fn valid_for(operation: &'static str, seconds: u32) -> Result<PresigningConfig, StoreError> {
-    PresigningConfig::expires_in(Duration::from_secs(seconds.into())).map_err(|error| StoreError::Failed {
+    PresigningConfig::expires_in(Duration::from_secs(seconds.into())).map_err(|_| StoreError::Failed {
         operation,
-        source: said(error.to_string()),
+        source: said("the URL cannot be valid for that long"),
     })
 }
 

@@ -2,6 +2,7 @@
 //! would look at files and metadata services that a function does not have.
 
 use std::env;
+use std::str::FromStr;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
@@ -123,12 +124,12 @@ pub fn optional(name: &str) -> Option<String> {
 }
 
 /// A whole number within a range, with a default.
-pub fn number(
+pub fn number<T: FromStr + PartialOrd>(
     name: &'static str,
     allowed: &'static str,
-    range: std::ops::RangeInclusive<usize>,
-    default: usize,
-) -> Result<usize, EnvironmentError> {
+    range: std::ops::RangeInclusive<T>,
+    default: T,
+) -> Result<T, EnvironmentError> {
     let Some(value) = optional(name) else {
         return Ok(default);
     };

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::attributes::{item as item_of, map, value};
-use super::errors::{is_throttle, said, store_error};
+use super::errors::{is_throttle, said, shown_code, store_error};
 use crate::ports::{
     Attribute, Below, Commit, Condition, HotSpot, IndexQuery, Item, OWNER, Page, REVISION, Refusal, Store, StoreError,
     TTL, Write,
@@ -116,9 +116,9 @@ impl DynamoStore {
                     .map(|delete| TransactWriteItem::builder().delete(delete).build())
             }
         };
-        built.map_err(|error| StoreError::Failed {
+        built.map_err(|_| StoreError::Failed {
             operation: "TransactWriteItems",
-            source: Box::new(error),
+            source: said("the request could not be made"),
         })
     }
 
@@ -238,9 +238,9 @@ impl Store for DynamoStore {
                 .set_keys(Some(wanted))
                 .consistent_read(true)
                 .build();
-            let request = request.map_err(|error| StoreError::Failed {
+            let request = request.map_err(|_| StoreError::Failed {
                 operation: "BatchGetItem",
-                source: Box::new(error),
+                source: said("the request could not be made"),
             })?;
             let output = self
                 .client
@@ -383,16 +383,12 @@ fn cancelled(error: SdkError<TransactWriteItemsError, HttpResponse>) -> Result<C
     {
         return Ok(Commit::Contended);
     }
-    let told: Vec<String> = reasons
+    // Their codes only: messages and items hold what was sent.
+    let told: Vec<&str> = reasons
         .iter()
-        .filter(|reason| reason.code() != Some("None"))
-        .map(|reason| {
-            format!(
-                "{}: {}",
-                reason.code().unwrap_or("?"),
-                reason.message().unwrap_or("no message")
-            )
-        })
+        .map(CancellationReason::code)
+        .filter(|code| *code != Some("None"))
+        .map(shown_code)
         .collect();
     if reasons.iter().filter_map(CancellationReason::code).any(is_throttle) {
         // The reasons of a transaction do not say whether the table or an index is too hot.

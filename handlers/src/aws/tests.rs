@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::counter::{COUNTER_ID, COUNTER_KEY};
 use crate::ports::{
-    Below, Commit, Condition, HotSpot, IndexQuery, Item, Objects, Probe, Refusal, Store, StoreError, Tally, Write,
+    Below, Commit, Condition, HotSpot, IndexQuery, Item, Objects, Probe, Refusal, Store, StoreError, Tally, Upload,
+    Write,
 };
 use crate::record::Millis;
 
@@ -221,7 +222,7 @@ async fn a_cancelled_transaction_tells_why() {
     let failed = store.commit(&writes).await.unwrap_err();
     assert_eq!(
         crate::http::cause_chain(&failed),
-        "TransactWriteItems failed: ValidationError: too big"
+        "TransactWriteItems failed: ValidationError"
     );
 }
 
@@ -371,12 +372,15 @@ async fn an_object_that_may_not_be_seen_is_not_there() {
 }
 
 #[tokio::test]
-async fn urls_are_signed_for_type_and_length_and_an_hour() {
+async fn urls_are_signed_for_type_length_place_and_an_hour() {
+    let upload = Upload {
+        key: "assets/i/a b.txt",
+        content_type: "text/plain",
+        size: 5,
+        replaces: "\"r\"",
+    };
     let bucket = bucket(&replay(&[]));
-    let signed = bucket
-        .upload_url("assets/i/a b.txt", "text/plain", Some(5), 3600)
-        .await
-        .unwrap();
+    let signed = bucket.upload_url(&upload, 3600).await.unwrap();
     assert!(
         signed
             .url
@@ -386,13 +390,16 @@ async fn urls_are_signed_for_type_and_length_and_an_hour() {
     );
     for part in [
         "X-Amz-Expires=3600",
-        "X-Amz-SignedHeaders=content-length%3Bcontent-type%3Bhost",
+        "X-Amz-SignedHeaders=content-length%3Bcontent-type%3Bhost%3Bif-match",
     ] {
         assert!(signed.url.contains(part), "{part}: {}", signed.url);
     }
     assert_eq!(
         signed.headers.into_iter().collect::<Vec<_>>(),
-        [("content-type".to_owned(), "text/plain".to_owned())]
+        [
+            ("content-type".to_owned(), "text/plain".to_owned()),
+            ("if-match".to_owned(), "\"r\"".to_owned())
+        ]
     );
     let signed = bucket
         .download_url("k", "attachment; filename=\"a\"", 3600)
@@ -405,4 +412,107 @@ async fn urls_are_signed_for_type_and_length_and_an_hour() {
         "{}",
         signed.url
     );
+}
+
+/// What AWS says may hold what was sent to it: a log line has the operation and the code, and nothing of a request.
+#[tokio::test(start_paused = true)]
+async fn nothing_that_was_sent_is_in_a_log_line() {
+    use crate::memory::{CountedIds, ManualClock};
+    use crate::runtime::{Host, Process};
+    use crate::users::Users;
+
+    const CANARY: &str = "canary-7f3a@example.com";
+    let said = |code: &str| {
+        let mut body = error(code);
+        body["message"] = json!(format!("invalid value: {{\"email\":{{\"S\":\"{CANARY}\"}}}}"));
+        body
+    };
+    let cancelled = |reasons: Value| {
+        let mut body = said("TransactionCanceledException");
+        body["CancellationReasons"] = reasons;
+        body
+    };
+    let reason = |code: &str| {
+        json!([{"Code": code, "Message": format!("the item of {CANARY} is wrong"),
+            "Item": {"userId": {"S": format!("email#{CANARY}")}}}, {"Code": "None"}])
+    };
+    let answers = [
+        (
+            400,
+            said("ValidationException"),
+            "TransactWriteItems failed: ValidationException",
+        ),
+        (
+            400,
+            said("AccessDeniedException"),
+            "TransactWriteItems failed: AccessDeniedException",
+        ),
+        (
+            400,
+            said("ResourceNotFoundException"),
+            "TransactWriteItems failed: ResourceNotFoundException",
+        ),
+        (
+            400,
+            said("ThrottlingException"),
+            "TransactWriteItems was throttled: ThrottlingException",
+        ),
+        (
+            400,
+            said("ItemCollectionSizeLimitExceededException"),
+            "TransactWriteItems failed: ItemCollectionSizeLimitExceededException",
+        ),
+        (400, json!({"message": CANARY}), "TransactWriteItems failed"),
+        (
+            400,
+            json!({"__type": CANARY, "message": CANARY}),
+            "TransactWriteItems failed",
+        ),
+        (500, json!(CANARY), "TransactWriteItems failed"),
+        (200, json!(CANARY), "TransactWriteItems failed"),
+        (
+            400,
+            cancelled(reason("ValidationError")),
+            "TransactWriteItems failed: ValidationError",
+        ),
+        (
+            400,
+            cancelled(reason("ThrottlingError")),
+            "TransactWriteItems was throttled: ThrottlingError",
+        ),
+        (400, cancelled(reason(CANARY)), "TransactWriteItems failed"),
+        (
+            400,
+            cancelled(json!([])),
+            "TransactWriteItems failed: TransactionCanceledException",
+        ),
+    ];
+    for (status, body, told) in answers {
+        let opened = json!({"Item": {"userId": {"S": "directory"}, "partitions": {"SS": ["2025-11/0"]}}});
+        let mut all = vec![(200, opened)];
+        all.extend(vec![(status, body.clone()); 4]);
+        // A throttled create opens another partition.
+        all.push((200, json!({})));
+        let replay = replay(&all);
+        let store = DynamoStore::new(dynamodb(&replay), "users".to_owned(), "userId");
+        let clock = ManualClock::new();
+        let users = Users::new(store, clock.clone(), CountedIds::new(&clock), 1);
+        let process = Process {
+            function: "app-dev-users".to_owned(),
+            version: "3".to_owned(),
+            counts_cold_starts: true,
+        };
+        let event = json!({"version": "2.0", "routeKey": "POST /users", "rawPath": "/users",
+            "headers": {"content-type": "application/json"}, "requestContext": {"http": {"method": "POST"}},
+            "body": json!({"email": CANARY, "name": "Canary"}).to_string()});
+        let (_, line) = Host::new(users, process, clock).invoke("r-1", &event.to_string()).await;
+        let read: Value = serde_json::from_str(&line).unwrap();
+        assert!(
+            read["error"].as_str().is_some_and(|error| error.starts_with(told)),
+            "{told} in {line} for {body}"
+        );
+        for part in ["canary", "example.com", "invalid value"] {
+            assert!(!line.to_lowercase().contains(part), "{part} in {line}");
+        }
+    }
 }

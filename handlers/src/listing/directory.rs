@@ -14,6 +14,8 @@ const LEAD_SECONDS: i64 = 20;
 const SKEW_SECONDS: i64 = 5;
 /// Most partitions of a month.
 const MOST: usize = 16;
+/// Most partitions that a month starts with because the one before was under pressure; the rest opens under its own.
+const MOST_INHERITED: usize = 4;
 
 /// What this process knows of the directory.
 #[derive(Debug)]
@@ -61,6 +63,7 @@ impl Directory {
         let opened = self.opened.get(&month);
         let is_open = |number: usize| opened.is_some_and(|opened| opened.contains_key(&number));
         let inherited = self.opened.get(&month.before()).map_or(0, BTreeMap::len) / 2;
+        let inherited = inherited.min(MOST_INHERITED);
         let wanted = self.wanted.max(inherited);
         (0..wanted)
             .filter(|number| !is_open(*number))
@@ -114,10 +117,11 @@ impl Directory {
         for near in [-FRESH_MILLIS / 1000 - SKEW_SECONDS, 0, SKEW_SECONDS] {
             months.entry(Month::of(now.plus_seconds(near))).or_default().insert(0);
         }
-        let newest = after.map(|after| Month::of(after.created()));
         let oldest = since.map(Month::of);
-        let within =
-            |month: Month| newest.is_none_or(|newest| month <= newest) && oldest.is_none_or(|oldest| month >= oldest);
+        // A month whose first id is the cursor has nothing before it: that is how a page ends that has seen all of a month.
+        let within = |month: Month| {
+            after.is_none_or(|after| month.first_id() < after) && oldest.is_none_or(|oldest| month >= oldest)
+        };
         let months = months.into_iter().rev().filter(|(month, _)| within(*month));
         months
             .map(|(month, numbers)| (month, numbers.into_iter().collect()))
@@ -192,6 +196,13 @@ mod tests {
     }
 
     #[test]
+    fn what_a_month_inherits_has_an_end() {
+        let full: Vec<String> = (0..16).map(|number| format!("2025-10/{number}@1")).collect();
+        let full: Vec<&str> = full.iter().map(String::as_str).collect();
+        assert_eq!(directory(&full).missing(Month::of(NOW), NOW).len(), 4);
+    }
+
+    #[test]
     fn a_partition_is_used_only_when_its_time_has_come() {
         let id = RecordId::from_parts(NOW, [1; 10]);
         let opening = directory(&["2025-11/0", "2025-11/1@1763681495"]);
@@ -226,6 +237,14 @@ mod tests {
                 .months(Some(cursor), None, NOW)
                 .len(),
             2
+        );
+        let seen = Month::of(Millis(1_757_000_000_000)).first_id();
+        assert_eq!(
+            directory(&["2025-03/0", "2025-09/0"])
+                .months(Some(seen), None, NOW)
+                .len(),
+            1,
+            "a month that has been seen whole is not walked again"
         );
         let since = Some(NOW.plus_seconds(-40 * 24 * 3600));
         assert_eq!(directory(&["2025-03/0", "2025-10/0"]).months(None, since, NOW).len(), 2);

@@ -94,7 +94,8 @@ pub async fn fetch<S: Store>(store: &S, entries: &[Entry]) -> Result<Vec<Item>, 
 pub struct ListPage<T> {
     /// The records.
     pub items: Vec<T>,
-    /// Last id of this page, when there is at least one record more.
+    /// Where the next page goes on, if there may be more: the last id of this page, or a place beyond it when the page is short
+    /// because its reads were used up.
     pub next: Option<RecordId>,
 }
 
@@ -172,7 +173,8 @@ impl Listing {
         }
     }
 
-    /// A page of a list. `accept` turns entries into records, leaving out those that do not belong (any more).
+    /// A page of a list. `accept` turns entries into records, leaving out those that do not belong (any more). The page is shorter than
+    /// asked for at the list's end, and when it has read as much as one request may; then it may be empty, and the next one goes on.
     pub async fn page<S: Store, T>(
         &self,
         store: &S,
@@ -193,9 +195,12 @@ impl Listing {
             }
             found.extend(accept(entries).await?);
         }
-        let more = found.len() > request.limit;
-        found.truncate(request.limit);
-        let next = if more { found.last().map(|(id, _)| *id) } else { None };
+        let next = if found.len() > request.limit {
+            found.truncate(request.limit);
+            found.last().map(|(id, _)| *id)
+        } else {
+            walk.place()
+        };
         Ok(ListPage {
             items: found.into_iter().map(|(_, record)| record).collect(),
             next,

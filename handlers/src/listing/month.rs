@@ -3,9 +3,10 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::record::Millis;
+use crate::record::{Millis, RecordId};
 
 /// A month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +35,13 @@ impl Month {
             year: year.parse().ok()?,
             month,
         })
+    }
+
+    /// The first id that a record of this month can have.
+    pub fn first_id(self) -> RecordId {
+        let first = DateTime::constant(self.year, self.month, 1, 0, 0, 0, 0);
+        let timestamp = TimeZone::UTC.to_timestamp(first).unwrap_or(Timestamp::UNIX_EPOCH);
+        RecordId::from_parts(Millis(timestamp.as_millisecond()), [0; 10])
     }
 
     /// The month before.
@@ -73,5 +81,14 @@ mod tests {
         assert_eq!(Month::parse("2026-01"), Some(first));
         assert_eq!(Month::parse("2026-13"), None);
         assert_eq!(Month::of(Millis((1 << 48) - 1)).to_string(), "9999-12");
+    }
+
+    #[test]
+    fn a_month_begins_with_its_first_id() {
+        let first = Month::of(Millis(1_767_225_600_000)).first_id();
+        assert_eq!(first.to_string(), "019b76da-a800-7000-8000-000000000000");
+        assert_eq!(first.created(), Millis(1_767_225_600_000));
+        let before = RecordId::from_parts(Millis(1_767_225_599_999), [0xff; 10]);
+        assert!(before < first);
     }
 }

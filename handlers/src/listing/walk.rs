@@ -1,5 +1,6 @@
-//! The walk over list partitions: months newest first in growing rounds, the partitions of a month merged.
+//! The walk over list partitions: months newest first in growing rounds, the partitions of a month merged, within a budget of reads.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use futures::future::try_join_all;
@@ -11,6 +12,9 @@ use crate::record::RecordId;
 /// Most months queried at once.
 const WIDEST_ROUND: usize = 8;
 
+/// Most reads of one request: three months of the most partitions.
+pub(super) const MOST_READS: usize = 48;
+
 /// A walk in progress.
 pub(super) struct Walk<'a, S> {
     store: &'a S,
@@ -19,8 +23,26 @@ pub(super) struct Walk<'a, S> {
     /// Months not begun yet, newest first.
     ahead: VecDeque<(Month, Vec<usize>)>,
     /// Months begun, newest first; the first one is being read.
-    begun: VecDeque<Vec<Stream>>,
+    begun: VecDeque<(Month, Vec<Stream>)>,
     round: usize,
+    reads: Reads,
+    /// Everything that comes before this place has been seen.
+    place: Option<RecordId>,
+    ended: bool,
+}
+
+/// Reads made so far.
+#[derive(Default)]
+struct Reads(Cell<usize>);
+
+impl Reads {
+    fn count(&self) {
+        self.0.set(self.0.get() + 1);
+    }
+
+    fn left(&self) -> usize {
+        MOST_READS.saturating_sub(self.0.get())
+    }
 }
 
 impl<'a, S: Store> Walk<'a, S> {
@@ -32,54 +54,95 @@ impl<'a, S: Store> Walk<'a, S> {
             ahead: months.into(),
             begun: VecDeque::new(),
             round: 1,
+            reads: Reads::default(),
+            place: None,
+            ended: false,
         }
     }
 
-    /// The next entries: `wanted` of them, fewer only at the end.
+    /// The next entries: `wanted` of them, fewer only at the end or when the reads are used up.
     pub(super) async fn next(&mut self, wanted: usize) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::with_capacity(wanted);
         while entries.len() < wanted {
-            if self.begun.is_empty() && !self.begin_round(wanted - entries.len()).await? {
-                break;
+            if self.begun.is_empty() {
+                if self.ahead.is_empty() {
+                    self.ended = true;
+                    break;
+                }
+                if !self.begin_round(wanted - entries.len()).await? {
+                    break;
+                }
             }
             let (store, list, after) = (self.store, self.list, self.after);
-            let Some(month) = self.begun.front_mut() else { break };
-            for stream in month.iter_mut() {
-                stream.fill(store, list, after, wanted - entries.len()).await?;
+            let Some((month, streams)) = self.begun.front_mut() else {
+                break;
+            };
+            let empty = streams.iter().filter(|stream| stream.needs_reading()).count();
+            if empty > self.reads.left() && self.place.is_some() {
+                break;
             }
-            let newest = month
+            for stream in streams.iter_mut() {
+                stream
+                    .fill(store, list, after, wanted - entries.len(), &self.reads)
+                    .await?;
+            }
+            let newest = streams
                 .iter_mut()
                 .max_by_key(|stream| stream.settled.front().map(|entry| entry.id));
             match newest.and_then(|stream| stream.settled.pop_front()) {
-                Some(entry) => entries.push(entry),
+                Some(entry) => {
+                    self.place = Some(entry.id);
+                    entries.push(entry);
+                }
                 None => {
+                    self.place = Some(month.first_id());
                     self.begun.pop_front();
                 }
             }
         }
+        if !entries.is_empty() {
+            // Entries may name records that are fetched then.
+            self.reads.count();
+        }
         Ok(entries)
     }
 
-    /// Starts the next months, twice as many as the time before, all their first pages at once.
+    /// Where the next page goes on when this one is short; none when there is nothing beyond.
+    pub(super) fn place(&self) -> Option<RecordId> {
+        if self.ended { None } else { self.place }
+    }
+
+    /// Starts the next months, twice as many as the time before, all their first pages at once, as far as the reads last.
     async fn begin_round(&mut self, wanted: usize) -> Result<bool, StoreError> {
-        let count = self.round.min(self.ahead.len());
+        let mut left = self.reads.left();
+        let mut count = 0;
+        for (_, numbers) in self.ahead.iter().take(self.round) {
+            if numbers.len() > left {
+                break;
+            }
+            left -= numbers.len();
+            count += 1;
+        }
+        if count == 0 && self.place.is_none() {
+            count = 1;
+        }
         self.round = (self.round * 2).min(WIDEST_ROUND);
-        let mut months: Vec<Vec<Stream>> = self
+        let mut months: Vec<(Month, Vec<Stream>)> = self
             .ahead
             .drain(..count)
             .map(|(month, numbers)| {
-                numbers
+                let streams = numbers
                     .iter()
-                    .map(|number| Stream::new(format!("{}/{month}/{number}", self.list.label)))
-                    .collect()
+                    .map(|number| Stream::new(format!("{}/{month}/{number}", self.list.label)));
+                (month, streams.collect())
             })
             .collect();
-        let (store, list, after) = (self.store, self.list, self.after);
+        let (store, list, after, reads) = (self.store, self.list, self.after, &self.reads);
         try_join_all(
             months
                 .iter_mut()
-                .flatten()
-                .map(|stream| stream.fill(store, list, after, wanted)),
+                .flat_map(|(_, streams)| streams)
+                .map(|stream| stream.fill(store, list, after, wanted, reads)),
         )
         .await?;
         self.begun.extend(months);
@@ -113,6 +176,10 @@ impl Stream {
         }
     }
 
+    fn needs_reading(&self) -> bool {
+        self.settled.is_empty() && !matches!(self.next, Next::End)
+    }
+
     /// Reads pages until there is an entry to give, or no more.
     async fn fill<S: Store>(
         &mut self,
@@ -120,6 +187,7 @@ impl Stream {
         list: &List,
         after: Option<RecordId>,
         wanted: usize,
+        reads: &Reads,
     ) -> Result<(), StoreError> {
         while self.settled.is_empty() {
             let start = match std::mem::replace(&mut self.next, Next::End) {
@@ -128,6 +196,7 @@ impl Stream {
                 Next::End => return Ok(()),
             };
             let query = self.query(store, list, after, wanted, start);
+            reads.count();
             let page = store.query(&query).await?;
             let key = store.key_attribute();
             let entries = page.items.into_iter().filter_map(|item| {

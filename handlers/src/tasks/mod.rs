@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::aws::{DynamoStore, Environment, EnvironmentError, number, required};
 use crate::contention::{Attempt, until_finished};
 use crate::http::{Failure, Function, IfMatch, Request, Response, RouteSpec, etag, shortened};
-use crate::idempotency::{Created, Once, create, refuse};
+use crate::idempotency::{Created, Once, create, forget, refuse};
 use crate::listing::{Listing, PageRequest};
 use crate::ports::{Clock, Commit, Condition, Ids, Store, SystemClock, SystemIds, Write};
 use crate::record::RecordId;
@@ -93,7 +93,7 @@ impl<S: Store, C: Clock, I: Ids> Tasks<S, C, I> {
         };
         let id = self.ids.next();
         let place = self.listing.place(&self.store, id, now).await?;
-        let task = draft.into_task(id, place);
+        let task = draft.into_task(id, place, once.as_ref().map(Once::kept_answer));
         let body = json!({"message": "Task created successfully", "taskId": id.to_string(), "data": task.shown()});
         let answer = Response::json(201, &body)
             .header("location", format!("/tasks/{id}"))
@@ -106,7 +106,7 @@ impl<S: Store, C: Clock, I: Ids> Tasks<S, C, I> {
             item: task.posting(tag),
             when: Condition::Always,
         }));
-        match create(&self.store, once.as_ref(), writes, &answer, now).await {
+        match create(&self.store, once.as_ref(), id, writes, &answer, now).await {
             Ok(Created::New) => Ok(answer),
             Ok(Created::Replayed(kept)) => Ok(kept),
             Ok(Created::Refused(_)) => Err(Failure::Conflict(format!(
@@ -168,6 +168,7 @@ impl<S: Store, C: Clock, I: Ids> Tasks<S, C, I> {
                 key: posting_key(tag, task.id),
                 when: Condition::Always,
             }));
+            writes.extend(forget(task.kept_answer.as_deref(), task.id, self.clock.now()));
             match self.store.commit(&writes).await? {
                 Commit::Done => Ok(Attempt::Finished(())),
                 Commit::Refused(_) | Commit::Contended => Ok(Attempt::Again),

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::http::{Failure, Fields, Given, Request, check_length};
+use crate::idempotency::KEPT_ANSWER;
 use crate::listing::{LIST_PARTITION, Place, STATUS_PARTITION};
 use crate::ports::{Item, REVISION};
 use crate::record::{Millis, RecordId};
@@ -110,6 +111,8 @@ pub struct Task {
     pub revision: i64,
     /// Where it stands in the lists.
     pub place: Place,
+    /// Key of the item that keeps the answer to its create, when one was kept.
+    pub kept_answer: Option<String>,
 }
 
 /// A task as responses show it.
@@ -182,6 +185,7 @@ impl Task {
             .with("createdAt", self.id.created().rfc3339())
             .with("updatedAt", self.updated.rfc3339())
             .with(REVISION, self.revision)
+            .with_some(KEPT_ANSWER, self.kept_answer.clone())
             .with(LIST_PARTITION, self.place.partition("all"))
             .with(STATUS_PARTITION, self.place.partition(&status_label(self.status, None)))
     }
@@ -218,6 +222,7 @@ impl Task {
             updated: updated.map_or(id.created(), |updated| Millis(updated.as_millisecond())),
             revision: item.number(REVISION)?,
             place: Place::of(item)?,
+            kept_answer: item.text(KEPT_ANSWER).map(str::to_owned),
         })
     }
 }
@@ -250,7 +255,7 @@ impl Draft {
     }
 
     /// The task made of it.
-    pub(super) fn into_task(self, id: RecordId, place: Place) -> Task {
+    pub(super) fn into_task(self, id: RecordId, place: Place, kept_answer: Option<String>) -> Task {
         let Self {
             title,
             description,
@@ -270,6 +275,7 @@ impl Draft {
             updated: id.created(),
             revision: 1,
             place,
+            kept_answer,
         }
     }
 }

@@ -8,9 +8,11 @@ use serde_json::json;
 use crate::aws::{DynamoStore, Environment, EnvironmentError, number, required};
 use crate::contention::{Attempt, until_finished};
 use crate::http::{Failure, Function, IfMatch, Request, Response, RouteSpec, etag, shortened};
-use crate::idempotency::{Created, Once, create, refuse};
+use crate::idempotency::{Created, Once, create, forget, refuse};
 use crate::listing::{Index, List, Listing, PageRequest};
-use crate::ports::{Below, Clock, Commit, Condition, Ids, IndexQuery, Refusal, Store, SystemClock, SystemIds, Write};
+use crate::ports::{
+    Below, Clock, Commit, Condition, Ids, IndexQuery, OWNER, Refusal, Store, SystemClock, SystemIds, Write,
+};
 use crate::record::{Millis, RecordId};
 
 pub use email::Email;
@@ -90,7 +92,7 @@ impl<S: Store, C: Clock, I: Ids> Users<S, C, I> {
         };
         let id = self.ids.next();
         let place = self.listing.place(&self.store, id, now).await?;
-        let user = draft.into_user(id, place);
+        let user = draft.into_user(id, place, once.as_ref().map(Once::kept_answer));
         let body = json!({"message": "User created successfully", "userId": id.to_string(), "data": user.shown()});
         let answer = Response::json(201, &body)
             .header("location", format!("/users/{id}"))
@@ -105,7 +107,7 @@ impl<S: Store, C: Clock, I: Ids> Users<S, C, I> {
                 when: free_for(&user, now),
             },
         ];
-        match create(&self.store, once.as_ref(), writes, &answer, now).await {
+        match create(&self.store, once.as_ref(), id, writes, &answer, now).await {
             Ok(Created::New) => Ok(answer),
             Ok(Created::Replayed(kept)) => Ok(kept),
             Ok(Created::Refused(_)) => Err(taken()),
@@ -146,7 +148,7 @@ impl<S: Store, C: Clock, I: Ids> Users<S, C, I> {
     /// The users with that address: one or none, as a list.
     async fn look_up(&self, email: &Email) -> Result<Response, Failure> {
         let now = self.clock.now();
-        let mut query = IndexQuery {
+        let query = IndexQuery {
             index: "email-index",
             partition_attribute: "email",
             partition: email.as_str().to_owned(),
@@ -154,15 +156,28 @@ impl<S: Store, C: Clock, I: Ids> Users<S, C, I> {
             limit: 10,
             start: None,
         };
-        let mut users = Vec::new();
-        loop {
-            let page = self.store.query(&query).await?;
-            users.extend(page.items.iter().filter_map(|item| User::from_item(item, now)));
-            query.start = page.next;
-            if query.start.is_none() {
-                return Ok(shown_list(&users, None));
-            }
+        let page = self.store.query(&query).await?;
+        let mut users: Vec<User> = page
+            .items
+            .iter()
+            .filter_map(|item| User::from_item(item, now))
+            .collect();
+        if users.is_empty() && page.next.is_some() {
+            // More users with that address than one page has have expired and not been deleted yet; the reservation knows who has it.
+            users.extend(self.reserved_for(email, now).await?);
         }
+        Ok(shown_list(&users, None))
+    }
+
+    /// The user whom an address is reserved for.
+    async fn reserved_for(&self, email: &Email, now: Millis) -> Result<Option<User>, Failure> {
+        let reservation = self.store.get(&email.reservation_key()).await?;
+        let Some(owner) = reservation.as_ref().and_then(|item| item.text(OWNER)) else {
+            return Ok(None);
+        };
+        let user = self.store.get(owner).await?;
+        let user = user.and_then(|item| User::from_item(&item, now));
+        Ok(user.filter(|user| user.email == *email))
     }
 
     async fn update(&self, request: &Request) -> Result<Response, Failure> {
@@ -192,16 +207,18 @@ impl<S: Store, C: Clock, I: Ids> Users<S, C, I> {
         until_finished(async || {
             let user = self.find(request).await?;
             if_match.check(user.revision)?;
-            let writes = [
+            let now = self.clock.now();
+            let mut writes = vec![
                 Write::Delete {
                     key: user.id.to_string(),
                     when: Condition::Revision(user.revision),
                 },
                 Write::Delete {
                     key: user.email.reservation_key(),
-                    when: free_for(&user, self.clock.now()),
+                    when: free_for(&user, now),
                 },
             ];
+            writes.extend(forget(user.kept_answer.as_deref(), user.id, now));
             match self.store.commit(&writes).await? {
                 Commit::Done => Ok(Attempt::Finished(())),
                 Commit::Refused(_) | Commit::Contended => Ok(Attempt::Again),

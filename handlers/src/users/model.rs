@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Email;
 use crate::http::{Failure, Fields, Given, Request, check_length};
+use crate::idempotency::KEPT_ANSWER;
 use crate::listing::{LIST_PARTITION, Place};
 use crate::ports::{Item, OWNER, REVISION, TTL};
 use crate::record::{Millis, RecordId};
@@ -35,6 +36,8 @@ pub struct User {
     pub revision: i64,
     /// Where it stands in the list.
     pub place: Place,
+    /// Key of the item that keeps the answer to its create, when one was kept.
+    pub kept_answer: Option<String>,
 }
 
 /// A user as responses show it.
@@ -77,6 +80,7 @@ impl User {
             .with("updatedAt", self.updated.0)
             .with_some(TTL, self.ttl)
             .with(REVISION, self.revision)
+            .with_some(KEPT_ANSWER, self.kept_answer.clone())
             .with(LIST_PARTITION, self.place.partition("all"))
     }
 
@@ -103,6 +107,7 @@ impl User {
             updated: item.number("updatedAt").map_or(id.created(), Millis),
             revision: item.number(REVISION)?,
             place: Place::of(item)?,
+            kept_answer: item.text(KEPT_ANSWER).map(str::to_owned),
         })
     }
 }
@@ -131,7 +136,7 @@ impl Draft {
     }
 
     /// The user made of it.
-    pub(super) fn into_user(self, id: RecordId, place: Place) -> User {
+    pub(super) fn into_user(self, id: RecordId, place: Place, kept_answer: Option<String>) -> User {
         let Self {
             email,
             name,
@@ -147,6 +152,7 @@ impl Draft {
             updated: id.created(),
             revision: 1,
             place,
+            kept_answer,
         }
     }
 }

@@ -59,3 +59,18 @@ fn a_refused_request_does_not_use_its_key_up() {
     api.with_json("POST", "/tasks", &headers, &json!({"title": "now right"}))
         .expect(201);
 }
+
+#[test]
+fn a_deleted_user_is_not_shown_again_by_its_key() {
+    let api = Deployed::shared();
+    let key = unique("key");
+    let headers = [("idempotency-key", key.as_str())];
+    let email = format!("{}@example.com", unique("gone"));
+    let user = json!({"email": email, "name": "x"});
+    let first = api.with_json("POST", "/users", &headers, &user).expect(201).json();
+    api.delete(&format!("/users/{}", first["userId"].as_str().unwrap()))
+        .expect(204);
+    let other = json!({"email": format!("other-{email}"), "name": "x"});
+    let second = api.with_json("POST", "/users", &headers, &other).expect(201);
+    assert!(!second.text.contains(&format!("\"{email}\"")), "{}", second.text);
+}

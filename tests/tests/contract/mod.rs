@@ -2,6 +2,7 @@
 
 mod assets;
 mod bad_input;
+mod bounded;
 mod counter;
 mod idempotency;
 mod observed;
@@ -57,20 +58,25 @@ impl Deployed {
         if let Some(deployed) = shared.upgrade() {
             return deployed;
         }
-        let project = Project::platform("contract");
+        let deployed = Arc::new(Self::fresh("contract"));
+        *shared = Arc::downgrade(&deployed);
+        deployed
+    }
+
+    /// A deployment of one's own.
+    pub fn fresh(app: &str) -> Self {
+        let project = Project::platform(app);
         project.run(&["deploy"]).expect(0);
         let live = project.live("dev");
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(40)))
             .build();
-        let deployed = Arc::new(Self {
+        Self {
             project,
             live,
             agent: ureq::Agent::new_with_config(config),
-        });
-        *shared = Arc::downgrade(&deployed);
-        deployed
+        }
     }
 
     /// A request with any headers and any body.
