@@ -88,10 +88,26 @@ where
         }
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
-            format!("{} (HTTP {status})", shown_code(service.err().code()))
+            let code = shown_code(service.err().code());
+            match service.err().message().and_then(denied_action) {
+                Some(action) => format!("{code} (HTTP {status}): not authorized to perform {action}"),
+                None => format!("{code} (HTTP {status})"),
+            }
         }
         _ => "it failed in a way that is not known here".to_owned(),
     }
+}
+
+/// The action that a role lacks, out of the sentence that names it, and nothing else of that sentence:
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>.
+fn denied_action(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("is not authorized to perform: ")?;
+    let action = rest.split_whitespace().next()?;
+    let (service, name) = action.split_once(':')?;
+    let is_action = matches!(service, "dynamodb" | "s3" | "kms")
+        && (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphabetic());
+    is_action.then_some(action)
 }
 
 /// What the operating system said, where it said something: `connection refused`.
@@ -124,6 +140,26 @@ mod tests {
             assert_eq!(shown_code(other), "unknown error", "{other:?}");
         }
         assert_eq!(shown_code(Some(&"x".repeat(81))), "unknown error");
+    }
+
+    #[test]
+    fn an_action_is_found_in_its_sentence_only() {
+        let said = |action: &str| {
+            format!(
+                "User: arn:aws:sts::1:assumed-role/x/y is not authorized to perform: {action} on resource: arn:aws:z"
+            )
+        };
+        assert_eq!(denied_action(&said("dynamodb:PutItem")), Some("dynamodb:PutItem"));
+        for other in [
+            "ann@example.com",
+            "dynamodb:ann@example.com",
+            "ann:secret",
+            "dynamodb:",
+            "s3",
+        ] {
+            assert_eq!(denied_action(&said(other)), None, "{other}");
+        }
+        assert_eq!(denied_action("dynamodb:PutItem of ann@example.com"), None);
     }
 
     #[test]

@@ -41,21 +41,22 @@ fn a_list_over_ten_years_is_read_in_short_pages() {
         .post("/tasks", &json!({"title": "x", "tags": [tag]}))
         .expect(201)
         .json();
-    let (mut key, mut found, mut longest) = (String::new(), Vec::<Value>::new(), Duration::ZERO);
+    let list = |key: &str| api.get(&format!("/tasks?tag={tag}{key}")).expect(200).json();
+    // A function that has read the directory already believes it for ten seconds.
+    let began = Instant::now();
+    let mut page = list("");
+    while page["nextKey"].is_null() && began.elapsed() < Duration::from_secs(12) {
+        page = list("");
+    }
+    let mut found: Vec<Value> = Vec::new();
     let mut seen = BTreeSet::new();
     loop {
-        let began = Instant::now();
-        let page = api.get(&format!("/tasks?tag={tag}{key}")).expect(200).json();
-        longest = longest.max(began.elapsed());
         found.extend(page["items"].as_array().unwrap().clone());
         let Some(next) = page["nextKey"].as_str() else { break };
         assert!(seen.insert(next.to_owned()), "{next} twice: the walk does not end");
-        key = format!("&lastKey={next}");
+        page = list(&format!("&lastKey={next}"));
     }
     assert_eq!(found, [made["data"].clone()]);
-    assert!(
-        seen.len() >= 1920 / 48 - 1,
-        "{} pages, the slowest {longest:?}",
-        seen.len()
-    );
+    let pages = seen.len() + 1;
+    assert!(pages >= 1920 / 48, "{pages} pages over 1920 partitions");
 }
