@@ -116,11 +116,14 @@ fn valid_for(operation: &'static str, seconds: u32) -> Result<PresigningConfig, 
     })
 }
 
-/// Every client sends a length of its own accord, and browsers refuse to be told one.
+/// Headers that are not told: every client sends a host and a length of its own accord, and browsers refuse to be told them; the trace
+/// of this invocation, which the SDK adds, is not signed and none of the client's business.
+const NOT_TOLD: [&str; 3] = ["content-length", "host", "x-amzn-trace-id"];
+
 fn signed_url(signed: &PresignedRequest) -> SignedUrl {
     let told = signed
         .headers()
-        .filter(|(name, _)| !name.eq_ignore_ascii_case("content-length") && !name.eq_ignore_ascii_case("host"));
+        .filter(|(name, _)| !NOT_TOLD.iter().any(|other| name.eq_ignore_ascii_case(other)));
     SignedUrl {
         url: signed.uri().to_owned(),
         headers: told.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),

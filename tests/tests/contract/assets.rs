@@ -119,6 +119,8 @@ fn a_size_is_required_has_a_ceiling_and_is_signed() {
     let made = announced(&api, 4);
     let signed = made["uploadUrl"].as_str().unwrap();
     assert!(signed.contains("X-Amz-SignedHeaders=content-length"), "{signed}");
+    let told: Vec<&String> = made["headers"].as_object().unwrap().keys().collect();
+    assert_eq!(told, ["content-type", "if-match"]);
     for other in [&b"far more than four"[..], b"few"] {
         assert_eq!(upload(&api, &made, other).status, 403);
         assert_eq!(api.get(&place(&made)).json()["status"], "PENDING");
