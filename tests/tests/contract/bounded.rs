@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::{Deployed, unique};
 
-/// Ten years of lists with 16 partitions a month, as pressure opens them.
+/// Two years of lists with 16 partitions a month, as pressure opens them.
 async fn open_partitions(api: &Deployed) {
-    let months = (2016..2026).flat_map(|year| (1..=12).map(move |month| (year, month)));
+    let months = (2024..2026).flat_map(|year| (1..=12).map(move |month| (year, month)));
     let members: Vec<String> = months
         .flat_map(|(year, month)| (0..16).map(move |number| format!("{year}-{month:02}/{number}@1")))
         .collect();
@@ -29,7 +29,7 @@ async fn open_partitions(api: &Deployed) {
 }
 
 #[test]
-fn a_list_over_ten_years_is_read_in_short_pages() {
+fn a_list_over_many_partitions_is_read_in_short_pages() {
     let api = Deployed::fresh("bounded");
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -58,5 +58,5 @@ fn a_list_over_ten_years_is_read_in_short_pages() {
     }
     assert_eq!(found, [made["data"].clone()]);
     let pages = seen.len() + 1;
-    assert!(pages >= 1920 / 48, "{pages} pages over 1920 partitions");
+    assert!(pages >= 384 / 48, "{pages} pages over 384 partitions");
 }
