@@ -304,7 +304,7 @@ async fn a_connection_is_kept_for_many_requests() {
     let mut stream = tokio::net::TcpStream::connect(served.address).await.unwrap();
     for _ in 0..3 {
         stream
-            .write_all(b"POST /none HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello")
+            .write_all(b"POST /none HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhello")
             .await
             .unwrap();
         let mut seen = Vec::new();
