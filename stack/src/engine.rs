@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::aws::clients::{Clients, Connection};
+use crate::aws::clients::{Clients, Connection, is_in_the_clear};
 use crate::aws::context::{Cancel, Clock, Context, Identity, op};
 use crate::aws::control_bucket::ControlBucket;
 use crate::aws::deployer_policy::{Commands, deployer_policy};
@@ -61,6 +61,9 @@ pub enum EngineError {
     /// Live did not move.
     #[error(transparent)]
     Move(#[from] MoveError),
+    /// The endpoint is elsewhere, and not of https.
+    #[error("the endpoint {0} is not called: credentials and data would go over the network in the clear")]
+    InTheClear(String),
     /// The plan must not be executed.
     #[error("the plan cannot be carried out: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Lint(Vec<LintError>),
@@ -74,6 +77,10 @@ impl EngineError {
             Self::Package(error) => error.hint(),
             Self::Lease(error) => error.hint(),
             Self::Move(error) => error.hint(),
+            Self::InTheClear(_) => Some(
+                "it comes from the environment or the profile (endpoint_url): use https://, or a port of this machine"
+                    .to_owned(),
+            ),
             Self::Lint(errors) => {
                 let hints: BTreeSet<String> = errors.iter().map(LintError::hint).collect();
                 Some(hints.into_iter().collect::<Vec<_>>().join("; "))
@@ -202,6 +209,9 @@ impl Engine {
         cancel: Cancel,
     ) -> Result<Self, EngineError> {
         let clients = Clients::connect(&target.connection).await;
+        if let Some(url) = clients.endpoint_url.as_ref().filter(|url| is_in_the_clear(url)) {
+            return Err(EngineError::InTheClear(url.clone()));
+        }
         let unknown = Identity {
             app: target.app.clone(),
             stage: target.stage.clone(),

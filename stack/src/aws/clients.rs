@@ -1,6 +1,7 @@
 //! The SDK clients, one of each, made once. Retries are switched off here: every repetition is decided in one place
 //! (`call`), where it is paced, classified and told.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -20,6 +21,21 @@ pub struct Connection {
     pub endpoint_url: Option<String>,
     /// Fixed access key and secret instead of the default chain.
     pub credentials: Option<(String, String)>,
+}
+
+/// Whether credentials would go over a network in the clear to a URL: `http` to anything but this machine (127.0.0.0/8, ::1,
+/// localhost, *.localhost).
+pub fn is_in_the_clear(url: &str) -> bool {
+    let Ok(uri) = url.trim().parse::<http::Uri>() else {
+        return url.trim_start().to_ascii_lowercase().starts_with("http:");
+    };
+    let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let is_here = match address.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    };
+    uri.scheme_str() == Some("http") && !is_here
 }
 
 /// One client per service.
@@ -47,6 +63,8 @@ pub struct Clients {
     pub sns: aws_sdk_sns::Client,
     /// STS.
     pub sts: aws_sdk_sts::Client,
+    /// The one endpoint of all services: given, or of the environment or the profile.
+    pub endpoint_url: Option<String>,
 }
 
 impl Clients {
@@ -86,6 +104,42 @@ impl Clients {
             s3: aws_sdk_s3::Client::from_conf(s3),
             sns: aws_sdk_sns::Client::new(&config),
             sts: aws_sdk_sts::Client::new(&config),
+            endpoint_url: config.endpoint_url().map(str::to_owned),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_called_in_the_clear() {
+        for url in [
+            "http://127.0.0.1:4566",
+            "http://127.8.9.10",
+            "http://localhost:1",
+            "http://LOCALHOST",
+            "http://s3.localhost:4580/x",
+            "http://[::1]:4566",
+            "https://aws.example.com",
+        ] {
+            assert!(!is_in_the_clear(url), "{url}");
+        }
+        for url in [
+            "http://aws.example.com",
+            "HTTP://aws.example.com",
+            "http://10.0.0.7:4566",
+            "http://0.0.0.0:4566",
+            "http://[::]:1",
+            "http://[2001:db8::1]",
+            "http://localhost.example.com",
+            "http://127.0.0.1.example.com",
+            "http://127.0.0.1@aws.example.com",
+            "http://user:secret@aws.example.com",
+            "http://a b",
+        ] {
+            assert!(is_in_the_clear(url), "{url}");
         }
     }
 }
