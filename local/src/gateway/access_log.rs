@@ -2,6 +2,10 @@
 //!
 //! Variables: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html>. A variable
 //! that has no value, or that the gateway does not know, is `-`.
+//!
+//! Quotes, backslashes and control characters in a value are escaped as in JSON. AWS's pages do not say whether its gateway does
+//! so; others saw it do so with quotes and backslashes in a User-Agent (<https://github.com/DataBiosphere/azul/issues/4348>, a
+//! REST API, 2024) after years in which it did not. Readers must not rely on it.
 
 use super::event::{clf_time, domain_name};
 use super::record::Record;
@@ -13,16 +17,31 @@ pub(super) fn render(format: &str, record: &Record<'_>) -> String {
     while let Some((before, after)) = rest.split_once("$context.") {
         line.push_str(before);
         let (name, after) = variable(after);
-        line.push_str(
-            value(name, record)
-                .filter(|value| !value.is_empty())
-                .as_deref()
-                .unwrap_or("-"),
-        );
+        match value(name, record).filter(|value| !value.is_empty()) {
+            Some(value) => line.push_str(&escaped(&value)),
+            None if name == "error.messageString" && record.error.is_some() => {
+                let error = record.error.as_deref().unwrap_or_default();
+                line.push_str(&format!("\"{}\"", escaped(error)));
+            }
+            None => line.push('-'),
+        }
         rest = after;
     }
     line.push_str(rest);
     line
+}
+
+/// A value within the quotes of JSON.
+fn escaped(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for character in value.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            _ if character.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(character))),
+            _ => out.push(character),
+        }
+    }
+    out
 }
 
 /// Splits the name of a variable from what follows it.
@@ -56,7 +75,6 @@ fn value(name: &str, record: &Record<'_>) -> Option<String> {
         "responseLatency" => Some(record.latency.as_millis().to_string()),
         "dataProcessed" => Some((record.request_length + record.response_length).to_string()),
         "error.message" => record.error.clone(),
-        "error.messageString" => record.error.as_ref().map(|error| format!("\"{error}\"")),
         "integrationLatency" | "integration.latency" => Some(integration?.latency.as_millis().to_string()),
         "integrationStatus" | "integration.integrationStatus" => Some(integration?.service_status?.to_string()),
         "integration.status" => Some(integration?.status?.to_string()),
@@ -130,6 +148,23 @@ mod tests {
             r#"{"id":"$context.requestId","at":"$context.requestTime","s":"$context.status","st":"$context.integration.status","ss":"$context.integrationStatus","l":"$context.integrationLatency","e":"$context.integrationErrorMessage","a":"$context.awsEndpointRequestId","n":"$context.responseLength"}"#,
             Some(integration),
             r#"{"id":"id=","at":"20/Nov/2026:10:00:00 +0000","s":"200","st":"404","ss":"200","l":"3","e":"-","a":"lambda-id","n":"20"}"#,
+        );
+    }
+
+    #[test]
+    fn values_stay_within_their_quotes() {
+        assert_eq!(escaped("a\"b\\c\u{1b}\u{9b}\t€"), r#"a\"b\\c\u001b\u009b\u0009€"#);
+        let integration = IntegrationRecord {
+            latency: Duration::ZERO,
+            service_status: None,
+            status: None,
+            request_id: None,
+            error: Some(r#"no","status":"204"#.to_owned()),
+        };
+        check(
+            r#"{"s":"$context.status","e":"$context.integrationErrorMessage"}"#,
+            Some(integration),
+            r#"{"s":"200","e":"no\",\"status\":\"204"}"#,
         );
     }
 
