@@ -28,9 +28,11 @@ pub struct LocalOptions {
     pub website_port: u16,
     /// First port for HTTP APIs; each API takes the next free one and keeps it.
     pub first_api_port: u16,
-    /// Python to make the virtual environment with; none looks on PATH.
+    /// Python to make the virtual environment with; none looks on PATH. Never read from the disk: it is run.
+    #[serde(skip)]
     pub python: Option<PathBuf>,
-    /// Where the emulator is installed; several roots may share one. Default `ROOT/venv`.
+    /// Where the emulator is installed; several roots may share one. Default `ROOT/venv`. Never read from the disk: it is run.
+    #[serde(skip)]
     pub venv: PathBuf,
 }
 
@@ -48,13 +50,14 @@ impl LocalOptions {
         }
     }
 
-    /// The settings that the last `up` of this root was given, or the defaults.
+    /// The ports that the last `up` of this root was given, or the defaults. Which programs are run is no setting that is kept.
     pub fn load(root: &Path) -> Self {
         let defaults = Self::new(root);
         let stored = fs::read(defaults.path("options.json")).ok();
         match stored.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok()) {
             Some(stored) => Self {
                 root: defaults.root,
+                venv: defaults.venv,
                 ..stored
             },
             None => defaults,

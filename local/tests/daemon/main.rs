@@ -15,8 +15,10 @@ use taskctl_local::LocalOptions;
 #[ignore = "the background process of the other tests"]
 async fn daemon_process() {
     if let Some(root) = std::env::var_os(world::ROOT) {
-        taskctl_local::serve(LocalOptions::load(Path::new(&root)))
-            .await
-            .unwrap();
+        let options = LocalOptions {
+            venv: world::venv(),
+            ..LocalOptions::load(Path::new(&root))
+        };
+        taskctl_local::serve(options).await.unwrap();
     }
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{Cursor, Write};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
@@ -25,6 +25,11 @@ pub const ROOT: &str = "TASKCTL_TEST_DAEMON_ROOT";
 pub const REGION: &str = "eu-central-1";
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The emulator's installation: shared, so that the tests install it once.
+pub fn venv() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulator")
+}
+
 /// A local target with a root of its own, ended when it is dropped.
 pub struct World {
     pub options: LocalOptions,
@@ -40,8 +45,7 @@ impl World {
             port: free_port(),
             website_port: free_port(),
             first_api_port: free_port(),
-            // Shared, so that the tests install the emulator once.
-            venv: Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulator"),
+            venv: venv(),
             ..LocalOptions::new(directory.path())
         };
         Self {

@@ -27,6 +27,8 @@ impl SourceVersion {
 /// commit.
 pub async fn source_version(dir: &Path) -> Option<SourceVersion> {
     let output = Command::new("git")
+        // A program that the repository's own configuration names is not run.
+        .args(["-c", "core.fsmonitor=false"])
         .args(["status", "--porcelain=v2", "--branch", "--untracked-files=no"])
         .current_dir(dir)
         .env("GIT_OPTIONAL_LOCKS", "0")
