@@ -10,6 +10,7 @@ use crate::commands::{
     plan, promote, prune, rollback, schema, status, templates, unlock,
 };
 use crate::exit::Exit;
+use taskctl_stack::aws::clients::is_in_the_clear;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -53,7 +54,7 @@ pub struct Global {
     /// Profile of the AWS configuration files.
     #[arg(long, global = true, value_name = "PROFILE")]
     pub profile: Option<String>,
-    /// One endpoint for all AWS calls, such as an emulator's.
+    /// One endpoint for all AWS calls, such as an emulator's; http only to this machine.
     #[arg(long, global = true, value_name = "URL", value_parser = endpoint_url, conflicts_with = "local")]
     pub endpoint_url: Option<String>,
     /// Use this machine instead of AWS; needs no account.
@@ -68,7 +69,7 @@ pub struct Global {
         hide_env_values = true
     )]
     pub local_port: Option<u16>,
-    /// Template [default: the nearest taskctl.yaml, else the shipped `platform`].
+    /// Template [default: the nearest taskctl.yaml up to the repository's root, else the shipped `platform`].
     #[arg(long, short, global = true, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Application, for commands that need no template.
@@ -192,11 +193,18 @@ pub enum Command {
     Man(man::Args),
 }
 
+/// Why an endpoint is not called.
+pub const IN_THE_CLEAR: &str = "credentials and data would go over the network in the clear";
+/// What to do about it.
+pub const BY_HTTPS: &str =
+    "use https://, or forward a port of this machine (ssh -L 4566:127.0.0.1:4566 HOST) and name http://127.0.0.1:4566";
+
 fn endpoint_url(text: &str) -> Result<String, String> {
     let rest = ["http://", "https://"]
         .iter()
         .find_map(|scheme| text.strip_prefix(scheme));
     match rest {
+        Some(_) if is_in_the_clear(text) => Err(format!("{IN_THE_CLEAR}; {BY_HTTPS}")),
         Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(text.trim_end_matches('/').to_owned()),
         Some(_) | None => Err("it must look like http://127.0.0.1:4566".to_owned()),
     }

@@ -104,10 +104,10 @@ impl From<EngineError> for Failure {
         if error.is_interrupt() || matches!(error, EngineError::Package(PackageError::Interrupted)) {
             return Self::interrupted();
         }
-        let exit = if error.is_lock_held() {
-            Exit::LockHeld
-        } else {
-            Exit::Error
+        let exit = match &error {
+            EngineError::InTheClear(_) => Exit::Usage,
+            error if error.is_lock_held() => Exit::LockHeld,
+            _ => Exit::Error,
         };
         Self {
             exit,

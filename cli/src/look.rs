@@ -20,6 +20,17 @@ pub enum Motion {
     Lines,
 }
 
+/// Who reads a stream, which decides what may be in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// A terminal, also a dumb one: it obeys control characters.
+    Terminal,
+    /// The runner of GitHub Actions: it obeys lines.
+    Runner,
+    /// A program, or a file: it gets every byte.
+    Program,
+}
+
 /// The look of one output stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
@@ -29,6 +40,8 @@ pub struct Look {
     pub width: usize,
     /// Live or lines.
     pub motion: Motion,
+    /// Who reads it.
+    pub reader: Reader,
 }
 
 /// What colour is used for. The words and marks beside it say the same.
@@ -80,10 +93,17 @@ impl Look {
         paint: Paint::Plain,
         width: WIDTH,
         motion: Motion::Lines,
+        reader: Reader::Program,
     };
 
-    /// The look of a stream that is a terminal of so many columns, or none.
-    pub fn decide(wishes: &ColorWishes, terminal_width: Option<usize>) -> Self {
+    /// Plain lines for GitHub's runner.
+    pub const RUNNER: Self = Self {
+        reader: Reader::Runner,
+        ..Self::PLAIN
+    };
+
+    /// The look of a stream that is a terminal of so many columns; or none, then read by `otherwise`.
+    pub fn decide(wishes: &ColorWishes, terminal_width: Option<usize>, otherwise: Reader) -> Self {
         let set = |value: &Option<String>| value.as_deref().is_some_and(|value| !value.is_empty());
         let dumb = wishes.term.as_deref() == Some("dumb");
         let forced = set(&wishes.clicolor_force) && wishes.clicolor_force.as_deref() != Some("0");
@@ -99,6 +119,7 @@ impl Look {
             paint,
             width: terminal_width.unwrap_or(WIDTH).clamp(40, 200),
             motion: if live { Motion::Live } else { Motion::Lines },
+            reader: terminal_width.map_or(otherwise, |_| Reader::Terminal),
         }
     }
 
@@ -156,7 +177,7 @@ pub fn lines(name: &str, draw: impl Fn(&Look) -> String) {
             let look = Look {
                 paint,
                 width,
-                motion: Motion::Lines,
+                ..Look::PLAIN
             };
             let text = draw(&look).replace('\u{1b}', "ESC");
             insta::assert_snapshot!(
@@ -182,7 +203,7 @@ mod tests {
                 term: wish(term),
             };
             assert_eq!(
-                Look::decide(&wishes, terminal.then_some(80)).paint,
+                Look::decide(&wishes, terminal.then_some(80), Reader::Program).paint,
                 expected,
                 "{wishes:?} {terminal}"
             );
@@ -206,7 +227,8 @@ mod tests {
             term: Some("dumb".to_owned()),
             ..ColorWishes::default()
         };
-        assert_eq!(Look::decide(&wishes, Some(120)).motion, Motion::Lines);
-        assert_eq!(Look::decide(&wishes, Some(120)).width, 120);
+        let look = Look::decide(&wishes, Some(120), Reader::Program);
+        assert_eq!((look.motion, look.width), (Motion::Lines, 120));
+        assert_eq!(look.reader, Reader::Terminal, "and nothing that it would obey");
     }
 }

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use taskctl_local::{DaemonCommand, LocalOptions, UpProgress};
-use taskctl_stack::aws::clients::Connection;
+use taskctl_stack::aws::clients::{Connection, is_in_the_clear};
 use taskctl_stack::event::{Event, Events};
 use taskctl_stack::package::Destination;
 use taskctl_stack::release::canary::Metering;
 
-use crate::args::Global;
+use crate::args::{BY_HTTPS, Global, IN_THE_CLEAR};
 use crate::failure::Failure;
 use crate::surroundings::Surroundings;
 
@@ -48,9 +48,29 @@ impl Place {
     }
 
     /// How AWS is reached, once this place is ready.
-    pub async fn connection(&self, global: &Global, region: &str, events: &Events) -> Result<Connection, Failure> {
+    pub async fn connection(
+        &self,
+        global: &Global,
+        region: &str,
+        endpoints: &[(String, String)],
+        events: &Events,
+    ) -> Result<Connection, Failure> {
         let region = region.to_owned();
         match self {
+            // One that is given counts before those of the environment.
+            Self::Aws if global.endpoint_url.is_none() => {
+                for (name, url) in endpoints {
+                    if is_in_the_clear(url) {
+                        return Err(Failure::usage(format!("{name}={url}: {IN_THE_CLEAR}"), BY_HTTPS));
+                    }
+                }
+                Ok(Connection {
+                    region,
+                    profile: global.profile.clone(),
+                    endpoint_url: None,
+                    credentials: None,
+                })
+            }
             Self::Aws => Ok(Connection {
                 region,
                 profile: global.profile.clone(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use taskctl_stack::site::Site;
 use taskctl_stack::template::{EMBEDDED, Loaded, Options, Source, load};
 
+use crate::above::{Nearest, nearest};
 use crate::args::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -97,21 +98,44 @@ impl Project {
     }
 }
 
-/// The template's text: the given file, the nearest one above, or the shipped default.
+/// The template's text: the given file, the nearest one up to the root of the repository, or the shipped default.
 pub fn find(global: &Global, surroundings: &Surroundings) -> Result<TemplateFile, Failure> {
     if let Some(path) = &global.file {
         return read(path);
     }
-    let near = surroundings
-        .directory
-        .ancestors()
-        .flat_map(|dir| TEMPLATE_NAMES.map(|name| dir.join(name)));
-    if let Some(path) = near.into_iter().find(|path| path.is_file()) {
-        let shown = path
-            .strip_prefix(&surroundings.directory)
-            .map(Path::to_owned)
-            .unwrap_or(path);
-        return read(&shown);
+    let find = |folder: &Path| {
+        TEMPLATE_NAMES
+            .map(|name| folder.join(name))
+            .into_iter()
+            .find(|path| path.is_file())
+    };
+    match nearest(&surroundings.directory, find) {
+        Ok(Nearest::Found(path)) => {
+            let shown = path
+                .strip_prefix(&surroundings.directory)
+                .map(Path::to_owned)
+                .unwrap_or(path);
+            return read(&shown);
+        }
+        Ok(Nearest::Nothing) => {}
+        // Another template than the one meant must not be taken without a word.
+        Ok(Nearest::OutOfReach(path)) => {
+            return Err(Failure::new(
+                Exit::Error,
+                format!(
+                    "{} is not in the working directory, and there is no repository whose root could be above it",
+                    path.display()
+                ),
+                format!(
+                    "to use it: -f {0}; for all folders below it: (cd {1} && git init)",
+                    path.display(),
+                    folder(&path)
+                ),
+            ));
+        }
+        Err((path, distrust)) => {
+            return Err(distrust.failure(&path, &format!("to use it as it is: -f {}", path.display())));
+        }
     }
     let Some(shipped) = EMBEDDED.first() else {
         return Err(Failure::usage("there is no template", "name one with -f FILE"));
@@ -121,6 +145,10 @@ pub fn find(global: &Global, surroundings: &Surroundings) -> Result<TemplateFile
         directory: None,
         site: shipped.site,
     })
+}
+
+fn folder(path: &Path) -> String {
+    path.parent().unwrap_or(path).display().to_string()
 }
 
 fn read(path: &Path) -> Result<TemplateFile, Failure> {

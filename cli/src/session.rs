@@ -16,7 +16,9 @@ use crate::failure::Failure;
 use crate::look::Motion;
 use crate::place::Place;
 use crate::report::plan::Details;
-use crate::report::{Again, Github, Human, Json, Live, Out, Purpose, Renderer, Reporter, Talk, Trace, Watched};
+use crate::report::{
+    Again, Github, Guard, Human, Json, Live, Out, Purpose, Renderer, Reporter, Talk, Trace, Watched, guarded,
+};
 use crate::surroundings::{Audience, Surroundings};
 
 /// A run.
@@ -67,6 +69,12 @@ where
     let surroundings = Surroundings::read(global.no_color);
     let out = Watched::default();
     let reporter = Reporter::start(renderer(global, &surroundings, purpose, details, &out));
+    if let Some(refusal) = surroundings.refusal() {
+        let exit = refusal.exit;
+        reporter.fail(refusal);
+        reporter.finish();
+        return exit;
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -125,8 +133,8 @@ fn renderer(
     let again = again(global);
     match global.output {
         Output::Json => Box::new(Json::new(
-            Box::new(out.clone()),
-            Box::new(std::io::stderr()),
+            Box::new(Guard::new(Box::new(out.clone()), &surroundings.out)),
+            Box::new(Guard::new(Box::new(std::io::stderr()), &surroundings.err)),
             purpose,
             trace,
         )),
@@ -247,7 +255,14 @@ impl Session {
     /// Connects to where a stack stands.
     pub async fn connect_quietly(&self, place: &Place, named: &Named) -> Result<Engine, Failure> {
         let connecting = async {
-            let connection = place.connection(&self.global, &named.region, &self.events()).await?;
+            let connection = place
+                .connection(
+                    &self.global,
+                    &named.region,
+                    &self.surroundings.endpoints,
+                    &self.events(),
+                )
+                .await?;
             let target = Target {
                 app: named.app.clone(),
                 stage: self.global.stage.clone(),
@@ -306,7 +321,8 @@ impl Session {
     pub async fn ask(&self, question: &str) -> Result<Option<String>, Failure> {
         self.reporter.rest();
         let (sender, answer) = tokio::sync::oneshot::channel();
-        let question = question.to_owned();
+        let look = self.surroundings.err;
+        let question = guarded(question, look.reader, look.paint).into_owned();
         std::thread::spawn(move || {
             let _ = std::io::Write::write_all(&mut std::io::stderr(), question.as_bytes());
             let mut line = String::new();

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use console::Term;
 
-use crate::look::{ColorWishes, Look};
+use crate::above::{Distrust, Nearest, distrust, nearest};
+use crate::failure::Failure;
+use crate::look::{ColorWishes, Look, Reader};
 
 /// The surroundings of a run.
 #[derive(Debug, Clone)]
@@ -39,6 +41,10 @@ pub struct Surroundings {
     pub local_website_port: Option<u16>,
     /// Python for the local target, when given.
     pub local_python: Option<PathBuf>,
+    /// Endpoints of AWS services that the environment names, by the variable's name.
+    pub endpoints: Vec<(String, String)>,
+    /// Where taskctl keeps what it made here, or why it must not be used.
+    pub kept: Result<PathBuf, (PathBuf, Distrust)>,
 }
 
 /// Whether somebody sits at the terminal.
@@ -66,10 +72,12 @@ impl Surroundings {
         };
         let (out, err) = (Term::stdout(), Term::stderr());
         let person = std::io::stdin().is_terminal() && err.is_term();
+        let directory = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
         Self {
-            directory: env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
-            out: Look::decide(&wishes, width(&out)),
-            err: Look::decide(&wishes, width(&err)),
+            kept: kept(&directory),
+            directory,
+            out: Look::decide(&wishes, width(&out), reader(&std::io::stdout())),
+            err: Look::decide(&wishes, width(&err), reader(&std::io::stderr())),
             audience: if person { Audience::Person } else { Audience::Nobody },
             cargo: path("CARGO").unwrap_or_else(|| PathBuf::from("cargo")),
             cargo_home: path("CARGO_HOME").or_else(|| Some(env::home_dir()?.join(".cargo"))),
@@ -86,18 +94,66 @@ impl Surroundings {
             local_root: path("TASKCTL_LOCAL_ROOT"),
             local_website_port: text("TASKCTL_LOCAL_WEBSITE_PORT").and_then(|port| port.parse().ok()),
             local_python: path("TASKCTL_LOCAL_PYTHON"),
+            endpoints: endpoints(),
         }
     }
 
-    /// Where taskctl keeps what it made here: the nearest `.taskctl` above, else one in the working directory.
+    /// Where taskctl keeps what it made here: the nearest `.taskctl` up to the root of the repository, else one in the working
+    /// directory. No command begins where that must not be used.
     pub fn keep(&self) -> PathBuf {
-        let mut above = self
-            .directory
-            .ancestors()
-            .map(|dir| dir.join(KEEP))
-            .filter(|keep| keep.is_dir());
-        above.next().unwrap_or_else(|| self.directory.join(KEEP))
+        self.kept.clone().unwrap_or_else(|_| self.directory.join(KEEP))
     }
+
+    /// Why no command may begin here.
+    pub fn refusal(&self) -> Option<Failure> {
+        let named = self.local_root.as_deref();
+        let named = named.and_then(|root| Some((root, distrust(root)?)));
+        let found = self
+            .kept
+            .as_ref()
+            .err()
+            .map(|(path, distrust)| (&**path, distrust.clone()));
+        let (path, distrust) = named.or(found)?;
+        Some(distrust.failure(path, &format!("to begin anew: mv {0} {0}.old", path.display())))
+    }
+}
+
+/// Who reads what is no terminal. GitHub's runner reads the pipes that a step writes to; a file is for a program.
+/// <https://docs.github.com/en/actions/reference/workflows-and-actions/variables>
+fn reader(stream: &impl std::os::fd::AsFd) -> Reader {
+    let is_file =
+        || rustix::fs::fstat(stream).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file());
+    match text("GITHUB_ACTIONS").as_deref() == Some("true") && !is_file() {
+        true => Reader::Runner,
+        false => Reader::Program,
+    }
+}
+
+fn kept(directory: &Path) -> Result<PathBuf, (PathBuf, Distrust)> {
+    let find = |folder: &Path| Some(folder.join(KEEP)).filter(|keep| keep.is_dir());
+    let keep = match nearest(directory, find)? {
+        Nearest::Found(keep) => keep,
+        Nearest::Nothing | Nearest::OutOfReach(_) => return Ok(directory.join(KEEP)),
+    };
+    // The local target's folder holds the programs that it runs.
+    let root = keep.join("local");
+    match distrust(&root) {
+        Some(distrust) => Err((root, distrust)),
+        None => Ok(keep),
+    }
+}
+
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
+fn endpoints() -> Vec<(String, String)> {
+    let is_ignored =
+        text("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    if is_ignored {
+        return Vec::new();
+    }
+    env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+        .filter(|(name, value)| name.starts_with("AWS_ENDPOINT_URL") && !value.is_empty())
+        .collect()
 }
 
 /// Variables that name who runs it, the most telling first.

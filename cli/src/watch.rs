@@ -6,12 +6,9 @@ use crate::args::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::look::{Motion, Tone};
+use crate::report::Screen;
 use crate::report::text::{cut, plain};
 use crate::session::Session;
-
-/// Where the terminal keeps what was there before.
-const ENTER: &str = "\x1b[?1049h\x1b[?25l";
-const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
 /// Looks every so often, and shows what it sees: on a terminal in place, elsewhere one after the other. What cannot be read
 /// for a while is said below the last screen; the first look must succeed.
@@ -25,11 +22,13 @@ pub async fn watch(
     let mut last = session.unless_stopped(look()).await??;
     let mut trouble = None;
     if in_place {
-        session.reporter.answer(ENTER);
+        session.reporter.draw(Screen::Enter);
     }
     loop {
         if in_place {
-            session.reporter.answer(screen(session, &last, trouble.as_deref()));
+            session
+                .reporter
+                .draw(Screen::Show(screen(session, &last, trouble.as_deref())));
         } else if trouble.is_none() {
             session.reporter.answer(last.clone());
         }
@@ -44,13 +43,14 @@ pub async fn watch(
     }
     if in_place {
         // The last screen stays.
-        session.reporter.answer(format!("{LEAVE}{last}"));
+        session.reporter.draw(Screen::Leave);
+        session.reporter.answer(last);
     }
     Ok(Exit::Interrupted)
 }
 
-/// What fits into the terminal, each line overwriting the one that was there.
-fn screen(session: &Session, text: &str, trouble: Option<&str>) -> String {
+/// The lines that fit into the terminal.
+fn screen(session: &Session, text: &str, trouble: Option<&str>) -> Vec<String> {
     let look = &session.surroundings.out;
     // The window may have become smaller.
     let (height, width) = console::Term::stdout().size();
@@ -66,10 +66,5 @@ fn screen(session: &Session, text: &str, trouble: Option<&str>) -> String {
         Some(trouble) => look.paint(Tone::Bad, &cut(&format!("not read again: {}", plain(trouble)), width)),
         None => look.paint(Tone::Faint, "Ctrl-C ends"),
     });
-    let mut out = String::from("\x1b[H");
-    for line in lines {
-        out.push_str(&format!("{line}\x1b[K\r\n"));
-    }
-    out.push_str("\x1b[J");
-    out
+    lines
 }

@@ -19,6 +19,11 @@ fn taskctl(directory: &Path, arguments: &[&str]) -> Command {
         "AWS_REGION",
         "AWS_DEFAULT_REGION",
         "AWS_PROFILE",
+        "AWS_ENDPOINT_URL",
+        "GITHUB_ACTIONS",
+        "TASKCTL_LOCAL_ROOT",
+        "TASKCTL_LOCAL_PORT",
+        "TASKCTL_LOCAL_PYTHON",
     ] {
         command.env_remove(name);
     }
@@ -49,8 +54,13 @@ fn check_refused(directory: &Path, arguments: &[&str], exit: i32, said: &[&str])
     let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(exit), "{arguments:?}: {error}");
     assert_eq!(text(&output.stdout), "", "{arguments:?}");
+    // Long sentences are wrapped.
+    let sentence = error.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in said {
-        assert!(error.contains(part), "{arguments:?} says not {part:?} but {error}");
+        assert!(
+            error.contains(part) || sentence.contains(part),
+            "{arguments:?} says not {part:?} but {error}"
+        );
     }
     assert!(!error.contains('\u{1b}') && !error.contains("panicked"), "{error}");
 }
@@ -128,6 +138,7 @@ fn a_faulty_template_is_refused_with_its_places() {
         );
     }
     fs::create_dir(dir.join("below")).unwrap();
+    fs::create_dir(dir.join(".git")).unwrap();
     check_refused(&dir.join("below"), &["plan"], 1, &["taskctl.yaml:3:1"]);
     check_refused(
         dir,
@@ -240,4 +251,244 @@ fn a_reader_that_goes_away_is_no_failure() {
         assert_eq!(child.wait().unwrap().code(), Some(0), "{arguments:?}: {said}");
         assert_eq!(said, "", "{arguments:?}");
     }
+}
+
+/// A template that does nothing but be found: its fault names it.
+const FAULTY: &str = "app: shop\nregion: eu-central-1\ntabels: {}\n";
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+}
+
+/// Gives a file to another user, which only root may do. False where that is somebody else.
+fn given_away(path: &Path) -> bool {
+    std::os::unix::fs::chown(path, Some(65_534), Some(65_534)).is_ok()
+}
+
+#[test]
+fn a_template_above_counts_up_to_the_repository_and_from_its_owner_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let outer = dir.path();
+    let (inner, below) = (outer.join("inner"), outer.join("inner/src"));
+    fs::create_dir_all(&below).unwrap();
+    let template = outer.join("taskctl.yaml");
+    fs::write(&template, FAULTY).unwrap();
+    mode(&template, 0o644);
+    let shown = template.display().to_string();
+
+    // No repository: what lies above is named, and not used.
+    check_refused(
+        &below,
+        &["plan"],
+        1,
+        &[&shown, "is not in the working directory", &format!("-f {shown}")],
+    );
+    // The root of the Cargo workspace bounds where there is no repository.
+    fs::write(outer.join("Cargo.toml"), "[workspace]\nmembers = []\n").unwrap();
+    check_refused(&below, &["plan"], 1, &["taskctl.yaml:3:1"]);
+    // The repository bounds before: beyond it nothing is looked at.
+    fs::create_dir(inner.join(".git")).unwrap();
+    check_refused(&below, &["status"], 1, &["sts:GetCallerIdentity failed"]);
+    fs::remove_dir(inner.join(".git")).unwrap();
+    fs::create_dir(outer.join(".git")).unwrap();
+    check_refused(&below, &["plan"], 1, &["taskctl.yaml:3:1"]);
+
+    // Others may write the file, or replace it.
+    mode(&template, 0o666);
+    check_refused(
+        &below,
+        &["plan"],
+        1,
+        &[&shown, "others can write it", &format!("chmod go-w {shown}")],
+    );
+    check_refused(outer, &["plan"], 1, &["taskctl.yaml", "others can write it"]);
+    mode(&template, 0o644);
+    mode(outer, 0o777);
+    check_refused(
+        &below,
+        &["plan"],
+        1,
+        &["others can write", &format!("chmod go-w {}", outer.display())],
+    );
+    mode(outer, 0o755);
+    // What is named is used, whoever wrote it.
+    mode(&template, 0o666);
+    check_refused(&below, &["plan", "-f", &shown], 1, &["taskctl.yaml:3:1"]);
+    mode(&template, 0o644);
+    check_refused(&below, &["plan"], 1, &["taskctl.yaml:3:1"]);
+    if given_away(&template) {
+        check_refused(
+            &below,
+            &["plan"],
+            1,
+            &[&shown, "belongs to another user (65534)", &format!("-f {shown}")],
+        );
+        check_refused(outer, &["plan"], 1, &["belongs to another user (65534)"]);
+    }
+}
+
+/// What a folder `.taskctl` says is run by nobody: not the Python in its `options.json`, not one in its installation.
+#[test]
+fn nothing_that_a_folder_names_is_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let (outer, below) = (dir.path(), dir.path().join("below"));
+    fs::create_dir_all(&below).unwrap();
+    fs::create_dir(outer.join(".git")).unwrap();
+    let (root, proof) = (outer.join(".taskctl/local"), outer.join("proof"));
+    fs::create_dir_all(&root).unwrap();
+    let script = outer.join("python3");
+    fs::write(&script, format!("#!/bin/sh\ntouch {}\nexit 1\n", proof.display())).unwrap();
+    mode(&script, 0o755);
+    let options = serde_json::json!({
+        "port": 4580, "website_port": 1580, "first_api_port": 4600,
+        "python": script, "venv": outer.join("venv"),
+    });
+    fs::write(root.join("options.json"), options.to_string()).unwrap();
+    // No Python is to be found, so nothing is installed and nothing started.
+    let lonely = |directory: &Path, arguments: &[&str]| {
+        let mut command = taskctl(directory, arguments);
+        let output = command.env("PATH", outer.join("nowhere")).output().unwrap();
+        let said = text(&output.stderr);
+        (
+            output.status.code(),
+            said.split_whitespace().collect::<Vec<_>>().join(" "),
+        )
+    };
+    for arguments in [
+        ["local", "up"].as_slice(),
+        &["doctor", "--local"],
+        &["status", "--local"],
+    ] {
+        let (_, said) = lonely(outer, arguments);
+        assert!(!proof.exists(), "{arguments:?} ran what options.json names: {said}");
+    }
+
+    // A folder that others can write is not used at all.
+    mode(&outer.join(".taskctl"), 0o777);
+    for arguments in [["local", "up"].as_slice(), &["local", "status"], &["status", "--local"]] {
+        let (code, said) = lonely(&below, arguments);
+        assert_eq!(code, Some(1), "{said}");
+        let shown = outer.join(".taskctl").display().to_string();
+        for part in [&*shown, "others can write it", &format!("chmod go-w {shown}")] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+    mode(&outer.join(".taskctl"), 0o755);
+    // Nor one that is named.
+    mode(&root, 0o777);
+    let mut command = taskctl(&below, &["local", "status"]);
+    let output = command.env("TASKCTL_LOCAL_ROOT", &root).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    mode(&root, 0o700);
+    if given_away(&root) {
+        let (code, said) = lonely(outer, &["local", "up"]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("belongs to another user (65534)"), "{said}");
+    }
+}
+
+/// Credentials do not go over the network in the clear, however the endpoint was named.
+#[test]
+fn an_endpoint_elsewhere_is_called_by_https() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for url in [
+        "http://aws.example.com:4566",
+        "http://10.0.0.7",
+        "http://[2001:db8::1]:4566",
+        "http://localhost.example.com",
+        "http://127.0.0.1@aws.example.com",
+        "http://0x7f000001.example",
+    ] {
+        check_refused(
+            dir,
+            &["status", "--endpoint-url", url],
+            64,
+            &["in the clear", "https://"],
+        );
+    }
+    for url in [
+        "http://127.8.9.10:1",
+        "http://localhost:1",
+        "http://s3.localhost:1",
+        "http://[::1]:1",
+        "https://aws.example.com",
+    ] {
+        let output = taskctl(dir, &["plan", "-f", "nowhere.yaml", "--endpoint-url", url])
+            .output()
+            .unwrap();
+        assert!(
+            text(&output.stderr).contains("there is no template"),
+            "{url}: {}",
+            text(&output.stderr)
+        );
+    }
+    for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_DYNAMODB"] {
+        let mut command = taskctl(dir, &["status"]);
+        let output = command
+            .env(name, "http://aws.example.com:4566")
+            .env("AWS_ACCESS_KEY_ID", "AKIA")
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{name}: {said}");
+        assert!(said.contains(name) && said.contains("in the clear"), "{name}: {said}");
+    }
+    let profile = dir.join("config");
+    fs::write(&profile, "[default]\nendpoint_url = http://aws.example.com:4566\n").unwrap();
+    let mut command = taskctl(dir, &["status"]);
+    let command = command.env("AWS_CONFIG_FILE", &profile);
+    let output = command
+        .env("AWS_ACCESS_KEY_ID", "AKIA")
+        .env("AWS_SECRET_ACCESS_KEY", "secret")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("in the clear"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+/// <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands>
+#[test]
+fn failed_checks_are_annotations_on_github() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nothing listens there.
+    let arguments = ["check", "--url", "http://127.0.0.1:1/a%b", "--output", "github"];
+    let output = run(dir.path(), &arguments);
+    assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
+    let out = text(&output.stdout);
+    let annotations: Vec<&str> = out.lines().filter(|line| line.starts_with("::error ")).collect();
+    assert!(!annotations.is_empty(), "{out}");
+    for line in annotations {
+        assert!(line.starts_with("::error title=request check::"), "{line}");
+    }
+    assert!(!out.contains(": :error"), "{out}");
+}
+
+/// GitHub's runner reads the lines of any step, whatever form of output was asked for.
+#[test]
+fn the_runner_obeys_no_check_and_no_template() {
+    let dir = tempfile::tempdir().unwrap();
+    let checks = dir.path().join("checks");
+    fs::create_dir(&checks).unwrap();
+    let suite = r#"checks: [{name: "a ##[add-mask]b", folder: functional, request: {path: /}, expect: {status: 200}}]"#;
+    fs::write(checks.join("health.yaml"), suite).unwrap();
+    let arguments = ["check", "--url", "http://127.0.0.1:1", "--checks", "checks"];
+    for form in ["human", "json", "github"] {
+        let mut command = taskctl(dir.path(), &arguments);
+        let output = command
+            .args(["--output", form])
+            .env("GITHUB_ACTIONS", "true")
+            .output()
+            .unwrap();
+        let out = text(&output.stdout);
+        assert!(out.contains("add-mask") && !out.contains("##["), "{form}: {out}");
+    }
+    let mut command = taskctl(dir.path(), &["plan", "--stage", "x\n::error::forged"]);
+    let said = text(&command.env("GITHUB_ACTIONS", "true").output().unwrap().stderr);
+    assert!(!said.lines().any(|line| line.trim_start().starts_with("::")), "{said}");
 }

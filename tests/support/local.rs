@@ -260,6 +260,8 @@ impl Local {
             .current_dir(directory)
             .envs(self.variables())
             .env("NO_COLOR", "1")
+            // Output is taken for what a program reads, wherever the tests run.
+            .env_remove("GITHUB_ACTIONS")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -17,6 +17,7 @@ mod kinds;
 mod logs;
 mod observe;
 mod operators;
+mod output;
 mod page;
 mod privilege;
 mod releases;

@@ -105,10 +105,13 @@ async fn check(session: &Session, args: Args) -> Result<Exit, Failure> {
         let path = absolute(path);
         std::fs::write(&path, junit(&report)).map_err(|error| Failure::io("writing", &path, &error))?;
     }
+    for failure in report.failures() {
+        session.reporter.annotate("request check", failure);
+    }
     let text = match session.global.output {
         Output::Json => json_answer("the report", &report, Lines::Many)?,
         Output::Human => render(&report, millis, &session.surroundings.out),
-        Output::Github => annotations(&report) + &render(&report, millis, &Look::PLAIN),
+        Output::Github => render(&report, millis, &Look::PLAIN),
     };
     session.reporter.answer(text);
     Ok(match (session.cancel.is_cancelled(), report.is_good()) {
@@ -279,17 +282,6 @@ fn sum(report: &Report, millis: u64, look: &Look) -> String {
     )
 }
 
-/// GitHub's error annotations.
-/// <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions>
-fn annotations(report: &Report) -> String {
-    let escape = |text: &str| plain(text).replace('%', "%25");
-    report
-        .failures()
-        .iter()
-        .map(|failure| format!("::error title=request check::{}\n", escape(failure)))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,6 +324,21 @@ mod tests {
             ],
         };
         screens("check", |look| render(&report, 421, look));
-        assert!(annotations(&report).starts_with("::error title=request check::create a task (POST /tasks): "));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_report_is_told_without_controls(value in crate::report::hostile::hostile()) {
+            let report = Report {
+                url: value.clone(),
+                checks: vec![Checked {
+                    suite: value.clone(),
+                    request: value.clone(),
+                    ..outcome(&value, State::Failed, Some(&value))
+                }],
+            };
+            let out = render(&report, 1, &Look::PLAIN);
+            proptest::prop_assert!(crate::report::hostile::obeyed(&out, crate::look::Paint::Plain).is_empty());
+        }
     }
 }

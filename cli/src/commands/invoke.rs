@@ -191,7 +191,7 @@ fn render(answer: &Answer, function: &str, look: &Look) -> String {
             message: message.clone(),
         };
         text.push_str(&match time {
-            Some(_) => Line::of(message).pretty(&event, &sources, look),
+            Some(_) => Line::of(&event).pretty(&event, &sources, look),
             None => format!("{}\n", look.paint(Tone::Faint, &plain(message))),
         });
     }

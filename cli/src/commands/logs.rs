@@ -1,5 +1,6 @@
 //! `taskctl logs`: what functions and API say, merged by time.
 
+mod first;
 mod follow;
 mod insights;
 mod line;
@@ -28,11 +29,11 @@ use crate::commands::load::time as duration;
 use crate::commands::status::named;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::look::Motion;
+use crate::look::Look;
 use crate::place::Place;
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::report::text::{self, plain_lines, safe_json};
+use crate::report::text::{self, safe_json};
 use crate::session::{self, Session};
 
 /// Arguments of `logs`.
@@ -424,21 +425,19 @@ struct Shown {
 
 impl Shown {
     fn all(&self, events: &[LogEvent], wanted: &Wanted, session: &Session, count: &mut Count) -> String {
-        let look = &session.surroundings.out;
+        self.text(events, wanted, &session.surroundings.out, count)
+    }
+
+    fn text(&self, events: &[LogEvent], wanted: &Wanted, look: &Look, count: &mut Count) -> String {
         let mut text = String::new();
         for event in events {
-            let line = Line::of(&event.message);
+            let line = Line::of(event);
             count.last = Timestamp::from_millisecond(event.timestamp).ok().max(count.last);
             if !wanted.takes(event, &line) {
                 continue;
             }
             let before = text.len();
             match &self.form {
-                Form::Known(Format::Raw) if look.motion == Motion::Live => {
-                    // A terminal obeys what it is told, a file keeps it.
-                    let lines = plain_lines(event.message.trim_end());
-                    text.extend(lines.map(|line| format!("{line}\n")));
-                }
                 Form::Known(Format::Raw) => text.push_str(&format!("{}\n", event.message.trim_end())),
                 Form::Known(Format::Json) => text.push_str(&safe_json(&format!("{}\n", line::json(event, &line)))),
                 Form::Known(Format::Pretty | Format::Csv) => text.push_str(&line.pretty(event, &self.sources, look)),
@@ -497,5 +496,87 @@ mod tests {
         assert_eq!(at("2026-01-29T00:00:00Z"), Ok("2026-01-29T00:00:00Z".to_owned()));
         assert!(at("2026-01-29T10:15").is_ok() && at("2026-01-29").is_ok());
         assert!(at("yesterday").is_err());
+    }
+
+    mod fuzz {
+        use proptest::prelude::*;
+
+        use super::super::*;
+        use crate::look::{Paint, Reader};
+        use crate::report::guarded;
+        use crate::report::hostile::{commands, hostile, obeyed};
+
+        fn messages(text: &str) -> Vec<String> {
+            let line = |value: serde_json::Value| value.to_string();
+            let access = |name: &str| {
+                let mut value = serde_json::json!({"route": "GET /a", "status": "500", "latencyMs": "1", "sourceIp": "::1",
+                    "integrationLatencyMs": "1", "integrationError": "e"});
+                value[name] = text.into();
+                value
+            };
+            vec![
+                text.to_owned(),
+                line(
+                    serde_json::json!({"level": "ERROR", "message": text, "error": text, "requestId": text, text: text}),
+                ),
+                line(serde_json::json!({"level": text, "route": text, "status": text, "release": text})),
+                line(access("route")),
+                line(access("status")),
+                line(access("sourceIp")),
+                line(access("integrationError")),
+                line(
+                    serde_json::json!({"type": "platform.report", "record": {"status": text, "requestId": text,
+                    "metrics": {"maxMemoryUsedMB": text}}}),
+                ),
+            ]
+        }
+
+        proptest! {
+            #![proptest_config(ProptestConfig::with_cases(64))]
+
+            #[test]
+            fn no_form_lets_a_log_line_speak(text in hostile()) {
+                let event = |message: String| LogEvent {
+                    id: text.clone(),
+                    source: text.clone(),
+                    stream: format!("2026/11/21/[{text}]abc"),
+                    timestamp: 0,
+                    message,
+                };
+                let events: Vec<LogEvent> = messages(&text).into_iter().map(event).collect();
+                let fields = ["time", "source", "version", "message", "error", "record.status"];
+                let forms = [
+                    Form::Known(Format::Pretty),
+                    Form::Known(Format::Short),
+                    Form::Known(Format::Json),
+                    Form::Known(Format::Raw),
+                    Form::Template(template::tabs(&fields.map(str::to_owned))),
+                    Form::Template(template::parse("{message} {route}").unwrap_or_default()),
+                    Form::Picked(fields.map(str::to_owned).to_vec()),
+                ];
+                let wanted = Wanted { grep: None, level: None, route: None, release: None, former: None };
+                for form in forms {
+                    let is_json = matches!(form, Form::Known(Format::Json) | Form::Picked(_));
+                    let is_raw = matches!(form, Form::Known(Format::Raw));
+                    let shown = Shown { form, sources: BTreeSet::from([text.clone()]) };
+                    for paint in [Paint::Plain, Paint::Colored] {
+                        let look = Look { paint, reader: Reader::Terminal, ..Look::PLAIN };
+                        let out = shown.text(&events, &wanted, &look, &mut Count::default());
+                        let seen = guarded(&out, Reader::Terminal, paint);
+                        prop_assert!(obeyed(&seen, paint).is_empty(), "{}", seen.escape_debug());
+                        let told = guarded(&out, Reader::Runner, Paint::Plain);
+                        prop_assert!(commands(&told).is_empty(), "{}", told.escape_debug());
+                        // What is raw is for programs; everything else is clean wherever it goes.
+                        if !is_raw && paint == Paint::Plain {
+                            prop_assert!(obeyed(&out, paint).is_empty(), "{}", out.escape_debug());
+                        }
+                        if is_json {
+                            prop_assert_eq!(&*told, &*out);
+                            prop_assert!(out.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{}", out);
+                        }
+                    }
+                }
+            }
+        }
     }
 }

@@ -32,7 +32,7 @@ use std::io::{ErrorKind, Write as _};
 use crate::args::{Cli, Command};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::report::failure_text;
+use crate::report::{failure_text, guarded};
 use crate::surroundings::Surroundings;
 
 /// Runs the command of a command line.
@@ -70,6 +70,8 @@ pub fn run(cli: Cli) -> Exit {
 
 /// Prints the answer of a command that needs no reporter. A reader that went away is no failure.
 fn print(text: &str) -> Exit {
+    let look = Surroundings::read(false).out;
+    let text = guarded(text, look.reader, look.paint);
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Exit::Ok,
@@ -84,6 +86,7 @@ fn print(text: &str) -> Exit {
 /// Tells the error of a command that needs no reporter.
 pub fn fail(failure: &Failure) -> Exit {
     let look = Surroundings::read(false).err;
-    let _ = std::io::stderr().write_all(failure_text(&failure.told, &look).as_bytes());
+    let text = failure_text(&failure.told, &look);
+    let _ = std::io::stderr().write_all(guarded(&text, look.reader, look.paint).as_bytes());
     failure.exit
 }

@@ -10,17 +10,18 @@ use taskctl_stack::event::{ErrorReport, Event, Outcome};
 use taskctl_stack::plan::Plan;
 use taskctl_stack::template::Severity;
 
+use super::guard::command;
 use super::human::{Human, Talk, Trace};
 use super::plan::{Details, render, summary};
 use super::story::{Again, Memory, Purpose, endpoint_rows};
 use super::text::plain;
-use super::{Out, Renderer, write};
+use super::{Guard, Out, Renderer};
 use crate::failure::{Failure, Told};
 use crate::look::Look;
 
 /// Writes for GitHub Actions.
 pub struct Github {
-    out: Out,
+    out: Guard,
     human: Human,
     memory: Memory,
     summary_path: Option<PathBuf>,
@@ -40,17 +41,16 @@ pub type Outs<'a> = &'a dyn Fn() -> Out;
 impl Github {
     /// A reporter whose lines all go to one stream, with a summary appended to a file.
     pub fn new(outs: Outs<'_>, summary_path: Option<PathBuf>, again: Again, details: Details, trace: Trace) -> Self {
-        let guarded = || -> Out { Box::new(Guarded(outs())) };
         let human = Human::new(
-            (guarded(), Look::PLAIN),
-            (Talk::Lines(guarded()), Look::PLAIN),
+            (outs(), Look::RUNNER),
+            (Talk::Lines(outs()), Look::RUNNER),
             Purpose::Change,
             again,
             details,
             trace,
         );
         Self {
-            out: outs(),
+            out: Guard::new(outs(), &Look::RUNNER),
             human,
             memory: Memory::default(),
             summary_path,
@@ -59,19 +59,15 @@ impl Github {
         }
     }
 
-    fn say(&mut self, line: &str) {
-        write(&mut self.out, &format!("{line}\n"));
-    }
-
     fn open(&mut self, title: &str) {
         self.close();
-        self.say(&format!("::group::{}", data(title)));
+        self.out.command(&command("group", &[], title));
         self.group = Group::Open;
     }
 
     fn close(&mut self) {
         if self.group == Group::Open {
-            self.say("::endgroup::");
+            self.out.command(&command("endgroup", &[], ""));
             self.group = Group::Closed;
         }
     }
@@ -82,10 +78,10 @@ impl Github {
         let short = summary(plan, &Look::PLAIN);
         if plan.has_changes() {
             self.open("Plan");
-            write(&mut self.out, &harmless(&text));
+            self.out.text(&text);
             self.close();
         }
-        self.say(&short);
+        self.out.text(&format!("{short}\n"));
         self.summary.push_str(&format!("**{short}**\n\n"));
         if plan.has_changes() {
             let fenced = text.replace("```", "'''");
@@ -96,12 +92,10 @@ impl Github {
     }
 
     fn annotate(&mut self, title: &str, error: &ErrorReport) {
-        self.close();
         let mut text = vec![plain(&error.message)];
         text.extend(error.causes.iter().map(|cause| format!("why: {}", plain(cause))));
         text.extend(error.hint.iter().map(|hint| format!("do: {}", plain(hint))));
-        let text = text.join("\n");
-        self.say(&format!("::error title={}::{}", property(title), data(&text)));
+        self.annotation(title, &text.join("\n"));
         self.summary.push_str(&format!(
             "❌ {}: {}\n\n",
             markdown(title),
@@ -132,8 +126,10 @@ impl Renderer for Github {
                 region,
                 ..
             } => {
+                self.summary.push_str("### ");
                 self.summary
-                    .push_str(&format!("### taskctl {command}: {app}/{stage} in {region}\n\n"));
+                    .push_str(&markdown(&format!("taskctl {command}: {app}/{stage} in {region}")));
+                self.summary.push_str("\n\n");
                 self.human.event(time, event);
             }
             Event::BuildStarted { .. } => {
@@ -150,7 +146,7 @@ impl Renderer for Github {
                 self.human.notice(event);
                 self.annotate(&id.to_string(), error);
             }
-            Event::Warning { message } => self.say(&format!("::warning::{}", data(message))),
+            Event::Warning { message } => self.out.command(&command("warning", &[], message)),
             Event::Finished {
                 outcome,
                 millis,
@@ -167,7 +163,7 @@ impl Renderer for Github {
                 self.summary.push_str(&format!("{mark} {ending}\n\n"));
                 if matches!(outcome, Outcome::NoChanges | Outcome::Done) {
                     for (slot, url) in endpoint_rows(endpoints) {
-                        self.summary.push_str(&format!("- {slot}: <{url}>\n"));
+                        self.summary.push_str(&format!("- {slot}: <{}>\n", link(url)));
                     }
                 }
                 self.human.event(time, event);
@@ -183,26 +179,19 @@ impl Renderer for Github {
             Told::Faults(faults) => {
                 self.close();
                 for fault in faults.list() {
-                    let command = match fault.severity {
+                    let name = match fault.severity {
                         Severity::Error => "error",
                         Severity::Warning => "warning",
                     };
                     let place = faults.place(fault);
                     let mut parts = place.rsplitn(3, ':');
                     let where_at = match (parts.next(), parts.next(), parts.next()) {
-                        (Some(column), Some(line), Some(file)) => {
-                            format!(
-                                "file={},line={},col={}",
-                                property(file),
-                                property(line),
-                                property(column)
-                            )
-                        }
-                        _ => format!("file={}", property(&place)),
+                        (Some(column), Some(line), Some(file)) => vec![("file", file), ("line", line), ("col", column)],
+                        _ => vec![("file", place.as_str())],
                     };
                     let mut text = vec![fault.message.clone()];
                     text.extend(fault.help.iter().cloned());
-                    self.say(&format!("::{command} {where_at}::{}", data(&text.join("\n"))));
+                    self.out.command(&command(name, &where_at, &text.join("\n")));
                 }
                 self.summary
                     .push_str(&format!("❌ {}\n\n", markdown(&faults.to_string())));
@@ -213,7 +202,12 @@ impl Renderer for Github {
 
     fn data(&mut self, text: &str) {
         self.close();
-        write(&mut self.out, &harmless(text));
+        self.out.text(text);
+    }
+
+    fn annotation(&mut self, title: &str, message: &str) {
+        self.close();
+        self.out.command(&command("error", &[("title", title)], message));
     }
 
     fn rest(&mut self) {
@@ -222,41 +216,24 @@ impl Renderer for Github {
     }
 }
 
-/// An output whose lines are never taken for workflow commands.
-struct Guarded(Out);
-
-impl std::io::Write for Guarded {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.write_all(harmless(&String::from_utf8_lossy(bytes)).as_bytes())?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.0.flush()
-    }
-}
-
-/// Lines of which none begins a workflow command. Whole lines only.
-fn harmless(text: &str) -> String {
-    text.split_inclusive('\n')
-        .map(|line| match line.trim_start().strip_prefix("::") {
-            Some(rest) => format!(": :{rest}"),
-            None => line.to_owned(),
-        })
-        .collect()
-}
-
-/// The value of a workflow command.
-fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-/// A property of a workflow command.
-fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
-}
-
-/// Text in Markdown, without its marks.
+/// Text in Markdown, on one line and without its marks. <https://spec.commonmark.org/0.31.2/#backslash-escapes>
 fn markdown(text: &str) -> String {
-    plain(text).replace('<', "&lt;").replace('|', "\\|").replace('`', "'")
+    let mut out = String::new();
+    for character in plain(text).chars() {
+        match character {
+            '<' => out.push_str("&lt;"),
+            '&' => out.push_str("&amp;"),
+            // A mention would notify.
+            '@' => out.push_str("@\u{2060}"),
+            '`' => out.push('\''),
+            '\\' | '[' | ']' | '!' | '|' | '>' => out.extend(['\\', character]),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// A URL between angle brackets.
+fn link(url: &str) -> String {
+    plain(url).replace(['<', '>', ' '], "")
 }

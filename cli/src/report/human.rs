@@ -8,7 +8,7 @@ use super::live::Live;
 use super::plan::{Details, render, summary};
 use super::story::{Again, Memory, Purpose, doing, endpoint_rows, failed_lines, failure_text, finished_line, where_to};
 use super::text::{count, duration, plain, wrap};
-use super::{Out, Renderer, write};
+use super::{Guard, Out, Renderer, Screen};
 use crate::failure::Failure;
 use crate::look::{Look, Tone};
 
@@ -23,9 +23,9 @@ pub enum Trace {
 
 /// Shows events to a person.
 pub struct Human {
-    out: Out,
+    out: Guard,
     out_look: Look,
-    talk: Talk,
+    talk: Speech,
     look: Look,
     purpose: Purpose,
     again: Again,
@@ -42,6 +42,12 @@ pub enum Talk {
     Live(Box<Live>),
 }
 
+/// The same, guarded.
+enum Speech {
+    Lines(Guard),
+    Live(Box<Live>),
+}
+
 impl Human {
     /// A reporter with answers to `out` and talk to `talk`.
     pub fn new(
@@ -53,9 +59,12 @@ impl Human {
         trace: Trace,
     ) -> Self {
         Self {
-            out: out.0,
+            out: Guard::new(out.0, &out.1),
             out_look: out.1,
-            talk: talk.0,
+            talk: match talk.0 {
+                Talk::Lines(out) => Speech::Lines(Guard::new(out, &talk.1)),
+                Talk::Live(live) => Speech::Live(live),
+            },
             look: talk.1,
             purpose,
             again,
@@ -72,8 +81,8 @@ impl Human {
 
     fn say(&mut self, line: &str) {
         match &mut self.talk {
-            Talk::Lines(out) => write(out, &format!("{line}\n")),
-            Talk::Live(live) => live.line(line),
+            Speech::Lines(out) => out.text(&format!("{line}\n")),
+            Speech::Live(live) => live.line(line),
         }
     }
 
@@ -85,8 +94,8 @@ impl Human {
 
     fn live(&mut self) -> Option<&mut Live> {
         match &mut self.talk {
-            Talk::Live(live) => Some(live),
-            Talk::Lines(_) => None,
+            Speech::Live(live) => Some(live),
+            Speech::Lines(_) => None,
         }
     }
 
@@ -103,7 +112,7 @@ impl Human {
         match self.purpose {
             Purpose::Plan | Purpose::Answer => {
                 let text = render(plan, &self.out_look, self.details);
-                write(&mut self.out, &text);
+                self.out.text(&text);
             }
             Purpose::Change | Purpose::Package => {
                 let text = if plan.has_changes() {
@@ -125,7 +134,7 @@ impl Human {
         if self.purpose == Purpose::Change && matches!(outcome, Outcome::Done | Outcome::NoChanges) {
             for (slot, url) in endpoint_rows(endpoints) {
                 let line = format!("{slot:<8} {}\n", self.out_look.paint(Tone::Copy, &plain(url)));
-                write(&mut self.out, &line);
+                self.out.text(&line);
             }
         }
         let next = self.memory.next_steps(outcome, endpoints, &self.again);
@@ -379,7 +388,23 @@ impl Renderer for Human {
 
     fn data(&mut self, text: &str) {
         self.rest();
-        write(&mut self.out, text);
+        self.out.text(text);
+    }
+
+    fn screen(&mut self, screen: &Screen) {
+        self.rest();
+        match screen {
+            Screen::Enter => self.out.control("\x1b[?1049h\x1b[?25l"),
+            Screen::Show(lines) => {
+                self.out.control("\x1b[H");
+                for line in lines {
+                    self.out.text(line);
+                    self.out.control("\x1b[K\r\n");
+                }
+                self.out.control("\x1b[J");
+            }
+            Screen::Leave => self.out.control("\x1b[?25h\x1b[?1049l"),
+        }
     }
 
     fn rest(&mut self) {

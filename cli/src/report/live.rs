@@ -8,9 +8,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, T
 use taskctl_stack::plan::Verb;
 use taskctl_stack::resource::ResourceId;
 
+use super::guarded;
 use super::story::doing;
 use super::text::plain;
-use crate::look::{Look, Paint};
+use crate::look::{Look, Paint, Reader};
 
 /// Lines for things being worked on; the others are counted.
 const LINES: usize = 8;
@@ -69,6 +70,7 @@ impl Live {
     /// A line that stays, above what is drawn.
     pub fn line(&self, text: &str) {
         let is_drawing = self.bar.is_some() || self.build.is_some() || self.read.is_some() || !self.running.is_empty();
+        let text = &guarded(text, Reader::Terminal, self.look.paint);
         // The bars' own way fills each line with spaces, which is in the way of who copies it.
         let _ = if is_drawing {
             self.multi.println(text)

@@ -4,6 +4,7 @@
 mod change;
 pub mod chart;
 mod github;
+mod guard;
 mod human;
 mod json;
 mod live;
@@ -24,6 +25,7 @@ use taskctl_stack::event::{Event, EventSink, Events};
 use crate::failure::Failure;
 
 pub use github::Github;
+pub use guard::{Guard, guarded};
 pub use human::{Human, Talk, Trace};
 pub use json::{Json, Line, Lines, answer as json_answer};
 pub use live::Live;
@@ -40,14 +42,31 @@ pub trait Renderer: Send {
     fn failure(&mut self, time: Timestamp, failure: &Failure);
     /// Data that the command answers with, whole lines.
     fn data(&mut self, text: &str);
+    /// A screen that is drawn over the one before.
+    fn screen(&mut self, _: &Screen) {}
+    /// What somebody who reads a change should see beside it.
+    fn annotation(&mut self, _title: &str, _message: &str) {}
     /// Nothing more comes for now: what is drawn is taken away, what is kept is written.
     fn rest(&mut self);
+}
+
+/// A screen of a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Screen {
+    /// What was there before is put away.
+    Enter,
+    /// These lines, from the top.
+    Show(Vec<String>),
+    /// What was there before comes back.
+    Leave,
 }
 
 enum Message {
     Event(Timestamp, Box<Event>),
     Failure(Timestamp, Box<Failure>),
     Data(String),
+    Screen(Screen),
+    Annotation(String, String),
     Rest(SyncSender<()>),
 }
 
@@ -110,6 +129,16 @@ impl Reporter {
         self.sink.send(Message::Data(text.into()));
     }
 
+    /// Draws a screen.
+    pub fn draw(&self, screen: Screen) {
+        self.sink.send(Message::Screen(screen));
+    }
+
+    /// Annotates, where the output knows annotations.
+    pub fn annotate(&self, title: impl Into<String>, message: impl Into<String>) {
+        self.sink.send(Message::Annotation(title.into(), message.into()));
+    }
+
     /// Waits until everything told so far is shown and nothing is being drawn.
     pub fn rest(&self) {
         let (done, wait) = sync_channel(1);
@@ -133,6 +162,8 @@ fn render(mut renderer: Box<dyn Renderer>, messages: &Receiver<Message>) {
             Message::Event(time, event) => renderer.event(time, &event),
             Message::Failure(time, failure) => renderer.failure(time, &failure),
             Message::Data(text) => renderer.data(&text),
+            Message::Screen(screen) => renderer.screen(&screen),
+            Message::Annotation(title, message) => renderer.annotation(&title, &message),
             Message::Rest(done) => {
                 renderer.rest();
                 let _ = done.send(());
@@ -194,11 +225,14 @@ impl Write for Watched {
     }
 }
 
-/// Writes text. A reader that went away is no error: the work goes on, unseen.
+/// Writes JSON. A reader that went away is no error: the work goes on, unseen.
 fn write(out: &mut Out, text: &str) {
     let _ = out.write_all(text.as_bytes());
     let _ = out.flush();
 }
+
+#[cfg(test)]
+pub use guard::tests as hostile;
 
 #[cfg(test)]
 mod tests;

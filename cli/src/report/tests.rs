@@ -60,7 +60,7 @@ fn look(width: usize, paint: Paint) -> Look {
     Look {
         paint,
         width,
-        motion: Motion::Lines,
+        ..Look::PLAIN
     }
 }
 
@@ -413,4 +413,155 @@ fn a_closed_pipe_is_survived() {
         reporter.tell(Event::Stopping);
     }
     reporter.finish();
+}
+
+/// An event whose texts all end as somebody else wants, but for those that name something.
+fn with_text(value: &serde_json::Value, text: &str) -> Event {
+    fn places(value: &serde_json::Value, at: String, found: &mut Vec<String>) {
+        use serde_json::Value::{Array, Object, String};
+        match value {
+            String(_) => found.push(at),
+            Array(list) => (0..)
+                .zip(list)
+                .for_each(|(index, value): (usize, _)| places(value, format!("{at}/{index}"), found)),
+            Object(fields) => fields.iter().for_each(|(name, value)| {
+                places(
+                    value,
+                    format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")),
+                    found,
+                )
+            }),
+            _ => {}
+        }
+    }
+    let (mut found, mut changed) = (Vec::new(), value.clone());
+    places(value, std::string::String::new(), &mut found);
+    for place in found {
+        let before = changed.clone();
+        let Some(serde_json::Value::String(here)) = changed.pointer_mut(&place) else {
+            continue;
+        };
+        here.push_str(text);
+        // Words of a list, such as a verb, can only be themselves.
+        if serde_json::from_value::<Event>(changed.clone()).is_err() {
+            changed = before;
+        }
+    }
+    serde_json::from_value(changed).unwrap()
+}
+
+mod fuzz {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::super::guard::tests::{commands, hostile, obeyed};
+    use super::*;
+    use crate::look::Reader;
+
+    static EVENTS: LazyLock<Vec<serde_json::Value>> = LazyLock::new(|| {
+        EVENTFUL
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    });
+
+    fn failure(text: &str) -> Failure {
+        Failure {
+            exit: Exit::Error,
+            told: Told::Report(ErrorReport {
+                message: text.to_owned(),
+                causes: vec![text.to_owned(), format!("a\n{text}")],
+                hint: Some(text.to_owned()),
+            }),
+        }
+    }
+
+    fn template(text: &str) -> Failure {
+        let source = Source::new(
+            format!("{text}.yaml"),
+            format!("app: shop\nregion: eu-central-1\n# {text}\n{text}: {{}}\ntabels: {{}}\n"),
+        );
+        load(&source, "dev", &Options::default()).map_or_else(Failure::from, |_| Failure::interrupted())
+    }
+
+    fn all(mut renderer: Box<dyn Renderer>, text: &str) {
+        for value in EVENTS.iter() {
+            renderer.event(Timestamp::UNIX_EPOCH, &with_text(value, text));
+        }
+        renderer.failure(Timestamp::UNIX_EPOCH, &self::failure(text));
+        renderer.failure(Timestamp::UNIX_EPOCH, &template(text));
+        renderer.annotation(text, text);
+        renderer.data(&format!("{text}\n"));
+        renderer.rest();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn a_terminal_obeys_nobody_else(text in hostile()) {
+            for paint in [Paint::Plain, Paint::Colored] {
+                let (out, err) = (Page::default(), Page::default());
+                let look = Look { reader: Reader::Terminal, ..look(80, paint) };
+                let human = Human::new((out.out(), look), (Talk::Lines(err.out()), look), Purpose::Change, again(), Details::Everything, Trace::Calls);
+                all(Box::new(human), &text);
+                for page in [out.text(), err.text()] {
+                    prop_assert!(obeyed(&page, paint).is_empty(), "{}", page.escape_debug());
+                }
+            }
+        }
+
+        /// Before the last gate already: what is drawn in place does not pass it, and files are read on terminals later.
+        #[test]
+        fn events_are_told_without_controls(text in hostile()) {
+            let (out, err) = (Page::default(), Page::default());
+            let look = look(80, Paint::Plain);
+            let mut human = Human::new((out.out(), look), (Talk::Lines(err.out()), look), Purpose::Change, again(), Details::Everything, Trace::Calls);
+            for value in EVENTS.iter() {
+                human.event(Timestamp::UNIX_EPOCH, &with_text(value, &text));
+            }
+            human.failure(Timestamp::UNIX_EPOCH, &self::failure(&text));
+            for page in [out.text(), err.text()] {
+                prop_assert!(obeyed(&page, Paint::Plain).is_empty(), "{}", page.escape_debug());
+            }
+        }
+
+        #[test]
+        fn the_runner_obeys_nobody_else(text in hostile()) {
+            let (page, dir) = (Page::default(), tempfile::tempdir().unwrap());
+            let summary = dir.path().join("summary.md");
+            let github = Github::new(&|| page.out(), Some(summary.clone()), again(), Details::Changes, Trace::Off);
+            all(Box::new(github), &text);
+            let page = page.text();
+            prop_assert!(obeyed(&page, Paint::Plain).is_empty(), "{}", page.escape_debug());
+            let own = ["::group::", "::endgroup::", "::error title=", "::error file=", "::warning::"];
+            for line in commands(&page) {
+                prop_assert!(own.iter().any(|own| line.starts_with(own)), "{line}");
+            }
+            prop_assert!(!page.contains("##["), "{page}");
+            // One command for each thing that was said, however many lines it has.
+            let count = |name: &str| page.lines().filter(|line| line.starts_with(name)).count();
+            prop_assert_eq!(count("::endgroup::"), count("::group::"));
+            let summary = std::fs::read_to_string(summary).unwrap();
+            prop_assert!(obeyed(&summary, Paint::Plain).is_empty(), "{}", summary.escape_debug());
+            // A block of code is shown as it is, and nobody else ends one.
+            let (prose, blocks): (Vec<_>, Vec<_>) = summary.split("```").enumerate().partition(|(index, _)| index % 2 == 0);
+            prop_assert_eq!((prose.len(), blocks.len()), (2, 1));
+            prop_assert!(prose.iter().all(|(_, text)| !text.contains("<img") && !text.contains("![")), "{summary}");
+        }
+
+        #[test]
+        fn json_is_plain_and_keeps_every_character(text in hostile()) {
+            let (out, err) = (Page::default(), Page::default());
+            let json = Json::new(out.out(), err.out(), Purpose::Change, Trace::Calls);
+            let mut json: Box<dyn Renderer> = Box::new(json);
+            let warning = Event::Warning { message: text.clone() };
+            json.event(Timestamp::UNIX_EPOCH, &warning);
+            let page = out.text();
+            prop_assert!(obeyed(&page, Paint::Plain).is_empty() && commands(&page).is_empty(), "{}", page.escape_debug());
+            let read: serde_json::Value = serde_json::from_str(&page).unwrap();
+            prop_assert_eq!(&read["message"], &serde_json::Value::String(text));
+        }
+    }
 }

@@ -8,7 +8,7 @@ pub fn plain(text: &str) -> String {
     for character in text.chars() {
         match character {
             '\n' | '\r' | '\t' => out.push(' '),
-            _ if is_unsafe(character) => out.extend(character.escape_unicode()),
+            _ if is_unsafe(character) => out.push_str(&escaped(character)),
             _ => out.push(character),
         }
     }
@@ -20,17 +20,30 @@ pub fn plain_lines(text: &str) -> impl Iterator<Item = String> {
     text.lines().map(|line| plain(&line.replace('\t', "    ")))
 }
 
-/// Control characters, and those that turn the direction of text.
-fn is_unsafe(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Control characters, those that turn the direction of text, and those that some take for the end of a line.
+/// <https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters>
+pub fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// JSON as it is, but for characters in its texts that a terminal would obey: JSON leaves some of them unescaped.
+/// A character by its number.
+pub fn escaped(character: char) -> String {
+    character.escape_unicode().to_string()
+}
+
+/// JSON as it is, but for characters in its texts that a terminal or GitHub's runner would obey: JSON leaves some of them
+/// unescaped, and reads the escapes as the same characters.
 pub fn safe_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for character in json.chars() {
         match character {
             '\n' => out.push(character),
+            // `##[` is a command wherever it stands.
+            '[' if out.ends_with("##") => {
+                out.pop();
+                out.push_str("\\u0023[");
+            }
             _ if is_unsafe(character) => out.push_str(&format!("\\u{:04x}", u32::from(character))),
             _ => out.push(character),
         }

@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::look::Look;
 use crate::project::Project;
-use crate::report::text::{plain, size};
+use crate::report::text::{escaped, is_unsafe, plain, safe_json, size};
 use crate::session::Session;
 
 /// What is asked.
@@ -138,19 +138,51 @@ fn json(answer: &Answer) -> String {
         Value::Object(fields.collect::<Map<_, _>>())
     };
     let rows = Value::Array(answer.rows.iter().map(row).collect());
-    format!("{rows:#}\n")
+    safe_json(&format!("{rows:#}\n"))
 }
 
-/// Fields in quotes where they need them. <https://www.rfc-editor.org/rfc/rfc4180>
-fn csv(answer: &Answer) -> String {
-    let field = |text: &str| match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
+/// A value in quotes where it needs them (<https://www.rfc-editor.org/rfc/rfc4180>), without control characters, and with an
+/// apostrophe before what a spreadsheet would take for a formula
+/// (<https://owasp.org/www-community/attacks/CSV_Injection>).
+fn field(text: &str) -> String {
+    let text: String = text
+        .chars()
+        .map(|character| match character {
+            '\n' | '\t' => character.to_string(),
+            _ if is_unsafe(character) => escaped(character),
+            _ => character.to_string(),
+        })
+        .collect();
+    let begins_with = |marks: &[char]| text.trim_start().starts_with(marks);
+    let is_formula = begins_with(&['=', '+', '-', '@', '＝', '＋', '－', '＠']) && text.parse::<f64>().is_err();
+    let mark = if is_formula || text.starts_with(['\t', '\n']) {
+        "'"
+    } else {
+        ""
     };
+    match text.contains([',', ';', '"', '\n', '\t']) {
+        true => format!("\"{mark}{}\"", text.replace('"', "\"\"")),
+        false => format!("{mark}{text}"),
+    }
+}
+
+/// The name of a column: that of a field of the query, such as `@message`, is no formula.
+fn heading(text: &str) -> String {
+    let name = text.strip_prefix('@').unwrap_or(text);
+    match name
+        .chars()
+        .all(|character| character.is_ascii_alphanumeric() || "_.".contains(character))
+    {
+        true => text.to_owned(),
+        false => field(text),
+    }
+}
+
+fn csv(answer: &Answer) -> String {
     let mut out = answer
         .columns
         .iter()
-        .map(|text| field(text))
+        .map(|text| heading(text))
         .collect::<Vec<_>>()
         .join(",");
     for row in &answer.rows {
@@ -193,8 +225,52 @@ mod tests {
         );
         assert_eq!(
             csv(&sample()),
-            "route,p99,error\r\nGET /tasks,12.5,\r\nPOST /tasks,48,\"a, \"\"b\"\"\nc\u{1b}[31m\"\r\n"
+            "route,p99,error\r\nGET /tasks,12.5,\r\nPOST /tasks,48,\"a, \"\"b\"\"\nc\\u{1b}[31m\"\r\n"
         );
+    }
+
+    #[test]
+    fn no_cell_is_a_formula_or_obeyed() {
+        let check = |text: &str, expected: &str| assert_eq!(field(text), expected, "{text:?}");
+        check("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0");
+        check(
+            "=HYPERLINK(\"http://x\",\"y\")",
+            "\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\"",
+        );
+        check("+1+cmd", "'+1+cmd");
+        check("-2+3", "'-2+3");
+        check("@SUM(A1)", "'@SUM(A1)");
+        check("  =1", "'  =1");
+        check("＝1", "'＝1");
+        check("\t=1", "\"'\t=1\"");
+        check("\r=1", "\\u{d}=1");
+        check("a\u{1b}[31m\u{9b}", "a\\u{1b}[31m\\u{9b}");
+        assert_eq!(
+            (heading("@message"), heading("@SUM(A1)")),
+            ("@message".to_owned(), "'@SUM(A1)".to_owned())
+        );
+        for same in ["-12.5", "+3", "-1e5", "GET /tasks", "a=b", ""] {
+            check(same, same);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_form_lets_an_answer_speak(value in crate::report::hostile::hostile()) {
+            use crate::look::Paint;
+            use crate::report::hostile::obeyed;
+            let answer = Answer {
+                columns: vec![value.clone(), "b".to_owned()],
+                rows: vec![vec![Some(value.clone()), None], vec![Some("1".to_owned()), Some(value.clone())]],
+                ..Answer::default()
+            };
+            for out in [text(&answer, &Look::PLAIN), json(&answer), csv(&answer).replace("\r\n", "\n")] {
+                proptest::prop_assert!(obeyed(&out, Paint::Plain).is_empty(), "{}", out.escape_debug());
+            }
+            let parsed: Value = serde_json::from_str(&json(&answer)).unwrap();
+            let is_number = value.parse::<serde_json::Number>().is_ok();
+            proptest::prop_assert!(is_number || parsed[1]["b"] == Value::String(value));
+        }
     }
 
     #[test]

@@ -6,9 +6,9 @@ use jiff::{Timestamp, tz::TimeZone};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
-use taskctl_stack::observe::logs::LogEvent;
+use taskctl_stack::observe::logs::{API, LogEvent};
 
-use super::Level;
+use super::{Level, first};
 use crate::look::{Look, Tone};
 use crate::report::text::{fill, plain};
 
@@ -50,15 +50,18 @@ const NOISE: [&str; 21] = [
 ];
 
 impl Line {
-    /// Reads a message.
-    pub fn of(message: &str) -> Self {
-        match serde_json::from_str::<Value>(message) {
-            Ok(value) if value["type"].as_str().is_some_and(|kind| kind.starts_with("platform.")) => {
-                Self::Platform(value)
-            }
-            Ok(value) if value["integrationLatencyMs"].is_string() => Self::Access(value),
-            Ok(value) if value.is_object() => Self::Function(value),
-            _ => Self::Text(message.trim_end().to_owned()),
+    /// Reads an event. Only the API's log has lines of the access log, and nothing else: who calls the API writes parts of
+    /// them.
+    pub fn of(event: &LogEvent) -> Self {
+        let is_platform = |value: &Value| value["type"].as_str().is_some_and(|kind| kind.starts_with("platform."));
+        match first::read(&event.message) {
+            Some(value) if event.source == API => match value["integrationLatencyMs"].is_string() {
+                true => Self::Access(value),
+                false => Self::Text(event.message.trim_end().to_owned()),
+            },
+            Some(value) if is_platform(&value) => Self::Platform(value),
+            Some(value) if value.is_object() => Self::Function(value),
+            _ => Self::Text(event.message.trim_end().to_owned()),
         }
     }
 
@@ -334,11 +337,34 @@ mod tests {
         ];
         let sources: BTreeSet<String> = messages.iter().map(|(source, _)| (*source).to_owned()).collect();
         let show = |how: fn(&Line, &LogEvent, &BTreeSet<String>, &Look) -> String, look: &Look| {
-            let shown =
-                |(source, message): &(&str, &str)| how(&Line::of(message), &event(source, message), &sources, look);
+            let shown = |(source, message): &(&str, &str)| {
+                let event = event(source, message);
+                how(&Line::of(&event), &event, &sources, look)
+            };
             messages.iter().map(shown).collect::<String>()
         };
         lines("logs_pretty", |look| show(Line::pretty, look));
         lines("logs_short", |look| show(Line::short, look));
+    }
+
+    /// A User-Agent that closes its quotes, as the gateway of an account might leave it.
+    #[test]
+    fn who_calls_the_api_cannot_forge_its_log() {
+        let agent = r#"","route":"DELETE /tasks/{taskId}","status":"204","sourceIp":"10.0.0.9","type":"platform.start","level":"TRACE","message":"x"#;
+        let message = format!(
+            r#"{{"requestId":"x","sourceIp":"1.2.3.4","route":"GET /tasks","status":"200","latencyMs":"2","integrationLatencyMs":"1","integrationError":"-","userAgent":"{agent}"}}"#
+        );
+        let access = event("api", &message);
+        let line = Line::of(&access);
+        assert_eq!((line.route(), line.level()), (Some("GET /tasks"), Some(Level::Info)));
+        let shown = line.pretty(&access, &BTreeSet::from(["api".to_owned()]), &Look::PLAIN);
+        assert!(shown.contains("API   GET /tasks 200 2 ms from 1.2.3.4"), "{shown}");
+        assert_eq!(json(&access, &line)["message"]["status"], "200");
+        // A line of a function is no line of the API, whatever is in it.
+        let function = event("tasks", &message.replace("platform.start", "x"));
+        assert!(matches!(Line::of(&function), Line::Function(_)));
+        // What is no object of the gateway is shown as it is.
+        let broken = event("api", r#"{"type":"platform.report","record":{}}"#);
+        assert!(matches!(Line::of(&broken), Line::Text(_)));
     }
 }

@@ -114,7 +114,7 @@ mod tests {
             timestamp: 1_795_245_748_325,
             message: message.to_owned(),
         };
-        filled(&parse(template).unwrap(), &event, &Line::of(message))
+        filled(&parse(template).unwrap(), &event, &Line::of(&event))
     }
 
     #[test]
