@@ -21,7 +21,9 @@ use crate::compile::{self, Inputs};
 use crate::event::{Endpoints, ErrorReport, Event, Events};
 use crate::execute::{Execution, execute};
 use crate::package::{Package, PackageError};
-use crate::plan::{Action, Disposition, LintError, Observations, Plan, Request, Stray, build, lint};
+use crate::plan::{
+    Action, Disposition, LintError, Observations, Plan, PlanWarning, Request, Stray, WarningCode, build, lint,
+};
 use crate::release::driver::{self, Moved, Outside, Way};
 use crate::release::history;
 use crate::release::layout::{GoLive, Layout, ReleaseFacts};
@@ -287,6 +289,10 @@ impl Engine {
             .map(str::to_owned)
             .collect();
         let reader = Reader::new(self.context.clone()).expecting(names);
+        // What pages are told is written into them, so comparing takes their text.
+        for (logical, site) in early_inputs.sites {
+            self.context.add_site(&early_inputs.bucket(logical), Arc::clone(site));
+        }
         let early: Vec<Resource> = standing
             .into_iter()
             .filter(|one| !self.registry.kind(&one.id.kind).reads_by_content())
@@ -328,13 +334,29 @@ impl Engine {
         });
         let grants = grants_of(&resources);
         let mut deferred = Vec::new();
+        let mut unrecorded = Vec::new();
         if let Some(layout) = &layout {
             let losses = retention::losses(&resources, &observed.found, &facts, layout);
-            let (known, is_complete) = match losses.statements.is_empty() {
+            let (known, is_complete) = match losses.statements.is_empty() && !retention::has_formers(&observed.found) {
                 true => (Vec::new(), true),
                 false => self.former_grants(&facts, layout).await?,
             };
-            deferred = retention::keep(&mut resources, &observed.found, layout, &losses, &known, is_complete);
+            let mut history = known.clone();
+            if is_complete && retention::has_unknown(&observed.found, &known) {
+                let records = ledger::records(&self.context, &self.control).await?;
+                history.extend(records.into_iter().map(|record| record.grants));
+            }
+            let (told, unknown) = retention::keep(
+                &mut resources,
+                &observed.found,
+                layout,
+                &losses,
+                &known,
+                &history,
+                is_complete,
+            );
+            deferred = told;
+            unrecorded = unknown;
             if retention::loses_indexes(&resources, &observed.found) {
                 let (known, is_complete) = self.former_grants(&facts, layout).await?;
                 let kept = retention::keep_indexes(&mut resources, &observed.found, &known, is_complete);
@@ -350,7 +372,9 @@ impl Engine {
             strays: self.strays(&resources, found, &facts, &mut observed.found),
             resources,
         };
-        let plan = build(&request, &observed.found, self.registry);
+        let mut plan = build(&request, &observed.found, self.registry);
+        plan.warnings = compile::warnings(&inputs);
+        plan.warnings.extend(unrecorded_grants(&unrecorded));
         let errors = lint(&plan, &request, &observed.found, self.registry, &|_| false);
         let fingerprint = layout.as_ref().map(|layout| layout.fingerprint.clone());
         Ok(Planned {
@@ -827,6 +851,18 @@ impl Engine {
             site: site.clone(),
         })
     }
+}
+
+/// A warning of policies of former releases that no record confirms.
+fn unrecorded_grants(policies: &[String]) -> Option<PlanWarning> {
+    (!policies.is_empty()).then(|| PlanWarning {
+        code: WarningCode::UnrecordedGrants,
+        message: format!(
+            "what {} allows cannot be compared: the ledger has no record of some of those releases; it stays until they are out \
+             of reach, see `aws iam get-role-policy`",
+            policies.join(", ")
+        ),
+    })
 }
 
 /// What the roles among resources allow, by logical name.

@@ -22,6 +22,7 @@ mod page;
 mod privilege;
 mod releases;
 mod retention;
+mod security_check;
 mod site;
 mod stages;
 mod zero_loss;

@@ -139,6 +139,26 @@ fn long_lists_filters_and_a_phone() {
 }
 
 #[test]
+fn a_page_connects_to_its_api_alone() {
+    let Some(browser) = Browser::start(1000, 760) else {
+        eprintln!("no Chromium and chromedriver here: the page is not tried in a browser");
+        return;
+    };
+    let project = Project::platform("connected");
+    project.run(&["deploy"]).expect(0);
+    browser.open(&site(&project));
+    browser.until("!document.getElementById('empty').hidden");
+    browser
+        .run("document.addEventListener('securitypolicyviolation', (event) => { window.blocked = event.blockedURI })");
+    for elsewhere in ["https://attacker.example/", "http://127.0.0.1:9/"] {
+        browser.run(&format!(
+            "window.blocked = null; fetch('{elsewhere}').catch(() => {{}})"
+        ));
+        browser.until("window.blocked !== null");
+    }
+}
+
+#[test]
 fn how_it_looks() {
     let Some(browser) = Browser::start(1000, 760) else {
         eprintln!("no Chromium and chromedriver here: the page is not tried in a browser");

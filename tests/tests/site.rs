@@ -66,6 +66,11 @@ fn a_site_is_published_with_its_release() {
     assert!(code.cache.contains("immutable") && code.content_type.starts_with("text/javascript"));
     let config: Value = serde_json::from_str(&get(&project, "config.json").text).unwrap();
     assert_eq!(config["apiUrl"], project.live("dev"));
+    // The page may connect to its API and nowhere else.
+    let live = project.live("dev");
+    let origin: Vec<&str> = live.splitn(4, '/').take(3).collect();
+    let rule = format!("connect-src 'self' {};", origin.join("/"));
+    assert!(first.text.contains(&rule), "{rule} is not in {}", first.text);
     let missing = get(&project, "nothing/here");
     assert_eq!(missing.status, 404);
     assert_eq!(

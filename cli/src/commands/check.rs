@@ -36,7 +36,7 @@ pub struct Args {
     /// Check this URL.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Also check what must not be possible: what functions may do (IAM simulates it), pages of foreign origins, buckets.
+    /// Also check what must not be possible: what functions may do, who may call them, pages of foreign origins, buckets.
     #[arg(long, conflicts_with = "url")]
     security: bool,
     /// Only checks of this sort; may be given several times.
@@ -128,7 +128,7 @@ async fn security(session: &Session, url: &str) -> Result<Vec<Checked>, Failure>
     let place = Place::of(&session.global, &session.surroundings);
     let named = named(session)?;
     let engine = session.connect_quietly(&place, &named).await?;
-    let examining = security::examine(engine.context(), stack);
+    let examining = security::examine(engine.context(), engine.control(), stack);
     let findings = session.unless_stopped(examining).await?.map_err(EngineError::from)?;
     let mut checks: Vec<Checked> = findings
         .into_iter()

@@ -81,8 +81,15 @@ impl Github {
             self.out.text(&text);
             self.close();
         }
-        self.out.text(&format!("{short}\n"));
+        self.out.text(&format!("{short}
+"));
+        for warning in &plan.warnings {
+            self.out.command(&command("warning", &[("title", "plan")], &warning.message));
+        }
         self.summary.push_str(&format!("**{short}**\n\n"));
+        for warning in &plan.warnings {
+            self.summary.push_str(&format!("⚠️ {}\n\n", markdown(&warning.message)));
+        }
         if plan.has_changes() {
             let fenced = text.replace("```", "'''");
             self.summary.push_str(&format!(

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use taskctl_stack::event::{Endpoints, Event, Outcome};
 
 use super::live::Live;
-use super::plan::{Details, render, summary};
+use super::plan::{Details, render, summary, warnings};
 use super::story::{Again, Memory, Purpose, doing, endpoint_rows, failed_lines, failure_text, finished_line, where_to};
 use super::text::{count, duration, plain, wrap};
 use super::{Guard, Out, Renderer, Screen};
@@ -118,7 +118,9 @@ impl Human {
                 let text = if plan.has_changes() {
                     render(plan, &self.look, self.details)
                 } else {
-                    format!("{}\n", summary(plan, &self.look))
+                    let mut lines = warnings(plan, &self.look);
+                    lines.push(summary(plan, &self.look));
+                    lines.join("\n")
                 };
                 for line in text.lines() {
                     self.say(line);

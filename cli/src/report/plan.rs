@@ -73,11 +73,29 @@ pub fn render(plan: &Plan, look: &Look, details: Details) -> String {
         line(String::new());
         line(look.paint(Tone::Faint, "! takes effect at once and is not undone by a rollback"));
     }
-    if had_changes {
+    let warnings = warnings(plan, look);
+    if had_changes || !warnings.is_empty() {
         line(String::new());
+    }
+    for text in warnings {
+        line(text);
     }
     line(summary(plan, look));
     out
+}
+
+/// The plan's warnings, wrapped.
+pub fn warnings(plan: &Plan, look: &Look) -> Vec<String> {
+    const HEAD: &str = "warning:";
+    let width = look.width.saturating_sub(HEAD.len() + 1);
+    let lines = plan.warnings.iter().flat_map(|warning| {
+        let parts = wrap(&warning.message, width).into_iter().enumerate();
+        parts.map(|(index, part)| match index {
+            0 => format!("{} {part}", look.paint(Tone::Warn, HEAD)),
+            _ => format!("{:width$} {part}", "", width = HEAD.len()),
+        })
+    });
+    lines.collect()
 }
 
 /// `Plan: 3 to create, 1 to change; 70 unchanged`, or that there is nothing to do.

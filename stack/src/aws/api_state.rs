@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_apigatewayv2::types::{Api, Deployment, Integration, Route, Stage};
+use aws_sdk_apigatewayv2::types::{Api, AuthorizationType, Deployment, Integration, Route, Stage};
 
 use super::context::{Context, op};
 use super::error::AwsError;
@@ -64,6 +64,12 @@ impl ApiState {
     /// The API's id.
     pub fn id(&self) -> &str {
         self.api.api_id().unwrap_or_default()
+    }
+
+    /// How many of its routes anyone may call.
+    pub fn open_routes(&self) -> usize {
+        let is_open = |route: &&Route| matches!(route.authorization_type(), None | Some(AuthorizationType::None));
+        self.routes.iter().filter(is_open).count()
     }
 
     /// A slot by its stage name.

@@ -90,10 +90,10 @@ fn of_engine(commands: Commands) -> &'static [(Scope, &'static str)] {
         (Scope::ControlBucket, "s3:ListBucket"),
         (Scope::ControlObjects, "s3:GetObject"),
         (Scope::Functions, "lambda:GetAlias"),
+        (Scope::Functions, "lambda:ListVersionsByFunction"),
         (Scope::LogGroups, "logs:FilterLogEvents"),
         (Scope::LogGroups, "logs:StartLiveTail"),
         (Scope::LogGroups, "logs:StartQuery"),
-        (Scope::Roles, "iam:SimulatePrincipalPolicy"),
     ];
     const WRITE: &[(Scope, &str)] = &[
         (Scope::ControlBucket, "s3:CreateBucket"),

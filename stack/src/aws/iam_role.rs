@@ -42,8 +42,12 @@ pub struct Model {
     pub permissions_boundary: Option<String>,
     /// ARNs of attached managed policies, sorted; desired: none.
     pub managed_policies: Vec<String>,
-    /// Names of inline policies beside ours, sorted; desired: none.
+    /// Names of inline policies beside ours, sorted; desired: those that keep grants of former releases.
     pub other_inline_policies: Vec<String>,
+    /// What the inline policies allow that keep grants of former releases, by their names; desired: what those releases were
+    /// recorded to need.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub former_policies: BTreeMap<String, Document>,
     /// Statements that releases before this one need and the policy has no more; desired only. They move to the inline policy
     /// that is named after the newest of those releases.
     #[serde(default, skip_serializing_if = "Document::is_empty")]
@@ -66,6 +70,7 @@ impl Model {
             permissions_boundary: None,
             managed_policies: Vec::new(),
             other_inline_policies: Vec::new(),
+            former_policies: BTreeMap::new(),
             former: Document::default(),
             max_session_seconds: 3_600,
             tags: BTreeMap::new(),
@@ -188,6 +193,7 @@ impl Kind for IamRole {
         inline.retain(|name| name != POLICY);
         inline.sort();
         attached.sort();
+        let former_policies = former_policies(context, &role.role_name, &inline).await?;
         let tags: Tags = role
             .tags()
             .iter()
@@ -207,6 +213,7 @@ impl Kind for IamRole {
                 .and_then(|boundary| boundary.permissions_boundary_arn),
             managed_policies: attached,
             other_inline_policies: inline,
+            former_policies,
             former: Document::default(),
             max_session_seconds: role.max_session_duration.unwrap_or(3_600),
             tags,
@@ -245,6 +252,7 @@ impl Kind for IamRole {
             permissions_boundary,
             managed_policies,
             other_inline_policies: _,
+            former_policies: _,
             former: _,
             max_session_seconds,
             tags,
@@ -294,6 +302,7 @@ impl Kind for IamRole {
             permissions_boundary,
             managed_policies,
             other_inline_policies,
+            former_policies,
             former,
             max_session_seconds,
             tags,
@@ -301,8 +310,11 @@ impl Kind for IamRole {
         check(desired)?;
         let _turn = turn(context, name).await;
         let client = &context.clients().iam;
-        if !former.is_empty() {
-            keep_former(context, desired, &observed.model).await?;
+        let kept = kept_formers(other_inline_policies, former_policies, former);
+        for (policy, statements) in &kept {
+            if observed.model.former_policies.get(policy) != Some(statements) {
+                put_named(context, op("iam", "PutRolePolicy"), name, policy, statements).await?;
+            }
         }
         if changes.touch("trust") {
             let trust = trust.to_json();
@@ -511,22 +523,73 @@ pub fn former_release(policy: &str) -> Option<u64> {
     policy.strip_prefix(FORMER)?.parse().ok()
 }
 
-/// Keeps statements that the policy is about to lose, before it does.
-async fn keep_former(context: &Context, desired: &Model, observed: &Model) -> Result<(), AwsError> {
-    let newest = desired
-        .other_inline_policies
-        .iter()
-        .filter_map(|name| former_release(name))
-        .max();
-    let Some(name) = newest.map(former_name) else {
-        return Ok(());
-    };
-    let mut kept = desired.former.clone();
-    if observed.other_inline_policies.contains(&name) {
-        let there = read_policy(context, &desired.name, &name).await?;
-        kept = kept.with(&document("GetRolePolicy", there.as_deref())?);
+/// What the policies of former releases should say: what they are known to need, and in the newest what the role's own policy
+/// is about to lose. It is written before that is lost.
+fn kept_formers(names: &[String], known: &BTreeMap<String, Document>, lost: &Document) -> BTreeMap<String, Document> {
+    let mut kept = known.clone();
+    let newest = names.iter().filter_map(|name| former_release(name)).max();
+    if let (Some(newest), false) = (newest, lost.is_empty()) {
+        let policy = kept.entry(former_name(newest)).or_default();
+        *policy = policy.with(lost);
     }
-    put_named(context, op("iam", "PutRolePolicy"), &desired.name, &name, &kept).await
+    kept.retain(|name, _| names.contains(name));
+    kept
+}
+
+/// What the policies among a role's inline ones allow that keep grants of former releases.
+async fn former_policies(
+    context: &Context,
+    role: &str,
+    inline: &[String],
+) -> Result<BTreeMap<String, Document>, AwsError> {
+    let formers = inline.iter().filter(|name| former_release(name).is_some());
+    let read = formers.map(|policy| async move {
+        let text = read_policy(context, role, policy).await?;
+        Ok::<_, AwsError>((policy.clone(), text))
+    });
+    // One that is listed and not known yet is left alone.
+    let read = futures::future::try_join_all(read).await?.into_iter();
+    read.filter_map(|(policy, text)| Some((policy, document("GetRolePolicy", Some(&text?)))))
+        .map(|(policy, document)| Ok((policy, document?)))
+        .collect()
+}
+
+/// Everything that a role has of policies.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Policies {
+    /// Who may take it on.
+    pub trust: Document,
+    /// Inline policies by name.
+    pub inline: BTreeMap<String, Document>,
+    /// ARNs of managed policies attached to it.
+    pub managed: Vec<String>,
+    /// ARN of the managed policy that caps it.
+    pub boundary: Option<String>,
+}
+
+/// Reads all policies of a role; none when there is no such role.
+pub async fn all_policies(context: &Context, name: &str) -> Result<Option<Policies>, AwsError> {
+    let Some(details) = details(context, name).await? else {
+        return Ok(None);
+    };
+    let Details {
+        role,
+        policy: _,
+        inline,
+        attached,
+    } = details;
+    let read = inline.iter().map(|policy| async move {
+        let text = read_policy(context, name, policy).await?;
+        Ok::<_, AwsError>((policy.clone(), document("GetRolePolicy", text.as_deref())?))
+    });
+    Ok(Some(Policies {
+        trust: document("GetRole", role.assume_role_policy_document.as_deref())?,
+        inline: futures::future::try_join_all(read).await?.into_iter().collect(),
+        managed: attached,
+        boundary: role
+            .permissions_boundary
+            .and_then(|boundary| boundary.permissions_boundary_arn),
+    }))
 }
 
 /// Writes statements that a former release needs, under its name.

@@ -17,7 +17,8 @@ use super::context::{Context, op};
 use super::error::{AwsError, Class};
 use super::inventory::{Naming, logical, ours, settled};
 use super::kind::{Fields, Found, Kind, Spec, found, gone};
-use super::lambda_version;
+use super::lambda_permission::{self, Statements};
+use super::lambda_version::{self, VersionAlias};
 use super::reader::{Reader, Tags, managed, ownership};
 use crate::plan::{Namesake, Replacement, Rollback};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
@@ -60,6 +61,13 @@ pub struct Model {
     pub system_log_level: String,
     /// Reserved concurrency; 0 switches the function off.
     pub reserved_concurrency: Option<i32>,
+    /// Statements of policies on the function itself ([`ITSELF`]) and on aliases that taskctl did not make; never desired. Nothing
+    /// of this stack calls those.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_callers: BTreeMap<String, Statements>,
+    /// Function URLs by what they call, with who may: `AWS_IAM` or `NONE`; never desired.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub urls: BTreeMap<String, String>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
     /// `ready`, unless the last change failed on AWS's side.
@@ -68,12 +76,16 @@ pub struct Model {
 
 /// Status of a function whose last change went through.
 pub const READY: &str = "ready";
+/// Stands for the function itself among its aliases; no alias can be called so.
+pub const ITSELF: &str = "(function)";
 
 impl Model {
     /// Hash over everything that a published version contains: code and configuration, not tags or concurrency.
     pub fn fingerprint(&self) -> String {
         let mut versioned = self.clone();
         versioned.tags = BTreeMap::new();
+        versioned.other_callers = BTreeMap::new();
+        versioned.urls = BTreeMap::new();
         versioned.reserved_concurrency = None;
         versioned.status = READY.to_owned();
         let text = serde_json::to_string(&versioned).unwrap_or_default();
@@ -106,13 +118,22 @@ static SPEC: Spec = Spec {
     name: "lambda_function",
     title: "Lambda function",
     documentation: "https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html",
-    read_actions: &["lambda:GetFunction", "lambda:ListFunctions", "lambda:ListTags"],
+    read_actions: &[
+        "lambda:GetFunction",
+        "lambda:GetPolicy",
+        "lambda:ListAliases",
+        "lambda:ListFunctions",
+        "lambda:ListFunctionUrlConfigs",
+        "lambda:ListTags",
+    ],
     write_actions: &[
         "lambda:CreateFunction",
         "lambda:UpdateFunctionCode",
         "lambda:UpdateFunctionConfiguration",
         "lambda:PutFunctionConcurrency",
         "lambda:DeleteFunctionConcurrency",
+        "lambda:DeleteFunctionUrlConfig",
+        "lambda:RemovePermission",
         "lambda:TagResource",
         "lambda:UntagResource",
         "iam:PassRole",
@@ -161,6 +182,8 @@ impl Kind for LambdaFunction {
             log_level: "INFO".into(),
             system_log_level: "INFO".into(),
             reserved_concurrency: None,
+            other_callers: BTreeMap::new(),
+            urls: BTreeMap::new(),
             tags: BTreeMap::from([("app".to_owned(), "shop".to_owned())]),
             status: READY.into(),
         };
@@ -197,7 +220,12 @@ impl Kind for LambdaFunction {
         let Some(answer) = get(context, &desired.name).await? else {
             return Ok(None);
         };
-        Ok(Some(observed(context, desired, &answer)))
+        let (other_callers, urls) =
+            futures::try_join!(other_callers(reader, &desired.name), urls(context, &desired.name))?;
+        let mut observed = observed(context, desired, &answer);
+        observed.model.other_callers = other_callers;
+        observed.model.urls = urls;
+        Ok(Some(observed))
     }
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, AwsError> {
@@ -236,6 +264,8 @@ impl Kind for LambdaFunction {
             log_level: _,
             system_log_level: _,
             reserved_concurrency,
+            other_callers: _,
+            urls: _,
             tags,
             status: _,
         } = desired;
@@ -290,6 +320,15 @@ impl Kind for LambdaFunction {
         let client = &context.clients().lambda;
         let _turn = context.serial(format!("lambda/{name}")).await;
         let mut outputs = identity_outputs(context, name);
+        // What lets others in goes before anything that takes its time.
+        for qualifier in observed.model.urls.keys() {
+            delete_url(context, name, of_alias(qualifier)).await?;
+        }
+        for (qualifier, statements) in &observed.model.other_callers {
+            for sid in statements.keys() {
+                lambda_permission::remove(context, name, of_alias(qualifier), sid).await?;
+            }
+        }
         if changes.touch_any(CONFIGURATION) {
             context
                 .call(op("lambda", "UpdateFunctionConfiguration"), || {
@@ -490,6 +529,8 @@ fn observed(context: &Context, desired: &Model, answer: &GetFunctionOutput) -> O
         reserved_concurrency: answer
             .concurrency()
             .and_then(|concurrency| concurrency.reserved_concurrent_executions()),
+        other_callers: BTreeMap::new(),
+        urls: BTreeMap::new(),
         tags,
         status: if failed {
             format!(
@@ -610,6 +651,75 @@ fn logging_config(model: &Model) -> LoggingConfig {
         .log_group(&model.log_group)
         .build()
 }
+
+/// What a call about an alias names; none for the function itself.
+fn of_alias(name: &str) -> Option<&str> {
+    (name != ITSELF).then_some(name)
+}
+
+/// Who may call what no release calls: the function itself, and aliases that taskctl did not make. The policies of the aliases
+/// `v{n}` are `lambda_permission`'s. There is none on `$LATEST`: "Lambda does not support adding policies to version $LATEST".
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html>
+async fn other_callers(reader: &Reader, name: &str) -> Result<BTreeMap<String, Statements>, AwsError> {
+    let aliases = async {
+        let aliases = reader.aliases(name).await?;
+        let others: Vec<String> = aliases
+            .iter()
+            .filter(|alias| VersionAlias::parse(alias).is_none())
+            .filter_map(|alias| alias.name().map(str::to_owned))
+            .collect();
+        let policies = others.into_iter().map(|alias| async move {
+            let statements = reader.policy(name, Some(&alias)).await?;
+            Ok::<_, AwsError>((alias, statements))
+        });
+        futures::future::try_join_all(policies).await
+    };
+    let (own, aliases) = futures::try_join!(reader.policy(name, None), aliases)?;
+    let all = aliases.into_iter().chain([(ITSELF.to_owned(), own)]);
+    Ok(all
+        .filter_map(|(alias, statements)| Some((alias, statements.filter(|all| !all.is_empty())?)))
+        .collect())
+}
+
+/// The URLs under which a function can be called past the API: who may, by what is called.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctionUrlConfigs.html>
+pub async fn urls(context: &Context, name: &str) -> Result<BTreeMap<String, String>, AwsError> {
+    let client = &context.clients().lambda;
+    let mut urls = BTreeMap::new();
+    let mut marker: Option<String> = None;
+    loop {
+        let page = found(
+            context
+                .call(op("lambda", "ListFunctionUrlConfigs"), || {
+                    let list = client.list_function_url_configs().function_name(name);
+                    list.set_marker(marker.clone()).send()
+                })
+                .await,
+        )?;
+        let Some(page) = page else { return Ok(urls) };
+        urls.extend(page.function_url_configs.into_iter().map(|url| {
+            // arn:aws:lambda:{region}:{account}:function:{name}[:{alias}]
+            let qualifier = url.function_arn.split(':').nth(7).unwrap_or(ITSELF).to_owned();
+            (qualifier, url.auth_type.as_str().to_owned())
+        }));
+        marker = page.next_marker.filter(|marker| !marker.is_empty());
+        if marker.is_none() {
+            return Ok(urls);
+        }
+    }
+}
+
+async fn delete_url(context: &Context, name: &str, qualifier: Option<&str>) -> Result<(), AwsError> {
+    let client = &context.clients().lambda;
+    let deleted = context
+        .call(op("lambda", "DeleteFunctionUrlConfig"), || {
+            let delete = client.delete_function_url_config().function_name(name);
+            delete.set_qualifier(qualifier.map(str::to_owned)).send()
+        })
+        .await;
+    gone(deleted.map(drop))
+}
+
 /// Names of all functions of the account and region.
 async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
     let client = &context.clients().lambda;

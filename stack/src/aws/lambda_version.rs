@@ -43,7 +43,8 @@ static SPEC: Spec = Spec {
     rollback: Rollback::WithRelease,
     replacement: Replacement::CreateFirst,
     replace_on: &["function"],
-    hidden: &[],
+    // A hash over the function's variables, too: in a plan it would let its readers try guesses.
+    hidden: &["fingerprint"],
     deleted_after: &[],
     usual: Duration::from_millis(600),
 };
@@ -301,6 +302,35 @@ fn version_outputs(context: &Context, function: &str, version: u64) -> Outputs {
             format!("{}:v{version}", super::lambda_function::arn(context, function)),
         ),
     ])
+}
+
+/// Numbers of all published versions of a function; none when it does not exist.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_ListVersionsByFunction.html>
+pub async fn published(context: &Context, function: &str) -> Result<Vec<String>, AwsError> {
+    let client = &context.clients().lambda;
+    let mut versions = Vec::new();
+    let mut marker: Option<String> = None;
+    loop {
+        let page = found(
+            context
+                .call(op("lambda", "ListVersionsByFunction"), || {
+                    let list = client.list_versions_by_function().function_name(function);
+                    list.set_marker(marker.clone()).send()
+                })
+                .await,
+        )?;
+        let Some(page) = page else { return Ok(Vec::new()) };
+        let numbers = page
+            .versions
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|one| one.version);
+        versions.extend(numbers.filter(|version| version != "$LATEST"));
+        marker = page.next_marker.filter(|marker| !marker.is_empty());
+        if marker.is_none() {
+            return Ok(versions);
+        }
+    }
 }
 
 /// All aliases of a function; none when it does not exist.

@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod pace;
 pub mod placeholder;
 pub mod policy_document;
+pub mod policy_evaluation;
 pub mod reader;
 mod registry;
 pub mod release_facts;

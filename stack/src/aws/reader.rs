@@ -49,7 +49,7 @@ struct Shared {
     rules: OnceCell<Vec<aws_sdk_eventbridge::types::Rule>>,
     api: OnceCell<Option<ApiState>>,
     aliases: Cells<String, Vec<aws_sdk_lambda::types::AliasConfiguration>>,
-    policies: Cells<(String, String), Option<Statements>>,
+    policies: Cells<(String, Option<String>), Option<Statements>>,
     objects: Cells<String, Option<Objects>>,
 }
 
@@ -359,9 +359,9 @@ impl Reader {
         Ok(objects.clone())
     }
 
-    /// Who may call an alias; none = nobody beside the account.
-    pub(super) async fn policy(&self, function: &str, alias: &str) -> Result<Option<Statements>, AwsError> {
-        let key = (function.to_owned(), alias.to_owned());
+    /// Who may call an alias, or the function itself; none = nobody beside the account.
+    pub(super) async fn policy(&self, function: &str, alias: Option<&str>) -> Result<Option<Statements>, AwsError> {
+        let key = (function.to_owned(), alias.map(str::to_owned));
         let cell = Arc::clone(self.shared.policies.lock().await.entry(key).or_default());
         let policy = cell
             .get_or_try_init(|| super::lambda_permission::read_policy(&self.context, function, alias))

@@ -28,7 +28,7 @@ pub async fn read(reader: &Reader, functions: &BTreeMap<String, String>) -> Resu
                 .collect();
             // Most likely the one that its permission is asked about next: one round trip less.
             if let Some((newest, _)) = versions.last() {
-                reader.policy(&physical, &format!("v{newest}")).await?;
+                reader.policy(&physical, Some(&format!("v{newest}"))).await?;
             }
             Ok::<_, AwsError>((logical, (versions, moved)))
         })

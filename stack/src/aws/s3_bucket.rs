@@ -18,6 +18,7 @@ use super::context::{Context, Identity, op};
 use super::error::{AwsError, Class};
 use super::inventory::{Naming, logical, ours};
 use super::kind::{Fields, Found, Kind, Spec, found, gone};
+use super::policy_document::Document;
 use super::reader::{Reader, Tags, managed, ownership};
 use super::site;
 use crate::plan::{Replacement, Rollback};
@@ -288,6 +289,39 @@ async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
             return Ok(names);
         }
     }
+}
+
+/// Who a bucket lets in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exposure {
+    /// What of public access is blocked.
+    pub public_access_block: PublicAccessBlock,
+    /// Whether access control lists count.
+    pub has_acls: bool,
+    /// Bucket policy.
+    pub policy: Document,
+    /// Whether it is served as a web site.
+    pub is_website: bool,
+}
+
+/// Who a bucket lets in; none when there is no such bucket.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html>
+pub async fn exposure(context: &Context, name: &str) -> Result<Option<Exposure>, AwsError> {
+    let read = async {
+        let (public_access_block, ownership, policy, website) = futures::try_join!(
+            setting::read_public_access_block(context, name),
+            setting::read_ownership(context, name),
+            setting::read_policy(context, name),
+            setting::read_website(context, name)
+        )?;
+        Ok(Exposure {
+            public_access_block,
+            has_acls: ownership != ObjectOwnership::BucketOwnerEnforced.as_str(),
+            policy,
+            is_website: website.is_some(),
+        })
+    };
+    there(read.await)
 }
 
 /// Whether a bucket is served as a web site. One that does not exist is not.

@@ -74,7 +74,8 @@ impl Context {
         sites.insert(bucket.to_owned(), site);
     }
 
-    fn site(&self, bucket: &str) -> Result<Arc<Site>, AwsError> {
+    /// The content of a bucket's site.
+    pub(super) fn site(&self, bucket: &str) -> Result<Arc<Site>, AwsError> {
         let sites = self.sites().by_bucket.read().unwrap_or_else(PoisonError::into_inner);
         sites
             .get(bucket)
@@ -130,8 +131,9 @@ pub async fn put(context: &Context, bucket: &str, site: &str, api_url: Option<&s
     }
     let there = list(context, bucket).await?.unwrap_or_default();
     let missing = |key: &str, etag: &str| there.get(key).is_none_or(|seen| seen != etag);
-    let wanted = content.files.iter().filter(|file| missing(&file.key(site), &file.etag));
-    stream::iter(wanted.map(Ok))
+    let files = content.files.iter().map(|file| published(file, api_url));
+    let wanted: Vec<File> = files.filter(|file| missing(&file.key(site), &file.etag)).collect();
+    stream::iter(wanted.iter().map(Ok))
         .try_for_each_concurrent(SIDE_BY_SIDE, |file| put_file(context, bucket, site, file))
         .await?;
     let config = api_url.map(|url| (format!("{}{CONFIG}", kept(site)), config(url)));
@@ -142,6 +144,18 @@ pub async fn put(context: &Context, bucket: &str, site: &str, api_url: Option<&s
         }
     }
     Ok(())
+}
+
+/// A file as it is published for an API: pages are told its origin.
+pub(super) fn published(file: &File, api_url: Option<&str>) -> File {
+    match api_url.and_then(|url| file.told(url)) {
+        Some(text) => File {
+            etag: md5(&text),
+            content: Content::Text(text),
+            ..file.clone()
+        },
+        None => file.clone(),
+    }
 }
 
 async fn put_file(context: &Context, bucket: &str, site: &str, file: &File) -> Result<(), AwsError> {
@@ -316,7 +330,7 @@ async fn delete(context: &Context, bucket: &str, keys: impl Iterator<Item = &str
 }
 
 /// The keys of a bucket that belong to contents which taskctl has put there.
-async fn published(context: &Context, bucket: &str, objects: &Objects) -> Result<BTreeSet<String>, AwsError> {
+async fn published_keys(context: &Context, bucket: &str, objects: &Objects) -> Result<BTreeSet<String>, AwsError> {
     let kept: BTreeSet<String> = objects
         .keys()
         .filter_map(|key| key.strip_prefix(KEPT)?.strip_suffix(".json"))
@@ -375,7 +389,7 @@ pub async fn is_all_published(context: &Context, bucket: &str) -> Result<bool, A
         // Only older versions: they are somebody's data.
         return Ok(false);
     }
-    let published = published(context, bucket, &objects).await?;
+    let published = published_keys(context, bucket, &objects).await?;
     Ok(objects.keys().all(|key| published.contains(key)))
 }
 

@@ -32,12 +32,17 @@ pub struct Model {
 
 /// Stands for the ETag of the file that tells pages the URL of the stack's API.
 pub const THIS_API: &str = "URL of the API";
+/// Follows the ETag of a page that is told the origin of the stack's API: that of the page before.
+const TOLD: &str = " and the origin of the API";
 
 impl Model {
     /// A site's files. `api`: whether pages are told where the API is.
     pub fn new(bucket: String, content: &Site, api: bool) -> Self {
         let id = &content.id;
-        let files = content.files.iter().map(|file| (file.key(id), file.etag.clone()));
+        let files = content.files.iter().map(|file| {
+            let told = if api && file.wants_origin() { TOLD } else { "" };
+            (file.key(id), format!("{}{told}", file.etag))
+        });
         let list = (site::manifest_key(id), md5(&site::manifest(content)));
         let config = api.then(|| (config_key(id), THIS_API.to_owned()));
         Self {
@@ -46,6 +51,17 @@ impl Model {
             files: files.chain([list]).chain(config).collect(),
         }
     }
+}
+
+/// ETags of the pages that are told the origin of an API, by key.
+fn told(context: &Context, desired: &Model, api_url: Option<&str>) -> BTreeMap<String, String> {
+    let (Some(id), Ok(content), Some(url)) = (&desired.site, context.site(&desired.bucket), api_url) else {
+        return BTreeMap::new();
+    };
+    let pages = content.files.iter().filter(|file| file.wants_origin());
+    pages
+        .map(|file| (file.key(id), site::published(file, Some(url)).etag))
+        .collect()
 }
 
 fn config_key(id: &str) -> String {
@@ -103,17 +119,20 @@ impl Kind for SiteContent {
         let Some(objects) = objects.filter(|objects| objects.keys().any(|key| key.starts_with(KEPT))) else {
             return Ok(None);
         };
-        let config = match desired.files.values().any(|etag| etag == THIS_API) {
-            true => reader
-                .api()
-                .await?
-                .map(|api| md5(&site::config(&http_api::endpoint(api)))),
+        let endpoint = match desired.files.values().any(|etag| etag == THIS_API) {
+            true => reader.api().await?.map(http_api::endpoint),
             false => None,
         };
+        let config = endpoint.as_ref().map(|url| md5(&site::config(url)));
+        let told = told(reader.context(), desired, endpoint.as_deref());
         let files = desired.files.iter().filter_map(|(key, wanted)| {
             let seen = objects.get(key)?;
-            let is_right = wanted == THIS_API && config.as_ref() == Some(seen);
-            Some((key.clone(), if is_right { THIS_API.to_owned() } else { seen.clone() }))
+            let known = match wanted.as_str() {
+                THIS_API => config.as_ref(),
+                _ => told.get(key),
+            };
+            let is_right = known == Some(seen);
+            Some((key.clone(), if is_right { wanted.clone() } else { seen.clone() }))
         });
         let site = desired
             .site

@@ -2,8 +2,9 @@
 //! AWS enforces. Pure but for types; nothing is read here.
 
 mod alarm;
+mod warning;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -13,7 +14,7 @@ use crate::aws::api_stage::{AccessLog, LIVE, PREVIEW, Throttle, stage_of};
 use crate::aws::context::Identity;
 use crate::aws::http_api::{self, CorsModel};
 use crate::aws::lambda_function::READY;
-use crate::aws::lambda_permission::{Statement, THIS_API};
+use crate::aws::lambda_permission::{Statement, Statements, THIS_API};
 use crate::aws::lambda_version::OWN_VERSION;
 use crate::aws::{
     api_deployment, api_integration, api_route, api_stage, cloudwatch_dashboard, dashboard_body, dynamodb_table,
@@ -25,6 +26,8 @@ use crate::resource::{Resource, ResourceId};
 use crate::site::Site;
 use crate::template::model::{Api, Architecture, Cors, Function, GrantTarget, Stack};
 use crate::template::names::Names;
+
+pub use warning::{unauthenticated, warnings};
 
 /// The runtime of every function. <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html>
 const RUNTIME: &str = "provided.al2023";
@@ -285,6 +288,8 @@ fn function_model(inputs: &Inputs<'_>, name: &str, function: &Function) -> lambd
         reserved_concurrency: function
             .reserved_concurrency
             .and_then(|reserved| i32::try_from(reserved).ok()),
+        other_callers: BTreeMap::new(),
+        urls: BTreeMap::new(),
         tags: inputs.tags(),
         status: READY.into(),
         name: physical,
@@ -336,38 +341,16 @@ fn function(inputs: &Inputs<'_>, name: &str, resources: &mut Vec<Resource>) {
         &version,
         vec![id("lambda_function", name)],
     ));
-    let mut statements = BTreeMap::new();
     let mut needs = vec![id("lambda_version", name)];
-    if inputs
+    let is_routed = inputs
         .stack
         .api
         .as_ref()
-        .is_some_and(|api| api.routes.iter().any(|route| route.function == name))
-    {
-        let api = Statement {
-            principal: "apigateway.amazonaws.com".into(),
-            source: THIS_API.into(),
-        };
-        statements.insert("api".to_owned(), api);
+        .is_some_and(|api| api.routes.iter().any(|route| route.function == name));
+    if is_routed {
         needs.push(http_api::id());
     }
-    if inputs
-        .stack
-        .warmup
-        .as_ref()
-        .is_some_and(|warmup| warmup.functions.iter().any(|function| function == name))
-    {
-        let source = inputs
-            .identity
-            .arn("events", &format!("rule/{}", names.rule(&warmup_name(inputs, name))));
-        statements.insert(
-            "warmup".to_owned(),
-            Statement {
-                principal: "events.amazonaws.com".into(),
-                source,
-            },
-        );
-    }
+    let statements = callers(inputs, name, is_routed);
     if !statements.is_empty() {
         let permission = lambda_permission::Model {
             function: model.name,
@@ -376,6 +359,55 @@ fn function(inputs: &Inputs<'_>, name: &str, resources: &mut Vec<Resource>) {
         };
         resources.push(resource("lambda_permission", name, &permission, needs));
     }
+}
+
+/// Who may invoke a version of a function.
+fn callers(inputs: &Inputs<'_>, name: &str, is_routed: bool) -> Statements {
+    let api = is_routed.then(|| ("api".to_owned(), Statement::new("apigateway.amazonaws.com", THIS_API)));
+    let warmup = inputs.stack.warmup.as_ref();
+    let is_warmed = warmup.is_some_and(|warmup| warmup.functions.iter().any(|function| function == name));
+    let warmup = is_warmed.then(|| {
+        let rule = inputs.names().rule(&warmup_name(inputs, name));
+        let source = inputs.identity.arn("events", &format!("rule/{rule}"));
+        ("warmup".to_owned(), Statement::new("events.amazonaws.com", source))
+    });
+    api.into_iter().chain(warmup).collect()
+}
+
+/// Who may invoke the versions of the releases that can be live, beside those that the template wants now: they are called
+/// or can be, so a caller that is not the stack's shows on them as well.
+fn former_callers(
+    inputs: &Inputs<'_>,
+    facts: &ReleaseFacts,
+    layout: &Layout,
+    wanted: &BTreeMap<String, String>,
+) -> Vec<Resource> {
+    let reachable = layout.reachable();
+    let labels = reachable.iter().filter_map(|release| facts.releases.get(release));
+    let versions: BTreeSet<(&String, &String)> = labels.flat_map(|label| &label.versions).collect();
+    let mut resources = Vec::new();
+    for (name, version) in versions {
+        let known = facts.versions.get(name).into_iter().flatten();
+        let fingerprint = known
+            .filter(|(number, _)| number.to_string() == *version)
+            .map(|(_, fingerprint)| fingerprint)
+            .find(|fingerprint| wanted.get(name) != Some(*fingerprint));
+        let Some(fingerprint) = fingerprint.filter(|_| inputs.stack.functions.contains_key(name)) else {
+            continue;
+        };
+        let permission = lambda_permission::Model {
+            function: inputs.function(name),
+            fingerprint: fingerprint.clone(),
+            statements: callers(inputs, name, true),
+        };
+        resources.push(resource(
+            "lambda_permission",
+            &format!("{name}.v{version}"),
+            &permission,
+            vec![http_api::id()],
+        ));
+    }
+    resources
 }
 
 /// A rule takes few targets, so there is one rule for every few functions.
@@ -521,6 +553,7 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseFacts) -> (Vec<Resource>, Op
         &live_model(inputs, api, &layout),
         vec![api_stage::id(PREVIEW)],
     ));
+    resources.extend(former_callers(inputs, facts, &layout, &fingerprints));
     // A share of live's traffic that a canary left behind: whoever deploys takes it back.
     for (name, fingerprint) in &facts.diverted {
         let is_wanted = fingerprints.get(name) == Some(fingerprint);

@@ -109,7 +109,10 @@ pub fn build(request: &Request, observed: &Observations, rules: &dyn Rules) -> P
     }
     order_edges(&mut steps, request, rules);
     steps.sort_by_key(|step| (rules.of(&step.id.kind).order(), step.id.clone()));
-    Plan { steps }
+    Plan {
+        steps,
+        warnings: Vec::new(),
+    }
 }
 
 fn step(resource: &Resource, observed: Option<&Observed>, rules: &dyn KindRules) -> Step {

@@ -3,7 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,7 +34,7 @@ pub enum Effect {
 pub enum Sensitivity {
     /// Shown.
     Plain,
-    /// Only a short hash is shown.
+    /// Only that it is there, and that it changes.
     Hidden,
 }
 
@@ -49,11 +48,12 @@ pub fn diff(
 ) -> Vec<Change> {
     let mut changes = Vec::new();
     walk("", Some(before), Some(after), &mut |path, before, after| {
-        let show = |value: Option<&Value>| value.map(|value| shown(path, value, sensitivity));
+        let show = |value: Option<&Value>, mark| value.map(|value| shown(path, value, sensitivity, mark));
+        let mark = if before.is_some() { CHANGED } else { HIDDEN };
         changes.push(Change {
             field: path.to_owned(),
-            before: show(before),
-            after: show(after),
+            before: show(before, HIDDEN),
+            after: show(after, mark),
             effect: effect(path),
         });
     });
@@ -111,10 +111,15 @@ fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
+/// What stands for a hidden value. Not a hash of it: whoever reads a plan could try guesses against that.
+const HIDDEN: &str = "(hidden)";
+/// What stands for the value that replaces a hidden one.
+const CHANGED: &str = "(hidden, changed)";
+
 /// A value without what is hidden in it, however deep.
-fn shown(path: &str, value: &Value, sensitivity: &dyn Fn(&str) -> Sensitivity) -> Value {
+fn shown(path: &str, value: &Value, sensitivity: &dyn Fn(&str) -> Sensitivity, mark: &str) -> Value {
     if sensitivity(path) == Sensitivity::Hidden {
-        return Value::String(masked(value));
+        return Value::String(mark.to_owned());
     }
     match value {
         Value::Object(members) => members
@@ -124,17 +129,11 @@ fn shown(path: &str, value: &Value, sensitivity: &dyn Fn(&str) -> Sensitivity) -
                     "" => name.clone(),
                     _ => format!("{path}.{name}"),
                 };
-                (name.clone(), shown(&inner, value, sensitivity))
+                (name.clone(), shown(&inner, value, sensitivity, mark))
             })
             .collect(),
         other => other.clone(),
     }
-}
-
-fn masked(value: &Value) -> String {
-    let digest = Sha256::digest(value.to_string().as_bytes());
-    let short: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("(hidden, sha256 {short})")
 }
 
 #[cfg(test)]
@@ -184,6 +183,29 @@ mod tests {
         let text = serde_json::to_string(&changes).unwrap();
         assert!(!text.contains("secret"), "{text}");
         assert_ne!(changes[0].before, changes[0].after);
+    }
+
+    /// Two runs that hide different values look the same: nothing in a plan tells which guess is right.
+    #[test]
+    fn a_plan_is_no_oracle_for_hidden_values() {
+        let plan = |before: &Value, secret: &str| {
+            let after = json!({"environment": {"TOKEN": secret}, "size": 1});
+            let changes = diff(before, &after, &|_| Effect::InPlace, &|path| {
+                if path.starts_with("environment.") {
+                    Sensitivity::Hidden
+                } else {
+                    Sensitivity::Plain
+                }
+            });
+            serde_json::to_string(&changes).unwrap()
+        };
+        for before in [
+            json!({}),
+            json!({"size": 2}),
+            json!({"environment": {"TOKEN": "old"}, "size": 2}),
+        ] {
+            assert_eq!(plan(&before, "hunter2"), plan(&before, "correct horse"));
+        }
     }
 
     fn value() -> impl Strategy<Value = Value> {

@@ -4,6 +4,7 @@ mod build;
 mod diff;
 mod lint;
 mod saved;
+mod warning;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,12 +16,16 @@ pub use build::{Disposition, KindRules, Namesake, Observations, Replacement, Req
 pub use diff::{Change, Effect, Sensitivity, diff};
 pub use lint::{LintError, lint};
 pub use saved::{SavedPlan, SavedPlanError};
+pub use warning::{PlanWarning, WarningCode};
 
 /// Everything a run will do, in display order.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// One step per resource, changed or not.
     pub steps: Vec<Step>,
+    /// What is as the template says and may hurt all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<PlanWarning>,
 }
 
 /// What happens to one resource.

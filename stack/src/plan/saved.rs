@@ -22,7 +22,7 @@ pub struct SavedPlan {
     pub region: String,
     /// Account.
     pub account: String,
-    /// Hash over everything that was planned, shown or not.
+    /// Hash over everything that the plan shows.
     pub digest: String,
     /// The plan as it was shown.
     pub plan: Plan,
@@ -105,7 +105,8 @@ impl SavedPlan {
     }
 }
 
-/// Hash over the plan's visible part; hidden values take part by their own short hash.
+/// Hash over the plan's visible part. Hidden values take no part: the file may lie beside a build's artifacts, and a hash
+/// over them would let its readers try guesses. That one changes is visible, and so takes part.
 fn digest(plan: &Plan) -> String {
     let text = serde_json::to_string(&plan.changes().collect::<Vec<_>>()).unwrap_or_default();
     Sha256::digest(text.as_bytes())

@@ -38,31 +38,80 @@ pub struct Losses {
     pub statements: BTreeMap<String, Document>,
 }
 
+/// Whether a role has policies that keep grants of former releases.
+pub fn has_formers(observed: &Observations) -> bool {
+    let mut roles = observed.iter().filter(|(id, _)| id.kind == "iam_role");
+    roles.any(|(_, seen)| !former_policies(&seen.model).is_empty())
+}
+
+/// Whether a policy of a former release allows what none of the known grants has.
+pub fn has_unknown(observed: &Observations, known: &[BTreeMap<String, Document>]) -> bool {
+    let mut roles = observed.iter().filter(|(id, _)| id.kind == "iam_role");
+    roles.any(|(id, seen)| {
+        let recorded = recorded(known, &id.name);
+        let mut policies = former_policies(&seen.model).into_values();
+        policies.any(|policy| !policy.without(&recorded).is_empty())
+    })
+}
+
+fn former_policies(role: &serde_json::Value) -> BTreeMap<String, Document> {
+    let policies = role.get("former_policies").cloned().unwrap_or_default();
+    serde_json::from_value(policies).unwrap_or_default()
+}
+
+/// Everything that releases were recorded to need of a function's role.
+pub fn recorded(known: &[BTreeMap<String, Document>], function: &str) -> Document {
+    let grants = known.iter().filter_map(|grants| grants.get(function));
+    grants.fold(Document::default(), |all, grants| all.with(grants))
+}
+
 /// Keeps in the desired roles what former releases need. `known`: the grants of each reachable former release, where the
-/// ledger has them; what none of them has was added by somebody else and is not kept. Returns what is deferred, for people.
+/// ledger has them; what none of them has was added by somebody else and is not kept. `history`: those of releases out of reach,
+/// too, which is what a policy of a former release may say. Returns what is deferred, for people, and
+/// the policies that cannot be compared, because records are missing.
 pub fn keep(
     resources: &mut [Resource],
     observed: &Observations,
     layout: &Layout,
     losses: &Losses,
     known: &[BTreeMap<String, Document>],
+    history: &[BTreeMap<String, Document>],
     is_complete: bool,
-) -> Vec<String> {
+) -> (Vec<String>, Vec<String>) {
     let Some(oldest) = layout.reachable().first().copied() else {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     };
-    let mut told = Vec::new();
+    let (mut told, mut unknown) = (Vec::new(), Vec::new());
     for resource in resources.iter_mut() {
         let Some((mut desired, seen)) = roles(resource, observed) else {
             continue;
         };
         let name = resource.id.name.clone();
-        let mut kept: BTreeSet<u64> = seen
+        let recorded = recorded(history, &name);
+        let mut kept = BTreeSet::new();
+        let formers = seen
             .other_inline_policies
             .iter()
-            .filter_map(|policy| former_release(policy))
-            .filter(|release| *release >= oldest)
-            .collect();
+            .filter_map(|policy| former_release(policy));
+        for release in formers.filter(|release| *release >= oldest) {
+            let policy = former_name(release);
+            let Some(statements) = seen.former_policies.get(&policy).cloned() else {
+                kept.insert(release);
+                continue;
+            };
+            let strange = !statements.without(&recorded).is_empty();
+            if strange && !is_complete {
+                unknown.push(format!("{policy} of {name}"));
+            }
+            let needed = match strange && is_complete {
+                true => statements.common(&recorded),
+                false => statements,
+            };
+            if !needed.is_empty() {
+                kept.insert(release);
+                desired.former_policies.insert(policy, needed);
+            }
+        }
         if let (Some(former), Some(lost)) = (losses.former, losses.statements.get(&name)) {
             let needed = known
                 .iter()
@@ -81,7 +130,7 @@ pub fn keep(
         desired.other_inline_policies = kept.into_iter().map(former_name).collect();
         resource.desired = serde_json::to_value(&desired).unwrap_or_default();
     }
-    told
+    (told, unknown)
 }
 
 /// Whether a table loses an index.

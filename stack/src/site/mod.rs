@@ -16,6 +16,10 @@ use sha2::{Digest as _, Sha256};
 pub const KEPT: &str = ".taskctl/";
 /// The file that tells pages where the API is.
 pub const CONFIG: &str = "config.json";
+/// Stands for the origin of the stack's API in pages, as in `connect-src 'self' taskctl-api:`. It is written where it becomes
+/// known, when a page is published; left as it is, it lets a page connect nowhere.
+/// <https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Content-Security-Policy/connect-src>
+pub const API_ORIGIN: &str = "taskctl-api:";
 /// Most files of a site: each is a call when it is new.
 pub const MAX_FILES: usize = 5_000;
 /// Texts up to this size are searched for references, bytes.
@@ -157,6 +161,8 @@ impl Site {
                         let etag = hex(&Md5::digest(text.as_bytes()));
                         (Content::Text(text), etag)
                     }
+                    // What is yet to be written into it is written into its text.
+                    (Some(text), []) if text.contains(API_ORIGIN) => (Content::Text(text.clone()), file.md5.clone()),
                     _ => (file.raw.clone(), file.md5.clone()),
                 };
                 let place = hashed
@@ -182,6 +188,23 @@ impl Site {
 }
 
 impl File {
+    /// The text of a page that names the API's origin, as it is published for an API; none for every other file.
+    pub fn told(&self, api_url: &str) -> Option<String> {
+        match &self.content {
+            Content::Text(text) if self.wants_origin() => Some(text.replace(API_ORIGIN, origin(api_url))),
+            Content::Text(_) | Content::AsIs(_) => None,
+        }
+    }
+
+    /// Whether what is published depends on where the API is.
+    pub fn wants_origin(&self) -> bool {
+        let is_page = self.path.ends_with(".html") || self.path.ends_with(".htm");
+        match &self.content {
+            Content::Text(text) => is_page && text.contains(API_ORIGIN),
+            Content::AsIs(_) => false,
+        }
+    }
+
     /// Where the file lies in the bucket while its content is kept.
     pub fn key(&self, site: &str) -> String {
         match &self.place {
@@ -189,6 +212,13 @@ impl File {
             Place::Page => format!("{}{}", kept(site), self.path),
         }
     }
+}
+
+/// Scheme, host and port of a URL.
+fn origin(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let end = url[host..].find('/').map_or(url.len(), |at| host + at);
+    &url[..end]
 }
 
 /// Prefix of the pages of a content.
@@ -398,6 +428,27 @@ mod tests {
         // What refers to the changed file has another name too, and the rest keeps its own.
         assert_ne!(key(&first, "app.js"), key(&second, "app.js"));
         assert_eq!(key(&first, "css/a.css"), key(&second, "css/a.css"));
+    }
+
+    #[test]
+    fn a_page_may_connect_to_the_api_and_nowhere_else() {
+        let csp = |sources: &str| format!("<meta content=\"connect-src 'self' {sources}\"><p>");
+        let (page, script) = (csp(API_ORIGIN), format!("const scheme = '{API_ORIGIN}'"));
+        let site = site(&[("index.html", &page), ("app.js", &script), ("more.html", "<p>")]);
+        let file = |path: &str| site.files.iter().find(|file| file.path == path).unwrap();
+        for (api, origin) in [
+            (
+                "https://a1.execute-api.eu-central-1.amazonaws.com",
+                "https://a1.execute-api.eu-central-1.amazonaws.com",
+            ),
+            ("http://127.0.0.1:4566/apis/a1/", "http://127.0.0.1:4566"),
+        ] {
+            assert_eq!(file("index.html").told(api), Some(csp(origin)));
+        }
+        assert_eq!(
+            (file("app.js").told("https://a"), file("more.html").told("https://a")),
+            (None, None)
+        );
     }
 
     #[test]

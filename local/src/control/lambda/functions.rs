@@ -55,6 +55,7 @@ impl Functions {
             aliases: BTreeMap::new(),
             policies: BTreeMap::new(),
             reserved_concurrency: None,
+            urls: BTreeMap::new(),
             tags: input.tags.unwrap_or_default(),
         };
         let shown = self.shown_after(&mut record, input.publish == Some(true), None);
@@ -312,7 +313,8 @@ pub(super) fn new_revision() -> String {
     Uuid::new_v4().to_string()
 }
 
-fn modified() -> String {
+/// Now, as the service writes times.
+pub(super) fn modified() -> String {
     jiff::Timestamp::now()
         .strftime("%Y-%m-%dT%H:%M:%S.%3f+0000")
         .to_string()

@@ -9,6 +9,7 @@ mod policy;
 mod publishing;
 mod rest;
 mod rules;
+mod urls;
 mod view;
 
 use std::collections::BTreeMap;
@@ -351,7 +352,7 @@ impl FunctionSource for Functions {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&address.function_arn)
             .cloned();
-        let qualifier = address.qualifier.as_deref().unwrap_or_default();
+        let qualifier = policy::slot(address.qualifier.as_deref());
         served
             .and_then(|served| {
                 served

@@ -22,7 +22,22 @@ pub(crate) struct FunctionRecord {
     /// Resource policies by qualifier; that of the unqualified function under `""`.
     pub policies: BTreeMap<String, Policy>,
     pub reserved_concurrency: Option<u32>,
+    /// Function URLs by alias; that of the unqualified function under `""`.
+    #[serde(default)]
+    pub urls: BTreeMap<String, FunctionUrl>,
     pub tags: BTreeMap<String, String>,
+}
+
+/// A function URL as it is kept. Nothing answers under it here.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FunctionUrl {
+    pub url: String,
+    /// `NONE` or `AWS_IAM`.
+    pub auth_type: String,
+    pub cors: Option<Value>,
+    pub invoke_mode: String,
+    pub created: String,
+    pub modified: String,
 }
 
 impl FunctionRecord {
@@ -227,6 +242,15 @@ pub(crate) struct PermissionInput {
     pub source_account: Option<String>,
     pub source_arn: Option<String>,
     pub statement_id: Option<String>,
+}
+
+/// `CreateFunctionUrlConfig` and `UpdateFunctionUrlConfig`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct UrlInput {
+    pub auth_type: Option<String>,
+    pub cors: Option<Value>,
+    pub invoke_mode: Option<String>,
 }
 
 /// `PutFunctionConcurrency`.

@@ -24,7 +24,7 @@ impl Functions {
                 let rule = "Member must satisfy regular expression pattern: ([a-zA-Z0-9-_]+) and have length less than or equal to 100";
                 return Err(constraint(&statement_id, "statementId", rule));
             }
-            let slot = qualifier.unwrap_or_default();
+            let slot = slot(qualifier);
             let mut policy = record.policies.get(slot).cloned().unwrap_or_else(|| Policy {
                 revision_id: new_revision(),
                 statements: Vec::new(),
@@ -54,7 +54,7 @@ impl Functions {
     ) -> Result<(), Fault> {
         self.change(owner, name, |record| {
             let (_, arn) = find(owner, record, qualifier)?;
-            let slot = qualifier.unwrap_or_default();
+            let slot = slot(qualifier);
             let absent = || {
                 missing(format!(
                     "Statement {statement_id} is not found in resource policy of {arn}."
@@ -83,12 +83,19 @@ impl Functions {
             find(owner, record, qualifier)?;
             let policy = record
                 .policies
-                .get(qualifier.unwrap_or_default())
+                .get(slot(qualifier))
                 .ok_or_else(|| missing("The resource you requested does not exist."))?;
             let document = json!({"Version": "2012-10-17", "Id": "default", "Statement": policy.statements});
             Ok(json!({"Policy": document.to_string(), "RevisionId": policy.revision_id}))
         })
     }
+}
+
+/// Where the policy of a qualifier is kept. AWS takes none on `$LATEST`; here that is the function's own, so that what is put
+/// there is seen where it counts.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html>
+pub(super) fn slot(qualifier: Option<&str>) -> &str {
+    qualifier.filter(|name| *name != "$LATEST").unwrap_or_default()
 }
 
 /// A statement as the service stores it.

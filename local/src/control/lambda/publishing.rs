@@ -187,6 +187,7 @@ impl Functions {
         self.change(owner, name, |record| {
             record.aliases.remove(alias_name);
             record.policies.remove(alias_name);
+            record.urls.remove(alias_name);
             Ok(())
         })
     }

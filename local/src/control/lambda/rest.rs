@@ -163,7 +163,15 @@ impl Functions {
                 some(json!({"UpdateRuntimeOn": "Auto", "FunctionArn": record.arn()}))
             }),
             ("GET", ["recursion-config"]) => self.read(owner, name, |_| some(json!({"RecursiveLoop": "Terminate"}))),
-            ("GET", ["event-invoke-config" | "url"]) => Err(missing(format!(
+            ("GET", ["urls"]) => list(query, "FunctionUrlConfigs", self.list_urls(owner, name)?).map(Some),
+            ("GET", ["url"]) => some(self.get_url(owner, name, qualifier)?),
+            ("POST", ["url"]) => Ok(Some(Reply::json(
+                201,
+                &self.create_url(owner, name, qualifier, read(body)?)?,
+            ))),
+            ("PUT", ["url"]) => some(self.update_url(owner, name, qualifier, read(body)?)?),
+            ("DELETE", ["url"]) => done(self.delete_url(owner, name, qualifier)),
+            ("GET", ["event-invoke-config"]) => Err(missing(format!(
                 "The function {name} doesn't have such a configuration"
             ))),
             _ => Ok(None),

@@ -282,6 +282,16 @@ impl At<'_> {
             (&Method::GET, ["functions", name, "policy"]) => one("GetPolicy", qualified(name)),
             (&Method::POST, ["functions", name, "policy"]) => one("AddPermission", arn(name)),
             (&Method::DELETE, ["functions", name, "policy", _]) => one("RemovePermission", arn(name)),
+            (&Method::GET, ["functions", name, "urls"]) => one("ListFunctionUrlConfigs", arn(name)),
+            (method, ["functions", name, "url"]) => {
+                let action = match *method {
+                    Method::GET => "GetFunctionUrlConfig",
+                    Method::POST => "CreateFunctionUrlConfig",
+                    Method::PUT => "UpdateFunctionUrlConfig",
+                    _ => "DeleteFunctionUrlConfig",
+                };
+                one(action, qualified(name))
+            }
             (&Method::PUT, ["functions", name, "concurrency"]) => one("PutFunctionConcurrency", arn(name)),
             (&Method::DELETE, ["functions", name, "concurrency"]) => one("DeleteFunctionConcurrency", arn(name)),
             (method, ["tags", arn @ ..]) => {

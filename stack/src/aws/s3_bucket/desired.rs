@@ -68,6 +68,20 @@ impl PublicAccessBlock {
         ..Self::ALL
     };
 
+    /// Whether everything is blocked that another blocks.
+    pub fn covers(&self, other: &Self) -> bool {
+        let Self {
+            block_public_acls,
+            ignore_public_acls,
+            block_public_policy,
+            restrict_public_buckets,
+        } = *self;
+        (block_public_acls || !other.block_public_acls)
+            && (ignore_public_acls || !other.ignore_public_acls)
+            && (block_public_policy || !other.block_public_policy)
+            && (restrict_public_buckets || !other.restrict_public_buckets)
+    }
+
     /// Nothing is blocked.
     pub const NONE: Self = Self {
         block_public_acls: false,

@@ -164,7 +164,7 @@ pub(super) async fn write(context: &Context, desired: &Model, settings: &[Settin
     try_join_all(seen).await.map(drop)
 }
 
-async fn read_public_access_block(context: &Context, name: &str) -> Result<PublicAccessBlock, AwsError> {
+pub(super) async fn read_public_access_block(context: &Context, name: &str) -> Result<PublicAccessBlock, AwsError> {
     let client = &context.clients().s3;
     let answer = context
         .call(op("s3", "GetPublicAccessBlock"), || {
@@ -213,7 +213,7 @@ async fn write_public_access_block(context: &Context, desired: &Model) -> Result
         .map(drop)
 }
 
-async fn read_ownership(context: &Context, name: &str) -> Result<String, AwsError> {
+pub(super) async fn read_ownership(context: &Context, name: &str) -> Result<String, AwsError> {
     let client = &context.clients().s3;
     let answer = context
         .call(op("s3", "GetBucketOwnershipControls"), || {
@@ -251,7 +251,7 @@ async fn write_ownership(context: &Context, desired: &Model) -> Result<(), AwsEr
         .map(drop)
 }
 
-async fn read_policy(context: &Context, name: &str) -> Result<Document, AwsError> {
+pub(super) async fn read_policy(context: &Context, name: &str) -> Result<Document, AwsError> {
     let client = &context.clients().s3;
     let answer = context
         .call(op("s3", "GetBucketPolicy"), || {
