@@ -21,9 +21,7 @@ use crate::compile::{self, Inputs};
 use crate::event::{Endpoints, ErrorReport, Event, Events};
 use crate::execute::{Execution, execute};
 use crate::package::{Package, PackageError};
-use crate::plan::{
-    Action, Disposition, LintError, Observations, Plan, PlanWarning, Request, Stray, WarningCode, build, lint,
-};
+use crate::plan::{Action, Disposition, LintError, Observations, Plan, Request, Stray, build, lint};
 use crate::release::driver::{self, Moved, Outside, Way};
 use crate::release::history;
 use crate::release::layout::{GoLive, Layout, ReleaseFacts};
@@ -374,7 +372,7 @@ impl Engine {
         };
         let mut plan = build(&request, &observed.found, self.registry);
         plan.warnings = compile::warnings(&inputs);
-        plan.warnings.extend(unrecorded_grants(&unrecorded));
+        plan.warnings.extend(compile::unrecorded_grants(&unrecorded));
         let errors = lint(&plan, &request, &observed.found, self.registry, &|_| false);
         let fingerprint = layout.as_ref().map(|layout| layout.fingerprint.clone());
         Ok(Planned {
@@ -851,18 +849,6 @@ impl Engine {
             site: site.clone(),
         })
     }
-}
-
-/// A warning of policies of former releases that no record confirms.
-fn unrecorded_grants(policies: &[String]) -> Option<PlanWarning> {
-    (!policies.is_empty()).then(|| PlanWarning {
-        code: WarningCode::UnrecordedGrants,
-        message: format!(
-            "what {} allows cannot be compared: the ledger has no record of some of those releases; it stays until they are out \
-             of reach, see `aws iam get-role-policy`",
-            policies.join(", ")
-        ),
-    })
 }
 
 /// What the roles among resources allow, by logical name.

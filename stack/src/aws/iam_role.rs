@@ -563,8 +563,6 @@ pub struct Policies {
     pub inline: BTreeMap<String, Document>,
     /// ARNs of managed policies attached to it.
     pub managed: Vec<String>,
-    /// ARN of the managed policy that caps it.
-    pub boundary: Option<String>,
 }
 
 /// Reads all policies of a role; none when there is no such role.
@@ -586,9 +584,6 @@ pub async fn all_policies(context: &Context, name: &str) -> Result<Option<Polici
         trust: document("GetRole", role.assume_role_policy_document.as_deref())?,
         inline: futures::future::try_join_all(read).await?.into_iter().collect(),
         managed: attached,
-        boundary: role
-            .permissions_boundary
-            .and_then(|boundary| boundary.permissions_boundary_arn),
     }))
 }
 

@@ -27,7 +27,7 @@ use crate::site::Site;
 use crate::template::model::{Api, Architecture, Cors, Function, GrantTarget, Stack};
 use crate::template::names::Names;
 
-pub use warning::{unauthenticated, warnings};
+pub use warning::{unauthenticated, unrecorded_grants, warnings};
 
 /// The runtime of every function. <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html>
 const RUNTIME: &str = "provided.al2023";
@@ -382,7 +382,7 @@ fn former_callers(
     layout: &Layout,
     wanted: &BTreeMap<String, String>,
 ) -> Vec<Resource> {
-    let reachable = layout.reachable();
+    let reachable: BTreeSet<u64> = layout.reachable().into_iter().chain(facts.reachable()).collect();
     let labels = reachable.iter().filter_map(|release| facts.releases.get(release));
     let versions: BTreeSet<(&String, &String)> = labels.flat_map(|label| &label.versions).collect();
     let mut resources = Vec::new();

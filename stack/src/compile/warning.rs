@@ -52,6 +52,18 @@ fn plain_sites(inputs: &Inputs<'_>) -> Vec<PlanWarning> {
         .collect()
 }
 
+/// A warning of policies of former releases that no record confirms.
+pub fn unrecorded_grants(policies: &[String]) -> Option<PlanWarning> {
+    (!policies.is_empty()).then(|| PlanWarning {
+        code: WarningCode::UnrecordedGrants,
+        message: format!(
+            "what {} allows cannot be compared: the ledger has no record of some of those releases, so it stays until they are \
+             out of reach; `aws iam get-role-policy` shows it",
+            policies.join(", ")
+        ),
+    })
+}
+
 /// Whether the host of a URL, given without its scheme, is this machine.
 fn is_this_machine(rest: &str) -> bool {
     let host = rest.split(['/', ':']).next().unwrap_or_default();

@@ -247,8 +247,10 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::policy_document::Statement;
     use crate::release::label::ReleaseLabel;
-    use crate::release::layout::SlotFacts;
+    use crate::release::layout::{GoLive, SlotFacts, layout};
+    use crate::resource::{Observed, Outputs, ResourceId};
 
     fn facts(releases: &[(u64, u64)], live: u64, preview: u64, previous: Option<u64>) -> ReleaseFacts {
         let slot = |release: u64, previous: Option<u64>| SlotFacts {
@@ -275,6 +277,60 @@ mod tests {
             preview: Some(slot(preview, None)),
             ..ReleaseFacts::default()
         }
+    }
+
+    /// What a plan wants of the role of `tasks`, whose `former-r1` allows two things of which one was recorded.
+    fn kept(history: &[BTreeMap<String, Document>], is_complete: bool) -> (Model, Vec<String>) {
+        let statement = |action: &str| (action.to_owned(), Statement::allow(&[action], ["r".to_owned()]));
+        let desired = Model::new("shop-dev-tasks-us-east-1", "/taskctl/shop/dev/", Document::default());
+        let seen = Model {
+            other_inline_policies: vec![former_name(1)],
+            former_policies: BTreeMap::from([(
+                former_name(1),
+                Document::new([statement("Recorded"), statement("Strange")]),
+            )]),
+            ..desired.clone()
+        };
+        let id = ResourceId::new("iam_role", "tasks");
+        let value = |model: &Model| serde_json::to_value(model).unwrap_or_default();
+        let mut resources = vec![Resource {
+            id: id.clone(),
+            desired: value(&desired),
+            depends_on: Vec::new(),
+        }];
+        let observed = Observations::from([(id, Observed::ours(value(&seen), Outputs::new()))]);
+        let facts = facts(&[(1, 1), (2, 2)], 2, 2, Some(1));
+        let layout = layout(&facts, &"0".repeat(16), &BTreeMap::new(), GoLive::AtOnce);
+        assert!(has_formers(&observed) && has_unknown(&observed, history));
+        let (_, unknown) = keep(
+            &mut resources,
+            &observed,
+            &layout,
+            &Losses::default(),
+            history,
+            history,
+            is_complete,
+        );
+        let wanted = serde_json::from_value(resources.remove(0).desired);
+        (wanted.unwrap_or(desired), unknown)
+    }
+
+    #[test]
+    fn a_policy_of_a_former_release_keeps_what_was_recorded() {
+        let recorded = Statement::allow(&["Recorded"], ["r".to_owned()]);
+        let recorded = Document::new([("A".to_owned(), recorded)]);
+        let history = [BTreeMap::from([("tasks".to_owned(), recorded)])];
+        let (wanted, unknown) = kept(&history, true);
+        let statements = wanted.former_policies[&former_name(1)].statements();
+        assert_eq!(statements.keys().collect::<Vec<_>>(), ["Recorded"]);
+        assert_eq!((wanted.other_inline_policies, unknown), (vec![former_name(1)], vec![]));
+        // Nothing of it was ever needed.
+        let (wanted, _) = kept(&[], true);
+        assert!(wanted.former_policies.is_empty() && wanted.other_inline_policies.is_empty());
+        // What is not known to be strange may be needed by what is live.
+        let (wanted, unknown) = kept(&history, false);
+        assert_eq!(wanted.former_policies[&former_name(1)].statements().len(), 2);
+        assert_eq!(unknown, ["former-r1 of tasks"]);
     }
 
     #[test]

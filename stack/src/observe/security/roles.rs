@@ -329,7 +329,11 @@ impl Role<'_> {
     }
 
     fn others(&self, strange: BTreeSet<String>) -> BTreeSet<String> {
-        let Policies { inline, managed, .. } = self.policies;
+        let Policies {
+            trust: _,
+            inline,
+            managed,
+        } = self.policies;
         let attached = managed.iter().map(|arn| format!("{arn} is attached"));
         let inline = inline
             .keys()
