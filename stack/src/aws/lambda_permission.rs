@@ -347,11 +347,11 @@ fn statements(policy: &str) -> Statements {
 fn principal(statement: &Value) -> String {
     match &statement["Principal"] {
         Value::String(text) => text.clone(),
-        Value::Object(kinds) => {
-            let all: Vec<String> = kinds.values().map(words).collect();
-            match all.iter().any(|who| who == "*") {
+        kinds @ Value::Object(_) => {
+            let all = words(kinds);
+            match all.split(' ').any(|who| who == "*") {
                 true => "*".to_owned(),
-                false => all.join(" "),
+                false => all,
             }
         }
         _ => format!("all but {}", words(&statement["NotPrincipal"])),

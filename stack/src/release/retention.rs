@@ -299,7 +299,7 @@ mod tests {
             depends_on: Vec::new(),
         }];
         let observed = Observations::from([(id, Observed::ours(value(&seen), Outputs::new()))]);
-        let facts = facts(&[(1, 1), (2, 2)], 2, 2, Some(1));
+        let facts = facts(&[(1, 1)], 1, 1, None);
         let layout = layout(&facts, &"0".repeat(16), &BTreeMap::new(), GoLive::AtOnce);
         assert!(has_formers(&observed) && has_unknown(&observed, history));
         let (_, unknown) = keep(
