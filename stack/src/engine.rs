@@ -21,7 +21,7 @@ use crate::compile::{self, Inputs};
 use crate::event::{Endpoints, ErrorReport, Event, Events};
 use crate::execute::{Execution, execute};
 use crate::package::{Package, PackageError};
-use crate::plan::{Action, Disposition, LintError, Observations, Plan, Request, Stray, build, lint};
+use crate::plan::{Action, Data, Disposition, LintError, Observations, Plan, Request, Stray, build, lint};
 use crate::release::driver::{self, Moved, Outside, Way};
 use crate::release::history;
 use crate::release::layout::{GoLive, Layout, ReleaseFacts};
@@ -373,7 +373,7 @@ impl Engine {
         let mut plan = build(&request, &observed.found, self.registry);
         plan.warnings = compile::warnings(&inputs);
         plan.warnings.extend(compile::unrecorded_grants(&unrecorded));
-        let errors = lint(&plan, &request, &observed.found, self.registry, &|_| false);
+        let errors = lint(&plan, &request, &observed.found, self.registry);
         let fingerprint = layout.as_ref().map(|layout| layout.fingerprint.clone());
         Ok(Planned {
             plan,
@@ -488,6 +488,7 @@ impl Engine {
             } else {
                 Disposition::Delete {
                     reason: "not in the template".to_owned(),
+                    data: Data::None,
                 }
             };
             observed.insert(id.clone(), stray_observation(outputs));
@@ -600,7 +601,6 @@ impl Engine {
         let kinds: BTreeSet<String> = found.iter().map(|one| one.id.kind.clone()).collect();
         let mut observed = Observations::new();
         let mut strays = Vec::new();
-        let mut emptied = BTreeSet::new();
         let judged: Vec<(Found, bool)> = stream::iter(found)
             .map(|one| async move {
                 let kind = self.registry.kind(&one.id.kind);
@@ -617,15 +617,22 @@ impl Engine {
             if kind.contained_in().is_some_and(|container| kinds.contains(container)) {
                 continue;
             }
-            let disposition = if kind.holds_data() && !delete_data.covers(&id) && !empty {
-                Disposition::Keep {
-                    reason: format!("it holds data; `--delete-data {}` deletes it", id.name),
-                }
-            } else {
-                emptied.insert(id.clone());
-                Disposition::Delete {
+            let disposition = match (kind.holds_data(), delete_data.covers(&id), empty) {
+                (true, false, false) => Disposition::Keep {
+                    reason: holds_data(&id),
+                },
+                (true, false, true) => Disposition::Delete {
+                    reason: "it is empty now; should it not be when everything else is gone, it stays".to_owned(),
+                    data: Data::OnlyIfEmpty,
+                },
+                (true, true, _) => Disposition::Delete {
+                    reason: "it was named to be deleted with its data".to_owned(),
+                    data: Data::Named,
+                },
+                (false, ..) => Disposition::Delete {
                     reason: "the stage is destroyed".to_owned(),
-                }
+                    data: Data::None,
+                },
             };
             observed.insert(id.clone(), stray_observation(outputs));
             strays.push(Stray { id, disposition });
@@ -639,7 +646,7 @@ impl Engine {
             strays,
         };
         let plan = build(&request, &observed, self.registry);
-        let errors = lint(&plan, &request, &observed, self.registry, &|id| emptied.contains(id));
+        let errors = lint(&plan, &request, &observed, self.registry);
         Ok(Planned {
             plan,
             layout: None,
@@ -849,6 +856,11 @@ impl Engine {
             site: site.clone(),
         })
     }
+}
+
+/// Why a store stays.
+fn holds_data(id: &ResourceId) -> String {
+    format!("it holds data; `--delete-data {}` deletes it", id.name)
 }
 
 /// What the roles among resources allow, by logical name.

@@ -137,6 +137,15 @@ pub enum Event {
         /// What happened, why, and what to do.
         error: ErrorReport,
     },
+    /// A data store was not deleted, because it was not empty when its turn came.
+    ActionKept {
+        /// Resource.
+        id: ResourceId,
+        /// What would have been done.
+        verb: Verb,
+        /// What was found, and what deletes it all the same.
+        reason: String,
+    },
     /// A resource's action was not tried.
     ActionSkipped {
         /// Resource.
@@ -244,6 +253,8 @@ pub enum Outcome {
     Done,
     /// There are changes to apply (`plan`).
     Changes,
+    /// Everything was done, but data stores stay that were to be deleted: they were not empty any more.
+    Kept,
     /// Some of it failed; running again goes on.
     Failed,
     /// Stopped by the user; running again goes on.

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -40,10 +42,48 @@ pub struct Interference {
     _runtime: Runtime,
 }
 
+/// A call to be held.
+struct Hold {
+    operation: String,
+    part: String,
+    arrived: Sender<()>,
+    released: tokio::sync::oneshot::Receiver<()>,
+}
+
+impl Hold {
+    fn fits(&self, request: &hyper::http::request::Parts, body: &Bytes) -> bool {
+        let operation = is_target(&request.headers, &self.operation) || request.method.as_str() == self.operation;
+        let path = request.uri.path_and_query().map_or("", |path| path.as_str());
+        operation && (path.contains(&self.part) || String::from_utf8_lossy(body).contains(&self.part))
+    }
+}
+
+/// A call that is held, or will be. It goes on when this is let go of.
+pub struct Held {
+    call: String,
+    arrival: Receiver<()>,
+    release: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Held {
+    /// Waits until the call is there, does something, and lets the call go on.
+    ///
+    /// # Panics
+    /// When the call does not come within a minute.
+    pub fn meanwhile(self, act: impl FnOnce()) {
+        if let Err(error) = self.arrival.recv_timeout(Duration::from_secs(60)) {
+            panic!("{} did not come: {error}", self.call);
+        }
+        act();
+        let _ = self.release.send(());
+    }
+}
+
 struct State {
     upstream: String,
     client: Client<HttpConnector, Full<Bytes>>,
     strike: Mutex<Option<(usize, At)>>,
+    holds: Mutex<Vec<Hold>>,
     day: Mutex<Option<Arc<Day>>>,
     journal: Mutex<Option<Arc<Journal>>>,
     mutating: AtomicUsize,
@@ -75,6 +115,7 @@ impl Interference {
             upstream: upstream.to_owned(),
             client: Client::builder(TokioExecutor::new()).build_http(),
             strike: Mutex::default(),
+            holds: Mutex::default(),
             day: Mutex::default(),
             journal: Mutex::default(),
             mutating: AtomicUsize::new(0),
@@ -107,6 +148,24 @@ impl Interference {
     pub fn disarm(&self) -> Option<String> {
         *lock(&self.state.strike) = None;
         lock(&self.state.struck).take()
+    }
+
+    /// Holds the next call of an operation (`Scan`, or the method of a REST call: `DELETE`) that has `part` in its path or
+    /// body, until it is let go of.
+    pub fn hold(&self, operation: &str, part: &str) -> Held {
+        let (arrived, arrival) = channel();
+        let (release, released) = tokio::sync::oneshot::channel();
+        lock(&self.state.holds).push(Hold {
+            operation: operation.to_owned(),
+            part: part.to_owned(),
+            arrived,
+            released,
+        });
+        Held {
+            call: format!("{operation} {part}"),
+            arrival,
+            release,
+        }
     }
 
     /// Lets all calls meet this weather from now on; none: a fine day.
@@ -153,6 +212,16 @@ async fn relay(request: Request<Incoming>, state: Arc<State>) -> Result<Response
         let json = HeaderValue::from_static("application/x-amz-json-1.1");
         response.headers_mut().insert(hyper::header::CONTENT_TYPE, json);
         return Ok(response);
+    }
+    let held = {
+        let mut holds = lock(&state.holds);
+        let place = holds.iter().position(|hold| hold.fits(&parts, &body));
+        place.map(|place| holds.remove(place))
+    };
+    if let Some(Hold { arrived, released, .. }) = held {
+        let _ = arrived.send(());
+        // Nobody waits for it any more: it goes on.
+        let _ = released.await;
     }
     let operation = operation(&parts.method, parts.uri.path(), &parts.headers, &body);
     let strike = operation.as_ref().and_then(|name| {

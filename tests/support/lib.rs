@@ -7,12 +7,14 @@ mod journal;
 mod local;
 mod newman;
 mod project;
+mod terminal;
 mod weather;
 
 pub use browser::Browser;
-pub use interference::{At, Interference};
+pub use interference::{At, Held, Interference};
 pub use journal::{Entry, Journal};
 pub use local::{Local, Run, Running, artifacts, binary, repository};
 pub use newman::newman;
 pub use project::Project;
+pub use terminal::Terminal;
 pub use weather::Weather;

@@ -255,14 +255,8 @@ impl Local {
     /// # Panics
     /// When it cannot be started.
     pub fn start_with(&self, arguments: &[&str], directory: &Path, environment: &[(&str, &str)]) -> Running {
-        let child = Command::new(binary())
-            .args(arguments)
-            .current_dir(directory)
-            .envs(self.variables())
-            .env("NO_COLOR", "1")
-            // Output is taken for what a program reads, wherever the tests run.
-            .env_remove("GITHUB_ACTIONS")
-            .envs(environment.iter().copied())
+        let child = self
+            .command(arguments, directory, environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -288,6 +282,29 @@ impl Local {
     /// Directory of what it holds.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Starts the binary at a terminal of its own.
+    pub fn start_at_terminal(
+        &self,
+        arguments: &[&str],
+        directory: &Path,
+        environment: &[(&str, &str)],
+    ) -> crate::Terminal {
+        crate::Terminal::run(&mut self.command(arguments, directory, environment))
+    }
+
+    fn command(&self, arguments: &[&str], directory: &Path, environment: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .args(arguments)
+            .current_dir(directory)
+            .envs(self.variables())
+            .env("NO_COLOR", "1")
+            // Output is taken for what a program reads, wherever the tests run.
+            .env_remove("GITHUB_ACTIONS")
+            .envs(environment.iter().copied());
+        command
     }
 
     /// Access key and secret of the operator of this target.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use taskctl_stack::aws::clients::{Clients, Connection};
 use tempfile::TempDir;
 
+use crate::Terminal;
 use crate::local::{Local, Run, Running, artifacts, repository};
 
 /// A project and the target it is deployed to.
@@ -107,6 +108,15 @@ impl Project {
         }
         self.local
             .start_with(&all, self.directory(), &self.environment(credentials))
+    }
+
+    /// Starts a command against an AWS endpoint at a terminal, where it can ask.
+    pub fn start_at_terminal(&self, endpoint: &str, arguments: &[&str]) -> Terminal {
+        let (key, secret) = self.local.credentials();
+        let credentials = [("AWS_ACCESS_KEY_ID", &*key), ("AWS_SECRET_ACCESS_KEY", &*secret)];
+        let all = [arguments, &["--endpoint-url", endpoint]].concat();
+        self.local
+            .start_at_terminal(&all, self.directory(), &self.environment(&credentials))
     }
 
     fn environment<'a>(&'a self, credentials: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {

@@ -8,6 +8,7 @@ mod canary;
 mod checks;
 mod contract;
 mod crashes;
+mod data_safety;
 mod deploy;
 mod door;
 mod drift;

@@ -1,4 +1,5 @@
-//! `taskctl destroy`: everything of a stage goes, except data that was not named.
+//! `taskctl destroy`: everything of a stage goes, except data that was not named. A store that filled after the plan was shown
+//! stays, and the exit code is that of a failed check.
 
 use std::collections::BTreeSet;
 
@@ -66,6 +67,7 @@ async fn go(
     let execution = engine.apply(&planned, lease, user).await?;
     let (outcome, exit) = match (execution.is_complete(), session.cancel.is_cancelled()) {
         (true, _) => (Outcome::Done, Exit::Ok),
+        (false, _) if execution.has_only_kept() => (Outcome::Kept, Exit::CheckFailed),
         (false, true) => (Outcome::Interrupted, Exit::Interrupted),
         (false, false) => (Outcome::Failed, Exit::Error),
     };

@@ -153,6 +153,10 @@ impl Renderer for Github {
                 self.human.notice(event);
                 self.annotate(&id.to_string(), error);
             }
+            Event::ActionKept { id, reason, .. } => {
+                self.human.notice(event);
+                self.out.command(&command("warning", &[("title", &format!("{id} kept"))], reason));
+            }
             Event::Warning { message } => self.out.command(&command("warning", &[], message)),
             Event::Finished {
                 outcome,
@@ -164,6 +168,7 @@ impl Renderer for Github {
                 let mark = match outcome {
                     Outcome::NoChanges | Outcome::Done => "✅",
                     Outcome::Changes => "📋",
+                    Outcome::Kept => "⚠️",
                     Outcome::Failed | Outcome::Interrupted => "❌",
                 };
                 let ending = self.memory.ending(*outcome, *millis, *calls, &Look::PLAIN);

@@ -6,7 +6,9 @@ use taskctl_stack::event::{Endpoints, Event, Outcome};
 
 use super::live::Live;
 use super::plan::{Details, render, summary, warnings};
-use super::story::{Again, Memory, Purpose, doing, endpoint_rows, failed_lines, failure_text, finished_line, where_to};
+use super::story::{
+    Again, Memory, Purpose, doing, endpoint_rows, failed_lines, failure_text, finished_line, kept_lines, where_to,
+};
 use super::text::{count, duration, plain, wrap};
 use super::{Guard, Out, Renderer, Screen};
 use crate::failure::Failure;
@@ -265,6 +267,13 @@ impl Renderer for Human {
                     live.end(id);
                 }
                 let lines = failed_lines(id, *verb, error, &self.look);
+                self.say_all(&lines);
+            }
+            Event::ActionKept { id, reason, .. } => {
+                if let Some(live) = self.live() {
+                    live.end(id);
+                }
+                let lines = kept_lines(id, reason, &self.look);
                 self.say_all(&lines);
             }
             Event::ActionSkipped { id, verb, reason } => match self.live() {

@@ -51,6 +51,7 @@ pub struct Memory {
     told_retries: BTreeSet<String>,
     done: BTreeMap<Verb, usize>,
     failed: usize,
+    kept: usize,
     skipped: usize,
 }
 
@@ -61,6 +62,7 @@ impl Memory {
             Event::Started { command, .. } => self.command.clone_from(command),
             Event::ActionFinished { verb, .. } => *self.done.entry(*verb).or_default() += 1,
             Event::ActionFailed { .. } => self.failed += 1,
+            Event::ActionKept { .. } => self.kept += 1,
             Event::ActionSkipped { .. } => self.skipped += 1,
             _ => {}
         }
@@ -84,12 +86,14 @@ impl Memory {
         ]
         .iter()
         .filter_map(|(verb, word)| self.done.get(verb).map(|number| format!("{number} {word}")))
+        .chain((outcome == Outcome::Kept).then(|| format!("{} kept", self.kept)))
         .chain((self.failed > 0).then(|| format!("{} failed", self.failed)))
         .chain((self.skipped > 0).then(|| format!("{} not tried", self.skipped)))
         .collect();
         let (tone, word) = match outcome {
             Outcome::NoChanges | Outcome::Done => (Tone::Good, "Done"),
             Outcome::Changes => (Tone::Strong, "Planned"),
+            Outcome::Kept => (Tone::Warn, "Not everything deleted"),
             Outcome::Failed => (Tone::Bad, "Failed"),
             Outcome::Interrupted => (Tone::Warn, "Stopped"),
         };
@@ -113,7 +117,7 @@ impl Memory {
                 .map(|url| format!("curl {url}/health"))
                 .chain([again.command("status")])
                 .collect(),
-            Outcome::Done | Outcome::NoChanges => Vec::new(),
+            Outcome::Done | Outcome::NoChanges | Outcome::Kept => Vec::new(),
         }
     }
 }
@@ -142,6 +146,20 @@ pub fn finished_line(id: &ResourceId, verb: Verb, millis: u64, look: &Look) -> S
         look.paint(tone, mark),
         plain(&id.to_string())
     )
+}
+
+/// A data store that was to be deleted, and stays.
+pub fn kept_lines(id: &ResourceId, reason: &str, look: &Look) -> Vec<String> {
+    let (mark, _, _) = sign(Verb::Keep);
+    let head = format!("  {} kept     ", look.paint(Tone::Warn, mark));
+    let text = format!("{id}: {reason}");
+    let lines = wrap(&text, look.width.saturating_sub(13)).into_iter().enumerate();
+    lines
+        .map(|(index, part)| match index {
+            0 => format!("{head}{part}"),
+            _ => format!("{:13}{part}", ""),
+        })
+        .collect()
 }
 
 /// What is being done to a resource.

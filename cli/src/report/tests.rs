@@ -87,6 +87,7 @@ fn name(event: &Event) -> &'static str {
         Event::Retrying { .. } => "retrying",
         Event::ActionFinished { .. } => "action-finished",
         Event::ActionFailed { .. } => "action-failed",
+        Event::ActionKept { .. } => "action-kept",
         Event::ActionSkipped { .. } => "action-skipped",
         Event::Call { .. } => "call",
         Event::Promoted { .. } => "promoted",
@@ -103,7 +104,7 @@ fn name(event: &Event) -> &'static str {
 }
 
 /// Number of variants of [`Event`].
-const VARIANTS: usize = 21;
+const VARIANTS: usize = 22;
 
 #[test]
 fn the_recording_has_every_event_and_the_document_too() {
@@ -180,7 +181,7 @@ fn where_it_answers_is_the_answer_of_deploy() {
 
 fn live(look: &Look, until: &str) -> String {
     let width = u16::try_from(look.width).unwrap();
-    let (terminal, out) = (InMemoryTerm::new(60, width), Page::default());
+    let (terminal, out) = (InMemoryTerm::new(61, width), Page::default());
     let look = Look {
         motion: Motion::Live,
         ..*look

@@ -55,6 +55,22 @@ pub struct Found {
     pub outputs: Outputs,
 }
 
+/// What came of deleting a data store that may only go when it is empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Emptiness {
+    /// It was empty, and is gone.
+    Gone,
+    /// It stays: what it holds, as in `it holds data`.
+    HoldsData(String),
+}
+
+impl Emptiness {
+    /// It holds data.
+    pub fn data() -> Self {
+        Self::HoldsData("it holds data".to_owned())
+    }
+}
+
 /// A resource kind.
 #[async_trait]
 pub trait Kind: Send + Sync + 'static {
@@ -119,6 +135,21 @@ pub trait Kind: Send + Sync + 'static {
 
     /// Deletes it. Not being there is success. `outputs` are those of reading or enumerating.
     async fn delete(&self, context: &Context, id: &ResourceId, outputs: &Outputs) -> Result<(), AwsError>;
+
+    /// Deletes a data store if it is empty, looked at as late as can be. Where AWS itself refuses to delete one that is not,
+    /// that is left to AWS.
+    async fn delete_if_empty(
+        &self,
+        context: &Context,
+        id: &ResourceId,
+        outputs: &Outputs,
+    ) -> Result<Emptiness, AwsError> {
+        if !self.is_empty(context, outputs).await? {
+            return Ok(Emptiness::data());
+        }
+        self.delete(context, id, outputs).await?;
+        Ok(Emptiness::Gone)
+    }
 }
 
 /// Which fields change.
@@ -189,6 +220,13 @@ pub trait AnyKind: KindRules + Send + Sync {
     ) -> Result<Outputs, AwsError>;
     /// Deletes.
     async fn delete(&self, context: &Context, id: &ResourceId, outputs: &Outputs) -> Result<(), AwsError>;
+    /// See [`Kind::delete_if_empty`].
+    async fn delete_if_empty(
+        &self,
+        context: &Context,
+        id: &ResourceId,
+        outputs: &Outputs,
+    ) -> Result<Emptiness, AwsError>;
 }
 
 /// A registered kind with its place in the order.
@@ -342,6 +380,15 @@ impl<K: Kind> AnyKind for Registered<K> {
 
     async fn delete(&self, context: &Context, id: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
         self.kind.delete(context, id, outputs).await
+    }
+
+    async fn delete_if_empty(
+        &self,
+        context: &Context,
+        id: &ResourceId,
+        outputs: &Outputs,
+    ) -> Result<Emptiness, AwsError> {
+        self.kind.delete_if_empty(context, id, outputs).await
     }
 }
 

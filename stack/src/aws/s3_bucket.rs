@@ -17,15 +17,14 @@ use aws_smithy_types::error::operation::BuildError;
 use super::context::{Context, Identity, op};
 use super::error::{AwsError, Class};
 use super::inventory::{Naming, logical, ours};
-use super::kind::{Fields, Found, Kind, Spec, found, gone};
+use super::kind::{Emptiness, Fields, Found, Kind, Spec, found, gone};
 use super::policy_document::Document;
 use super::reader::{Reader, Tags, managed, ownership};
-use super::site;
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, Ownership, ResourceId, outputs};
 use crate::template::model::{self, Bucket};
 pub use desired::{CorsRule, Encryption, Model, PublicAccessBlock, Website, website_host};
-pub use empty::is_empty;
+use empty::Contents;
 use setting::Setting;
 
 /// The kind.
@@ -199,7 +198,10 @@ impl Kind for S3Bucket {
 
     async fn is_empty(&self, context: &Context, outputs: &Outputs) -> Result<bool, AwsError> {
         match outputs.get("name") {
-            Some(name) => Ok(is_empty(context, name).await? || site::is_all_published(context, name).await?),
+            Some(name) => match empty::contents(context, name).await? {
+                Contents::NoBucket | Contents::Remains(_) => Ok(true),
+                Contents::Data(_) => Ok(false),
+            },
             None => Ok(true),
         }
     }
@@ -234,29 +236,60 @@ impl Kind for S3Bucket {
     async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
         let Some(name) = outputs.get("name") else { return Ok(()) };
         let _turn = context.serial(turn(name)).await;
-        let client = &context.clients().s3;
         // What is written while the bucket is being emptied makes S3 refuse: then once more.
         const ROUNDS: usize = 5;
         for round in 1..=ROUNDS {
             if !empty::empty(context, name).await? {
                 return Ok(());
             }
-            let deleted = context
-                .call(op("s3", "DeleteBucket"), || {
-                    client
-                        .delete_bucket()
-                        .bucket(name)
-                        .expected_bucket_owner(&context.identity().account)
-                        .send()
-                })
-                .await;
-            match deleted {
-                Err(error) if error.code.as_deref() == Some("BucketNotEmpty") && round < ROUNDS => {}
-                other => return gone(other.map(drop)),
+            match remove(context, name).await {
+                Err(error) if is_not_empty(&error) && round < ROUNDS => {}
+                other => return gone(other),
             }
         }
         Ok(())
     }
+
+    /// The bucket is not emptied: S3 deletes none that holds anything, whenever it was written.
+    async fn delete_if_empty(
+        &self,
+        context: &Context,
+        _: &ResourceId,
+        outputs: &Outputs,
+    ) -> Result<Emptiness, AwsError> {
+        let Some(name) = outputs.get("name") else {
+            return Ok(Emptiness::Gone);
+        };
+        let _turn = context.serial(turn(name)).await;
+        match empty::contents(context, name).await? {
+            Contents::NoBucket => return Ok(Emptiness::Gone),
+            Contents::Data(found) => return Ok(Emptiness::HoldsData(found)),
+            Contents::Remains(remains) => empty::clear(context, name, remains).await?,
+        }
+        match gone(remove(context, name).await) {
+            Err(error) if is_not_empty(&error) => Ok(Emptiness::data()),
+            other => other.map(|()| Emptiness::Gone),
+        }
+    }
+}
+
+/// Deletes a bucket as it is. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucket.html>
+async fn remove(context: &Context, name: &str) -> Result<(), AwsError> {
+    let client = &context.clients().s3;
+    context
+        .call(op("s3", "DeleteBucket"), || {
+            client
+                .delete_bucket()
+                .bucket(name)
+                .expected_bucket_owner(&context.identity().account)
+                .send()
+        })
+        .await
+        .map(drop)
+}
+
+fn is_not_empty(error: &AwsError) -> bool {
+    error.code.as_deref() == Some("BucketNotEmpty")
 }
 
 /// Names of the buckets of this Region under the stack's prefix.

@@ -121,7 +121,7 @@ async fn list_by(context: &Context, call: Op, bucket: &str) -> Result<Option<Obj
     }
 }
 
-/// Puts what a content has and the bucket does not. The list comes last: where it stands, everything else does.
+/// Puts what a content has and the bucket does not, and takes away what lies among its pages and is none of them. The list comes last: where it stands, everything else does.
 pub async fn put(context: &Context, bucket: &str, site: &str, api_url: Option<&str>) -> Result<(), AwsError> {
     let content = context.site(bucket)?;
     if content.id != site {
@@ -137,6 +137,12 @@ pub async fn put(context: &Context, bucket: &str, site: &str, api_url: Option<&s
         .try_for_each_concurrent(SIDE_BY_SIDE, |file| put_file(context, bucket, site, file))
         .await?;
     let config = api_url.map(|url| (format!("{}{CONFIG}", kept(site)), config(url)));
+    let own: BTreeSet<String> = content.files.iter().map(|file| file.key(site)).collect();
+    let others = there
+        .keys()
+        .filter(|key| key.starts_with(&kept(site)) && !own.contains(*key))
+        .filter(|key| config.as_ref().is_none_or(|(config, _)| config != *key));
+    delete(context, bucket, others.map(String::as_str)).await?;
     let list = (manifest_key(site), manifest(&content));
     for (key, text) in config.into_iter().chain([list]) {
         if missing(&key, &md5(&text)) {
@@ -222,8 +228,21 @@ fn pages(objects: &Objects) -> BTreeMap<&str, BTreeMap<&str, &str>> {
     pages
 }
 
-/// Which content's pages users see: none before the first, `changed` when somebody else wrote there. `config` is the
-/// ETag of what pages should be told about the API.
+/// Pages in the places where users see them that some kept content has, and this one has not.
+fn stale<'a>(
+    objects: &Objects,
+    kept: &BTreeMap<&str, BTreeMap<&'a str, &'a str>>,
+    wanted: &BTreeMap<&str, &str>,
+) -> BTreeSet<&'a str> {
+    kept.values()
+        .flat_map(BTreeMap::keys)
+        .copied()
+        .filter(|path| !wanted.contains_key(path) && objects.contains_key(*path))
+        .collect()
+}
+
+/// Which content's pages users see, all of them and no other content's: none before the first, `changed` when it is no
+/// content's. `config` is the ETag of what pages should be told about the API.
 pub fn seen(objects: &Objects, wanted: &str, config: Option<&str>) -> Option<String> {
     let kept = pages(objects);
     let is_seen = |site: &str| {
@@ -232,7 +251,8 @@ pub fn seen(objects: &Objects, wanted: &str, config: Option<&str>) -> Option<Str
                 let etag = config.filter(|_| *path == CONFIG).unwrap_or(etag);
                 objects.get(*path).is_some_and(|seen| seen == etag)
             });
-            complete && config.is_none_or(|config| objects.get(CONFIG).is_some_and(|seen| seen == config))
+            let config = config.is_none_or(|config| objects.get(CONFIG).is_some_and(|seen| seen == config));
+            complete && config && stale(objects, &kept, pages).is_empty()
         })
     };
     if is_seen(wanted) {
@@ -276,12 +296,7 @@ pub async fn show(context: &Context, bucket: &str, site: &str) -> Result<usize, 
             .try_for_each_concurrent(SIDE_BY_SIDE, |path| copy(context, bucket, site, path))
             .await?;
     }
-    let stale: BTreeSet<&str> = kept
-        .values()
-        .flat_map(BTreeMap::keys)
-        .copied()
-        .filter(|path| !wanted.contains_key(path) && objects.contains_key(*path))
-        .collect();
+    let stale = stale(&objects, &kept, wanted);
     delete(context, bucket, stale.iter().copied()).await?;
     Ok(first.len() + last.len() + stale.len())
 }
@@ -329,8 +344,9 @@ async fn delete(context: &Context, bucket: &str, keys: impl Iterator<Item = &str
     Ok(())
 }
 
-/// The keys of a bucket that belong to contents which taskctl has put there.
-async fn published_keys(context: &Context, bucket: &str, objects: &Objects) -> Result<BTreeSet<String>, AwsError> {
+/// The keys of a bucket under which taskctl has published something. None where there is no such bucket.
+pub async fn published_keys(context: &Context, bucket: &str) -> Result<BTreeSet<String>, AwsError> {
+    let objects = list(context, bucket).await?.unwrap_or_default();
     let kept: BTreeSet<String> = objects
         .keys()
         .filter_map(|key| key.strip_prefix(KEPT)?.strip_suffix(".json"))
@@ -342,7 +358,7 @@ async fn published_keys(context: &Context, bucket: &str, objects: &Objects) -> R
         .buffer_unordered(SIDE_BY_SIDE)
         .try_collect()
         .await?;
-    let pages = pages(objects)
+    let pages = pages(&objects)
         .into_values()
         .flat_map(BTreeMap::into_keys)
         .map(str::to_owned);
@@ -380,20 +396,8 @@ async fn read_manifest(context: &Context, bucket: &str, site: &str) -> Result<BT
         .unwrap_or_default())
 }
 
-/// Whether a bucket has nothing but what taskctl has published there.
-pub async fn is_all_published(context: &Context, bucket: &str) -> Result<bool, AwsError> {
-    let Some(objects) = list(context, bucket).await? else {
-        return Ok(true);
-    };
-    if objects.is_empty() {
-        // Only older versions: they are somebody's data.
-        return Ok(false);
-    }
-    let published = published_keys(context, bucket, &objects).await?;
-    Ok(objects.keys().all(|key| published.contains(key)))
-}
-
-/// Takes away the contents that no kept release has, with the files that were theirs alone. Returns how many objects.
+/// Takes away the contents that no kept release has, with the files and pages that were theirs alone: without its content
+/// nothing tells that such a page is not somebody else's. Returns how many objects.
 pub async fn prune(context: &Context, bucket: &str, needed: &BTreeSet<String>) -> Result<usize, AwsError> {
     let Some(objects) = list(context, bucket).await? else {
         return Ok(0);
@@ -411,12 +415,17 @@ pub async fn prune(context: &Context, bucket: &str, needed: &BTreeSet<String>) -
         return Ok(0);
     }
     let (mut keep, mut drop) = (BTreeSet::new(), BTreeSet::new());
+    let pages = pages(&objects);
     for site in &known {
         let files = read_manifest(context, bucket, site).await?;
+        // Where somebody wrote over a page, it is no longer the content's.
+        let pages = pages.get(site.as_str()).into_iter().flatten();
+        let pages = pages.filter(|(path, etag)| objects.get(**path).is_some_and(|seen| seen == *etag));
+        let own = files.into_iter().chain(pages.map(|(path, _)| (*path).to_owned()));
         if needed.contains(site) {
-            keep.extend(files)
+            keep.extend(own)
         } else {
-            drop.extend(files)
+            drop.extend(own)
         }
     }
     let gone: Vec<&str> = objects
@@ -469,5 +478,26 @@ mod tests {
             seen(&with(&[("index.html", "1"), (CONFIG, "c")]), "a", Some("c")).as_deref(),
             Some("a")
         );
+    }
+
+    #[test]
+    fn a_page_that_the_content_does_not_have_is_a_difference() {
+        let kept = [
+            (".taskctl/a/index.html", "1"),
+            (".taskctl/b/index.html", "1"),
+            (".taskctl/b/secret.html", "2"),
+            (".taskctl/c/index.html", "1"),
+            (".taskctl/c/more.html", "3"),
+        ];
+        let check = |more: &[(&str, &str)], wanted: &str, expected: &str| {
+            let objects = objects(&[&kept[..], &[("index.html", "1")], more].concat());
+            assert_eq!(seen(&objects, wanted, None).as_deref(), Some(expected), "{more:?}");
+        };
+        check(&[], "a", "a");
+        check(&[("secret.html", "2")], "a", "b");
+        check(&[("secret.html", "2"), ("more.html", "3")], "a", "changed");
+        check(&[("secret.html", "9")], "a", "changed");
+        // What no content of ours has is somebody else's.
+        check(&[("theirs.txt", "5")], "a", "a");
     }
 }

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use crate::aws::Registry;
 use crate::aws::context::{Context, Spent};
 use crate::aws::error::{AwsError, Class};
-use crate::aws::kind::{AnyKind, Fields};
+use crate::aws::kind::{AnyKind, Emptiness, Fields};
 use crate::aws::reader::Reader;
 use crate::event::{ErrorReport, Event};
 use crate::graph::Graph;
-use crate::plan::{Action, Change, Effect, Plan, Step, Verb};
+use crate::plan::{Action, Change, Data, Effect, Plan, Step, Verb};
 use crate::resource::{Observed, Outputs, Ownership, ResourceId};
 
 /// How an execution ended.
@@ -24,6 +24,8 @@ pub struct Execution {
     pub done: Vec<ResourceId>,
     /// Tried and failed.
     pub failed: Vec<(ResourceId, AwsError)>,
+    /// Data stores that were to be deleted, and were not empty when their turn came.
+    pub kept: Vec<ResourceId>,
     /// Not tried.
     pub skipped: Vec<ResourceId>,
     /// When and how long each was worked on, in the order of their ends.
@@ -48,7 +50,12 @@ pub struct Timing {
 impl Execution {
     /// Whether everything was done.
     pub fn is_complete(&self) -> bool {
-        self.failed.is_empty() && self.skipped.is_empty()
+        self.failed.is_empty() && self.skipped.is_empty() && self.kept.is_empty()
+    }
+
+    /// Whether everything was done but for data stores that were not empty any more.
+    pub fn has_only_kept(&self) -> bool {
+        !self.kept.is_empty() && self.failed.is_empty() && self.skipped.is_empty()
     }
 
     /// The chain of resources that decided how long it took, first to last.
@@ -144,7 +151,15 @@ struct Run<'a> {
 struct Ended {
     verb: Verb,
     timing: Timing,
-    result: Result<Outputs, AwsError>,
+    result: Result<Acted, AwsError>,
+}
+
+/// What came of a step.
+enum Acted {
+    /// It is done; ids and ARNs that are now known.
+    Done(Outputs),
+    /// The store holds data that nobody named, and stays: what it holds.
+    Kept(String),
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -178,7 +193,7 @@ impl Run<'_> {
                     spent,
                     after,
                 };
-                if let Ok(outputs) = &result {
+                if let Ok(Acted::Done(outputs)) = &result {
                     context.emit(Event::ActionFinished {
                         id: timing.id.clone(),
                         verb,
@@ -201,7 +216,16 @@ impl Run<'_> {
         let id = &timing.id.clone();
         self.end.timings.push(timing);
         match result {
-            Ok(outputs) => {
+            Ok(Acted::Kept(found)) => {
+                self.context.emit(Event::ActionKept {
+                    id: id.clone(),
+                    verb,
+                    reason: format!("{found}; `--delete-data {}` deletes it", id.name),
+                });
+                self.end.kept.push(id.clone());
+                self.skip_behind(steps, id, id);
+            }
+            Ok(Acted::Done(outputs)) => {
                 self.context.learn(id, outputs);
                 self.end.done.push(id.clone());
                 for next in self.graph.behind(id) {
@@ -262,48 +286,70 @@ pub fn report(error: &AwsError) -> ErrorReport {
     ErrorReport::new(error, error.hint())
 }
 
-async fn act(context: &Context, kind: &'static dyn AnyKind, step: &Step) -> Result<Outputs, AwsError> {
-    match &step.action {
-        Action::NoOp { .. } | Action::Keep { .. } => Ok(Outputs::new()),
-        Action::Create { desired, .. } => create(context, kind, &step.id, desired).await,
+async fn act(context: &Context, kind: &'static dyn AnyKind, step: &Step) -> Result<Acted, AwsError> {
+    let delete = async |observed: &Option<Observed>| match observed {
+        Some(observed) => delete(context, kind, step, &observed.outputs).await,
+        None => Ok(Acted::Done(Outputs::new())),
+    };
+    let made = match &step.action {
+        Action::NoOp { .. } | Action::Keep { .. } => Outputs::new(),
+        Action::Create { desired, .. } => create(context, kind, &step.id, desired).await?,
         Action::Update {
             desired,
             observed,
             changes,
-        } => {
-            let Some(observed) = observed else {
-                return create(context, kind, &step.id, desired).await;
-            };
-            let updated = kind
-                .update(context, &step.id, desired, observed, &Fields::new(changes))
-                .await;
-            match updated {
-                // It went away between reading and writing.
-                Err(error) if error.class == Class::NotFound => create(context, kind, &step.id, desired).await,
-                other => other,
+        } => match observed {
+            None => create(context, kind, &step.id, desired).await?,
+            Some(observed) => {
+                let updated = kind
+                    .update(context, &step.id, desired, observed, &Fields::new(changes))
+                    .await;
+                match updated {
+                    // It went away between reading and writing.
+                    Err(error) if error.class == Class::NotFound => create(context, kind, &step.id, desired).await?,
+                    other => other?,
+                }
             }
-        }
+        },
         Action::CreateThenDelete { desired, observed, .. } => {
             let made = create(context, kind, &step.id, desired).await?;
-            if let Some(observed) = observed {
-                kind.delete(context, &step.id, &observed.outputs).await?;
+            if let Acted::Kept(found) = delete(observed).await? {
+                return Ok(Acted::Kept(found));
             }
-            Ok(made)
+            made
         }
         Action::DeleteThenCreate { desired, observed, .. } => {
-            if let Some(observed) = observed {
-                kind.delete(context, &step.id, &observed.outputs).await?;
+            if let Acted::Kept(found) = delete(observed).await? {
+                return Ok(Acted::Kept(found));
             }
-            create(context, kind, &step.id, desired).await
+            create(context, kind, &step.id, desired).await?
         }
         Action::Delete { observed, .. } => {
-            let outputs = observed
-                .as_ref()
-                .map(|observed| observed.outputs.clone())
-                .unwrap_or_default();
-            kind.delete(context, &step.id, &outputs).await?;
-            context.forget(&step.id);
-            Ok(Outputs::new())
+            let acted = delete(observed).await?;
+            if let Acted::Done(_) = acted {
+                context.forget(&step.id);
+            }
+            return Ok(acted);
+        }
+    };
+    Ok(Acted::Done(made))
+}
+
+/// Deletes as the plan says: a data store that nobody named only if it is empty now.
+async fn delete(
+    context: &Context,
+    kind: &'static dyn AnyKind,
+    step: &Step,
+    outputs: &Outputs,
+) -> Result<Acted, AwsError> {
+    match step.action.data() {
+        Data::OnlyIfEmpty => Ok(match kind.delete_if_empty(context, &step.id, outputs).await? {
+            Emptiness::Gone => Acted::Done(Outputs::new()),
+            Emptiness::HoldsData(found) => Acted::Kept(found),
+        }),
+        Data::None | Data::Named => {
+            kind.delete(context, &step.id, outputs).await?;
+            Ok(Acted::Done(Outputs::new()))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Change, Effect, Plan, Rollback, Sensitivity, Step, diff};
+use super::{Action, Change, Data, Effect, Plan, Rollback, Sensitivity, Step, diff};
 use crate::resource::{Observed, Resource, ResourceId};
 
 /// What was found, by identity. Absent means: does not exist.
@@ -33,6 +33,8 @@ pub enum Disposition {
     Delete {
         /// Why.
         reason: String,
+        /// What becomes of data in it.
+        data: Data,
     },
     /// Left standing.
     Keep {
@@ -93,9 +95,10 @@ pub fn build(request: &Request, observed: &Observations, rules: &dyn Rules) -> P
     }
     for stray in &request.strays {
         let action = match &stray.disposition {
-            Disposition::Delete { reason } => Action::Delete {
+            Disposition::Delete { reason, data } => Action::Delete {
                 observed: observed.get(&stray.id).cloned(),
                 reason: reason.clone(),
+                data: *data,
             },
             Disposition::Keep { reason } => Action::Keep { reason: reason.clone() },
         };
@@ -134,16 +137,23 @@ fn step(resource: &Resource, observed: Option<&Observed>, rules: &dyn KindRules)
             let action = if changes.is_empty() {
                 Action::NoOp { observed: found }
             } else if changes.iter().any(|change| change.effect == Effect::Replace) {
+                let data = if rules.holds_data() {
+                    Data::OnlyIfEmpty
+                } else {
+                    Data::None
+                };
                 match rules.replacement() {
                     Replacement::CreateFirst => Action::CreateThenDelete {
                         desired,
                         observed: found,
                         changes,
+                        data,
                     },
                     Replacement::DeleteFirst => Action::DeleteThenCreate {
                         desired,
                         observed: found,
                         changes,
+                        data,
                     },
                 }
             } else {
@@ -190,12 +200,21 @@ fn order_edges(steps: &mut [Step], request: &Request, rules: &dyn Rules) {
         .filter(|step| matches!(step.action, Action::Delete { .. }))
         .map(|step| step.id.clone())
         .collect();
+    // Whatever could write to a store goes before anybody looks whether it is empty.
+    let might_write: Vec<ResourceId> = deleting
+        .iter()
+        .filter(|id| !rules.of(&id.kind).holds_data())
+        .cloned()
+        .collect();
     let wanted: BTreeMap<&ResourceId, &Resource> = request.resources.iter().map(|r| (&r.id, r)).collect();
     for step in steps.iter_mut().filter(|step| step.action.is_change()) {
         let mut after: BTreeSet<ResourceId> = match wanted.get(&step.id) {
             Some(resource) => reach(resource, &wanted, &changing),
             None => BTreeSet::new(),
         };
+        if step.action.data() == Data::OnlyIfEmpty {
+            after.extend(might_write.iter().cloned());
+        }
         if matches!(step.action, Action::Delete { .. }) {
             for (kind, namesake) in rules.of(&step.id.kind).deleted_after() {
                 after.extend(
@@ -285,6 +304,107 @@ mod tests {
         fn of(&self, _: &str) -> &dyn KindRules {
             self
         }
+    }
+
+    /// Kinds called `store` hold data.
+    struct WithStores;
+
+    struct Store;
+
+    impl KindRules for Store {
+        fn order(&self) -> usize {
+            1
+        }
+        fn effect(&self, field: &str) -> Effect {
+            Plain.effect(field)
+        }
+        fn sensitivity(&self, field: &str) -> Sensitivity {
+            Plain.sensitivity(field)
+        }
+        fn replacement(&self) -> Replacement {
+            Replacement::DeleteFirst
+        }
+        fn holds_data(&self) -> bool {
+            true
+        }
+        fn rollback(&self) -> Rollback {
+            Rollback::Immediate
+        }
+        fn deleted_after(&self) -> &'static [(&'static str, Namesake)] {
+            &[]
+        }
+        fn deleted_before(&self) -> &'static [&'static str] {
+            &[]
+        }
+    }
+
+    impl Rules for WithStores {
+        fn of(&self, kind: &str) -> &dyn KindRules {
+            if kind == "store" { &Store } else { &Plain }
+        }
+    }
+
+    #[test]
+    fn a_store_that_must_be_empty_goes_after_everything_that_could_write() {
+        let stray = |kind: &str, name: &str, data| Stray {
+            id: ResourceId::new(kind, name),
+            disposition: Disposition::Delete {
+                reason: String::new(),
+                data,
+            },
+        };
+        let request = Request {
+            resources: vec![],
+            strays: vec![
+                stray("thing", "api", Data::None),
+                stray("thing", "role", Data::None),
+                stray("store", "named", Data::Named),
+                stray("store", "empty", Data::OnlyIfEmpty),
+                stray("store", "other", Data::OnlyIfEmpty),
+            ],
+        };
+        let plan = build(&request, &Observations::new(), &WithStores);
+        let after = |name: &str| {
+            let step = plan.steps.iter().find(|step| step.id.name == name).unwrap();
+            let names = step.after.iter().map(|id| id.name.as_str());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(after("empty"), ["api", "role"]);
+        assert_eq!(after("other"), ["api", "role"]);
+        assert_eq!(after("named"), Vec::<&str>::new());
+        assert_eq!(
+            super::super::lint(&plan, &request, &Observations::new(), &WithStores),
+            []
+        );
+    }
+
+    #[test]
+    fn a_store_is_replaced_or_deleted_only_where_the_plan_says_what_becomes_of_its_data() {
+        let mut wanted = resource("a", &[], 1);
+        wanted.id = ResourceId::new("store", "a");
+        let before = json!({"key": "old", "size": 1});
+        let observed = Observations::from([(wanted.id.clone(), Observed::ours(before, Outputs::new()))]);
+        let request = Request {
+            resources: vec![wanted],
+            strays: vec![Stray {
+                id: ResourceId::new("store", "b"),
+                disposition: Disposition::Delete {
+                    reason: "not in the template".into(),
+                    data: Data::None,
+                },
+            }],
+        };
+        let plan = build(&request, &observed, &WithStores);
+        assert_eq!(plan.steps[0].action.data(), Data::OnlyIfEmpty);
+        let errors = super::super::lint(&plan, &request, &observed, &WithStores);
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            errors,
+            [
+                "store.a holds data and would be replaced: key",
+                "store.b holds data and would be deleted: not in the template"
+            ]
+        );
     }
 
     fn resource(name: &str, depends_on: &[&str], size: i64) -> Resource {

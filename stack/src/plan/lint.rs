@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Plan, Request, Rules};
+use super::{Action, Data, Plan, Request, Rules};
 use crate::graph::Graph;
 use crate::plan::Observations;
 use crate::resource::{Ownership, ResourceId};
@@ -44,7 +44,8 @@ impl LintError {
                 "give this one another `name:` in the template, remove what stands there, or take it over with `taskctl adopt {id}`"
             ),
             Self::DataLoss { id, .. } => format!(
-                "undo the change in the template, or name it: `--delete-data {}` (its data is lost)",
+                "undo the change in the template, or declare the changed one under another name beside it; \
+                 `taskctl destroy --delete-data {}` deletes the whole stage with this data",
                 id.name
             ),
             Self::Cycle(_) => "remove one of the references in the template".to_owned(),
@@ -53,14 +54,8 @@ impl LintError {
     }
 }
 
-/// Everything wrong with a plan. `deletable` are the logical names of data stores the operator has named.
-pub fn lint(
-    plan: &Plan,
-    request: &Request,
-    observed: &Observations,
-    rules: &dyn Rules,
-    deletable: &dyn Fn(&ResourceId) -> bool,
-) -> Vec<LintError> {
+/// Everything wrong with a plan.
+pub fn lint(plan: &Plan, request: &Request, observed: &Observations, rules: &dyn Rules) -> Vec<LintError> {
     let mut errors = Vec::new();
     let mut seen = BTreeSet::new();
     for resource in &request.resources {
@@ -75,11 +70,14 @@ pub fn lint(
         }
     }
     for step in &plan.steps {
-        if !rules.of(&step.id.kind).holds_data() || deletable(&step.id) {
+        if !rules.of(&step.id.kind).holds_data() {
             continue;
         }
         match &step.action {
-            Action::CreateThenDelete { changes, .. } | Action::DeleteThenCreate { changes, .. } => {
+            // While a stage serves, nobody can tell whether a store stays empty.
+            Action::CreateThenDelete { changes, data, .. } | Action::DeleteThenCreate { changes, data, .. }
+                if *data != Data::Named =>
+            {
                 let fields: Vec<&str> = changes
                     .iter()
                     .filter(|change| change.effect == super::Effect::Replace)
@@ -91,14 +89,24 @@ pub fn lint(
                     fields: fields.join(", "),
                 });
             }
-            Action::Delete { reason, .. } => {
+            Action::Delete {
+                reason,
+                data: Data::None,
+                ..
+            } => {
                 errors.push(LintError::DataLoss {
                     id: step.id.clone(),
                     what: "deleted",
                     fields: reason.clone(),
                 });
             }
-            Action::NoOp { .. } | Action::Create { .. } | Action::Update { .. } | Action::Keep { .. } => {}
+            Action::NoOp { .. }
+            | Action::Create { .. }
+            | Action::Update { .. }
+            | Action::CreateThenDelete { .. }
+            | Action::DeleteThenCreate { .. }
+            | Action::Delete { .. }
+            | Action::Keep { .. } => {}
         }
     }
     if let Err(cycle) = Graph::new(plan.changes().map(|step| (step.id.clone(), step.after.clone()))) {

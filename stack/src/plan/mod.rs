@@ -85,6 +85,9 @@ pub enum Action {
         observed: Option<Observed>,
         /// Field by field.
         changes: Vec<Change>,
+        /// What becomes of data in the old one.
+        #[serde(default, skip_serializing_if = "Data::is_none")]
+        data: Data,
     },
     /// The old one is deleted, then a new one is made.
     DeleteThenCreate {
@@ -96,6 +99,9 @@ pub enum Action {
         observed: Option<Observed>,
         /// Field by field.
         changes: Vec<Change>,
+        /// What becomes of data in the old one.
+        #[serde(default, skip_serializing_if = "Data::is_none")]
+        data: Data,
     },
     /// It is deleted.
     Delete {
@@ -104,12 +110,35 @@ pub enum Action {
         observed: Option<Observed>,
         /// Why.
         reason: String,
+        /// What becomes of data in it.
+        #[serde(default, skip_serializing_if = "Data::is_none")]
+        data: Data,
     },
     /// It is left standing although the template no longer has it.
     Keep {
         /// Why.
         reason: String,
     },
+}
+
+/// What becomes of data in something that is deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Data {
+    /// It is no data store.
+    #[default]
+    None,
+    /// The operator named it: its data goes, too.
+    Named,
+    /// Nobody named it: whether it is empty is looked at again right before, and one that is not stays.
+    OnlyIfEmpty,
+}
+
+impl Data {
+    /// Whether it is no data store.
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// What is done to a resource, in a word.
@@ -151,6 +180,16 @@ impl Action {
             | Self::CreateThenDelete { changes, .. }
             | Self::DeleteThenCreate { changes, .. } => changes,
             Self::NoOp { .. } | Self::Delete { .. } | Self::Keep { .. } => &[],
+        }
+    }
+
+    /// What becomes of data in what it deletes.
+    pub fn data(&self) -> Data {
+        match self {
+            Self::CreateThenDelete { data, .. } | Self::DeleteThenCreate { data, .. } | Self::Delete { data, .. } => {
+                *data
+            }
+            Self::NoOp { .. } | Self::Create { .. } | Self::Update { .. } | Self::Keep { .. } => Data::None,
         }
     }
 

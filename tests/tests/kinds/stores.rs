@@ -10,6 +10,8 @@ use serde_json::Value;
 use taskctl_stack::aws::error::Class;
 use taskctl_stack::aws::reader::Reader;
 use taskctl_stack::aws::registry;
+use taskctl_stack::execute::execute;
+use taskctl_stack::plan::Action;
 use taskctl_stack::resource::{Ownership, ResourceId};
 
 use taskctl_tests::Local;
@@ -100,6 +102,36 @@ async fn an_item_makes_a_table_not_empty() {
         .unwrap();
     assert!(!bench.kind.is_empty(&bench.context, &outputs).await.unwrap());
     bench.delete(&small).await;
+}
+
+/// What is replaced is deleted first, and has the same guard as what is deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_with_data_is_not_replaced() {
+    use aws_sdk_dynamodb::types::AttributeValue;
+    let local = Local::shared();
+    let name = "shop-dev-replaced";
+    let (bench, small, _) = bench(&local, "dynamodb_table", name).await;
+    let outputs = [("name".to_owned(), name.to_owned())].into();
+    bench.create(&small).await;
+    let dynamodb = &bench.context.clients().dynamodb;
+    let id = || AttributeValue::S("1".to_owned());
+    let put = dynamodb.put_item().table_name(name).item("userId", id());
+    put.send().await.unwrap();
+    let mut wanted = small.clone();
+    wanted["partition_key"]["name"] = Value::from("other");
+
+    let plan = bench.plan(&wanted).await;
+    assert!(matches!(plan.steps[0].action, Action::DeleteThenCreate { .. }));
+    let end = execute(&bench.context, registry(), &plan).await;
+    assert_eq!((end.kept, end.done), (vec![bench.id.clone()], vec![]));
+    assert!(!bench.kind.is_empty(&bench.context, &outputs).await.unwrap());
+
+    let delete = dynamodb.delete_item().table_name(name).key("userId", id());
+    delete.send().await.unwrap();
+    let end = execute(&bench.context, registry(), &plan).await;
+    assert_eq!((end.kept, end.done), (vec![], vec![bench.id.clone()]));
+    bench.expect_nothing(&wanted, "replacing an empty table").await;
+    bench.delete(&wanted).await;
 }
 
 /// Makes a table as somebody else, or a run that was cut off, would.

@@ -1,13 +1,16 @@
-//! The objects of a bucket: whether there are any, and how they go. A bucket can be deleted only when no version, no
+//! The objects of a bucket: whether any of them is data, and how they go. A bucket can be deleted only when no version, no
 //! delete marker and no unfinished upload is left in it.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/delete-bucket.html>
 
+use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::types::{Delete, MultipartUpload, ObjectIdentifier};
 use futures::{FutureExt, TryStreamExt, stream};
 
 use super::{fits, there};
 use crate::aws::context::{Context, op};
 use crate::aws::error::{AwsError, Class, classify};
+use crate::aws::site;
+use crate::site::KEPT;
 
 /// Pages of objects being deleted at the same time, and uploads being aborted.
 const SIDE_BY_SIDE: usize = 4;
@@ -20,29 +23,67 @@ struct Marker {
     id: Option<String>,
 }
 
-/// A page of versions and delete markers.
+/// A page of versions, and of delete markers behind them.
 struct Page {
     objects: Vec<ObjectIdentifier>,
     versions: usize,
     next: Option<Marker>,
 }
 
-/// Whether a bucket has no object, in any version. One that does not exist is empty; delete markers and unfinished
-/// uploads are no data.
-pub async fn is_empty(context: &Context, name: &str) -> Result<bool, AwsError> {
+/// What a bucket holds.
+pub(super) enum Contents {
+    /// There is no such bucket.
+    NoBucket,
+    /// No data: what must go before S3 deletes it, delete markers and what taskctl has published.
+    Remains(Vec<ObjectIdentifier>),
+    /// Data, in words.
+    Data(String),
+}
+
+/// Looks at what a bucket holds. Data is every version of every object, current or not, and every upload that is on its way: its
+/// parts are there, and whoever began it may finish it. What taskctl has published for a web site is none.
+pub(super) async fn contents(context: &Context, name: &str) -> Result<Contents, AwsError> {
+    let mut remains = Vec::new();
+    let mut published = None;
     let mut marker = Marker::default();
     loop {
         let Some(page) = there(versions(context, name, &marker).await)? else {
-            return Ok(true);
+            return Ok(Contents::NoBucket);
         };
-        if page.versions > 0 {
-            return Ok(false);
+        let (objects, markers) = page.objects.split_at(page.versions);
+        if !objects.is_empty() {
+            let published = match &published {
+                Some(published) => published,
+                None => published.insert(site::published_keys(context, name).await?),
+            };
+            let is_data = |key: &str| !key.starts_with(KEPT) && !published.contains(key);
+            if objects.iter().any(|object| is_data(object.key())) {
+                return Ok(Contents::Data("it holds data".to_owned()));
+            }
         }
+        remains.extend(objects.iter().chain(markers).cloned());
         match page.next {
             Some(next) => marker = next,
-            None => return Ok(true),
+            None => break,
         }
     }
+    let uploads = there(uploads(context, name, &Marker::default()).await)?;
+    match uploads {
+        None => Ok(Contents::NoBucket),
+        Some(page) if page.uploads().is_empty() => Ok(Contents::Remains(remains)),
+        Some(_) => Ok(Contents::Data(
+            "it holds data: an upload that is not finished".to_owned(),
+        )),
+    }
+}
+
+/// Deletes what a look found to be no data, and nothing that has come since: every version by its id.
+pub(super) async fn clear(context: &Context, name: &str, remains: Vec<ObjectIdentifier>) -> Result<(), AwsError> {
+    // https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+    for some in remains.chunks(1_000) {
+        there(delete(context, name, some.to_vec()).await)?;
+    }
+    Ok(())
 }
 
 /// Empties a bucket. `false`: there is no such bucket.
@@ -146,22 +187,26 @@ async fn delete(context: &Context, name: &str, objects: Vec<ObjectIdentifier>) -
     Ok(())
 }
 
-async fn abort_uploads(context: &Context, name: &str) -> Result<(), AwsError> {
+/// A page of uploads that are on their way.
+async fn uploads(context: &Context, name: &str, marker: &Marker) -> Result<ListMultipartUploadsOutput, AwsError> {
     let client = &context.clients().s3;
-    let owner = &context.identity().account;
+    context
+        .call(op("s3", "ListMultipartUploads"), || {
+            client
+                .list_multipart_uploads()
+                .bucket(name)
+                .set_key_marker(marker.key.clone())
+                .set_upload_id_marker(marker.id.clone())
+                .expected_bucket_owner(&context.identity().account)
+                .send()
+        })
+        .await
+}
+
+async fn abort_uploads(context: &Context, name: &str) -> Result<(), AwsError> {
     let mut marker = Marker::default();
     loop {
-        let page = context
-            .call(op("s3", "ListMultipartUploads"), || {
-                client
-                    .list_multipart_uploads()
-                    .bucket(name)
-                    .set_key_marker(marker.key.clone())
-                    .set_upload_id_marker(marker.id.clone())
-                    .expected_bucket_owner(owner)
-                    .send()
-            })
-            .await?;
+        let page = uploads(context, name, &marker).await?;
         stream::iter(page.uploads().iter().cloned().map(Ok))
             .try_for_each_concurrent(SIDE_BY_SIDE, |upload| abort(context, name, upload).boxed())
             .await?;
