@@ -194,7 +194,8 @@ impl WebsiteServer {
             );
         };
         let (index, error_document) = self.configuration(&caller, &bucket).await;
-        if !self.is_readable(&caller, &bucket).await {
+        let policy = self.policy(&caller, &bucket).await;
+        if !is_public(&policy) {
             return page(
                 StatusCode::FORBIDDEN,
                 "AccessDenied",
@@ -210,6 +211,13 @@ impl WebsiteServer {
         } else {
             key.to_owned()
         };
+        if is_denied(&policy, &bucket, &wanted) {
+            return page(
+                StatusCode::FORBIDDEN,
+                "AccessDenied",
+                "The bucket's policy does not let everybody read this.",
+            );
+        }
         let found = self.object(&caller, &bucket, &wanted, &request).await;
         if found.status() != StatusCode::NOT_FOUND {
             return found;
@@ -247,15 +255,17 @@ impl WebsiteServer {
         (index, element(&xml, "Key"))
     }
 
-    async fn is_readable(&self, caller: &Caller, bucket: &str) -> bool {
+    /// The bucket's policy; null without one.
+    async fn policy(&self, caller: &Caller, bucket: &str) -> Value {
         let response = self
             .emulator
             .s3(caller, Method::GET, &format!("/{bucket}?policy"))
             .await;
-        response.is_ok_and(|response| {
-            let policy: Value = serde_json::from_slice(response.body()).unwrap_or_default();
-            response.status().is_success() && is_public(&policy)
-        })
+        response
+            .ok()
+            .filter(|response| response.status().is_success())
+            .and_then(|response| serde_json::from_slice(response.body()).ok())
+            .unwrap_or_default()
     }
 
     async fn object(&self, caller: &Caller, bucket: &str, key: &str, asked: &Request<Incoming>) -> Response<Body> {
@@ -280,6 +290,38 @@ impl WebsiteServer {
             ),
         }
     }
+}
+
+/// Whether a policy denies everybody who is not of the account to read an object.
+fn is_denied(policy: &Value, bucket: &str, key: &str) -> bool {
+    let includes = |field: &Value, text: &str| match field {
+        Value::Array(all) => all.iter().any(|one| one == text),
+        one => one == text,
+    };
+    let covers = |field: &Value| {
+        let resources = match field {
+            Value::Array(all) => all.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        resources.iter().filter_map(Value::as_str).any(|resource| {
+            let objects = resource
+                .split_once(&format!(":s3:::{bucket}/"))
+                .map(|(_, objects)| objects);
+            objects.is_some_and(|objects| match objects.strip_suffix('*') {
+                Some(start) => key.starts_with(start),
+                None => key == objects,
+            })
+        })
+    };
+    policy["Statement"].as_array().into_iter().flatten().any(|statement| {
+        let condition = &statement["Condition"];
+        let of_account = condition.pointer("/StringNotEquals/aws:PrincipalAccount").is_some();
+        statement["Effect"] == "Deny"
+            && statement["Principal"] == "*"
+            && includes(&statement["Action"], "s3:GetObject")
+            && covers(&statement["Resource"])
+            && (condition.is_null() || of_account)
+    })
 }
 
 /// The text of the first element of a name.

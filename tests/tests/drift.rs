@@ -272,7 +272,102 @@ fn ten_changes_behind_its_back_are_shown_and_repaired() {
     project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
 }
 
-fn percent_decode(text: &str) -> String {
+/// What comes in beside what is wanted, everywhere at once: one plan shows all of it, one deploy takes it away.
+#[test]
+fn something_extra_in_the_api_and_its_functions_is_shown_and_goes() {
+    let project = Project::platform("extra");
+    project.write(
+        "app: extra\nregion: eu-central-1\nstages: {dev: {}}\nfunctions:\n  health: {}\napi:\n  cors: {allow_origins: \
+         [http://localhost:1580]}\n  routes: {GET /health: health}\n",
+    );
+    project.run(&["deploy"]).expect(0);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(add_extras(&project));
+    let plan = project.run(&["plan", "--output", "json"]).expect(2);
+    let changes = plan.changes();
+    let expected = [
+        "update lambda_function.health environment,tags.extra",
+        "update lambda_permission.health statements.extra",
+        "update http_api.api cors.allow_origins",
+        "delete api_integration.unknown-",
+        "update api_stage.live variables.extra",
+        "update api_stage.preview routes",
+        "delete api_stage.extra",
+        "update log_group.health tags.extra",
+    ];
+    for start in expected {
+        assert!(
+            changes.iter().any(|change| change.starts_with(start)),
+            "{start}: {changes:#?}"
+        );
+    }
+    assert_eq!(changes.len(), expected.len(), "{changes:#?}");
+    project.run(&["deploy", "--yes"]).expect(0);
+    let after = project.run(&["plan", "--output", "json"]).expect(0);
+    assert_eq!(after.changes(), Vec::<String>::new());
+    project.run(&["destroy", "--yes"]).expect(0);
+}
+
+async fn add_extras(project: &Project) {
+    let clients = project.clients().await;
+    let function = project.name("health");
+    let (lambda, gateway) = (&clients.lambda, &clients.apigateway);
+    let read = lambda.get_function().function_name(&function).send().await.unwrap();
+    let configuration = read.configuration().unwrap();
+    let variables = configuration
+        .environment()
+        .and_then(|environment| environment.variables());
+    let mut variables = variables.cloned().unwrap_or_default();
+    variables.insert("EXTRA".to_owned(), "1".to_owned());
+    let environment = aws_sdk_lambda::types::Environment::builder().set_variables(Some(variables));
+    let update = lambda.update_function_configuration().function_name(&function);
+    update.environment(environment.build()).send().await.unwrap();
+    let tag = lambda.tag_resource().resource(configuration.function_arn().unwrap());
+    tag.tags("extra", "1").send().await.unwrap();
+    let permit = lambda.add_permission().function_name(&function).qualifier("v1");
+    let permit = permit.statement_id("extra").action("lambda:InvokeFunction");
+    permit.principal("s3.amazonaws.com").send().await.unwrap();
+
+    let api = api_id(&clients, &format!("{}-dev", project.app)).await;
+    let cors = aws_sdk_apigatewayv2::types::Cors::builder();
+    let read = gateway.get_api().api_id(&api).send().await.unwrap();
+    let seen = read.cors_configuration().unwrap();
+    let cors = cors
+        .set_allow_origins(seen.allow_origins.clone())
+        .allow_origins("https://extra.example")
+        .set_allow_methods(seen.allow_methods.clone())
+        .set_allow_headers(seen.allow_headers.clone())
+        .set_expose_headers(seen.expose_headers.clone())
+        .set_max_age(seen.max_age)
+        .set_allow_credentials(seen.allow_credentials)
+        .build();
+    let update = gateway.update_api().api_id(&api).cors_configuration(cors);
+    update.send().await.unwrap();
+    let integration = gateway.create_integration().api_id(&api).integration_method("GET");
+    let proxy = aws_sdk_apigatewayv2::types::IntegrationType::HttpProxy;
+    let integration = integration.integration_type(proxy).payload_format_version("1.0");
+    let integration = integration.integration_uri("https://extra.example/");
+    integration.send().await.unwrap();
+    let live = gateway.update_stage().api_id(&api).stage_name("$default");
+    live.stage_variables("extra", "1").send().await.unwrap();
+    let throttle = aws_sdk_apigatewayv2::types::RouteSettings::builder().throttling_rate_limit(1.0);
+    let preview = gateway.update_stage().api_id(&api).stage_name("preview");
+    let preview = preview.route_settings("GET /health", throttle.throttling_burst_limit(1).build());
+    preview.send().await.unwrap();
+    let stage = gateway.create_stage().api_id(&api).stage_name("extra");
+    stage.send().await.unwrap();
+
+    let identity = clients.sts.get_caller_identity().send().await.unwrap();
+    let group = format!(
+        "arn:aws:logs:{}:{}:log-group:/aws/lambda/{function}",
+        project.region(),
+        identity.account().unwrap()
+    );
+    let tag = clients.logs.tag_resource().resource_arn(group);
+    tag.tags("extra", "1").send().await.unwrap();
+}
+
+pub(crate) fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

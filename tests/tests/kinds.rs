@@ -1,6 +1,7 @@
 //! What every resource kind that stands alone must do, over HTTP: an example plans to Create; what was created then plans to
 //! NoOp; every single-field change is seen, applied, and then NoOp; deleting twice succeeds.
 
+mod extras;
 mod stores;
 
 use std::sync::Arc;

@@ -15,7 +15,10 @@ struct Page {
 }
 
 fn get(project: &Project, path: &str) -> Page {
-    let url = project.status("dev")["endpoints"]["site"].as_str().unwrap().to_owned();
+    get_at(project.status("dev")["endpoints"]["site"].as_str().unwrap(), path)
+}
+
+fn get_at(url: &str, path: &str) -> Page {
     let host = url.strip_prefix("http://").unwrap();
     // Not every resolver knows names under localhost.
     let (_, port) = host.rsplit_once(':').unwrap();
@@ -121,6 +124,98 @@ fn a_site_is_published_with_its_release() {
     assert_eq!(script(&get(&project, "").text), before);
     assert_eq!(get(&project, "about.html").status, 404);
     project.run(&["destroy", "--yes", "--output", "json"]).expect(0);
+}
+
+/// What is live is the content of the release, no more: a page that left the folder is gone with its release's deploy, and comes
+/// back with a rollback.
+#[test]
+fn a_page_that_was_taken_away_is_gone() {
+    let project = Project::platform("removed");
+    let secret = project.directory().join("site/secret.html");
+    project.run(&["deploy"]).expect(0);
+    fs::write(&secret, "<p>secret</p>").unwrap();
+    project.run(&["deploy"]).expect(0);
+    let url = project.status("dev")["endpoints"]["site"].as_str().unwrap().to_owned();
+    let get = |path: &str| get_at(&url, path);
+    assert_eq!(get("secret.html").text, "<p>secret</p>");
+    fs::remove_file(&secret).unwrap();
+    let deployed = project.run(&["deploy", "--output", "json"]).expect(0);
+    assert!(
+        deployed.changes().contains(&"update site_pages.site site".to_owned()),
+        "{:?}",
+        deployed.changes()
+    );
+    assert_eq!(get("secret.html").status, 404);
+    let plan = project.run(&["plan", "--output", "json"]).expect(0);
+    assert_eq!(plan.changes(), Vec::<String>::new());
+
+    // Neither what is kept of it nor what waits can be read by everybody.
+    let bucket = format!("{}-dev-site-000000000000-{}", project.app, project.region());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let clients = runtime.block_on(project.clients());
+    let listed = clients.s3.list_objects_v2().bucket(&bucket).prefix(".taskctl/");
+    let listed = runtime.block_on(listed.send()).unwrap();
+    let kept: Vec<&str> = listed.contents().iter().filter_map(|object| object.key()).collect();
+    let secret_kept = kept.iter().find(|key| key.ends_with("/secret.html")).unwrap();
+    assert_eq!(get(secret_kept).status, 403, "{secret_kept}");
+
+    // Something added among its pages is no part of a release.
+    let index =
+        |key: &&&str| key.ends_with("/index.html") && !secret_kept.starts_with(key.trim_end_matches("index.html"));
+    let extra = kept.iter().find(index).unwrap().replace("index.html", "extra.html");
+    let put = clients.s3.put_object().bucket(&bucket).key(&extra);
+    runtime.block_on(put.body(b"extra".to_vec().into()).send()).unwrap();
+    let seen = project.run(&["plan", "--output", "json"]).expect(2);
+    let changes = seen.changes();
+    assert!(
+        changes.contains(&format!("update site_content.site files.{extra}")),
+        "{changes:?}"
+    );
+    project.run(&["deploy"]).expect(0);
+    assert_eq!(get("extra.html").status, 404);
+    project.run(&["plan"]).expect(0);
+
+    project.run(&["rollback", "--yes"]).expect(0);
+    assert_eq!(get("secret.html").text, "<p>secret</p>");
+    project.run(&["deploy"]).expect(0);
+    assert_eq!(get("secret.html").status, 404);
+    let plan = project.run(&["plan", "--output", "json"]).expect(0);
+    assert_eq!(plan.changes(), Vec::<String>::new());
+}
+
+#[test]
+fn a_page_that_was_taken_away_is_gone_without_an_api() {
+    let project = Project::platform("pagesonly");
+    project.write("app: pagesonly\nregion: eu-central-1\nstages: {dev: {}}\nbuckets: {site: {website: true}}\n");
+    let site = project.directory().join("site");
+    let bucket = format!("{}-dev-site-000000000000-{}", project.app, project.region());
+    let folder = |page: Option<&str>| {
+        fs::remove_dir_all(&site).unwrap();
+        fs::create_dir(&site).unwrap();
+        fs::write(site.join("index.html"), "<p>index</p>").unwrap();
+        if let Some(page) = page {
+            fs::write(site.join(page), "<p>secret</p>").unwrap();
+        }
+    };
+    folder(None);
+    project.run(&["deploy"]).expect(0);
+    folder(Some("secret.html"));
+    project.run(&["deploy"]).expect(0);
+    folder(None);
+    let deployed = project.run(&["deploy", "--output", "json"]).expect(0);
+    assert_eq!(deployed.changes(), ["update site_pages.site site"]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let clients = runtime.block_on(project.clients());
+    let listed = runtime
+        .block_on(clients.s3.list_objects_v2().bucket(&bucket).send())
+        .unwrap();
+    let keys: Vec<&str> = listed.contents().iter().filter_map(|object| object.key()).collect();
+    assert!(
+        keys.contains(&"index.html") && !keys.contains(&"secret.html"),
+        "{keys:?}"
+    );
+    project.run(&["plan"]).expect(0);
+    project.run(&["destroy", "--yes"]).expect(0);
 }
 
 #[test]

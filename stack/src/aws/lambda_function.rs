@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
+use aws_sdk_lambda::operation::update_function_configuration::builders::UpdateFunctionConfigurationFluentBuilder;
 use aws_sdk_lambda::types::{
-    ApplicationLogLevel, Architecture, Environment, EphemeralStorage, FunctionCode, LastUpdateStatus, LogFormat,
-    LoggingConfig, Runtime, State, SystemLogLevel, TracingConfig, TracingMode,
+    ApplicationLogLevel, Architecture, DeadLetterConfig, Environment, EphemeralStorage, FunctionCode,
+    FunctionConfiguration, LastUpdateStatus, Layer, LogFormat, LoggingConfig, Runtime, State, SystemLogLevel,
+    TracingConfig, TracingMode, VpcConfig, VpcConfigResponse,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -72,6 +74,9 @@ pub struct Model {
     pub tags: BTreeMap<String, String>,
     /// `ready`, unless the last change failed on AWS's side.
     pub status: String,
+    /// Settings that taskctl did not write, in words: code and data that would come in beside the package. Never desired.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
 }
 
 /// Status of a function whose last change went through.
@@ -112,6 +117,7 @@ const CONFIGURATION: &[&str] = &[
     "log_level",
     "system_log_level",
     "status",
+    "others",
 ];
 
 static SPEC: Spec = Spec {
@@ -186,6 +192,7 @@ impl Kind for LambdaFunction {
             urls: BTreeMap::new(),
             tags: BTreeMap::from([("app".to_owned(), "shop".to_owned())]),
             status: READY.into(),
+            others: Vec::new(),
         };
         let full = Model {
             description: Some("Creates, lists and changes tasks".into()),
@@ -268,6 +275,7 @@ impl Kind for LambdaFunction {
             urls: _,
             tags,
             status: _,
+            others: _,
         } = desired;
         let client = &context.clients().lambda;
         let place = context.stage(code_sha256).await?;
@@ -330,10 +338,15 @@ impl Kind for LambdaFunction {
             }
         }
         if changes.touch_any(CONFIGURATION) {
+            let without_others = changes.touch("others");
             context
                 .call(op("lambda", "UpdateFunctionConfiguration"), || {
-                    client
-                        .update_function_configuration()
+                    let request = client.update_function_configuration();
+                    let request = match without_others {
+                        true => plain(request),
+                        false => request,
+                    };
+                    request
                         .function_name(name)
                         .role(&desired.role)
                         .runtime(Runtime::from(desired.runtime.as_str()))
@@ -543,6 +556,7 @@ fn observed(context: &Context, desired: &Model, answer: &GetFunctionOutput) -> O
         } else {
             READY.to_owned()
         },
+        others: others(config),
     };
     Observed {
         model,
@@ -550,6 +564,40 @@ fn observed(context: &Context, desired: &Model, answer: &GetFunctionOutput) -> O
         ownership: owner,
         pending: Vec::new(),
     }
+}
+
+/// What a configuration has that taskctl does not write, in words.
+fn others(config: &FunctionConfiguration) -> Vec<String> {
+    let layers = config
+        .layers()
+        .iter()
+        .filter_map(Layer::arn)
+        .map(|arn| format!("layer {arn}"));
+    let queue = config.dead_letter_config().and_then(DeadLetterConfig::target_arn);
+    let queue = queue
+        .filter(|arn| !arn.is_empty())
+        .map(|arn| format!("dead letters to {arn}"));
+    let network = config.vpc_config().and_then(VpcConfigResponse::vpc_id);
+    let network = network.filter(|id| !id.is_empty()).map(|id| format!("network {id}"));
+    let files = config
+        .file_system_configs()
+        .iter()
+        .map(|files| format!("file system {}", files.arn()));
+    layers.chain(queue).chain(network).chain(files).collect()
+}
+
+/// A request that takes all that away.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionConfiguration.html>
+fn plain(request: UpdateFunctionConfigurationFluentBuilder) -> UpdateFunctionConfigurationFluentBuilder {
+    let none = || Some(Vec::new());
+    let network = VpcConfig::builder()
+        .set_subnet_ids(none())
+        .set_security_group_ids(none());
+    request
+        .set_layers(none())
+        .dead_letter_config(DeadLetterConfig::builder().target_arn("").build())
+        .vpc_config(network.build())
+        .set_file_system_configs(Some(Vec::new()))
 }
 
 /// Waits for a change of code, and meanwhile gives the version that it published its alias (a function that is pending takes none). One
@@ -746,4 +794,32 @@ async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {
         .call(op("lambda", "ListTags"), || client.list_tags().resource(arn).send())
         .await?;
     Ok(answer.tags.unwrap_or_default().into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_in_beside_the_package_is_seen() {
+        let layer = "arn:aws:lambda:eu-central-1:111122223333:layer:extra:1";
+        let config = FunctionConfiguration::builder()
+            .layers(Layer::builder().arn(layer).build())
+            .dead_letter_config(
+                DeadLetterConfig::builder()
+                    .target_arn("arn:aws:sqs:eu-central-1:1:q")
+                    .build(),
+            )
+            .vpc_config(VpcConfigResponse::builder().vpc_id("vpc-1").build())
+            .build();
+        let expected = [
+            format!("layer {layer}"),
+            "dead letters to arn:aws:sqs:eu-central-1:1:q".to_owned(),
+            "network vpc-1".to_owned(),
+        ];
+        assert_eq!(others(&config), expected);
+        let empty = VpcConfigResponse::builder().vpc_id("").build();
+        let config = FunctionConfiguration::builder().vpc_config(empty).build();
+        assert_eq!(others(&config), Vec::<String>::new());
+    }
 }

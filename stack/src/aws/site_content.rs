@@ -73,7 +73,7 @@ static SPEC: Spec = Spec {
     title: "web site files",
     documentation: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/WebsiteHosting.html",
     read_actions: &["s3:ListBucket"],
-    write_actions: &["s3:PutObject"],
+    write_actions: &["s3:PutObject", "s3:DeleteObject"],
     delete_actions: &[],
     holds_data: false,
     rollback: Rollback::WithRelease,
@@ -125,14 +125,20 @@ impl Kind for SiteContent {
         };
         let config = endpoint.as_ref().map(|url| md5(&site::config(url)));
         let told = told(reader.context(), desired, endpoint.as_deref());
-        let files = desired.files.iter().filter_map(|(key, wanted)| {
-            let seen = objects.get(key)?;
-            let known = match wanted.as_str() {
-                THIS_API => config.as_ref(),
+        // Everything among the content's pages, and the files that it shares with others as far as they are its own.
+        let pages = desired.site.as_deref().map(kept);
+        let among = |key: &str| pages.as_deref().is_some_and(|pages| key.starts_with(pages));
+        let seen = objects
+            .iter()
+            .filter(|(key, _)| desired.files.contains_key(*key) || among(key));
+        let files = seen.map(|(key, seen)| {
+            let wanted = desired.files.get(key);
+            let known = match wanted.map(String::as_str) {
+                Some(THIS_API) => config.as_ref(),
                 _ => told.get(key),
             };
-            let is_right = known == Some(seen);
-            Some((key.clone(), if is_right { wanted.clone() } else { seen.clone() }))
+            let shown = wanted.filter(|_| known == Some(seen)).unwrap_or(seen);
+            (key.clone(), shown.clone())
         });
         let site = desired
             .site

@@ -50,6 +50,9 @@ pub struct Target {
     pub alias: Alias,
     /// The event it gets, JSON; none = EventBridge's own.
     pub input: Option<String>,
+    /// Settings that taskctl did not write, in words. Never desired.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
 }
 
 /// Which version of a function is pinged.
@@ -120,6 +123,7 @@ impl Kind for WarmupRule {
             function: function.to_owned(),
             alias: Alias::Named("v1".to_owned()),
             input: input.map(str::to_owned),
+            others: Vec::new(),
         };
         let small = Model {
             name: "shop-dev-warmup".into(),
@@ -164,11 +168,7 @@ impl Kind for WarmupRule {
         let model = Model {
             name: desired.name.clone(),
             description: rule.description().unwrap_or_default().to_owned(),
-            schedule: rule
-                .schedule_expression()
-                .or(rule.event_pattern())
-                .unwrap_or_default()
-                .to_owned(),
+            schedule: triggers(rule.schedule_expression(), rule.event_pattern()),
             state: rule.state().map(|state| state.as_str().to_owned()).unwrap_or_default(),
             targets: targets.iter().map(|target| from_target(context, target, api)).collect(),
             tags: tags.clone(),
@@ -293,7 +293,13 @@ async fn put_targets(context: &Context, rule: &str, targets: &BTreeMap<String, T
         return Ok(());
     }
     let mut built = Vec::new();
-    for (id, Target { function, alias, input }) in targets {
+    for (id, target) in targets {
+        let Target {
+            function,
+            alias,
+            input,
+            others: _,
+        } = target;
         let arn = target_arn(context, id, function, alias).await?;
         let target = AwsTarget::builder().id(id).arn(arn).set_input(input.clone()).build();
         built.push(target.map_err(|error| AwsError::own("events", "PutTargets", Class::Invalid, error.to_string()))?);
@@ -412,8 +418,32 @@ fn from_target(context: &Context, target: &AwsTarget, api: Option<&ApiState>) ->
             function: function.to_owned(),
             alias,
             input: target.input.clone(),
+            others: others(target),
         },
     )
+}
+
+/// What a target has beside its function and its event, in words. A retry policy is none: it does not change what is called.
+fn others(target: &AwsTarget) -> Vec<String> {
+    let known = [
+        (target.role_arn().is_some(), "role"),
+        (target.input_path().is_some(), "input path"),
+        (target.input_transformer().is_some(), "input transformer"),
+        (target.dead_letter_config().is_some(), "dead-letter queue"),
+    ];
+    known
+        .into_iter()
+        .filter_map(|(is_set, name)| is_set.then(|| name.to_owned()))
+        .collect()
+}
+
+/// What sets a rule off: its schedule, and the events that somebody lets it match as well.
+fn triggers(schedule: Option<&str>, pattern: Option<&str>) -> String {
+    [schedule, pattern]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" and ")
 }
 
 async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {

@@ -292,6 +292,7 @@ fn function_model(inputs: &Inputs<'_>, name: &str, function: &Function) -> lambd
         urls: BTreeMap::new(),
         tags: inputs.tags(),
         status: READY.into(),
+        others: Vec::new(),
         name: physical,
     }
 }
@@ -436,6 +437,7 @@ fn warmup(inputs: &Inputs<'_>, layout: &Layout, resources: &mut Vec<Resource>) {
             function: inputs.function(function),
             alias: alias.clone(),
             input: Some(r#"{"taskctl":"warm-up"}"#.to_owned()),
+            others: Vec::new(),
         };
         rules
             .entry(warmup_name(inputs, function))

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::aws::context::Identity;
 use crate::aws::policy_document::{Document, Effect, Statement};
 use crate::aws::reader::Tags;
+use crate::site::KEPT;
 use crate::template::model::{self, Bucket};
 
 /// Settings of a bucket.
@@ -212,10 +213,12 @@ impl CorsRule {
     }
 }
 
-/// Nobody without TLS; everybody may read a site. A site's own endpoint speaks plain HTTP only, so there the TLS rule
-/// covers everything but reading objects.
+/// Nobody without TLS; everybody may read a site, but not what is kept of former releases or waits for its own. A site's own
+/// endpoint speaks plain HTTP only, so there the TLS rule covers everything but reading objects.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/security-best-practices.html>
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/WebsiteAccessPermissionsReqd.html>
+/// Whoever is not of the account, anonymous requests included, is told by `aws:PrincipalAccount`:
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html>
 fn policy(identity: &Identity, name: &str, website: bool) -> Document {
     let bucket = format!("arn:{}:s3:::{name}", identity.partition);
     let objects = format!("{bucket}/*");
@@ -225,12 +228,24 @@ fn policy(identity: &Identity, name: &str, website: bool) -> Document {
     let mut tls_only = Statement {
         effect: Effect::Deny,
         principals: everyone(),
-        resources: [bucket, objects.clone()].into(),
+        resources: [bucket.clone(), objects.clone()].into(),
         conditions: [("Bool".to_owned(), [("aws:SecureTransport".to_owned(), insecure)].into())].into(),
         ..Statement::default()
     };
     let mut statements = Vec::new();
     if website {
+        let foreign = [("aws:PrincipalAccount".to_owned(), one(&identity.account))];
+        statements.push((
+            "KeptReleases".to_owned(),
+            Statement {
+                effect: Effect::Deny,
+                principals: everyone(),
+                actions: one("s3:GetObject"),
+                resources: one(&format!("{bucket}/{KEPT}*")),
+                conditions: [("StringNotEquals".to_owned(), foreign.into())].into(),
+                ..Statement::default()
+            },
+        ));
         tls_only.not_actions = one("s3:GetObject");
         statements.push((
             "PublicRead".to_owned(),
@@ -296,7 +311,7 @@ mod tests {
     fn a_site_can_be_read_by_its_plain_endpoint() {
         insta::assert_snapshot!(
             policy(&identity("us-east-1"), "b", true).to_json(),
-            @r#"{"Version":"2012-10-17","Statement":[{"Sid":"PublicRead","Effect":"Allow","Principal":"*","Action":["s3:GetObject"],"Resource":["arn:aws:s3:::b/*"]},{"Sid":"TlsOnly","Effect":"Deny","Principal":"*","NotAction":["s3:GetObject"],"Resource":["arn:aws:s3:::b","arn:aws:s3:::b/*"],"Condition":{"Bool":{"aws:SecureTransport":["false"]}}}]}"#
+            @r#"{"Version":"2012-10-17","Statement":[{"Sid":"KeptReleases","Effect":"Deny","Principal":"*","Action":["s3:GetObject"],"Resource":["arn:aws:s3:::b/.taskctl/*"],"Condition":{"StringNotEquals":{"aws:PrincipalAccount":["000000000000"]}}},{"Sid":"PublicRead","Effect":"Allow","Principal":"*","Action":["s3:GetObject"],"Resource":["arn:aws:s3:::b/*"]},{"Sid":"TlsOnly","Effect":"Deny","Principal":"*","NotAction":["s3:GetObject"],"Resource":["arn:aws:s3:::b","arn:aws:s3:::b/*"],"Condition":{"Bool":{"aws:SecureTransport":["false"]}}}]}"#
         );
     }
 
