@@ -23,6 +23,7 @@ use crate::execute::{Execution, execute};
 use crate::package::{Package, PackageError};
 use crate::plan::{Action, Data, Disposition, LintError, Observations, Plan, Request, Stray, build, lint};
 use crate::release::driver::{self, Moved, Outside, Way};
+use crate::release::grants::{self, Grants, Proof};
 use crate::release::history;
 use crate::release::layout::{GoLive, Layout, ReleaseFacts};
 use crate::release::lease::{self, Force, Holder, Lease, LeaseError, LeaseRecord};
@@ -185,7 +186,7 @@ pub struct Planned {
     pub fingerprint: Option<String>,
     /// What goes later, because former releases need it; for people.
     pub deferred: Vec<String>,
-    grants: BTreeMap<String, Document>,
+    grants: Grants,
     packages: Vec<Package>,
     sites: BTreeMap<String, Arc<Site>>,
 }
@@ -330,7 +331,7 @@ impl Engine {
             millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             calls: self.context.calls(),
         });
-        let grants = grants_of(&resources);
+        let grants = compile::all_grants(&inputs);
         let mut deferred = Vec::new();
         let mut unrecorded = Vec::new();
         if let Some(layout) = &layout {
@@ -657,7 +658,7 @@ impl Engine {
             packages: Vec::new(),
             sites: BTreeMap::new(),
             deferred: Vec::new(),
-            grants: BTreeMap::new(),
+            grants: Grants::new(),
         })
     }
 
@@ -861,17 +862,6 @@ impl Engine {
 /// Why a store stays.
 fn holds_data(id: &ResourceId) -> String {
     format!("it holds data; `--delete-data {}` deletes it", id.name)
-}
-
-/// What the roles among resources allow, by logical name.
-fn grants_of(resources: &[Resource]) -> BTreeMap<String, Document> {
-    let roles = resources.iter().filter(|one| one.id.kind == "iam_role");
-    roles
-        .filter_map(|one| {
-            let policy = one.desired.get("policy")?.clone();
-            Some((one.id.name.clone(), serde_json::from_value(policy).ok()?))
-        })
-        .collect()
 }
 
 struct ReadResult {

@@ -14,7 +14,7 @@ use super::kind::{Fields, Found, Kind, Spec, gone};
 use super::reader::Reader;
 use super::{api_integration, api_state};
 use crate::plan::{Replacement, Rollback};
-use crate::release::label::ReleaseLabel;
+use crate::release::label::{FORMAT, ReleaseLabel};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
 
 /// The kind.
@@ -33,6 +33,8 @@ pub struct Model {
     pub commit: Option<String>,
     /// Content of each web site, by bucket.
     pub sites: BTreeMap<String, String>,
+    /// Hash of what the functions' roles allow.
+    pub grants: String,
 }
 
 static SPEC: Spec = Spec {
@@ -72,6 +74,7 @@ impl Kind for ApiDeployment {
             versions: BTreeMap::from([("tasks".to_owned(), "1".to_owned())]),
             commit: Some("1a2b3c4d".into()),
             sites: BTreeMap::new(),
+            grants: "0123456789abcdef0123456789abcdef".into(),
         }]
     }
 
@@ -117,6 +120,7 @@ impl Kind for ApiDeployment {
             versions,
             commit,
             sites,
+            grants,
         } = desired;
         let client = &context.clients().apigateway;
         let api_id = context.output(&super::http_api::id(), "api_id")?;
@@ -135,6 +139,8 @@ impl Kind for ApiDeployment {
             versions: actual,
             commit: commit.clone(),
             sites: sites.clone(),
+            format: FORMAT,
+            grants: Some(grants.clone()),
         };
         let description = label.to_string();
         let (deployment_id, is_deployed) = loop {

@@ -16,11 +16,13 @@ use crate::aws::http_api::{self, CorsModel};
 use crate::aws::lambda_function::READY;
 use crate::aws::lambda_permission::{Statement, Statements, THIS_API};
 use crate::aws::lambda_version::OWN_VERSION;
+use crate::aws::policy_document::Document;
 use crate::aws::{
     api_deployment, api_integration, api_route, api_stage, cloudwatch_dashboard, dashboard_body, dynamodb_table,
     grants, iam_role, lambda_function, lambda_permission, lambda_version, log_group, s3_bucket, site_content,
     site_pages, sns_topic, warmup_rule,
 };
+use crate::release::grants::{Grants, hash};
 use crate::release::layout::{GoLive, Layout, ReleaseFacts, layout};
 use crate::resource::{Resource, ResourceId};
 use crate::site::Site;
@@ -297,19 +299,32 @@ fn function_model(inputs: &Inputs<'_>, name: &str, function: &Function) -> lambd
     }
 }
 
+/// What a function's role allows.
+fn policy(inputs: &Inputs<'_>, name: &str, function: &Function) -> Document {
+    grants::statements(
+        inputs.identity,
+        inputs.stack,
+        function,
+        &inputs.function(name),
+        |target| inputs.target(target),
+    )
+}
+
+/// What the roles of all functions allow, by logical name.
+pub fn all_grants(inputs: &Inputs<'_>) -> Grants {
+    let functions = inputs.stack.functions.iter();
+    functions
+        .map(|(name, function)| (name.clone(), policy(inputs, name, function)))
+        .collect()
+}
+
 /// A function with its role, log group, version and the permission to invoke that version.
 fn function(inputs: &Inputs<'_>, name: &str, resources: &mut Vec<Resource>) {
     let Some(function) = inputs.stack.functions.get(name) else {
         return;
     };
     let names = inputs.names();
-    let policy = grants::statements(
-        inputs.identity,
-        inputs.stack,
-        function,
-        &inputs.function(name),
-        |target| inputs.target(target),
-    );
+    let policy = policy(inputs, name, function);
     let role = iam_role::Model {
         description: Some(format!("Execution role of {}", inputs.function(name))),
         permissions_boundary: function.permissions_boundary.clone(),
@@ -522,6 +537,7 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseFacts) -> (Vec<Resource>, Op
             layout.commit.clone()
         },
         sites: inputs.site_ids(),
+        grants: hash(&all_grants(inputs)),
     };
     let mut needs: Vec<ResourceId> = api.routes.iter().map(|route| id("api_route", &route.key)).collect();
     needs.extend(

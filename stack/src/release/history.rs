@@ -126,6 +126,8 @@ mod tests {
             versions: BTreeMap::new(),
             commit: Some(format!("c{number}")),
             sites: BTreeMap::new(),
+            format: 1,
+            grants: None,
         };
         let slot = |release: u64, previous: &str| SlotFacts {
             release: Some(release),

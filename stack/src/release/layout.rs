@@ -281,6 +281,8 @@ mod tests {
             versions: BTreeMap::new(),
             commit: None,
             sites: BTreeMap::new(),
+            format: 1,
+            grants: None,
         }
     }
 

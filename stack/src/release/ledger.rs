@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::aws::context::Context;
 use crate::aws::control_bucket::{Condition, ControlBucket};
 use crate::aws::error::{AwsError, Class};
-use crate::aws::policy_document::Document;
 use crate::plan::Counts;
+use crate::release::grants::Grants;
 use crate::resource::ResourceId;
 
 /// What is known of a release, written once.
@@ -37,7 +37,7 @@ pub struct ReleaseRecord {
     pub versions: BTreeMap<String, u64>,
     /// What the functions' roles allow, by logical name.
     #[serde(default)]
-    pub grants: BTreeMap<String, Document>,
+    pub grants: Grants,
     /// Fencing number of the lease it was written under.
     pub fence: u64,
 }

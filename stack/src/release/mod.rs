@@ -2,6 +2,7 @@
 
 pub mod canary;
 pub mod driver;
+pub mod grants;
 pub mod history;
 pub mod label;
 pub mod layout;

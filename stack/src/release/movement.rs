@@ -320,6 +320,8 @@ mod tests {
             versions: BTreeMap::new(),
             commit: None,
             sites: BTreeMap::new(),
+            format: 1,
+            grants: None,
         };
         ReleaseFacts {
             releases: (1..=3).map(|number| (number, label(number))).collect(),

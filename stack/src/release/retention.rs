@@ -267,6 +267,8 @@ mod tests {
             versions: BTreeMap::from([("tasks".to_owned(), version.to_string())]),
             commit: None,
             sites: BTreeMap::new(),
+            format: 1,
+            grants: None,
         };
         ReleaseFacts {
             releases: releases
