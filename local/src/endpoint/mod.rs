@@ -34,7 +34,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::authenticate::{Admitted, Authenticator};
-use self::authorize::Authorizer;
+use self::authorize::{Authorizer, Tags};
 use self::fault::{Style, fault};
 use self::http::{Body, BoxError, EmulatorClient, answer, remove_connection_headers, streamed};
 use self::identify::{Call, Service};
@@ -134,9 +134,15 @@ impl Endpoint {
         if parts.uri.path().starts_with(OWN_PATHS) {
             return self.own.answer(&parts);
         }
+        let tags = Tags {
+            emulator: &self.emulator,
+            apis: &self.apis,
+            functions: &self.functions,
+            alarms: &self.alarms,
+        };
         let body = match session {
             None => body,
-            Some(session) => match self.authorizer.admit(&self.emulator, call, session, &parts, body).await {
+            Some(session) => match self.authorizer.admit(&tags, call, session, &parts, body).await {
                 Ok(body) => body,
                 Err(refusal) => return *refusal,
             },

@@ -3,6 +3,7 @@
 
 mod policy;
 mod required;
+mod tags;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,8 @@ use ::http::{Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use self::policy::{Statement, Verdict, judge, statements};
-use self::required::{Required, required, takes_body};
+use self::required::{Required, Role, required, takes_body};
+pub(crate) use self::tags::Tags;
 use super::emulated::Caller;
 use super::fault::{Style, fault};
 use super::http::{Body, EmulatorClient, answer, collect, full};
@@ -42,22 +44,50 @@ pub(crate) fn bind(answer: &str, credentials: &Credentials) -> String {
     bound
 }
 
+/// What a role may do.
+#[derive(Debug, Default)]
+struct Permissions {
+    /// The statements of its policies.
+    statements: Vec<Statement>,
+    /// Those of its permissions boundary, which has to allow everything, too.
+    boundary: Option<Vec<Statement>>,
+}
+
+impl Permissions {
+    fn asks_for_tags(&self) -> bool {
+        let boundary = self.boundary.iter().flatten();
+        self.statements.iter().chain(boundary).any(Statement::asks_for_tags)
+    }
+
+    /// Judges one action. <https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html>
+    fn judge(&self, wanted: &Required) -> Verdict {
+        let verdict = judge(self.statements.iter(), wanted);
+        match &self.boundary {
+            Some(boundary) if verdict == Verdict::Allowed => match judge(boundary.iter(), wanted) {
+                Verdict::NotAllowed => Verdict::OutOfBounds,
+                other => other,
+            },
+            _ => verdict,
+        }
+    }
+}
+
 /// What a role's policies say, and when they were read.
-type Known = (Instant, Arc<Vec<Statement>>);
+type Known = (Instant, Arc<Permissions>);
 
 /// Knows what roles may do.
 #[derive(Default)]
 pub(crate) struct Authorizer {
     policies: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Known>>>>>,
-    /// Whole ARNs of roles by account and name.
-    roles: Mutex<HashMap<(String, String), String>>,
+    /// Roles by account and name, as they were when a call named them last.
+    roles: Mutex<HashMap<(String, String), Role>>,
 }
 
 impl Authorizer {
     /// Lets a request of somebody who acts as a role through, with its body, or answers that it is not allowed.
     pub(crate) async fn admit(
         &self,
-        emulator: &EmulatorClient,
+        tags: &Tags<'_>,
         call: &Call,
         session: &Session,
         parts: &Parts,
@@ -75,13 +105,19 @@ impl Authorizer {
             },
         };
         let caller = Caller::of(call);
+        let emulator = tags.emulator;
         if call.service == Service::Iam {
             self.learn_role(emulator, &caller, &bytes).await;
         }
-        let wanted = required(call, parts, &bytes, |name| self.role_arn(&caller.account, name));
-        let statements = self.statements(emulator, &caller, role).await;
-        for one in &wanted {
-            let verdict = judge(statements.iter(), one);
+        let wanted = required(call, parts, &bytes, |name| self.role(&caller.account, name));
+        let permissions = self.permissions(emulator, &caller, role).await;
+        let by_tags = permissions.asks_for_tags();
+        for mut one in wanted {
+            if by_tags {
+                one.context.extend(tags.keys(&caller, &one.resource).await);
+            }
+            let one = &one;
+            let verdict = permissions.judge(one);
             if verdict != Verdict::Allowed {
                 return Err(Box::new(refusal(call, parts, session, one, verdict)));
             }
@@ -89,13 +125,16 @@ impl Authorizer {
         Ok(body)
     }
 
-    fn role_arn(&self, account: &str, name: &str) -> String {
+    fn role(&self, account: &str, name: &str) -> Role {
         let roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
         let known = roles.get(&(account.to_owned(), name.to_owned())).cloned();
-        known.unwrap_or_else(|| format!("arn:aws:iam::{account}:role/{name}"))
+        known.unwrap_or_else(|| Role {
+            arn: format!("arn:aws:iam::{account}:role/{name}"),
+            boundary: None,
+        })
     }
 
-    /// A call names a role without its path; policies name it with.
+    /// A call names a role without its path; policies name it with, and ask for its permissions boundary.
     async fn learn_role(&self, emulator: &EmulatorClient, caller: &Caller, body: &[u8]) {
         let name = url::form_urlencoded::parse(body).find_map(|(key, value)| (key == "RoleName").then_some(value));
         let Some(name) = name else { return };
@@ -104,23 +143,29 @@ impl Authorizer {
             return;
         };
         let text = String::from_utf8_lossy(answer.body()).into_owned();
-        if let Some(arn) = between(&text, "Arn").next() {
-            let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
-            roles.insert((caller.account.clone(), name.into_owned()), arn.to_owned());
+        let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = (caller.account.clone(), name.into_owned());
+        match between(&text, "Arn").next() {
+            Some(arn) => {
+                let arn = arn.to_owned();
+                let boundary = between(&text, "PermissionsBoundaryArn").next().map(str::to_owned);
+                roles.insert(known, Role { arn, boundary });
+            }
+            None => drop(roles.remove(&known)),
         }
     }
 
-    async fn statements(&self, emulator: &EmulatorClient, caller: &Caller, role: &str) -> Arc<Vec<Statement>> {
+    async fn permissions(&self, emulator: &EmulatorClient, caller: &Caller, role: &str) -> Arc<Permissions> {
         let slot = {
             let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(policies.entry(role.to_owned()).or_default())
         };
         // One reads, the others wait for it.
         let mut known = slot.lock().await;
-        if let Some((at, statements)) = known.as_ref()
+        if let Some((at, permissions)) = known.as_ref()
             && at.elapsed() < REMEMBERED
         {
-            return Arc::clone(statements);
+            return Arc::clone(permissions);
         }
         let read = Arc::new(read(emulator, caller, role).await);
         *known = Some((Instant::now(), Arc::clone(&read)));
@@ -128,8 +173,8 @@ impl Authorizer {
     }
 }
 
-/// The statements of all policies of a role.
-async fn read(emulator: &EmulatorClient, caller: &Caller, role: &str) -> Vec<Statement> {
+/// The statements of all policies of a role, and of its permissions boundary.
+async fn read(emulator: &EmulatorClient, caller: &Caller, role: &str) -> Permissions {
     let name = role.rsplit('/').next().unwrap_or_default();
     let query = async |parameters: &[(&str, &str)]| {
         let version = [("Version", "2010-05-08")];
@@ -160,8 +205,7 @@ async fn read(emulator: &EmulatorClient, caller: &Caller, role: &str) -> Vec<Sta
             known.insert(policy.to_owned());
         }
     }
-    let attached = query(&[("Action", "ListAttachedRolePolicies"), ("RoleName", name)]).await;
-    for arn in between(&attached, "PolicyArn") {
+    let managed = async |arn: &str| {
         let policy = query(&[("Action", "GetPolicy"), ("PolicyArn", arn)]).await;
         let version = between(&policy, "DefaultVersionId").next().unwrap_or("v1");
         let text = query(&[
@@ -170,9 +214,25 @@ async fn read(emulator: &EmulatorClient, caller: &Caller, role: &str) -> Vec<Sta
             ("VersionId", version),
         ])
         .await;
-        all.extend(between(&text, "Document").flat_map(document));
+        between(&text, "Document").next().map(document)
+    };
+    let attached = query(&[("Action", "ListAttachedRolePolicies"), ("RoleName", name)]).await;
+    for arn in between(&attached, "PolicyArn") {
+        all.extend(managed(arn).await.unwrap_or_default());
     }
-    all
+    let role = query(&[("Action", "GetRole"), ("RoleName", name)]).await;
+    let boundary = match between(&role, "PermissionsBoundaryArn").next() {
+        None => None,
+        // A boundary that is not there allows nothing, but those of AWS itself the emulator may not know.
+        Some(arn) => match managed(arn).await {
+            None if arn.contains(":iam::aws:policy/") => None,
+            found => Some(found.unwrap_or_default()),
+        },
+    };
+    Permissions {
+        statements: all,
+        boundary,
+    }
 }
 
 /// A document as IAM returns it: URL-encoded, in XML.
@@ -198,6 +258,7 @@ fn between<'a>(text: &'a str, tag: &str) -> impl Iterator<Item = &'a str> {
 fn refusal(call: &Call, parts: &Parts, session: &Session, wanted: &Required, verdict: Verdict) -> Response<Body> {
     let why = match verdict {
         Verdict::Denied => "with an explicit deny in an identity-based policy".to_owned(),
+        Verdict::OutOfBounds => format!("because no permissions boundary allows the {} action", wanted.action),
         _ => format!("because no identity-based policy allows the {} action", wanted.action),
     };
     let message = format!(

@@ -31,6 +31,8 @@ pub(super) enum Verdict {
     NotAllowed,
     /// A statement denies it.
     Denied,
+    /// The policies allow it, the permissions boundary does not.
+    OutOfBounds,
 }
 
 /// The statements of a document; none of one that cannot be read.
@@ -103,13 +105,36 @@ fn conditions(block: &Value) -> Vec<(String, String, Vec<String>)> {
         .collect()
 }
 
+impl Statement {
+    /// Whether a condition asks for the tags of the resource.
+    pub(super) fn asks_for_tags(&self) -> bool {
+        let mut keys = self.conditions.iter().map(|(_, key, _)| key);
+        keys.any(|key| key.starts_with(RESOURCE_TAG))
+    }
+}
+
+/// What the keys begin with that ask for a tag of the resource, lower case.
+pub(super) const RESOURCE_TAG: &str = "aws:resourcetag/";
+/// What the keys begin with that ask for a tag of the request, lower case.
+pub(super) const REQUEST_TAG: &str = "aws:requesttag/";
+
 /// Whether all conditions hold. A key that a request does not have matches nothing, and so does an operator that is not known
-/// here: what cannot be judged is not allowed.
+/// here: what cannot be judged is not allowed. A key has one value here, so that any of them is all of them.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>
 fn holds(conditions: &[(String, String, Vec<String>)], context: &BTreeMap<String, String>) -> bool {
     conditions.iter().all(|(operator, key, values)| {
+        if operator == "Null" {
+            let is_absent = !context.contains_key(key);
+            return values.iter().all(|value| *value == is_absent.to_string());
+        }
+        let (operator, for_all) = match operator.split_once(':') {
+            Some(("ForAllValues", operator)) => (operator, true),
+            Some(("ForAnyValue", operator)) => (operator, false),
+            _ => (operator.as_str(), false),
+        };
         let (operator, if_exists) = match operator.strip_suffix("IfExists") {
             Some(operator) => (operator, true),
-            None => (operator.as_str(), false),
+            None => (operator, for_all),
         };
         let Some(actual) = context.get(key) else {
             return if_exists || operator.contains("Not");
@@ -202,6 +227,21 @@ mod tests {
                 Verdict::Allowed,
             ),
             (r#"{"Fancy": {"aws:SecureTransport": "true"}}"#, Verdict::NotAllowed),
+            (r#"{"Null": {"aws:SecureTransport": "false"}}"#, Verdict::Allowed),
+            (r#"{"Null": {"aws:SecureTransport": true}}"#, Verdict::NotAllowed),
+            (r#"{"Null": {"aws:ResourceTag/app": true}}"#, Verdict::Allowed),
+            (
+                r#"{"ForAnyValue:StringEquals": {"aws:SecureTransport": ["true", "no"]}}"#,
+                Verdict::Allowed,
+            ),
+            (
+                r#"{"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/a"}}"#,
+                Verdict::NotAllowed,
+            ),
+            (
+                r#"{"ForAllValues:StringEquals": {"aws:TagKeys": "app"}}"#,
+                Verdict::Allowed,
+            ),
         ] {
             let statement =
                 format!(r#"{{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {condition}}}"#);

@@ -8,6 +8,7 @@ use ::http::request::Parts;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
+use super::policy::REQUEST_TAG;
 use crate::endpoint::identify::{Call, Service, header_text};
 use crate::endpoint::{cbor, s3};
 
@@ -25,20 +26,35 @@ pub(super) fn takes_body(call: &Call, parts: &Parts) -> bool {
     match call.service {
         // Only the keys of a deletion stand there.
         Service::S3 => parts.method == Method::POST && has(parts, "delete"),
-        Service::ApiGateway => false,
+        // The tags that something is made with, or given.
+        Service::ApiGateway => parts.method == Method::POST && has_tags(parts.uri.path()),
         Service::Lambda => !parts.uri.path().ends_with("/invocations"),
         _ => true,
     }
 }
 
-/// Everything a call takes. `role_path` finds the whole ARN of a role by its name.
-pub(super) fn required(call: &Call, parts: &Parts, body: &[u8], role_arn: impl Fn(&str) -> String) -> Vec<Required> {
+/// Whether a call of API Gateway can carry tags that conditions ask for.
+fn has_tags(path: &str) -> bool {
+    path == "/v2/apis" || path.starts_with("/v2/tags/")
+}
+
+/// What is known of a role that a call names.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Role {
+    /// Its whole ARN.
+    pub arn: String,
+    /// ARN of its permissions boundary.
+    pub boundary: Option<String>,
+}
+
+/// Everything a call takes. `role` finds a role by its name.
+pub(super) fn required(call: &Call, parts: &Parts, body: &[u8], role: impl Fn(&str) -> Role) -> Vec<Required> {
     let at = At { call };
     match call.service {
         Service::DynamoDb => at.dynamodb(&json(body)),
         Service::S3 => at.s3(parts, body),
         Service::Lambda => at.lambda(parts, &json(body)),
-        Service::ApiGateway => at.api_gateway(parts),
+        Service::ApiGateway => at.api_gateway(parts, &json(body)),
         Service::Logs => at.logs(&json(body)),
         Service::CloudWatch => at.cloudwatch(&match header_text(&parts.headers, "smithy-protocol") {
             Some("rpc-v2-cbor") => cbor::decode(body).unwrap_or_default(),
@@ -46,7 +62,7 @@ pub(super) fn required(call: &Call, parts: &Parts, body: &[u8], role_arn: impl F
         }),
         Service::Events => at.events(&json(body)),
         Service::Tagging => vec![at.on(at.named("tag"), "*")],
-        Service::Iam => at.iam(&form(body), role_arn),
+        Service::Iam => at.iam(&form(body), role),
         Service::Sns => at.sns(&form(body)),
         // Who one is may always be asked, and what else there is has no grant here.
         Service::Sts | Service::Other => Vec::new(),
@@ -103,6 +119,16 @@ impl At<'_> {
             context: BTreeMap::from([("iam:passedtoservice".to_owned(), service.to_owned())]),
             ..self.on("iam:PassRole", role)
         }
+    }
+
+    /// The same with the tags that a request gives.
+    fn giving(&self, wanted: Required, tags: impl IntoIterator<Item = (String, String)>) -> Required {
+        let mut wanted = wanted;
+        let keys = tags
+            .into_iter()
+            .map(|(key, value)| (format!("{REQUEST_TAG}{}", key.to_ascii_lowercase()), value));
+        wanted.context.extend(keys);
+        wanted
     }
 
     fn dynamodb(&self, input: &Value) -> Vec<Required> {
@@ -280,7 +306,17 @@ impl At<'_> {
             (&Method::PUT, ["functions", name, "aliases", of]) => one("UpdateAlias", alias(name, of)),
             (&Method::DELETE, ["functions", name, "aliases", of]) => one("DeleteAlias", alias(name, of)),
             (&Method::GET, ["functions", name, "policy"]) => one("GetPolicy", qualified(name)),
-            (&Method::POST, ["functions", name, "policy"]) => one("AddPermission", arn(name)),
+            (&Method::POST, ["functions", name, "policy"]) => {
+                let mut wanted = self.on("lambda:AddPermission", qualified(name));
+                for (key, member) in [
+                    ("lambda:principal", "Principal"),
+                    ("lambda:functionurlauthtype", "FunctionUrlAuthType"),
+                ] {
+                    let value = input[member].as_str().map(|value| (key.to_owned(), value.to_owned()));
+                    wanted.context.extend(value);
+                }
+                vec![wanted]
+            }
             (&Method::DELETE, ["functions", name, "policy", _]) => one("RemovePermission", arn(name)),
             (&Method::GET, ["functions", name, "urls"]) => one("ListFunctionUrlConfigs", arn(name)),
             (method, ["functions", name, "url"]) => {
@@ -307,10 +343,14 @@ impl At<'_> {
     }
 
     /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/permissions.html>
-    fn api_gateway(&self, parts: &Parts) -> Vec<Required> {
+    fn api_gateway(&self, parts: &Parts, input: &Value) -> Vec<Required> {
         let path = parts.uri.path().trim_start_matches("/v2");
         let resource = format!("arn:aws:apigateway:{}::{path}", self.call.region);
-        vec![self.on(format!("apigateway:{}", parts.method), resource)]
+        let tags = input["tags"].as_object().or(input["Tags"].as_object());
+        let tags = tags.into_iter().flatten();
+        let tags = tags.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()));
+        let wanted = self.on(format!("apigateway:{}", parts.method), resource);
+        vec![self.giving(wanted, tags)]
     }
 
     fn logs(&self, input: &Value) -> Vec<Required> {
@@ -391,14 +431,40 @@ impl At<'_> {
         all
     }
 
-    fn iam(&self, input: &BTreeMap<String, String>, role_arn: impl Fn(&str) -> String) -> Vec<Required> {
+    /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html>
+    fn iam(&self, input: &BTreeMap<String, String>, role: impl Fn(&str) -> Role) -> Vec<Required> {
         let action = input.get("Action").map(String::as_str).unwrap_or_default();
+        let named = input.get("RoleName").map(|name| role(name));
         let resource = match (input.get("RoleName"), input.get("Path")) {
             (Some(name), Some(path)) => format!("arn:aws:iam::{}:role{path}{name}", self.call.account),
-            (Some(name), None) => role_arn(name),
+            (Some(_), None) => named.as_ref().map(|role| role.arn.clone()).unwrap_or_default(),
             (None, _) => "*".to_owned(),
         };
-        let mut all = vec![self.on(format!("iam:{action}"), resource.clone())];
+        let mut wanted = self.on(format!("iam:{action}"), resource.clone());
+        // The boundary that a call sets; of a call that changes a role's permissions, the one that the role has.
+        let boundary = match action {
+            "CreateRole" | "PutRolePermissionsBoundary" => input.get("PermissionsBoundary").cloned(),
+            "AttachRolePolicy"
+            | "DeleteRolePermissionsBoundary"
+            | "DeleteRolePolicy"
+            | "DetachRolePolicy"
+            | "PutRolePolicy" => named.and_then(|role| role.boundary),
+            _ => None,
+        };
+        let keys = [
+            ("iam:permissionsboundary", boundary),
+            ("iam:policyarn", input.get("PolicyArn").cloned()),
+        ];
+        let keys = keys
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        wanted.context.extend(keys);
+        let tags = input.iter().filter_map(|(key, tag)| {
+            let place = key.strip_prefix("Tags.member.")?.strip_suffix(".Key")?;
+            let value = input.get(&format!("Tags.member.{place}.Value"))?;
+            Some((tag.clone(), value.clone()))
+        });
+        let mut all = vec![self.giving(wanted, tags)];
         if action == "CreateRole" && input.keys().any(|key| key.starts_with("Tags.")) {
             all.push(self.on("iam:TagRole", resource));
         }
