@@ -10,20 +10,20 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::aws::clients::{Clients, Connection, is_in_the_clear};
 use crate::aws::context::{Cancel, Clock, Context, Identity, op};
 use crate::aws::control_bucket::ControlBucket;
-use crate::aws::deployer_policy::{Commands, deployer_policy};
+use crate::aws::deployer_policy::{Commands, Standing, deployer_policy};
 use crate::aws::error::{AwsError, Class};
 use crate::aws::kind::Found;
 use crate::aws::lambda_version::VersionAlias;
 use crate::aws::policy_document::Document;
 use crate::aws::reader::Reader;
-use crate::aws::{Registry, api_deployment, api_stage, http_api, iam_role, registry, release_facts, site};
+use crate::aws::{Registry, api_deployment, api_stage, api_state, http_api, iam_role, registry, release_facts, site};
 use crate::compile::{self, Inputs};
 use crate::event::{Endpoints, ErrorReport, Event, Events};
 use crate::execute::{Execution, execute};
 use crate::package::{Package, PackageError};
 use crate::plan::{Action, Data, Disposition, LintError, Observations, Plan, Request, Stray, build, lint};
 use crate::release::driver::{self, Moved, Outside, Way};
-use crate::release::grants::{self, Grants, Proof};
+use crate::release::grants::{self, Grants, InPlace, Proof, Restoration};
 use crate::release::history;
 use crate::release::layout::{GoLive, Layout, ReleaseFacts};
 use crate::release::lease::{self, Force, Holder, Lease, LeaseError, LeaseRecord};
@@ -403,9 +403,26 @@ impl Engine {
             .into_iter()
             .filter(|release| *release < layout.release && facts.releases.contains_key(release))
         {
-            match ledger::of_release(&self.context, &self.control, release).await? {
-                Some(record) if !record.grants.is_empty() => known.push(record.grants),
-                Some(_) | None => is_complete = false,
+            let record = ledger::of_release(&self.context, &self.control, release).await?;
+            let grants = record.map(|record| record.grants).filter(|grants| !grants.is_empty());
+            let label = facts.releases.get(&release);
+            match (grants, label) {
+                (Some(grants), Some(label)) => match grants::prove(label, &grants) {
+                    // What was made before labels carried a hash only tells what may go; it gives nothing.
+                    Proof::Proven | Proof::Unknown => known.push(grants),
+                    Proof::Differs => {
+                        is_complete = false;
+                        self.context.emit(Event::Warning {
+                            message: format!(
+                                "the record of release {release} in the control bucket (s3://{}/{}) has other grants than the \
+                                 release was made with: it was changed and is not believed",
+                                self.control.name(),
+                                ledger::key_of(&self.context, release)
+                            ),
+                        });
+                    }
+                },
+                _ => is_complete = false,
             }
         }
         Ok((known, is_complete))
@@ -513,7 +530,11 @@ impl Engine {
         let announcing = async {
             match planned.plan.counts().create {
                 0 => Ok(()),
-                _ => ledger::announce(&self.context, &self.control, &created).await,
+                _ => futures::try_join!(
+                    ledger::announce(&self.context, &self.control, &created),
+                    self.control.keep_policy(&self.context)
+                )
+                .map(drop),
             }
         };
         // What could not be sent now is sent when it is needed, and the error told then.
@@ -573,8 +594,12 @@ impl Engine {
         Ok(execution)
     }
 
-    /// The policy that somebody needs who runs these commands on this stack.
-    pub fn policy(&self, commands: &BTreeSet<Commands>, inputs: &PlanInputs<'_>) -> Document {
+    /// The policy that somebody needs who runs these commands on this stack, as it stands now.
+    pub async fn policy(
+        &self,
+        commands: &BTreeSet<Commands>,
+        inputs: &PlanInputs<'_>,
+    ) -> Result<Document, EngineError> {
         let nothing = BTreeMap::new();
         let inputs = self.inputs(inputs, &nothing);
         let mut resources = compile::standing(&inputs);
@@ -584,13 +609,36 @@ impl Engine {
         if inputs.stack.buckets.values().any(|bucket| bucket.website.is_some()) {
             kinds.extend(["site_content".to_owned(), "site_pages".to_owned()]);
         }
-        deployer_policy(
+        Ok(deployer_policy(
             commands,
             &kinds,
             inputs.stack,
             self.context.identity(),
             self.control.name(),
-        )
+            &self.standing().await?,
+        ))
+    }
+
+    /// What stands of a stack and is named in policies one by one.
+    async fn standing(&self) -> Result<Standing, EngineError> {
+        let reader = Reader::new(self.context.clone());
+        let names = async |kind: &str| {
+            let found = self.registry.kind(kind).enumerate(&reader).await?;
+            let names = found.into_iter().filter_map(|mut one| one.outputs.remove("name"));
+            Ok::<BTreeSet<String>, AwsError>(names.collect())
+        };
+        let (apis, tables, buckets, dashboards) = futures::try_join!(
+            api_state::find(&self.context),
+            names("dynamodb_table"),
+            names("s3_bucket"),
+            names("cloudwatch_dashboard"),
+        )?;
+        Ok(Standing {
+            apis: apis.into_iter().filter_map(|api| api.api_id).collect(),
+            tables,
+            buckets,
+            dashboards,
+        })
     }
 
     /// Plans the end of a stage: everything of it, data stores only where named or empty.
@@ -785,39 +833,59 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// Gives the functions what a kept release needs that is neither live, in preview nor the one before live, as far as the
-    /// ledger knows. Returns whether anything was given.
-    pub async fn restore_grants(&self, movement: &Movement) -> Result<bool, EngineError> {
-        let (_, facts) = driver::look(&self.context).await?;
-        if facts.reachable().first().is_none_or(|oldest| *oldest <= movement.to) {
-            return Ok(false);
-        }
-        let Some(record) = ledger::of_release(&self.context, &self.control, movement.to).await? else {
-            self.context.emit(Event::Warning {
-                message: format!(
-                    "the ledger does not know what the functions of release {} were allowed; where that was more than now, they \
-                     are denied",
-                    movement.to
-                ),
-            });
-            return Ok(false);
+    /// What the functions' roles get back before live goes to a kept release that is neither live, in preview nor the one
+    /// before live. Its record in the ledger says what it needs, its label on AWS whether that is true.
+    pub async fn restoration(&self, movement: &Movement) -> Result<Restoration, EngineError> {
+        let context = &self.context;
+        let (_, facts) = driver::look(context).await?;
+        let release = movement.to;
+        let nothing = Restoration {
+            release,
+            ..Restoration::default()
         };
-        let reader = Reader::new(self.context.clone());
-        let mut given = false;
-        for role in self.registry.kind("iam_role").enumerate(&reader).await? {
-            let (Some(name), Some(grants)) = (role.outputs.get("name"), record.grants.get(&role.id.name)) else {
-                continue;
-            };
-            let Some((now, _)) = iam_role::policies(&self.context, name).await? else {
-                continue;
-            };
-            let lacking = grants.without(&now);
-            if !lacking.is_empty() {
-                iam_role::put_former(&self.context, name, movement.to, &lacking).await?;
-                given = true;
-            }
+        let Some(label) = facts.releases.get(&release) else {
+            return Ok(nothing);
+        };
+        if facts.reachable().first().is_none_or(|oldest| *oldest <= release) {
+            return Ok(nothing);
         }
-        Ok(given)
+        let reader = Reader::new(context.clone());
+        let roles = async { Ok::<_, AwsError>(self.registry.kind("iam_role").enumerate(&reader).await?) };
+        let record = ledger::of_release(context, &self.control, release);
+        let (roles, record) = futures::try_join!(roles, record)?;
+        let roles = roles
+            .into_iter()
+            .filter_map(|mut role| Some((role.id.name, role.outputs.remove("name")?)));
+        let in_place: Vec<Option<(String, InPlace)>> = stream::iter(roles)
+            .map(|(function, role)| async move {
+                let now = iam_role::in_place(context, &role, release).await?;
+                Ok::<_, AwsError>(now.map(|now| (function, now)))
+            })
+            .buffer_unordered(READS)
+            .try_collect()
+            .await?;
+        let in_place = in_place.into_iter().flatten().collect();
+        let record = record.map(|record| record.grants);
+        grants::restoration(label, record.as_ref(), &in_place).map_err(|refusal| {
+            let record = format!("s3://{}/{}", self.control.name(), ledger::key_of(context, release));
+            MoveError::grants(label, &record, refusal).into()
+        })
+    }
+
+    /// Gives it back.
+    pub async fn restore(&self, restoration: &Restoration) -> Result<(), EngineError> {
+        for one in restoration.roles.values() {
+            iam_role::put_former(&self.context, &one.role, restoration.release, &one.needed)
+                .await
+                .map_err(|error| match error.class {
+                    Class::Denied => EngineError::Move(MoveError::GrantsDenied {
+                        release: restoration.release,
+                        source: error,
+                    }),
+                    _ => error.into(),
+                })?;
+        }
+        Ok(())
     }
 
     /// Who holds the stage, and for how many seconds that lease has been silent.

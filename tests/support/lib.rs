@@ -2,6 +2,7 @@
 //! projects with an application of their own.
 
 pub mod browser;
+mod caller;
 mod interference;
 mod journal;
 mod local;
@@ -11,6 +12,7 @@ mod terminal;
 mod weather;
 
 pub use browser::Browser;
+pub use caller::Caller;
 pub use interference::{At, Held, Interference};
 pub use journal::{Entry, Journal};
 pub use local::{Local, Run, Running, artifacts, binary, repository};

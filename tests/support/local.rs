@@ -336,3 +336,12 @@ pub(crate) fn free_port() -> u16 {
         Err(error) => panic!("no free port: {error}"),
     }
 }
+
+/// The result of a call that has to succeed.
+#[track_caller]
+pub(crate) fn must<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error:?}"),
+    }
+}

@@ -20,6 +20,7 @@ mod observe;
 mod operators;
 mod output;
 mod page;
+mod policy_bounds;
 mod privilege;
 mod releases;
 mod retention;

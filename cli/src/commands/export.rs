@@ -1,13 +1,13 @@
 //! `taskctl export`: what other tools need to know of a stack.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use taskctl_checks::{OPENAPI, collection, environment};
-use taskctl_stack::aws::deployer_policy::{Commands, MANAGED_LIMIT};
-use taskctl_stack::aws::policy_document::Fault;
+use taskctl_stack::aws::deployer_policy::{Commands, MANAGED_LIMIT, alike, amounts_to};
+use taskctl_stack::aws::policy_document::{Document, Fault};
 use taskctl_stack::engine::PlanInputs;
 use taskctl_stack::event::{Endpoints, Event};
 use taskctl_stack::template::model::Stack;
@@ -41,6 +41,8 @@ pub enum Command {
         )]
         commands: Vec<Permitted>,
     },
+    /// The bucket policy of the control bucket, which holds leases and records of releases.
+    ControlBucketPolicy,
     /// The request checks as a Postman collection, with environments for live and preview.
     Postman {
         /// Write the collection and the environments into this folder instead of printing the collection.
@@ -81,6 +83,7 @@ pub fn run(global: &Global, command: Command) -> Exit {
         let text = match &command {
             Command::Openapi => openapi(&session).await?,
             Command::Policy { commands } => policy(&session, commands).await?,
+            Command::ControlBucketPolicy => control_bucket_policy(&session).await?,
             Command::Postman { out, checks } => postman(&session, out.as_deref(), checks).await?,
         };
         session.reporter.answer(text);
@@ -111,6 +114,21 @@ async fn openapi(session: &Session) -> Result<String, Failure> {
     })
 }
 
+async fn control_bucket_policy(session: &Session) -> Result<String, Failure> {
+    let named = named(session)?;
+    let place = Place::of(&session.global, &session.surroundings);
+    let engine = session.connect_quietly(&place, &named).await?;
+    let policy = engine.control().policy(engine.context().identity());
+    printed(&policy)
+}
+
+/// A policy for people and for `aws … --policy`.
+fn printed(policy: &Document) -> Result<String, Failure> {
+    let document: Value = serde_json::from_str(&policy.to_json())
+        .map_err(|error| Failure::caused("the policy cannot be written", &error, None))?;
+    Ok(format!("{document:#}\n"))
+}
+
 async fn policy(session: &Session, commands: &[Permitted]) -> Result<String, Failure> {
     let project = Project::open(&session.global, &session.surroundings)?;
     let stack = &project.template.stack;
@@ -120,7 +138,7 @@ async fn policy(session: &Session, commands: &[Permitted]) -> Result<String, Fai
     };
     let place = Place::of(&session.global, &session.surroundings);
     let engine = session.connect_quietly(&place, &named).await?;
-    let commands = commands.iter().copied().map(Commands::from).collect();
+    let commands: BTreeSet<Commands> = commands.iter().copied().map(Commands::from).collect();
     let inputs = PlanInputs {
         stack,
         website_url: &|_| String::new(),
@@ -128,16 +146,27 @@ async fn policy(session: &Session, commands: &[Permitted]) -> Result<String, Fai
         go_live: None,
         sites: BTreeMap::new(),
     };
-    let policy = engine.policy(&commands, &inputs);
+    let policy = session.unless_stopped(engine.policy(&commands, &inputs)).await??;
+    for message in amounts_to(&commands, stack) {
+        session.reporter.tell(Event::Warning { message });
+    }
+    let alike = alike(&stack.stage, project.template.stages.iter().map(String::as_str));
+    if !alike.is_empty() {
+        let message = format!(
+            "names of stage {} begin like those of {}: where AWS does not tell IAM the tags of a resource, this policy looks at \
+             (but never changes) theirs, too",
+            alike.join(", "),
+            stack.stage
+        );
+        session.reporter.tell(Event::Note { message });
+    }
     if let Err(Fault::Length { length, limit }) = policy.lint(MANAGED_LIMIT) {
         let message = format!(
             "the policy has {length} characters, a managed policy takes {limit}: attach `--for deploy` and `--for destroy` as two"
         );
         session.reporter.tell(Event::Note { message });
     }
-    let document: Value = serde_json::from_str(&policy.to_json())
-        .map_err(|error| Failure::caused("the policy cannot be written", &error, None))?;
-    Ok(format!("{document:#}\n"))
+    printed(&policy)
 }
 
 /// Leaves the routes that the stack has.

@@ -6,6 +6,7 @@ use taskctl_stack::engine::{Engine, Wanted};
 use taskctl_stack::event::{Event, Outcome};
 use taskctl_stack::release::canary::Rollout;
 use taskctl_stack::release::driver::{Moved, Way};
+use taskctl_stack::release::grants::Restoration;
 use taskctl_stack::release::lease::{Force, LIFETIME, Lease};
 use taskctl_stack::release::machine::End;
 use taskctl_stack::release::movement::Movement;
@@ -198,7 +199,12 @@ pub async fn go(session: &Session, command: &str, wanted: Wanted, way: Way, gate
     let engine = session.connect(command, &place, &named).await?;
     if !session.global.yes {
         match session.unless_stopped(engine.movement(wanted)).await?? {
-            Some(movement) => consent(session, command, &named.app, &movement).await?,
+            Some(movement) => {
+                if matches!(wanted, Wanted::Rollback { .. }) {
+                    tell_restoration(session, &session.unless_stopped(engine.restoration(&movement)).await??);
+                }
+                consent(session, command, &named.app, &movement).await?;
+            }
             None if engine.late_pages().await?.is_empty() => return nothing(session, &engine, wanted).await,
             // Somebody was cut off after the switch: what was agreed to is finished.
             None => {}
@@ -226,11 +232,8 @@ async fn locked(
         engine.show_pages(&engine.late_pages().await?).await?;
         return nothing(session, engine, wanted).await;
     };
-    if matches!(wanted, Wanted::Rollback { .. }) && engine.restore_grants(&movement).await? && !way.metering.partial {
-        session.reporter.tell(Event::Note {
-            message: "grants that the release needs are back; waiting until they are known everywhere".to_owned(),
-        });
-        session.unless_stopped(tokio::time::sleep(IAM_SETTLES)).await?;
+    if matches!(wanted, Wanted::Rollback { .. }) {
+        give_back(session, engine, &movement, way).await?;
     }
     let moved = engine.go(&movement, lease, way, web, user).await?;
     let (exit, outcome) = judged(session, &moved);
@@ -239,6 +242,50 @@ async fn locked(
     }
     session.finished(outcome, engine.context().calls(), movement.endpoints());
     Ok(exit)
+}
+
+/// Gives the functions back what a kept release needs, as far as its label proves that it was allowed.
+async fn give_back(session: &Session, engine: &Engine, movement: &Movement, way: &Way) -> Result<(), Failure> {
+    let restoration = engine.restoration(movement).await?;
+    if restoration.is_unknown {
+        session.reporter.tell(Event::Warning {
+            message: format!(
+                "the ledger does not know what the functions of release {} were allowed; where that was more than now, they \
+                 are denied",
+                restoration.release
+            ),
+        });
+    }
+    if restoration.is_nothing() {
+        return Ok(());
+    }
+    if session.global.yes {
+        tell_restoration(session, &restoration);
+    }
+    engine.restore(&restoration).await?;
+    if !way.metering.partial {
+        session.reporter.tell(Event::Note {
+            message: "grants that the release needs are back; waiting until they are known everywhere".to_owned(),
+        });
+        session.unless_stopped(tokio::time::sleep(IAM_SETTLES)).await?;
+    }
+    Ok(())
+}
+
+/// Says what the functions are given back.
+fn tell_restoration(session: &Session, restoration: &Restoration) {
+    if restoration.is_nothing() {
+        return;
+    }
+    let mut message = format!(
+        "release {} needs grants that are not in place; before live moves, the roles of its functions get back:",
+        restoration.release
+    );
+    for line in restoration.lines() {
+        message.push_str("\n  ");
+        message.push_str(&line);
+    }
+    session.reporter.tell(Event::Note { message });
 }
 
 async fn nothing(session: &Session, engine: &Engine, wanted: Wanted) -> Result<Exit, Failure> {

@@ -2,6 +2,7 @@
 //! inventory and the release records. Losing it loses history, never the ability to manage a stack: whoever changes
 //! something makes it again first. Every call names the account that must own it, so a squatted name is refused.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
@@ -9,9 +10,11 @@ use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, Pub
 
 use aws_smithy_types::error::display::DisplayErrorContext;
 
-use super::context::{Context, Op, op};
+use super::context::{Context, Identity, Op, op};
 use super::error::{AwsError, Class};
 use super::kind::found;
+use super::policy_document::{Document, Effect, Statement};
+use crate::event::Event;
 
 /// The bucket of this account and region.
 #[derive(Debug, Clone)]
@@ -72,7 +75,62 @@ impl ControlBucket {
         &self.context_name
     }
 
-    /// Makes it, private, when it is not there.
+    /// The bucket's policy. It only denies, and nobody who may operate stacks; the account's administrators can always change
+    /// it. What it stops, and what not: `docs/decisions/0502-control-bucket-policy.md`.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html>
+    pub fn policy(&self, identity: &Identity) -> Document {
+        let Identity { account, partition, .. } = identity;
+        let bucket = format!("arn:{partition}:s3:::{}", self.name());
+        let everything = [bucket.clone(), format!("{bucket}/*")];
+        let records = || [format!("{bucket}/*/releases/*")];
+        let deny = |actions: &[&str], resources: &[String], conditions: &[(&str, &str, &str)]| {
+            let mut by_operator: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+            for (operator, key, value) in conditions {
+                let keys = by_operator.entry((*operator).to_owned()).or_default();
+                keys.insert((*key).to_owned(), BTreeSet::from([(*value).to_owned()]));
+            }
+            Statement {
+                effect: Effect::Deny,
+                principals: BTreeMap::from([("*".to_owned(), BTreeSet::from(["*".to_owned()]))]),
+                conditions: by_operator,
+                ..Statement::allow(actions, resources.to_vec())
+            }
+        };
+        let functions = format!("arn:{partition}:iam::{account}:role/taskctl/*/*/*");
+        let statements = [
+            (
+                "FunctionsStayOut",
+                deny(
+                    &["s3:*"],
+                    &everything,
+                    &[("ArnLike", "aws:PrincipalArn", functions.as_str())],
+                ),
+            ),
+            (
+                "OtherAccountsStayOut",
+                deny(
+                    &["s3:*"],
+                    &everything,
+                    &[
+                        ("StringNotEquals", "aws:PrincipalAccount", account.as_str()),
+                        ("BoolIfExists", "aws:PrincipalIsAWSService", "false"),
+                    ],
+                ),
+            ),
+            (
+                "RecordsAreWrittenOnce",
+                deny(&["s3:PutObject"], &records(), &[("Null", "s3:if-none-match", "true")]),
+            ),
+            ("RecordsStay", deny(&["s3:DeleteObject"], &records(), &[])),
+            (
+                "TlsOnly",
+                deny(&["s3:*"], &everything, &[("Bool", "aws:SecureTransport", "false")]),
+            ),
+        ];
+        Document::new(statements.map(|(sid, statement)| (sid.to_owned(), statement)))
+    }
+
+    /// Makes it, private and with its policy, when it is not there.
     pub async fn ensure(&self, context: &Context) -> Result<(), AwsError> {
         let client = &context.clients().s3;
         let region = context.identity().region.clone();
@@ -90,11 +148,17 @@ impl ControlBucket {
                     .send()
             })
             .await;
-        match made {
+        let is_new = match made {
             Err(error)
-                if error.class == Class::AlreadyExists && error.code.as_deref() != Some("BucketAlreadyExists") => {}
-            other => drop(other?),
-        }
+                if error.class == Class::AlreadyExists && error.code.as_deref() != Some("BucketAlreadyExists") =>
+            {
+                false
+            }
+            other => {
+                drop(other?);
+                true
+            }
+        };
         let block = PublicAccessBlockConfiguration::builder()
             .block_public_acls(true)
             .ignore_public_acls(true)
@@ -110,8 +174,62 @@ impl ControlBucket {
                     .public_access_block_configuration(block.clone())
                     .send()
             })
-            .await
-            .map(drop)
+            .await?;
+        if is_new {
+            self.put_policy(context).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the bucket its policy when it has none: it was made before, or whoever made it was cut off or may not.
+    pub async fn keep_policy(&self, context: &Context) -> Result<(), AwsError> {
+        let client = &context.clients().s3;
+        let there = context
+            .call(free("GetBucketPolicy"), || {
+                client
+                    .get_bucket_policy()
+                    .bucket(self.name())
+                    .expected_bucket_owner(&context.identity().account)
+                    .send()
+            })
+            .await;
+        match found(there) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => self.put_policy(context).await,
+            // Who may not look is not asked to do anything about it.
+            Err(error) if error.class == Class::Denied => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whoever may write this policy may let himself into every stack's records, so deployers of one stack need not have the
+    /// right: without it the bucket works, and somebody else gives it its policy.
+    async fn put_policy(&self, context: &Context) -> Result<(), AwsError> {
+        let client = &context.clients().s3;
+        let policy = self.policy(context.identity()).to_json();
+        let put = context
+            .call(free("PutBucketPolicy").just_made(), || {
+                client
+                    .put_bucket_policy()
+                    .bucket(self.name())
+                    .expected_bucket_owner(&context.identity().account)
+                    .policy(&policy)
+                    .send()
+            })
+            .await;
+        match put {
+            Err(error) if error.class == Class::Denied => {
+                context.emit(Event::Warning {
+                    message: format!(
+                        "the control bucket has no bucket policy, since this caller lacks s3:PutBucketPolicy; whoever has it runs \
+                         `aws s3api put-bucket-policy --bucket {} --policy \"$(taskctl export control-bucket-policy)\"`",
+                        self.name()
+                    ),
+                });
+                Ok(())
+            }
+            other => other.map(drop),
+        }
     }
 
     /// Reads an object; none when it, or the bucket, is not there.

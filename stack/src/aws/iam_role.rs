@@ -17,6 +17,7 @@ use super::kind::{Fields, Found, Kind, Spec, found, gone};
 use super::policy_document::{Document, INLINE_LIMIT, ParseError, Statement, TRUST_LIMIT};
 use super::reader::{Purpose, Reader, Tags, managed, ownership};
 use crate::plan::{Namesake, Replacement, Rollback};
+use crate::release::grants::InPlace;
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
 
 /// The kind.
@@ -310,6 +311,10 @@ impl Kind for IamRole {
         check(desired)?;
         let _turn = turn(context, name).await;
         let client = &context.clients().iam;
+        // First, since a deployer may be allowed to write policies only of roles that have the boundary.
+        if changes.touch("permissions_boundary") {
+            put_boundary(context, name, permissions_boundary.as_deref()).await?;
+        }
         let kept = kept_formers(other_inline_policies, former_policies, former);
         for (policy, statements) in &kept {
             if observed.model.former_policies.get(policy) != Some(statements) {
@@ -339,9 +344,6 @@ impl Kind for IamRole {
                         .send()
                 })
                 .await?;
-        }
-        if changes.touch("permissions_boundary") {
-            put_boundary(context, name, permissions_boundary.as_deref()).await?;
         }
         if changes.touch("policy") {
             if policy.is_empty() {
@@ -592,12 +594,24 @@ pub async fn put_former(context: &Context, role: &str, release: u64, policy: &Do
     put_named(context, op("iam", "PutRolePolicy"), role, &former_name(release), policy).await
 }
 
-/// A role's own policy and the names of its other inline ones; none when there is no such role.
-pub async fn policies(context: &Context, role: &str) -> Result<Option<(Document, Vec<String>)>, AwsError> {
+/// What a role's own policy allows, and what it keeps for a release and later ones; none when there is no such role.
+pub async fn in_place(context: &Context, role: &str, release: u64) -> Result<Option<InPlace>, AwsError> {
     let own = async { read_policy(context, role, POLICY).await };
     let (own, inline) = futures::try_join!(own, list_inline(context, role))?;
     let Some(inline) = inline else { return Ok(None) };
-    Ok(Some((document("GetRolePolicy", own.as_deref())?, inline)))
+    let mut former = Document::default();
+    for name in inline
+        .iter()
+        .filter(|name| former_release(name).is_some_and(|kept| kept >= release))
+    {
+        let kept = read_policy(context, role, name).await?;
+        former = former.with(&document("GetRolePolicy", kept.as_deref())?);
+    }
+    Ok(Some(InPlace {
+        role: role.to_owned(),
+        own: document("GetRolePolicy", own.as_deref())?,
+        former,
+    }))
 }
 
 /// Takes away what releases before `oldest` needed. Returns how many policies.

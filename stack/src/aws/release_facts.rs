@@ -6,9 +6,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::api_stage::{LIVE, PREVIEW, stage_of};
 use super::api_state::ApiState;
-use super::error::AwsError;
+use super::error::{AwsError, Class};
 use super::lambda_version::{OWN_VERSION, VersionAlias};
 use super::reader::Reader;
+use crate::release::label::{FORMAT, too_new};
 use crate::release::layout::{ReleaseFacts, SlotFacts, is_set};
 
 /// Reads the facts. `functions` are physical names by logical name.
@@ -46,6 +47,7 @@ pub async fn read(reader: &Reader, functions: &BTreeMap<String, String>) -> Resu
     Ok(match api {
         Some(api) => {
             let facts = of(api, versions);
+            readable(&facts)?;
             let live = facts.live.as_ref().and_then(|live| live.release);
             let label = live.and_then(|live| facts.releases.get(&live));
             let under_live = label.into_iter().flat_map(|label| &label.versions);
@@ -64,6 +66,23 @@ pub async fn read(reader: &Reader, functions: &BTreeMap<String, String>) -> Resu
             ..ReleaseFacts::default()
         },
     })
+}
+
+/// Refuses releases whose labels a newer taskctl wrote: what they say is not known here.
+pub fn readable(facts: &ReleaseFacts) -> Result<(), AwsError> {
+    match too_new(facts.releases.values()) {
+        None => Ok(()),
+        Some(label) => Err(AwsError::own(
+            "apigateway",
+            "GetDeployments",
+            Class::Invalid,
+            format!(
+                "release {} was made by a newer taskctl: its label has format {}, this one reads formats up to {FORMAT}; use \
+                 that taskctl or a newer one",
+                label.number, label.format
+            ),
+        )),
+    }
 }
 
 /// The facts that an API's state tells.

@@ -65,7 +65,6 @@ static SPEC: Spec = Spec {
     delete_actions: &[
         "s3:ListBucketVersions",
         "s3:ListBucket",
-        "s3:GetObject",
         "s3:ListBucketMultipartUploads",
         "s3:DeleteObject",
         "s3:DeleteObjectVersion",

@@ -82,6 +82,7 @@ pub async fn look(context: &Context) -> Result<(ApiState, ReleaseFacts), MoveErr
         )));
     };
     let facts = release_facts::of(&state, BTreeMap::new());
+    release_facts::readable(&facts)?;
     Ok((state, facts))
 }
 

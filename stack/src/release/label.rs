@@ -151,7 +151,9 @@ mod tests {
         );
         let newer = ReleaseLabel::parse("r3 0123456789abcdef format=9 tasks:1 what=ever@");
         assert_eq!(
-            newer.as_ref().map(|label| (label.number, label.format, label.versions.len())),
+            newer
+                .as_ref()
+                .map(|label| (label.number, label.format, label.versions.len())),
             Some((3, 9, 0))
         );
         assert_eq!(too_new(newer.iter()).map(|label| label.number), Some(3));
@@ -163,9 +165,14 @@ mod tests {
         let label = ReleaseLabel {
             number: 1_234,
             fingerprint: "0123456789abcdef".to_owned(),
-            versions: (0..40).map(|n| (format!("function-no-{n}"), "100".to_owned())).collect(),
+            versions: (0..40)
+                .map(|n| (format!("function-no-{n}"), "100".to_owned()))
+                .collect(),
             commit: Some("0123abcd+".to_owned()),
-            sites: BTreeMap::from([("shop-production-site-123456789012-eu-central-1".to_owned(), "0123456789ab".to_owned())]),
+            sites: BTreeMap::from([(
+                "shop-production-site-123456789012-eu-central-1".to_owned(),
+                "0123456789ab".to_owned(),
+            )]),
             format: FORMAT,
             grants: Some("0".repeat(32)),
         };

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::aws::context::Context;
 use crate::aws::control_bucket::{Condition, ControlBucket};
 use crate::aws::error::{AwsError, Class};
+use crate::event::Event;
 use crate::plan::Counts;
 use crate::release::grants::Grants;
 use crate::resource::ResourceId;
@@ -47,12 +48,30 @@ fn prefix(context: &Context) -> String {
     format!("{}/{}/", identity.app, identity.stage)
 }
 
+/// Where a release's record lies in the control bucket.
+pub fn key_of(context: &Context, release: u64) -> String {
+    format!("{}releases/{release:08}.json", prefix(context))
+}
+
 /// Writes a release's record. One that stands already stays as it is.
 pub async fn record(context: &Context, bucket: &ControlBucket, release: &ReleaseRecord) -> Result<(), AwsError> {
-    let key = format!("{}releases/{:08}.json", prefix(context), release.release);
+    let key = key_of(context, release.release);
     let body = serde_json::to_vec_pretty(release).unwrap_or_default();
     match bucket.put(context, &key, &body, Condition::Absent).await {
-        Err(error) if error.class == Class::Precondition => Ok(()),
+        Err(error) if error.class == Class::Precondition => {
+            let standing = of_release(context, bucket, release.release).await?;
+            if standing.is_none_or(|standing| standing.grants != release.grants) {
+                context.emit(Event::Warning {
+                    message: format!(
+                        "the record of release {} (s3://{}/{key}) was there before the release and says something else: it is \
+                         not believed",
+                        release.release,
+                        bucket.name()
+                    ),
+                });
+            }
+            Ok(())
+        }
         other => other.map(drop),
     }
 }
@@ -63,7 +82,7 @@ pub async fn of_release(
     bucket: &ControlBucket,
     release: u64,
 ) -> Result<Option<ReleaseRecord>, AwsError> {
-    let key = format!("{}releases/{release:08}.json", prefix(context));
+    let key = key_of(context, release);
     let stored = bucket.get(context, &key).await?;
     Ok(stored.and_then(|stored| serde_json::from_slice(&stored.body).ok()))
 }

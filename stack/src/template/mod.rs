@@ -30,7 +30,7 @@ use language::{StackSource, StageName};
 use model::Stack;
 pub use reference::reference;
 pub use schema::json_schema;
-use stages::{Found, Resolved, few_enough, resolve_stage, stages_of, with_app};
+use stages::{Found, Resolved, few_enough, resolve_stage, stages_of, warn_of_alike, with_app};
 
 /// A template's text and what to call it in messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +136,7 @@ pub fn load(source: &Source, stage: &str, options: &Options) -> Result<Loaded, F
     }
     let base = expand(&with_app(&root, &mut found), &<StackSource as Decode>::shape());
     let stages = few_enough(base.as_mapping().map_or(stages, stages_of), mapping, stage, &mut found);
+    warn_of_alike(mapping, &stages, &mut found);
     let mut asked = None;
     // The stage asked for comes first, so that a fault of several stages is told as its own.
     let (first, others): (Vec<_>, Vec<_>) = stages.iter().partition(|(name, _)| name == stage);

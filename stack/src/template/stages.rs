@@ -95,6 +95,31 @@ pub(super) fn stages_of(root: &Mapping) -> Vec<Stage> {
     }
 }
 
+/// Warns of stages whose names begin alike: what is called `{app}-prod-eu-…` may be a thing of stage `prod-eu` or one of stage
+/// `prod` called `eu-…`. Not a fault: names are identity, and stages that stand cannot be renamed.
+pub(super) fn warn_of_alike(root: &Mapping, stages: &[Stage], found: &mut Found) {
+    let Some(mapping) = root.get("stages").and_then(|entry| entry.value.as_mapping()) else {
+        return;
+    };
+    for entry in &mapping.entries {
+        let name = &entry.key.text;
+        let shorter = stages.iter().map(|(stage, _)| stage);
+        let shorter = shorter.filter(|stage| {
+            name.strip_prefix(stage.as_str())
+                .is_some_and(|rest| rest.starts_with('-'))
+        });
+        for stage in shorter {
+            let message = format!("names of stage `{name}` begin like those of stage `{stage}`");
+            let help = format!(
+                "policies exported for `{stage}` tell the two apart by their tags; a stage that does not stand yet is better \
+                 called otherwise, such as `{}`",
+                name.replace('-', "")
+            );
+            found.push(Fault::warning(Code::Suspicious, message).at(entry.key.span).help(help));
+        }
+    }
+}
+
 /// The stages if they are not too many, else the one asked for.
 pub(super) fn few_enough(mut stages: Vec<Stage>, root: &Mapping, asked: &str, found: &mut Found) -> Vec<Stage> {
     if stages.len() > MOST_STAGES {

@@ -128,3 +128,14 @@ fn a_fault_in_what_a_stage_changes_is_told_once_and_with_its_stage() {
         ]
     );
 }
+
+#[test]
+fn stages_whose_names_begin_alike() {
+    let loaded = super::super::read(&with("stages: {prod: , prod-eu: , production: }"), "prod");
+    let told = loaded.warnings.render(Color::Plain);
+    assert!(
+        told.contains("names of stage `prod-eu` begin like those of stage `prod`"),
+        "{told}"
+    );
+    assert!(!told.contains("production"), "{told}");
+}
