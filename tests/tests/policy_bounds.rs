@@ -258,6 +258,16 @@ fn the_exported_policies_stay_within_the_stack_and_its_boundary() {
         "{}",
         bounded.err
     );
+    // As files, each fits into a managed policy, and together they are the policy.
+    let folder = project.directory().join("policies");
+    let written = project.run(&["export", "policy", "--for", "deploy", "--out", folder.to_str().unwrap()]);
+    let mut together = Document::default();
+    for file in written.expect(0).out.lines() {
+        let part = Document::parse(&std::fs::read_to_string(file).unwrap()).unwrap();
+        part.lint(taskctl_stack::aws::deployer_policy::MANAGED_LIMIT).unwrap();
+        together = together.with(&part);
+    }
+    assert_eq!(together, Document::parse(&bounded.out).unwrap());
     let (app, region) = (project.app.clone(), project.region());
     let deployer = runtime.block_on(Caller::with(&project, "bounds-deploy", &exported(&project, "deploy")));
     deployer.run(&["deploy", "--yes"]).expect(0);
@@ -301,7 +311,9 @@ fn words(said: &str) -> String {
 fn role_policies(project: &Project, clients: &Clients, runtime: &tokio::runtime::Runtime) -> Vec<String> {
     let role = format!("{}-dev-users-{}", project.app, project.region());
     let listed = clients.iam.list_role_policies().role_name(role).send();
-    runtime.block_on(listed).unwrap().policy_names
+    let mut names = runtime.block_on(listed).unwrap().policy_names;
+    names.sort();
+    names
 }
 
 /// What the ledger says of a release's grants is believed only as far as the release's label on AWS proves it.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use taskctl_checks::{OPENAPI, collection, environment};
 use taskctl_stack::aws::deployer_policy::{Commands, MANAGED_LIMIT, alike, amounts_to};
-use taskctl_stack::aws::policy_document::{Document, Fault};
+use taskctl_stack::aws::policy_document::{Document, Fault, INLINE_LIMIT};
 use taskctl_stack::engine::PlanInputs;
 use taskctl_stack::event::{Endpoints, Event};
 use taskctl_stack::template::model::Stack;
@@ -40,6 +40,9 @@ pub enum Command {
             default_value = "deploy,destroy"
         )]
         commands: Vec<Permitted>,
+        /// Write it into this folder instead, as many files as managed policies are needed for it.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
     },
     /// The bucket policy of the control bucket, which holds leases and records of releases.
     ControlBucketPolicy,
@@ -82,7 +85,7 @@ pub fn run(global: &Global, command: Command) -> Exit {
     session::run(global, Purpose::Answer, Details::Changes, async |session| {
         let text = match &command {
             Command::Openapi => openapi(&session).await?,
-            Command::Policy { commands } => policy(&session, commands).await?,
+            Command::Policy { commands, out } => policy(&session, commands, out.as_deref()).await?,
             Command::ControlBucketPolicy => control_bucket_policy(&session).await?,
             Command::Postman { out, checks } => postman(&session, out.as_deref(), checks).await?,
         };
@@ -129,7 +132,7 @@ fn printed(policy: &Document) -> Result<String, Failure> {
     Ok(format!("{document:#}\n"))
 }
 
-async fn policy(session: &Session, commands: &[Permitted]) -> Result<String, Failure> {
+async fn policy(session: &Session, commands: &[Permitted], out: Option<&Path>) -> Result<String, Failure> {
     let project = Project::open(&session.global, &session.surroundings)?;
     let stack = &project.template.stack;
     let named = Named {
@@ -160,13 +163,43 @@ async fn policy(session: &Session, commands: &[Permitted]) -> Result<String, Fai
         );
         session.reporter.tell(Event::Note { message });
     }
+    if let Some(directory) = out {
+        let mut written = String::new();
+        for (number, part) in parts(&policy).into_iter().enumerate() {
+            let text = printed(&part)?;
+            let path = directory.join(format!("policy-{}.json", number + 1));
+            fs::create_dir_all(directory)
+                .and_then(|()| fs::write(&path, &text))
+                .map_err(|error| Failure::io("writing", &path, &error))?;
+            written.push_str(&format!("{}\n", path.display()));
+        }
+        return Ok(written);
+    }
     if let Err(Fault::Length { length, limit }) = policy.lint(MANAGED_LIMIT) {
         let message = format!(
-            "the policy has {length} characters, a managed policy takes {limit}: attach `--for deploy` and `--for destroy` as two"
+            "the policy has {length} characters, a managed policy takes {limit}: `--out DIR` writes it as several; as inline \
+             policies of a role it may have {INLINE_LIMIT}"
         );
         session.reporter.tell(Event::Note { message });
     }
     printed(&policy)
+}
+
+/// The policy as documents of which each fits into a managed policy.
+fn parts(policy: &Document) -> Vec<Document> {
+    let mut parts: Vec<Document> = Vec::new();
+    for (sid, statement) in policy.statements() {
+        let one = Document::new([(sid.clone(), statement.clone())]);
+        let place = parts.iter_mut().find_map(|part| {
+            let both = part.with(&one);
+            both.lint(MANAGED_LIMIT).is_ok().then_some((part, both))
+        });
+        match place {
+            Some((part, both)) => *part = both,
+            None => parts.push(one),
+        }
+    }
+    parts
 }
 
 /// Leaves the routes that the stack has.

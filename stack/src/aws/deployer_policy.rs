@@ -274,8 +274,9 @@ pub fn deployer_policy(
                 continue;
             }
             let scope = scope(spec.name, action);
-            // A kind that the template lacks is still looked for.
-            if is_used || scope == Scope::Account && spec.read_actions.contains(&action) {
+            // A kind that the template lacks is still looked for, and whose it is what is found.
+            let is_look = matches!(scope, Scope::Account | Scope::Read) && spec.read_actions.contains(&action);
+            if is_used || is_look {
                 allowed.entry(scope).or_default().insert(action);
                 if scope == Scope::ApiChanges && spec.name == "http_api" && action != "apigateway:PATCH" {
                     allowed.entry(Scope::NewApi).or_default().insert(action);
@@ -719,11 +720,7 @@ mod tests {
     }
 
     fn policy(commands: &[Commands], boundary: &str, standing: &Standing) -> Document {
-        let kinds = registry()
-            .kinds()
-            .iter()
-            .map(|kind| kind.spec().name.to_owned())
-            .collect();
+        let kinds = registry().kinds().map(|kind| kind.spec().name.to_owned()).collect();
         let commands = commands.iter().copied().collect();
         deployer_policy(
             &commands,
