@@ -79,6 +79,7 @@ fn acting(clients: &Clients, credentials: &Credentials) -> Clients {
         };
     }
     Clients {
+        endpoint_url: clients.endpoint_url.clone(),
         apigateway: of!(aws_sdk_apigatewayv2, apigateway),
         cloudwatch: of!(aws_sdk_cloudwatch, cloudwatch),
         logs: of!(aws_sdk_cloudwatchlogs, logs),

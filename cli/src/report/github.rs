@@ -81,10 +81,13 @@ impl Github {
             self.out.text(&text);
             self.close();
         }
-        self.out.text(&format!("{short}
-"));
+        self.out.text(&format!(
+            "{short}
+"
+        ));
         for warning in &plan.warnings {
-            self.out.command(&command("warning", &[("title", "plan")], &warning.message));
+            self.out
+                .command(&command("warning", &[("title", "plan")], &warning.message));
         }
         self.summary.push_str(&format!("**{short}**\n\n"));
         for warning in &plan.warnings {
@@ -155,7 +158,8 @@ impl Renderer for Github {
             }
             Event::ActionKept { id, reason, .. } => {
                 self.human.notice(event);
-                self.out.command(&command("warning", &[("title", &format!("{id} kept"))], reason));
+                self.out
+                    .command(&command("warning", &[("title", &format!("{id} kept"))], reason));
             }
             Event::Warning { message } => self.out.command(&command("warning", &[], message)),
             Event::Finished {
