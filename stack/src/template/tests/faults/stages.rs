@@ -137,5 +137,5 @@ fn stages_whose_names_begin_alike() {
         told.contains("names of stage `prod-eu` begin like those of stage `prod`"),
         "{told}"
     );
-    assert!(!told.contains("production"), "{told}");
+    assert!(!told.contains("of stage `production`"), "{told}");
 }
