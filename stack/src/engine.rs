@@ -343,7 +343,10 @@ impl Engine {
             let mut history = known.clone();
             if is_complete && retention::has_unknown(&observed.found, &known) {
                 let records = ledger::records(&self.context, &self.control).await?;
-                history.extend(records.into_iter().map(|record| record.grants));
+                let believed = records
+                    .into_iter()
+                    .filter(|record| grants::is_believed(&facts.releases, record.release, &record.grants));
+                history.extend(believed.map(|record| record.grants));
             }
             let (told, unknown) = retention::keep(
                 &mut resources,

@@ -536,7 +536,7 @@ mod fuzz {
             all(Box::new(github), &text);
             let page = page.text();
             prop_assert!(obeyed(&page, Paint::Plain).is_empty(), "{}", page.escape_debug());
-            let own = ["::group::", "::endgroup::", "::error title=", "::error file=", "::warning::"];
+            let own = ["::group::", "::endgroup::", "::error title=", "::error file=", "::warning::", "::warning title="];
             for line in commands(&page) {
                 prop_assert!(own.iter().any(|own| line.starts_with(own)), "{line}");
             }

@@ -39,6 +39,8 @@ pub(crate) enum Service {
 pub(crate) struct Call {
     /// The service.
     pub service: Service,
+    /// Its signing name, e.g. `dynamodb`.
+    pub signed_for: String,
     /// The operation where it stands outside of the body (JSON and RPC protocols).
     pub operation: Option<String>,
     /// Region that the request is signed for.
@@ -56,6 +58,7 @@ impl Call {
         let operation = target.or(rpc).map(|(_, operation)| operation);
         Self {
             service: by_signing_name(signed_for),
+            signed_for: signed_for.to_owned(),
             operation: operation.map(str::to_owned),
             region: region.to_owned(),
             account: account.to_owned(),
@@ -159,6 +162,7 @@ mod tests {
     fn check(signed_for: &str, uri: &str, headers: &[(&str, &str)], service: Service, operation: Option<&str>) {
         let expected = Call {
             service,
+            signed_for: signed_for.to_owned(),
             operation: operation.map(str::to_owned),
             region: "eu-central-1".to_owned(),
             account: "111122223333".to_owned(),

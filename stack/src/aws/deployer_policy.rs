@@ -157,7 +157,6 @@ fn of_engine(commands: Commands) -> &'static [(Scope, &'static str)] {
         (Scope::LogGroups, "logs:FilterLogEvents"),
         (Scope::LogGroups, "logs:StartLiveTail"),
         (Scope::LogGroups, "logs:StartQuery"),
-        (Scope::Read, "iam:SimulatePrincipalPolicy"),
         (Scope::Read, "lambda:GetAlias"),
         (Scope::Read, "lambda:ListVersionsByFunction"),
     ];

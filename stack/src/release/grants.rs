@@ -54,6 +54,13 @@ pub fn prove(label: &ReleaseLabel, grants: &Grants) -> Proof {
     }
 }
 
+/// Whether what a record says of a release is believed where nothing is given by it: the release stands, and its label does not
+/// say otherwise.
+pub fn is_believed(labels: &BTreeMap<u64, ReleaseLabel>, release: u64, grants: &Grants) -> bool {
+    let label = labels.get(&release);
+    label.is_some_and(|label| prove(label, grants) != Proof::Differs)
+}
+
 /// What a role allows now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InPlace {
@@ -239,6 +246,14 @@ mod tests {
     }
 
     /// A hash that changes means that no label that stands can be believed any more.
+    #[test]
+    fn a_record_is_believed_when_its_release_stands_and_does_not_deny_it() {
+        let labels = BTreeMap::from([(1, label(Some(hash(&grants("a"))))), (2, label(None))]);
+        let believed = |release, allowed| is_believed(&labels, release, &grants(allowed));
+        assert_eq!((believed(1, "a"), believed(1, "b")), (true, false));
+        assert_eq!((believed(2, "a"), believed(3, "a")), (true, false));
+    }
+
     #[test]
     fn the_hash_stays_what_it_is() {
         assert_eq!(hash(&grants("a")), "5031f4392717ccb412b560bcfff12dde");

@@ -64,8 +64,8 @@ pub(super) fn required(call: &Call, parts: &Parts, body: &[u8], role: impl Fn(&s
         Service::Tagging => vec![at.on(at.named("tag"), "*")],
         Service::Iam => at.iam(&form(body), role),
         Service::Sns => at.sns(&form(body)),
-        // Who one is may always be asked, and what else there is has no grant here.
-        Service::Sts | Service::Other => Vec::new(),
+        Service::Sts => at.sts(&form(body)),
+        Service::Other => vec![at.on(at.named(&call.signed_for), "*")],
     }
 }
 
@@ -129,6 +129,16 @@ impl At<'_> {
             .map(|(key, value)| (format!("{REQUEST_TAG}{}", key.to_ascii_lowercase()), value));
         wanted.context.extend(keys);
         wanted
+    }
+
+    /// Who one is may always be asked.
+    fn sts(&self, input: &BTreeMap<String, String>) -> Vec<Required> {
+        let role = || input.get("RoleArn").map_or("*", String::as_str);
+        match input.get("Action").map_or("", String::as_str) {
+            "GetCallerIdentity" => Vec::new(),
+            action if action.starts_with("AssumeRole") => vec![self.on(format!("sts:{action}"), role())],
+            action => vec![self.on(format!("sts:{action}"), "*")],
+        }
     }
 
     fn dynamodb(&self, input: &Value) -> Vec<Required> {
@@ -485,5 +495,39 @@ impl At<'_> {
             all.push(self.on("sns:TagResource", resource));
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
+
+    use ::http::Request;
+
+    use super::*;
+
+    fn check(service: &str, target: &str, body: &str, expected: &[(&str, &str)]) {
+        let request = Request::post("/").header("x-amz-target", target).body(()).unwrap();
+        let (parts, ()) = request.into_parts();
+        let call = Call::of(&parts, service, "eu-central-1", "000000000000");
+        let role = |name: &str| Role {
+            arn: name.to_owned(),
+            boundary: None,
+        };
+        let all = required(&call, &parts, body.as_bytes(), role);
+        let all: Vec<(&str, &str)> = all.iter().map(|one| (&*one.action, &*one.resource)).collect();
+        assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn who_acts_as_a_role_takes_on_another_only_when_allowed_to() {
+        let role = "arn:aws:iam::000000000000:role/other";
+        check("sts", "", "Action=GetCallerIdentity", &[]);
+        check("sts", "", &format!("Action=AssumeRole&RoleArn={role}"), &[("sts:AssumeRole", role)]);
+    }
+
+    #[test]
+    fn services_that_are_not_known_ask_for_their_actions_too() {
+        check("sqs", "AmazonSQS.ListQueues", "{}", &[("sqs:ListQueues", "*")]);
     }
 }

@@ -9,7 +9,8 @@ use crate::aws::iam_role::{self, POLICY, Policies, former_release};
 use crate::aws::kind::Found;
 use crate::aws::policy_document::{Document, Effect};
 use crate::aws::policy_evaluation::{allowed_on, allows, unknown_actions};
-use crate::aws::registry;
+use crate::aws::{registry, release_facts};
+use crate::release::grants::is_believed;
 use crate::release::ledger::{self, ReleaseRecord};
 use crate::release::retention::recorded;
 use crate::template::model::{Function, GrantTarget};
@@ -81,7 +82,12 @@ pub(super) async fn examine(stage: &Stage<'_>, control: &ControlBucket) -> Resul
     // What former releases need is known to the ledger alone.
     let has_former = |policies: &Policies| policies.inline.keys().any(|name| former_release(name).is_some());
     let records = match roles.iter().any(|(_, policies)| has_former(policies)) {
-        true => ledger::records(stage.context, control).await?,
+        true => {
+            let records = ledger::records(stage.context, control).await?;
+            let facts = release_facts::read(&stage.reader, &BTreeMap::new()).await?;
+            let believed = |record: &ReleaseRecord| is_believed(&facts.releases, record.release, &record.grants);
+            records.into_iter().filter(believed).collect()
+        }
         false => Vec::new(),
     };
     let physical = |found: &[Found]| -> BTreeSet<String> {
