@@ -853,7 +853,7 @@ impl Engine {
             return Ok(nothing);
         }
         let reader = Reader::new(context.clone());
-        let roles = async { Ok::<_, AwsError>(self.registry.kind("iam_role").enumerate(&reader).await?) };
+        let roles = self.registry.kind("iam_role").enumerate(&reader);
         let record = ledger::of_release(context, &self.control, release);
         let (roles, record) = futures::try_join!(roles, record)?;
         let roles = roles

@@ -105,7 +105,7 @@ fn credentials_that_end_in_the_middle() {
 fn a_name_that_leads_nowhere() {
     let project = Project::platform("nowhere");
     let run = project
-        .start_at("http://aws.invalid:4580", &["deploy", "--yes"])
+        .start_at("https://aws.invalid:4580", &["deploy", "--yes"])
         .end()
         .expect(1);
     assert!(

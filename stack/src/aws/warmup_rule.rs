@@ -433,7 +433,8 @@ fn others(target: &AwsTarget) -> Vec<String> {
     ];
     known
         .into_iter()
-        .filter_map(|(is_set, name)| is_set.then(|| name.to_owned()))
+        .filter(|(is_set, _)| *is_set)
+        .map(|(_, name)| name.to_owned())
         .collect()
 }
 

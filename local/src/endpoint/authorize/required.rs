@@ -523,7 +523,12 @@ mod tests {
     fn who_acts_as_a_role_takes_on_another_only_when_allowed_to() {
         let role = "arn:aws:iam::000000000000:role/other";
         check("sts", "", "Action=GetCallerIdentity", &[]);
-        check("sts", "", &format!("Action=AssumeRole&RoleArn={role}"), &[("sts:AssumeRole", role)]);
+        check(
+            "sts",
+            "",
+            &format!("Action=AssumeRole&RoleArn={role}"),
+            &[("sts:AssumeRole", role)],
+        );
     }
 
     #[test]
