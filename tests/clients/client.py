@@ -31,7 +31,7 @@ for settings in ({}, {"payload_signing_enabled": True}, {"payload_signing_enable
     s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in ("a b/ü+&~*.txt", "p", "parts")]})
     s3.delete_bucket(Bucket=bucket)
 
-wrong = boto3.client("dynamodb", aws_secret_access_key="wrong")
+wrong = boto3.client("dynamodb", aws_access_key_id="000000000000", aws_secret_access_key="wrong")
 try:
     wrong.list_tables()
     raise SystemExit("a wrong secret was let in")
