@@ -22,7 +22,6 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use sha2::Digest as _;
-use taskctl_local::Keys;
 use taskctl_local::ambient::Ambient;
 use taskctl_local::gateway::{Gateway, GatewayPorts};
 use taskctl_local::ports::{
@@ -32,6 +31,7 @@ use taskctl_local::ports::{
     RouteSnapshot, StageSnapshot, TracingMode, WeightedVersion,
 };
 use taskctl_local::runtime::{RuntimeConfig, RuntimeHost, RuntimePorts};
+use taskctl_local::{Keys, LocalOptions};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -52,6 +52,9 @@ struct Arguments {
     /// `AWS_ENDPOINT_URL` of the function.
     #[arg(long, default_value = "http://127.0.0.1:4566")]
     endpoint_url: String,
+    /// Root of the local target behind the endpoint, whose keys the function gets.
+    #[arg(long)]
+    local_root: Option<PathBuf>,
     /// Role that the function acts as; the endpoint may let it do only what its policies allow.
     #[arg(long, default_value = "arn:aws:iam::000000000000:role/bench")]
     role: String,
@@ -161,7 +164,7 @@ async fn main() -> Result<(), Fault> {
         root.path().join("runtime"),
         arguments.endpoint_url.clone(),
         path,
-        Keys::random()?,
+        keys(&arguments)?,
     );
     config.max_environments = arguments.environments;
     let ports = RuntimePorts {
@@ -192,6 +195,15 @@ async fn main() -> Result<(), Fault> {
 }
 
 /// Start of the process to its first `next`, and memory after one invocation, from the platform's own reports.
+/// The keys with which functions sign.
+fn keys(arguments: &Arguments) -> Result<Keys, Fault> {
+    let Some(root) = &arguments.local_root else {
+        return Ok(Keys::random()?);
+    };
+    let keys = Keys::read(&LocalOptions::new(root))?;
+    keys.ok_or_else(|| format!("{} is the root of no local target", root.display()).into())
+}
+
 async fn measure_cold(host: &RuntimeHost, fixed: &Fixed, event: &[u8]) -> Result<Value, Fault> {
     let (mut init, mut memory, mut first) = (Vec::new(), Vec::new(), Vec::new());
     for alias in fixed.cold.keys() {

@@ -95,7 +95,10 @@ impl Keys {
 
     /// Reads the secret of a root. `None` when it has none, and when others may know it or have put it there: then another one
     /// is made.
-    pub(crate) fn read(options: &LocalOptions) -> Result<Option<Self>, LocalError> {
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read(options: &LocalOptions) -> Result<Option<Self>, LocalError> {
         let path = options.path(FILE);
         let io = |source| LocalError::io("reading", &path, source);
         let metadata = match fs::symlink_metadata(&path) {

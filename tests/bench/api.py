@@ -139,6 +139,7 @@ def measure(stack, name, bootstrap, options):
     event.write_text(json.dumps(EVENT))
     command = [stack.target / "release/examples/bench", "--bootstrap", bootstrap, "--event-file", event]
     command += ["--endpoint-url", f"http://127.0.0.1:{stack.port}", "--path", "/counter"]
+    command += ["--local-root", stack.folder / "local"]
     command += ["--env", "COUNTER_TABLE=platform-dev-counter", "--cold", 10, "--warm", 500]
     # The function of the stack itself, in all three languages.
     command += ["--role", "arn:aws:iam::000000000000:role/taskctl/platform/dev/platform-dev-counter-eu-central-1"]
