@@ -68,7 +68,7 @@ impl Session {
 }
 
 /// Whether a text is the number of an account.
-pub(crate) fn is_account(text: &str) -> bool {
+pub fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 

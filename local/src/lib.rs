@@ -30,5 +30,5 @@ pub use daemon::{
     up,
 };
 pub use error::LocalError;
-pub use keys::{Credentials, DEFAULT_ACCOUNT, Keys, credentials};
+pub use keys::{Credentials, DEFAULT_ACCOUNT, Keys, credentials, is_account};
 pub use options::{DEFAULT_FIRST_API_PORT, DEFAULT_PORT, DEFAULT_WEBSITE_PORT, DaemonCommand, LocalOptions};

@@ -573,7 +573,7 @@ fn the_emulator_and_the_secret_are_out_of_reach() {
     }
 
     // Another user of this machine.
-    if !rustix_is_root() {
+    if !is_root() {
         return;
     }
     let secret = local.root().join("secret");
@@ -604,7 +604,7 @@ fn the_emulator_and_the_secret_are_out_of_reach() {
     );
 }
 
-fn rustix_is_root() -> bool {
+fn is_root() -> bool {
     let own = Command::new("id").arg("-u").output().unwrap();
     String::from_utf8_lossy(&own.stdout).trim() == "0"
 }

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use taskctl_local::{Credentials, DEFAULT_ACCOUNT, LocalOptions, credentials};
+use taskctl_local::{Credentials, DEFAULT_ACCOUNT, LocalOptions, credentials, is_account};
 
 use crate::args::Output;
 use crate::exit::Exit;
@@ -40,7 +40,7 @@ pub struct Environment {
 }
 
 fn account(text: &str) -> Result<String, String> {
-    match text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+    match is_account(text) {
         true => Ok(text.to_owned()),
         false => Err("an account is twelve digits, such as 111122223333".to_owned()),
     }
@@ -48,8 +48,7 @@ fn account(text: &str) -> Result<String, String> {
 
 fn role(text: &str) -> Result<String, String> {
     let fields: Vec<&str> = text.splitn(6, ':').collect();
-    let is_role =
-        matches!(&fields[..], ["arn", _, "iam", "", id, name] if account(id).is_ok() && name.starts_with("role/"));
+    let is_role = matches!(&fields[..], ["arn", _, "iam", "", id, name] if is_account(id) && name.starts_with("role/"));
     // It is printed for a shell and signed in a token: nothing but what ARNs have.
     let is_plain = text
         .bytes()
