@@ -215,10 +215,11 @@ pub(crate) fn scratch() -> PathBuf {
     target.join("end-to-end")
 }
 
+static SHARED: Mutex<Weak<Local>> = Mutex::new(Weak::new());
+
 impl Local {
     /// The target that the tests running now share.
     pub fn shared() -> Arc<Self> {
-        static SHARED: Mutex<Weak<Local>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(local) = shared.upgrade() {
             return local;
@@ -324,7 +325,11 @@ impl Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
-        let _ = self.run(&["local", "down"], &repository());
+        // The next one starts after the end of this one: they have the same root.
+        let shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.strong_count() == 0 {
+            let _ = self.run(&["local", "down"], &repository());
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::signing::{self, Payload, Signable};
 
 /// How long a start may take once everything is installed.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long one that is starting already is waited for.
+/// How long one that is starting already, or does not answer, is waited for.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a graceful end may take.
 const END_TIMEOUT: Duration = Duration::from_secs(25);
@@ -221,17 +221,19 @@ fn is_usable(status: &LocalStatus) -> bool {
     }
 }
 
-/// The same, for one that may be on its way: it starts, or replaces a crashed emulator. `None` when it must be
+/// The same, for one that may be on its way or busy: it starts, replaces a crashed emulator, or has much to do. Others may be
+/// in the middle of their calls to it, so that it counts as hanging only after [`SETTLE_TIMEOUT`]. `None` when it must be
 /// replaced.
 async fn settled(options: &LocalOptions) -> Option<LocalStatus> {
     let deadline = Instant::now() + SETTLE_TIMEOUT;
     loop {
         let record = DaemonRecord::read(options).filter(|record| record.serves(options))?;
-        let status = ask(options, record.port).await?;
-        if is_usable(&status) {
-            return Some(status);
+        match ask(options, record.port).await {
+            Some(status) if is_usable(&status) => return Some(status),
+            Some(status) if status.state != LocalState::Starting => return None,
+            Some(_) | None => {}
         }
-        if status.state != LocalState::Starting || Instant::now() > deadline {
+        if Instant::now() > deadline || !is_served(options) {
             return None;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

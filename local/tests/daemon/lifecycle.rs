@@ -112,6 +112,26 @@ async fn killed_background_process_is_started_anew() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_background_process_is_waited_for_and_a_hanging_one_replaced() {
+    let world = World::running().await;
+    let before = status(&world.options).await.pid.unwrap();
+    let hold = |signal| kill_process(pid(before), signal).unwrap();
+
+    hold(Signal::STOP);
+    let (after, ()) = tokio::join!(world.up(), async {
+        // Longer than one question for its status waits.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        hold(Signal::CONT);
+    });
+    assert_eq!(after.pid, Some(before), "what others work with is not taken from them");
+
+    hold(Signal::STOP);
+    let after = world.up().await;
+    assert_ne!(after.pid, Some(before));
+    assert_eq!(after.state, LocalState::Running);
+}
+
 /// What a test made.
 struct Made {
     api_id: String,

@@ -106,13 +106,17 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_json_is_taken_or_refused(body in any_json(), path in prop::sample::select(vec!["/tasks", "/users", "/assets"])) {
-        let api = Deployed::shared();
+#[test]
+fn any_json_is_taken_or_refused() {
+    // One deployment for all of them.
+    let api = Deployed::shared();
+    let config = ProptestConfig {
+        cases: 120,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    proptest!(config, |(body in any_json(), path in prop::sample::select(vec!["/tasks", "/users", "/assets"]))| {
         let reply = api.post(path, &body);
         prop_assert!(reply.status < 500, "{path} {body}: {} {}", reply.status, reply.text);
-    }
+    });
 }
