@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::aws::{DynamoTally, Environment, EnvironmentError, required};
+use crate::aws::{DynamoCounter, Environment, EnvironmentError, required};
 use crate::http::{Failure, Function, Request, Response, RouteSpec};
-use crate::ports::{Clock, SystemClock, Tally};
+use crate::ports::{Clock, Counter, SystemClock};
 
 /// Partition key attribute of the counter table.
 pub const COUNTER_KEY: &str = "counter_id";
@@ -17,8 +17,8 @@ pub const KEPT_SECONDS: i64 = 30 * 24 * 3600;
 
 /// The counter function.
 #[derive(Debug)]
-pub struct Counter<T, C> {
-    tally: T,
+pub struct Visits<T, C> {
+    counter: T,
     clock: C,
 }
 
@@ -30,29 +30,29 @@ pub enum Route {
 }
 
 /// The function as Lambda runs it.
-pub fn function() -> Result<Counter<DynamoTally, SystemClock>, EnvironmentError> {
+pub fn function() -> Result<Visits<DynamoCounter, SystemClock>, EnvironmentError> {
     let table = required("COUNTER_TABLE")?;
-    Ok(Counter::new(
-        DynamoTally::new(Environment::read()?.dynamodb(), table),
+    Ok(Visits::new(
+        DynamoCounter::new(Environment::read()?.dynamodb(), table),
         SystemClock,
     ))
 }
 
-impl<T: Tally, C: Clock> Counter<T, C> {
+impl<T: Counter, C: Clock> Visits<T, C> {
     /// The function over its ports.
-    pub fn new(tally: T, clock: C) -> Self {
-        Self { tally, clock }
+    pub fn new(counter: T, clock: C) -> Self {
+        Self { counter, clock }
     }
 }
 
-impl<T: Tally, C: Clock> Function for Counter<T, C> {
+impl<T: Counter, C: Clock> Function for Visits<T, C> {
     type Route = Route;
     const ROUTES: &'static [RouteSpec<Route>] = &[("GET /counter", Route::Visit)];
 
     async fn handle(&self, route: Route, request: &Request) -> Result<Response, Failure> {
         let Route::Visit = route;
         let now = self.clock.now();
-        match self.tally.raise(now).await {
+        match self.counter.raise(now).await {
             Ok(count) => Ok(Response::json(
                 200,
                 &json!({"count": count, "timestamp": now.rfc3339(), "status": "success", "requestId": request.id}),
@@ -76,15 +76,15 @@ fn failed(failure: Failure, request_id: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::{ManualClock, MemoryTally, request, send};
+    use crate::memory::{ManualClock, MemoryCounter, request, send};
     use crate::ports::HotSpot;
 
     #[tokio::test]
     async fn each_visit_counts() {
-        let (tally, clock) = (MemoryTally::default(), ManualClock::new());
-        let counter = Counter::new(&tally, clock);
-        send(&counter, request("GET", "/counter", None)).await;
-        let reply = send(&counter, request("GET", "/counter", None)).await;
+        let (counter, clock) = (MemoryCounter::default(), ManualClock::new());
+        let visits = Visits::new(&counter, clock);
+        send(&visits, request("GET", "/counter", None)).await;
+        let reply = send(&visits, request("GET", "/counter", None)).await;
         let body =
             json!({"count": 2, "timestamp": "2025-11-20T23:31:15.123Z", "status": "success", "requestId": "request-1"});
         assert_eq!((reply.status, reply.body), (200, body));
@@ -92,20 +92,20 @@ mod tests {
 
     #[tokio::test]
     async fn failures_have_the_counters_own_body() {
-        let tally = MemoryTally::default();
-        let counter = Counter::new(&tally, ManualClock::new());
-        tally.broken.set(true);
-        let reply = send(&counter, request("GET", "/counter", None)).await;
+        let counter = MemoryCounter::default();
+        let visits = Visits::new(&counter, ManualClock::new());
+        counter.broken.set(true);
+        let reply = send(&visits, request("GET", "/counter", None)).await;
         let body = json!({"status": "error", "error": "Internal Server Error",
             "message": "An unexpected error occurred. Please try again later.", "requestId": "request-1"});
         assert_eq!((reply.status, reply.body), (500, body));
-        tally.fault.set(Some(HotSpot::Elsewhere));
-        let reply = send(&counter, request("GET", "/counter", None)).await;
+        counter.fault.set(Some(HotSpot::Elsewhere));
+        let reply = send(&visits, request("GET", "/counter", None)).await;
         assert_eq!((reply.status, reply.headers["retry-after"].as_str()), (503, "1"));
         assert_eq!(
             (&reply.body["status"], &reply.body["error"]),
             (&json!("error"), &json!("Unavailable"))
         );
-        assert_eq!(tally.count.get(), 0);
+        assert_eq!(counter.count.get(), 0);
     }
 }

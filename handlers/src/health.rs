@@ -141,9 +141,13 @@ impl<P: Probe, C: Clock> Function for Health<P, C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::{ManualClock, MemoryTally, request, send};
+    use crate::memory::{ManualClock, MemoryCounter, request, send};
 
-    fn health(probe: &MemoryTally, uncounted: Option<i64>, elsewhere: Elsewhere) -> Health<&MemoryTally, ManualClock> {
+    fn health(
+        probe: &MemoryCounter,
+        uncounted: Option<i64>,
+        elsewhere: Elsewhere,
+    ) -> Health<&MemoryCounter, ManualClock> {
         let identity = Identity {
             service: "app-dev-health".to_owned(),
             version: "3".to_owned(),
@@ -153,22 +157,22 @@ mod tests {
 
     #[tokio::test]
     async fn it_reads_the_count_and_leaves_it() {
-        let tally = MemoryTally::default();
+        let counter = MemoryCounter::default();
         let body = |count: i64| {
             json!({"status": "healthy", "service": "app-dev-health", "database": "connected", "counter_value": count,
                 "version": "3", "release": "7", "color": "blue", "timestamp": "2025-11-20T23:31:15.123Z"})
         };
-        let health = health(&tally, Some(0), Elsewhere::NotFound);
+        let health = health(&counter, Some(0), Elsewhere::NotFound);
         assert_eq!(send(&health, request("GET", "/health", None)).await.body, body(0));
-        tally.count.set(41);
+        counter.count.set(41);
         assert_eq!(send(&health, request("GET", "/health", None)).await.body, body(41));
-        assert_eq!(tally.count.get(), 41);
+        assert_eq!(counter.count.get(), 41);
     }
 
     #[tokio::test]
     async fn without_a_counter_there_is_no_count() {
         let reply = send(
-            &health(&MemoryTally::default(), None, Elsewhere::NotFound),
+            &health(&MemoryCounter::default(), None, Elsewhere::NotFound),
             request("GET", "/health", None),
         )
         .await;
@@ -177,10 +181,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_unhealthy_database_is_not_described() {
-        let tally = MemoryTally::default();
-        tally.broken.set(true);
+        let counter = MemoryCounter::default();
+        counter.broken.set(true);
         let reply = send(
-            &health(&tally, Some(0), Elsewhere::NotFound),
+            &health(&counter, Some(0), Elsewhere::NotFound),
             request("GET", "/health", None),
         )
         .await;
@@ -192,7 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn elsewhere_is_404_or_403() {
-        let tally = MemoryTally::default();
+        let counter = MemoryCounter::default();
         for (elsewhere, status, class) in [
             (Elsewhere::NotFound, 404, "Not Found"),
             (Elsewhere::Forbidden, 403, "Forbidden"),
@@ -202,7 +206,7 @@ mod tests {
                 request("GET", "/", None),
                 request("GET", "/health/x", None),
             ] {
-                let reply = send(&health(&tally, None, elsewhere), asked).await;
+                let reply = send(&health(&counter, None, elsewhere), asked).await;
                 assert_eq!((reply.status, &reply.body["error"]), (status, &json!(class)));
             }
         }

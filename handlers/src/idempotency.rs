@@ -15,9 +15,9 @@ pub const KEPT_ANSWER: &str = "keptAnswer";
 /// Longest key taken.
 const KEY_LIMIT: usize = 255;
 
-/// A request that is to be done once.
+/// A request that is to be done key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Once {
+pub struct IdempotencyKey {
     item_key: String,
     fingerprint: String,
 }
@@ -33,7 +33,7 @@ pub enum Created {
     Refused(Vec<Refusal>),
 }
 
-impl Once {
+impl IdempotencyKey {
     /// The request's key, when it has one: 1–255 visible ASCII characters.
     pub fn of(request: &Request) -> Result<Option<Self>, Failure> {
         let Some(key) = request.headers.get("idempotency-key") else {
@@ -108,21 +108,21 @@ impl Once {
 /// Does the writes, which make the record `made`, once, and keeps `answer` for the key, all in one transaction.
 pub async fn create<S: Store>(
     store: &S,
-    once: Option<&Once>,
+    key: Option<&IdempotencyKey>,
     made: RecordId,
     mut writes: Vec<Write>,
     answer: &Response,
     now: Millis,
 ) -> Result<Created, Failure> {
     let own = writes.len();
-    writes.extend(once.map(|once| once.write(store.key_attribute(), answer, made, now)));
+    writes.extend(key.map(|key| key.write(store.key_attribute(), answer, made, now)));
     until_finished(async || {
         let refusals = match store.commit(&writes).await? {
             Commit::Done => return Ok(Attempt::Finished(Created::New)),
             Commit::Contended => return Ok(Attempt::Again),
             Commit::Refused(refusals) => refusals,
         };
-        let Some(once) = once else {
+        let Some(key) = key else {
             return Ok(Attempt::Finished(Created::Refused(refusals)));
         };
         let Some(refusal) = refusals.iter().find(|refusal| refusal.write == own) else {
@@ -130,16 +130,16 @@ pub async fn create<S: Store>(
         };
         let kept = match &refusal.existing {
             Some(kept) => Some(kept.clone()),
-            None => store.get(&once.item_key).await?,
+            None => store.get(&key.item_key).await?,
         };
         // It expired and went between the transaction and the read.
         let Some(kept) = kept else {
             return Ok(Attempt::Again);
         };
         let Some(gone) = gone(store, &kept, now).await? else {
-            return Ok(Attempt::Finished(Created::Replayed(once.replay(&kept)?)));
+            return Ok(Attempt::Finished(Created::Replayed(key.replay(&kept)?)));
         };
-        store.commit(&[forgotten(&once.item_key, gone, now)]).await?;
+        store.commit(&[forgotten(&key.item_key, gone, now)]).await?;
         Ok(Attempt::Again)
     })
     .await
@@ -168,12 +168,12 @@ pub fn forget(kept_answer: Option<&str>, id: RecordId, now: Millis) -> Option<Wr
 }
 
 /// The failure of a body that is not valid: 422 when its key was used with another one, which is the better advice.
-pub async fn refuse<S: Store>(store: &S, once: Option<&Once>, failure: Failure, now: Millis) -> Failure {
-    let (Some(once), Failure::Validation(_)) = (once, &failure) else {
+pub async fn refuse<S: Store>(store: &S, key: Option<&IdempotencyKey>, failure: Failure, now: Millis) -> Failure {
+    let (Some(key), Failure::Validation(_)) = (key, &failure) else {
         return failure;
     };
-    match store.get(&once.item_key).await {
-        Ok(Some(kept)) if !kept.expired(now) => once.replay(&kept).err().unwrap_or(failure),
+    match store.get(&key.item_key).await {
+        Ok(Some(kept)) if !kept.expired(now) => key.replay(&kept).err().unwrap_or(failure),
         Ok(_) => failure,
         Err(error) => error.into(),
     }

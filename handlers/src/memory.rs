@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::http::{Body, Failure, Function, Query, Request, Response, Stage, resolve};
 use crate::ports::{
-    Attribute, Below, Clock, Commit, Condition, HotSpot, Ids, IndexQuery, Item, OWNER, ObjectHead, Objects, Page,
-    Probe, REVISION, Refusal, SignedUrl, Store, StoreError, TTL, Tally, Upload, Write,
+    Attribute, Below, Clock, Commit, Condition, Counter, HotSpot, Ids, IndexQuery, Item, OWNER, ObjectHead, Objects,
+    Page, Probe, REVISION, Refusal, SignedUrl, Store, StoreError, TTL, Upload, Write,
 };
 use crate::record::{Millis, RecordId};
 
@@ -371,13 +371,13 @@ impl Objects for MemoryObjects {
 
 /// A counter, or one that fails like this.
 #[derive(Debug, Default)]
-pub(crate) struct MemoryTally {
+pub(crate) struct MemoryCounter {
     pub(crate) count: Cell<i64>,
     pub(crate) fault: Cell<Option<HotSpot>>,
     pub(crate) broken: Cell<bool>,
 }
 
-impl MemoryTally {
+impl MemoryCounter {
     fn check(&self) -> Result<(), StoreError> {
         if let Some(hot) = self.fault.get() {
             return Err(StoreError::Throttled {
@@ -396,7 +396,7 @@ impl MemoryTally {
     }
 }
 
-impl Tally for &MemoryTally {
+impl Counter for &MemoryCounter {
     async fn raise(&self, _: Millis) -> Result<i64, StoreError> {
         self.check()?;
         self.count.set(self.count.get() + 1);
@@ -404,7 +404,7 @@ impl Tally for &MemoryTally {
     }
 }
 
-impl Probe for &MemoryTally {
+impl Probe for &MemoryCounter {
     async fn read(&self) -> Result<Option<i64>, StoreError> {
         self.check()?;
         Ok((self.count.get() > 0).then(|| self.count.get()))

@@ -7,11 +7,11 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 
 use crate::assets::Assets;
-use crate::counter::Counter;
+use crate::counter::Visits;
 use crate::health::{Elsewhere, Health, Identity};
 use crate::http::{Failure, Function, Request, path_parameter};
 use crate::memory::{
-    CountedIds, Fault, ManualClock, MemoryObjects, MemoryStore, MemoryTally, Reply, START, request, send, with_header,
+    CountedIds, Fault, ManualClock, MemoryCounter, MemoryObjects, MemoryStore, Reply, START, request, send, with_header,
 };
 use crate::ports::HotSpot;
 use crate::tasks::Tasks;
@@ -20,8 +20,8 @@ use crate::users::Users;
 type TestTasks = Tasks<MemoryStore, ManualClock, CountedIds>;
 type TestUsers = Users<MemoryStore, ManualClock, CountedIds>;
 type TestAssets = Assets<MemoryStore, MemoryObjects, ManualClock, CountedIds>;
-type TestCounter<'a> = Counter<&'a MemoryTally, ManualClock>;
-type TestHealth<'a> = Health<&'a MemoryTally, ManualClock>;
+type TestCounter<'a> = Visits<&'a MemoryCounter, ManualClock>;
+type TestHealth<'a> = Health<&'a MemoryCounter, ManualClock>;
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
@@ -297,7 +297,7 @@ struct World {
     tasks: TestTasks,
     users: TestUsers,
     assets: TestAssets,
-    tally: MemoryTally,
+    counter: MemoryCounter,
     stores: [MemoryStore; 3],
     objects: MemoryObjects,
 }
@@ -312,7 +312,7 @@ impl World {
             users: Users::new(stores[1].clone(), clock.clone(), ids.clone(), 1),
             // The document has the most that the ceiling may be set to.
             assets: Assets::new(stores[2].clone(), objects.clone(), clock, ids, 1).with_upload_limit(5_368_709_120),
-            tally: MemoryTally::default(),
+            counter: MemoryCounter::default(),
             stores,
             objects,
         }
@@ -323,14 +323,20 @@ impl World {
             "tasks" => send(&self.tasks, request).await,
             "users" => send(&self.users, request).await,
             "assets" => send(&self.assets, request).await,
-            "counter" => send(&Counter::new(&self.tally, ManualClock::new()), request).await,
+            "counter" => send(&Visits::new(&self.counter, ManualClock::new()), request).await,
             "health" => {
                 let identity = Identity {
                     service: "health".to_owned(),
                     version: "3".to_owned(),
                 };
                 send(
-                    &Health::new(&self.tally, ManualClock::new(), Some(0), identity, Elsewhere::NotFound),
+                    &Health::new(
+                        &self.counter,
+                        ManualClock::new(),
+                        Some(0),
+                        identity,
+                        Elsewhere::NotFound,
+                    ),
                     request,
                 )
                 .await
@@ -499,12 +505,12 @@ async fn answers_are_as_documented() {
     for key in ["GET /counter", "GET /health"] {
         let ask = || request("GET", key.split_once(' ').unwrap().1, None);
         checked(&world, &document, &mut seen, key, ask()).await;
-        world.tally.broken.set(true);
+        world.counter.broken.set(true);
         checked(&world, &document, &mut seen, key, ask()).await;
-        world.tally.broken.set(false);
-        world.tally.fault.set(Some(HotSpot::Elsewhere));
+        world.counter.broken.set(false);
+        world.counter.fault.set(Some(HotSpot::Elsewhere));
         checked(&world, &document, &mut seen, key, ask()).await;
-        world.tally.fault.set(None);
+        world.counter.fault.set(None);
     }
     // What is documented was seen, but for failures of reads, which the table in memory does not have.
     let reads =

@@ -289,7 +289,7 @@ pub trait Store {
 }
 
 /// The visitor counter's item.
-pub trait Tally {
+pub trait Counter {
     /// Raises the count by one and answers the new one. A failure other than throttling leaves open whether it was raised.
     fn raise(&self, now: Millis) -> impl Future<Output = Result<i64, StoreError>>;
 }

@@ -22,7 +22,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use sha2::Digest as _;
-use taskctl_local::ambient::Ambient;
+use taskctl_local::deps::Deps;
 use taskctl_local::gateway::{Gateway, GatewayPorts};
 use taskctl_local::ports::{
     ApiSnapshot, ApiSource, Architecture, Completed, DeploymentSnapshot, ExecuteApiEndpoint, FunctionAddress,
@@ -172,7 +172,7 @@ async fn main() -> Result<(), Fault> {
         logs: Arc::clone(&fixed) as _,
         metrics: Arc::clone(&fixed) as _,
     };
-    let host = Arc::new(RuntimeHost::start(config, ports, Ambient::system())?);
+    let host = Arc::new(RuntimeHost::start(config, ports, Deps::system())?);
     let event = match &arguments.event_file {
         Some(path) => std::fs::read(path)?,
         None => b"{}".to_vec(),
@@ -266,7 +266,7 @@ async fn measure_gateway(arguments: &Arguments, host: &Arc<RuntimeHost>, fixed: 
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let gateway = Gateway::new(ports, Ambient::system());
+    let gateway = Gateway::new(ports, Deps::system());
     let server = tokio::spawn(async move { gateway.serve(listener, API.to_owned(), std::future::pending()).await });
     let mut alone = client(address, &arguments.path, Stop::After(arguments.warm)).await?;
     let end = Instant::now() + Duration::from_secs(arguments.seconds);

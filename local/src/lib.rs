@@ -5,7 +5,7 @@
 //! process, [`status`], [`down`] and [`reset`] do as they are named. What it knows comes only from the AWS calls that
 //! pass: nothing else configures it.
 
-pub mod ambient;
+pub mod deps;
 pub mod gateway;
 pub mod ports;
 pub mod runtime;

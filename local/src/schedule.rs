@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::endpoint::emulated::Caller;
+use crate::endpoint::compat::Memory;
+use crate::endpoint::emulator_client::Caller;
 use crate::endpoint::http::EmulatorClient;
-use crate::endpoint::mends::Memory;
 use crate::ports::{FunctionAddress, FunctionSource, InvokeKind, InvokeRequest, Invoker, LogTail};
 
 /// How often rules are looked at.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::control::cloudwatch::{Alarms, Metric};
-use crate::endpoint::emulated::Caller;
+use crate::endpoint::emulator_client::Caller;
 use crate::endpoint::http::EmulatorClient;
 use crate::keys::DEFAULT_ACCOUNT;
 use crate::ports::{LogEvent, LogSink, MetricDatum, MetricSink};
@@ -257,7 +257,7 @@ async fn put_events(
     stream: &Stream,
     input: &Value,
     known: &mut HashSet<Stream>,
-) -> Result<(), crate::endpoint::emulated::EmulatedError> {
+) -> Result<(), crate::endpoint::emulator_client::EmulatorError> {
     let call = |operation: &'static str, input: Value| async move {
         emulator
             .json(caller, "logs", &format!("Logs_20140328.{operation}"), &input)
@@ -285,8 +285,8 @@ async fn put_events(
 }
 
 fn ignore_existing(
-    result: Result<Value, crate::endpoint::emulated::EmulatedError>,
-) -> Result<(), crate::endpoint::emulated::EmulatedError> {
+    result: Result<Value, crate::endpoint::emulator_client::EmulatorError>,
+) -> Result<(), crate::endpoint::emulator_client::EmulatorError> {
     match result {
         Err(error) if !error.is("ResourceAlreadyExistsException") => Err(error),
         _ => Ok(()),

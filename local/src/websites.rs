@@ -14,10 +14,10 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::endpoint::classify::header_text;
 use crate::endpoint::cors::{self, Asked, Cors};
-use crate::endpoint::emulated::Caller;
+use crate::endpoint::emulator_client::Caller;
 use crate::endpoint::http::{Body, EmulatorClient, answer, full, remove_connection_headers, streamed};
-use crate::endpoint::identify::header_text;
 use crate::endpoint::s3::{bucket_of_host, is_public};
 use crate::endpoint::serve_connections;
 use crate::error::LocalError;

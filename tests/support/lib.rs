@@ -3,20 +3,20 @@
 
 pub mod browser;
 mod caller;
-mod interference;
-mod journal;
+mod fault_profile;
+mod fault_proxy;
 mod local;
+mod log_fixture;
 mod newman;
 mod project;
 mod terminal;
-mod weather;
 
 pub use browser::Browser;
 pub use caller::Caller;
-pub use interference::{At, Held, Interference};
-pub use journal::{Entry, Journal};
+pub use fault_profile::FaultProfile;
+pub use fault_proxy::{At, FaultProxy, Held};
 pub use local::{Local, Run, Running, artifacts, binary, repository};
+pub use log_fixture::{Entry, LogFixture};
 pub use newman::newman;
 pub use project::Project;
 pub use terminal::Terminal;
-pub use weather::Weather;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use taskctl_tests::{At, Interference, Project, Run};
+use taskctl_tests::{At, FaultProxy, Project, Run};
 
 const TEMPLATE: &str = "app: APP
 region: eu-central-1
@@ -67,7 +67,7 @@ struct Case {
 }
 
 impl Case {
-    fn new(app: &str, relay: &Interference) -> Self {
+    fn new(app: &str, relay: &FaultProxy) -> Self {
         let project = Project::platform(app);
         project.write(&TEMPLATE.replace("APP", app));
         let endpoint = relay.endpoint.clone();
@@ -417,7 +417,7 @@ fn walk(name: &str, at: At) {
         At::AnswerLost => "l",
     };
     let local = Project::platform("none").local;
-    let relay = Interference::before(&local.endpoint());
+    let relay = FaultProxy::before(&local.endpoint());
     let whole = Case::new(&format!("{name}-{letter}"), &relay);
     (scenario.prepare)(&whole);
     whole.run(scenario.command).expect(0);

@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
 use taskctl_stack::aws::clients::Clients;
-use taskctl_tests::{Interference, Project};
+use taskctl_tests::{FaultProxy, Project};
 use tokio::runtime::Runtime;
 
 /// What stands besides the stores: an API with a function.
@@ -112,7 +112,7 @@ fn data_written_at_the_prompt_after_consent_and_after_the_api_is_gone_survives()
             ("void", "versioning: true"),
         ],
     );
-    let relay = Interference::before(&world.project.local.endpoint());
+    let relay = FaultProxy::before(&world.project.local.endpoint());
     let mut terminal = world.project.start_at_terminal(&relay.endpoint, &["destroy"]);
     terminal.wait_for("Type the stage's name");
     world.insert("prompted");

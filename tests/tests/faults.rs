@@ -1,9 +1,9 @@
 //! Bad days: every command ends right, or with an error that says what to do and can be gone on from. Nothing is doubled.
 
-use taskctl_tests::{Interference, Project, Run, Weather};
+use taskctl_tests::{FaultProfile, FaultProxy, Project, Run};
 
 /// Runs a command until it ends well: as often as a person would.
-fn persist(project: &Project, relay: &Interference, arguments: &[&str]) -> Vec<Run> {
+fn persist(project: &Project, relay: &FaultProxy, arguments: &[&str]) -> Vec<Run> {
     let mut failed = Vec::new();
     loop {
         let run = project.start_at(&relay.endpoint, arguments).end();
@@ -29,11 +29,11 @@ async fn apis(project: &Project) -> usize {
     apis.items().iter().filter(|api| api.name() == Some(&name)).count()
 }
 
-fn live_through(name: &str, weather: Weather) {
+fn live_through(name: &str, profile: FaultProfile) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let project = Project::platform(name);
-    let relay = Interference::before(&project.local.endpoint());
-    relay.weather(Some(weather));
+    let relay = FaultProxy::before(&project.local.endpoint());
+    relay.fault_profile(Some(profile));
     let mut failed = persist(&project, &relay, &["deploy", "--yes"]).len();
     assert_eq!(runtime.block_on(apis(&project)), 1, "one API");
     project.start_at(&project.local.endpoint(), &["plan"]).end().expect(0);
@@ -44,38 +44,38 @@ fn live_through(name: &str, weather: Weather) {
     assert_eq!(project.status("dev")["live"]["release"], 2);
     failed += persist(&project, &relay, &["destroy", "--yes", "--delete-data", "all"]).len();
     assert_eq!(runtime.block_on(apis(&project)), 0, "no API");
-    println!("{weather:?}: {failed} runs had to be repeated");
+    println!("{profile:?}: {failed} runs had to be repeated");
 }
 
 #[test]
 fn internal_errors() {
-    live_through("broken", Weather::Errors);
+    live_through("broken", FaultProfile::Errors);
 }
 
 #[test]
 fn lost_connections() {
-    live_through("reset", Weather::Resets);
+    live_through("reset", FaultProfile::Resets);
 }
 
 #[test]
 fn a_quarter_of_the_quotas() {
-    live_through("throttled", Weather::Throttling);
+    live_through("throttled", FaultProfile::Throttling);
 }
 
 #[test]
 fn slow_answers() {
-    live_through("slow", Weather::Slow);
+    live_through("slow", FaultProfile::Slow);
 }
 
 #[test]
 fn a_clock_that_is_wrong() {
     let project = Project::platform("skewed");
-    let relay = Interference::before(&project.local.endpoint());
-    relay.weather(Some(Weather::Skewed));
+    let relay = FaultProxy::before(&project.local.endpoint());
+    relay.fault_profile(Some(FaultProfile::Skewed));
     let run = project.start_at(&relay.endpoint, &["deploy", "--yes"]).end();
     if run.code != 0 {
         assert!(run.err.contains("clock"), "{}", run.err);
-        relay.weather(None);
+        relay.fault_profile(None);
         project.start_at(&relay.endpoint, &["deploy", "--yes"]).end().expect(0);
     }
     project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
@@ -84,16 +84,16 @@ fn a_clock_that_is_wrong() {
 #[test]
 fn credentials_that_end_in_the_middle() {
     let project = Project::platform("expired");
-    let relay = Interference::before(&project.local.endpoint());
+    let relay = FaultProxy::before(&project.local.endpoint());
     for after in [3, 40, 120] {
-        relay.weather(Some(Weather::Expiring(after)));
+        relay.fault_profile(Some(FaultProfile::Expiring(after)));
         let run = project.start_at(&relay.endpoint, &["deploy", "--yes"]).end().expect(1);
         assert!(
             run.err.contains("expired") && run.err.contains("aws sso login"),
             "after {after} calls: {}",
             run.err
         );
-        relay.weather(None);
+        relay.fault_profile(None);
         project.run(&["unlock", "--force", "--yes"]);
     }
     project.start_at(&relay.endpoint, &["deploy", "--yes"]).end().expect(0);

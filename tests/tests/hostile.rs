@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use taskctl_tests::{Interference, Project, Run, Weather};
+use taskctl_tests::{FaultProfile, FaultProxy, Project, Run};
 
 /// Colours, clears the screen, sets the title, forges a line and a workflow command, and does so in C1 too.
 const EVIL: &str = "\u{1b}[31mred\u{1b}[2J\u{1b}]0;title\u{7}\r\n::error::forged\u{9b}31m\u{202e}";
@@ -85,8 +85,8 @@ fn nothing_from_outside_reaches_the_terminal_as_it_is() {
     project.write(&format!("{text}\nunknown: {described}\n"));
     run(&["plan"]).expect(1);
     project.write(&text);
-    let relay = Interference::before(&project.local.endpoint());
-    relay.weather(Some(Weather::Hostile));
+    let relay = FaultProxy::before(&project.local.endpoint());
+    relay.fault_profile(Some(FaultProfile::Hostile));
     for format in ["human", "json", "github"] {
         check(
             &project

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use taskctl_tests::{Entry, Interference, Journal, Project, Run, Running};
+use taskctl_tests::{Entry, FaultProxy, LogFixture, Project, Run, Running};
 
 fn lines(project: &Project, arguments: &[&str]) -> Vec<Value> {
     let all = [&["logs", "--format", "json"], arguments].concat();
@@ -253,11 +253,11 @@ fn number(line: &str) -> u32 {
 fn twenty_thousand_events_are_shown_once_and_in_order() {
     let project = Project::platform("paged");
     project.run(&["deploy"]).expect(0);
-    let relay = Interference::before(&project.local.endpoint());
+    let relay = FaultProxy::before(&project.local.endpoint());
     let now = jiff::Timestamp::now().as_millisecond();
     let events = told(&project, now - 900_000, 600_000);
-    let journal = Arc::new(Journal::of(events.clone(), 700));
-    relay.journal(Arc::clone(&journal));
+    let fixture = Arc::new(LogFixture::of(events.clone(), 700));
+    relay.log_fixture(Arc::clone(&fixture));
     let mut running = project.start_at(&relay.endpoint, &["logs", "--format", "json", "--since", "1h"]);
     let lines: Vec<String> = running.lines().into_iter().map(|(_, line)| line).collect();
     running.end().expect(0);
@@ -273,8 +273,8 @@ fn twenty_thousand_events_are_shown_once_and_in_order() {
     assert!(at.is_sorted());
     let of = |count: &std::sync::atomic::AtomicUsize| count.load(Ordering::Relaxed);
     assert!(
-        of(&journal.refused) > 3 && of(&journal.empty) > 5 && of(&journal.pages) >= 30,
-        "{journal:?}"
+        of(&fixture.refused) > 3 && of(&fixture.empty) > 5 && of(&fixture.pages) >= 30,
+        "{fixture:?}"
     );
 }
 
@@ -282,11 +282,11 @@ fn twenty_thousand_events_are_shown_once_and_in_order() {
 fn following_twenty_thousand_events_shows_each_once_and_soon() {
     let project = Project::platform("streamed");
     project.run(&["deploy"]).expect(0);
-    let relay = Interference::before(&project.local.endpoint());
+    let relay = FaultProxy::before(&project.local.endpoint());
     let begin = jiff::Timestamp::now().as_millisecond() + 3_000;
     let began = Instant::now() + Duration::from_secs(3);
     let events = told(&project, begin, 20_000);
-    relay.journal(Arc::new(Journal::of(events.clone(), 10_000)));
+    relay.log_fixture(Arc::new(LogFixture::of(events.clone(), 10_000)));
     let mut running = project.start_at(
         &relay.endpoint,
         &["logs", "--follow", "--format", "json", "--since", "1s"],

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
-use taskctl_local::gateway::Rehearsal;
+use taskctl_local::gateway::SampleEvent;
 use taskctl_stack::aws::api_state::ApiState;
 use taskctl_stack::aws::context::Context;
 use taskctl_stack::engine::EngineError;
@@ -241,8 +241,8 @@ fn request(
     let identity = context.identity();
     let keys = state.routes.iter().filter_map(|route| route.route_key.clone());
     let api = state.api.api_id.as_deref().unwrap_or_default();
-    let rehearsal = Rehearsal::new((&identity.account, &identity.region, api), keys, variables);
-    let event = rehearsal.event(&method.to_ascii_uppercase(), target, body, Timestamp::now());
+    let sample = SampleEvent::new((&identity.account, &identity.region, api), keys, variables);
+    let event = sample.event(&method.to_ascii_uppercase(), target, body, Timestamp::now());
     let event = event.map_err(|error| Failure::caused("the event cannot be written", &error, None))?;
     Ok(String::from_utf8_lossy(&event).into_owned())
 }

@@ -11,12 +11,12 @@ use serde_json::json;
 use crate::aws::{DynamoStore, Environment, EnvironmentError, S3Objects, number, required};
 use crate::contention::{Attempt, until_finished};
 use crate::http::{Failure, Function, IfMatch, Request, Response, RouteSpec, etag, shortened};
-use crate::idempotency::{Created, Once, create, forget, refuse};
+use crate::idempotency::{Created, IdempotencyKey, create, forget, refuse};
 use crate::listing::{Index, List, Listing, PageRequest, fetch};
 use crate::ports::{Clock, Commit, Condition, Ids, Objects, Store, SystemClock, SystemIds, Upload, Write};
 use crate::record::{Millis, RecordId};
 
-pub use model::{Asset, Draft, KEPT_SECONDS, Shown, Status, UPLOAD_LIMIT};
+pub use model::{Asset, AssetView, Draft, KEPT_SECONDS, Status, UPLOAD_LIMIT};
 pub use name::FileName;
 
 use model::{KEY, Kept, SIZE_LIMIT, status_label};
@@ -103,14 +103,19 @@ impl<S: Store, O: Objects, C: Clock, I: Ids> Assets<S, O, C, I> {
 
     async fn create(&self, request: &Request) -> Result<Response, Failure> {
         let now = self.clock.now();
-        let once = Once::of(request)?;
+        let key = IdempotencyKey::of(request)?;
         let draft = match Draft::read(request, self.upload_limit) {
             Ok(draft) => draft,
-            Err(failure) => return Err(refuse(&self.store, once.as_ref(), failure, now).await),
+            Err(failure) => return Err(refuse(&self.store, key.as_ref(), failure, now).await),
         };
         let id = self.ids.next();
         let place = self.listing.place(&self.store, id, now).await?;
-        let asset = draft.into_asset(id, self.objects.bucket(), place, once.as_ref().map(Once::kept_answer));
+        let asset = draft.into_asset(
+            id,
+            self.objects.bucket(),
+            place,
+            key.as_ref().map(IdempotencyKey::kept_answer),
+        );
         let reserved = self.objects.reserve(&asset.s3_key).await?;
         let asset = asset.reserved(reserved);
         // What is kept for the key is the record; the URL is signed anew each time.
@@ -119,7 +124,7 @@ impl<S: Store, O: Objects, C: Clock, I: Ids> Assets<S, O, C, I> {
             item: asset.item(),
             when: Condition::Absent,
         }];
-        match create(&self.store, once.as_ref(), id, writes, &kept, now).await {
+        match create(&self.store, key.as_ref(), id, writes, &kept, now).await {
             Ok(Created::New) => self.created(asset.kept()).await,
             Ok(Created::Replayed(kept)) => {
                 self.give_up(&asset).await;
@@ -149,29 +154,29 @@ impl<S: Store, O: Objects, C: Clock, I: Ids> Assets<S, O, C, I> {
 
     /// The answer to a create, with a URL to upload to.
     async fn created(&self, kept: Kept) -> Result<Response, Failure> {
-        let Kept { shown, reserved } = kept;
-        let (Some(size), Some(reserved)) = (shown.size_bytes, reserved) else {
+        let Kept { view, reserved } = kept;
+        let (Some(size), Some(reserved)) = (view.size_bytes, reserved) else {
             return Err(Failure::Unprocessable(
                 "'Idempotency-Key' was used for an asset without a size, by an earlier release; use a new key"
                     .to_owned(),
             ));
         };
         let upload = Upload {
-            key: &shown.s3_key,
-            content_type: &shown.content_type,
+            key: &view.s3_key,
+            content_type: &view.content_type,
             size,
             replaces: &reserved,
         };
         let signed = self.objects.upload_url(&upload, URL_SECONDS).await?;
-        let location = format!("/assets/{}", shown.asset_id);
+        let location = format!("/assets/{}", view.asset_id);
         let body = json!({
             "message": "Asset created successfully",
-            "assetId": shown.asset_id,
+            "assetId": view.asset_id,
             "uploadUrl": signed.url,
             "method": "PUT",
             "headers": signed.headers,
             "expiresIn": URL_SECONDS,
-            "data": shown,
+            "data": view,
         });
         Ok(Response::json(201, &body)
             .header("location", location)
@@ -180,7 +185,7 @@ impl<S: Store, O: Objects, C: Clock, I: Ids> Assets<S, O, C, I> {
 
     async fn get(&self, request: &Request) -> Result<Response, Failure> {
         let asset = self.checked(request).await?;
-        Ok(Response::json(200, &asset.shown()).header("etag", etag(asset.revision)))
+        Ok(Response::json(200, &asset.view()).header("etag", etag(asset.revision)))
     }
 
     async fn download(&self, request: &Request) -> Result<Response, Failure> {
@@ -243,7 +248,7 @@ impl<S: Store, O: Objects, C: Clock, I: Ids> Assets<S, O, C, I> {
                 Ok(assets.map(|asset| (asset.id, asset)).collect())
             })
             .await?;
-        let items: Vec<_> = page.items.iter().map(Asset::shown).collect();
+        let items: Vec<_> = page.items.iter().map(Asset::view).collect();
         Ok(Response::json(
             200,
             &json!({"items": items, "nextKey": page.next.map(|id| id.to_string())}),

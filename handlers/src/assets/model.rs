@@ -92,7 +92,7 @@ pub struct Asset {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Kept {
     #[serde(flatten)]
-    pub(super) shown: Shown,
+    pub(super) view: AssetView,
     /// Entity tag of what the upload replaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) reserved: Option<String>,
@@ -108,7 +108,7 @@ impl Kept {
 /// An asset as responses show it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Shown {
+pub struct AssetView {
     pub(super) asset_id: String,
     file_name: String,
     pub(super) content_type: String,
@@ -135,11 +135,11 @@ pub(super) fn status_label(status: Status) -> String {
 
 impl Asset {
     /// As responses show it.
-    pub fn shown(&self) -> Shown {
+    pub fn view(&self) -> AssetView {
         let announced_bytes = self
             .announced
             .filter(|announced| self.size.is_some_and(|size| size != *announced));
-        Shown {
+        AssetView {
             asset_id: self.id.to_string(),
             file_name: self.file_name.as_str().to_owned(),
             content_type: self.content_type.clone(),
@@ -166,7 +166,7 @@ impl Asset {
     /// What is kept of it for an idempotency key.
     pub(super) fn kept(&self) -> Kept {
         Kept {
-            shown: self.shown(),
+            view: self.view(),
             reserved: self.reserved.clone(),
         }
     }

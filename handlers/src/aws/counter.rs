@@ -8,7 +8,7 @@ use aws_smithy_types::retry::RetryConfig;
 
 use super::errors::{said, store_error};
 use crate::counter::{COUNT, COUNTER_ID, COUNTER_KEY, KEPT_SECONDS};
-use crate::ports::{HotSpot, Probe, StoreError, Tally};
+use crate::ports::{Counter, HotSpot, Probe, StoreError};
 use crate::record::{Millis, RecordId};
 
 /// Attempts while throttled.
@@ -16,12 +16,12 @@ const ATTEMPTS: u32 = 5;
 
 /// The counter.
 #[derive(Debug, Clone)]
-pub struct DynamoTally {
+pub struct DynamoCounter {
     client: Client,
     table: String,
 }
 
-impl DynamoTally {
+impl DynamoCounter {
     /// The counter in that table.
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
@@ -66,7 +66,7 @@ impl DynamoTally {
     }
 }
 
-impl Tally for DynamoTally {
+impl Counter for DynamoCounter {
     async fn raise(&self, now: Millis) -> Result<i64, StoreError> {
         let mut longest = 25_000;
         for _ in 1..ATTEMPTS {

@@ -8,7 +8,7 @@ mod errors;
 mod table;
 
 pub use bucket::S3Objects;
-pub use counter::{DynamoProbe, DynamoTally};
+pub use counter::{DynamoCounter, DynamoProbe};
 pub use environment::{Environment, EnvironmentError, number, optional, required};
 pub use table::DynamoStore;
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::counter::{COUNTER_ID, COUNTER_KEY};
 use crate::ports::{
-    Below, Commit, Condition, HotSpot, IndexQuery, Item, Objects, Probe, Refusal, Store, StoreError, Tally, Upload,
+    Below, Commit, Condition, Counter, HotSpot, IndexQuery, Item, Objects, Probe, Refusal, Store, StoreError, Upload,
     Write,
 };
 use crate::record::Millis;
@@ -328,8 +328,8 @@ async fn the_counter_is_raised_again_after_throttling_only() {
         (400, error("ProvisionedThroughputExceededException")),
         counted,
     ]);
-    let tally = |replay: &StaticReplayClient| DynamoTally::new(dynamodb(replay), "counter".to_owned());
-    assert_eq!(tally(&throttled).raise(NOW).await.unwrap(), 7);
+    let counter = |replay: &StaticReplayClient| DynamoCounter::new(dynamodb(replay), "counter".to_owned());
+    assert_eq!(counter(&throttled).raise(NOW).await.unwrap(), 7);
     assert_eq!(sent(&throttled).len(), 3);
     let values = &sent(&throttled)[0].1["ExpressionAttributeValues"];
     assert_eq!(
@@ -338,7 +338,7 @@ async fn the_counter_is_raised_again_after_throttling_only() {
     );
     let ambiguous = replay(&[(500, error("InternalServerError"))]);
     assert!(matches!(
-        tally(&ambiguous).raise(NOW).await,
+        counter(&ambiguous).raise(NOW).await,
         Err(StoreError::Failed { .. })
     ));
     assert_eq!(sent(&ambiguous).len(), 1, "it may have been counted");

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::aws::{DynamoStore, Environment, EnvironmentError, number, required};
 use crate::contention::{Attempt, until_finished};
 use crate::http::{Failure, Function, IfMatch, Request, Response, RouteSpec, etag, shortened};
-use crate::idempotency::{Created, Once, create, forget, refuse};
+use crate::idempotency::{Created, IdempotencyKey, create, forget, refuse};
 use crate::listing::{Listing, PageRequest};
 use crate::ports::{Clock, Commit, Condition, Ids, Store, SystemClock, SystemIds, Write};
 use crate::record::RecordId;
@@ -86,15 +86,15 @@ impl<S: Store, C: Clock, I: Ids> Tasks<S, C, I> {
 
     async fn create(&self, request: &Request) -> Result<Response, Failure> {
         let now = self.clock.now();
-        let once = Once::of(request)?;
+        let key = IdempotencyKey::of(request)?;
         let draft = match Draft::read(request) {
             Ok(draft) => draft,
-            Err(failure) => return Err(refuse(&self.store, once.as_ref(), failure, now).await),
+            Err(failure) => return Err(refuse(&self.store, key.as_ref(), failure, now).await),
         };
         let id = self.ids.next();
         let place = self.listing.place(&self.store, id, now).await?;
-        let task = draft.into_task(id, place, once.as_ref().map(Once::kept_answer));
-        let body = json!({"message": "Task created successfully", "taskId": id.to_string(), "data": task.shown()});
+        let task = draft.into_task(id, place, key.as_ref().map(IdempotencyKey::kept_answer));
+        let body = json!({"message": "Task created successfully", "taskId": id.to_string(), "data": task.view()});
         let answer = Response::json(201, &body)
             .header("location", format!("/tasks/{id}"))
             .header("etag", etag(task.revision));
@@ -106,7 +106,7 @@ impl<S: Store, C: Clock, I: Ids> Tasks<S, C, I> {
             item: task.posting(tag),
             when: Condition::Always,
         }));
-        match create(&self.store, once.as_ref(), id, writes, &answer, now).await {
+        match create(&self.store, key.as_ref(), id, writes, &answer, now).await {
             Ok(Created::New) => Ok(answer),
             Ok(Created::Replayed(kept)) => Ok(kept),
             Ok(Created::Refused(_)) => Err(Failure::Conflict(format!(
@@ -121,14 +121,14 @@ impl<S: Store, C: Clock, I: Ids> Tasks<S, C, I> {
 
     async fn get(&self, request: &Request) -> Result<Response, Failure> {
         let task = self.find(request).await?;
-        Ok(Response::json(200, &task.shown()).header("etag", etag(task.revision)))
+        Ok(Response::json(200, &task.view()).header("etag", etag(task.revision)))
     }
 
     async fn list(&self, request: &Request) -> Result<Response, Failure> {
         let page = PageRequest::of(request)?;
         let filter = Filter::of(request)?;
         let page = list::page(&self.listing, &self.store, &filter, page, self.clock.now()).await?;
-        let items: Vec<_> = page.items.iter().map(Task::shown).collect();
+        let items: Vec<_> = page.items.iter().map(Task::view).collect();
         Ok(Response::json(
             200,
             &json!({"items": items, "nextKey": page.next.map(|id| id.to_string())}),
@@ -151,7 +151,7 @@ impl<S: Store, C: Clock, I: Ids> Tasks<S, C, I> {
             }
         })
         .await?;
-        let body = json!({"message": "Task updated successfully", "data": task.shown()});
+        let body = json!({"message": "Task updated successfully", "data": task.view()});
         Ok(Response::json(200, &body).header("etag", etag(task.revision)))
     }
 

@@ -118,7 +118,7 @@ pub struct Task {
 /// A task as responses show it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Shown<'a> {
+pub(super) struct TaskView<'a> {
     task_id: String,
     title: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,8 +158,8 @@ pub(super) fn posting_key(tag: &str, id: RecordId) -> String {
 
 impl Task {
     /// As responses show it.
-    pub(super) fn shown(&self) -> Shown<'_> {
-        Shown {
+    pub(super) fn view(&self) -> TaskView<'_> {
+        TaskView {
             task_id: self.id.to_string(),
             title: &self.title,
             description: self.description.as_deref(),

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::aws::{DynamoStore, Environment, EnvironmentError, number, required};
 use crate::contention::{Attempt, until_finished};
 use crate::http::{Failure, Function, IfMatch, Request, Response, RouteSpec, etag, shortened};
-use crate::idempotency::{Created, Once, create, forget, refuse};
+use crate::idempotency::{Created, IdempotencyKey, create, forget, refuse};
 use crate::listing::{Index, List, Listing, PageRequest};
 use crate::ports::{
     Below, Clock, Commit, Condition, Ids, IndexQuery, OWNER, Refusal, Store, SystemClock, SystemIds, Write,
@@ -85,15 +85,15 @@ impl<S: Store, C: Clock, I: Ids> Users<S, C, I> {
 
     async fn create(&self, request: &Request) -> Result<Response, Failure> {
         let now = self.clock.now();
-        let once = Once::of(request)?;
+        let key = IdempotencyKey::of(request)?;
         let draft = match Draft::read(request, now) {
             Ok(draft) => draft,
-            Err(failure) => return Err(refuse(&self.store, once.as_ref(), failure, now).await),
+            Err(failure) => return Err(refuse(&self.store, key.as_ref(), failure, now).await),
         };
         let id = self.ids.next();
         let place = self.listing.place(&self.store, id, now).await?;
-        let user = draft.into_user(id, place, once.as_ref().map(Once::kept_answer));
-        let body = json!({"message": "User created successfully", "userId": id.to_string(), "data": user.shown()});
+        let user = draft.into_user(id, place, key.as_ref().map(IdempotencyKey::kept_answer));
+        let body = json!({"message": "User created successfully", "userId": id.to_string(), "data": user.view()});
         let answer = Response::json(201, &body)
             .header("location", format!("/users/{id}"))
             .header("etag", etag(user.revision));
@@ -107,7 +107,7 @@ impl<S: Store, C: Clock, I: Ids> Users<S, C, I> {
                 when: free_for(&user, now),
             },
         ];
-        match create(&self.store, once.as_ref(), id, writes, &answer, now).await {
+        match create(&self.store, key.as_ref(), id, writes, &answer, now).await {
             Ok(Created::New) => Ok(answer),
             Ok(Created::Replayed(kept)) => Ok(kept),
             Ok(Created::Refused(_)) => Err(taken()),
@@ -120,7 +120,7 @@ impl<S: Store, C: Clock, I: Ids> Users<S, C, I> {
 
     async fn get(&self, request: &Request) -> Result<Response, Failure> {
         let user = self.find(request).await?;
-        Ok(Response::json(200, &user.shown()).header("etag", etag(user.revision)))
+        Ok(Response::json(200, &user.view()).header("etag", etag(user.revision)))
     }
 
     async fn list(&self, request: &Request) -> Result<Response, Failure> {
@@ -198,7 +198,7 @@ impl<S: Store, C: Clock, I: Ids> Users<S, C, I> {
             }
         })
         .await?;
-        let body = json!({"message": "User updated successfully", "data": user.shown()});
+        let body = json!({"message": "User updated successfully", "data": user.view()});
         Ok(Response::json(200, &body).header("etag", etag(user.revision)))
     }
 
@@ -241,7 +241,7 @@ impl<S: Store, C: Clock, I: Ids> Users<S, C, I> {
 }
 
 fn shown_list(users: &[User], next: Option<RecordId>) -> Response {
-    let items: Vec<_> = users.iter().map(User::shown).collect();
+    let items: Vec<_> = users.iter().map(User::view).collect();
     Response::json(200, &json!({"items": items, "nextKey": next.map(|id| id.to_string())}))
 }
 

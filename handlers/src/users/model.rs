@@ -43,7 +43,7 @@ pub struct User {
 /// A user as responses show it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Shown<'a> {
+pub(super) struct UserView<'a> {
     user_id: String,
     email: &'a str,
     name: &'a str,
@@ -57,8 +57,8 @@ pub(super) struct Shown<'a> {
 
 impl User {
     /// As responses show it.
-    pub(super) fn shown(&self) -> Shown<'_> {
-        Shown {
+    pub(super) fn view(&self) -> UserView<'_> {
+        UserView {
             user_id: self.id.to_string(),
             email: self.email.as_str(),
             name: &self.name,

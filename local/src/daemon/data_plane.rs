@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::port::listen;
-use super::status::{Board, PartState, PartStatus};
+use super::status::{PartState, PartStatus, StatusBoard};
 use crate::control::apigateway::{ApiEvent, ApiSummary, Apis};
 use crate::gateway::Gateway;
 
@@ -20,13 +20,13 @@ const RETRY: Duration = Duration::from_secs(3);
 pub(super) struct DataPlane {
     gateway: Gateway,
     apis: Arc<Apis>,
-    board: Arc<Board>,
+    board: Arc<StatusBoard>,
     served: HashMap<String, oneshot::Sender<()>>,
     tasks: JoinSet<()>,
 }
 
 impl DataPlane {
-    pub(super) fn new(gateway: Gateway, apis: Arc<Apis>, board: Arc<Board>) -> Self {
+    pub(super) fn new(gateway: Gateway, apis: Arc<Apis>, board: Arc<StatusBoard>) -> Self {
         Self {
             gateway,
             apis,

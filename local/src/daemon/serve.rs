@@ -14,16 +14,16 @@ use tokio::task::JoinSet;
 use super::data_plane::DataPlane;
 use super::port::listen;
 use super::record::{DaemonRecord, StartFailure, daemon_lock};
-use super::status::{ApiStatus, Board, LocalState, LocalStatus, PartState, PartStatus};
-use crate::ambient::Ambient;
+use super::status::{ApiStatus, LocalState, LocalStatus, PartState, PartStatus, StatusBoard};
 use crate::control::apigateway::{ApiSummary, Apis};
 use crate::control::cloudwatch::{self, Alarms};
 use crate::control::lambda::{Downloads, Functions};
+use crate::deps::Deps;
 use crate::emulator::{self, Emulator};
 use crate::endpoint::authenticate::Authenticator;
 use crate::endpoint::authorize::Authorizer;
+use crate::endpoint::compat::Memory;
 use crate::endpoint::http::{Body, EmulatorClient, answer, full};
-use crate::endpoint::mends::Memory;
 use crate::endpoint::{Endpoint, OWN_PATHS, OwnPaths};
 use crate::error::LocalError;
 use crate::files;
@@ -109,7 +109,7 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     let client = EmulatorClient::new(emulator.socket());
     let mut child = emulator.spawn()?;
 
-    let board = Arc::new(Board::new(initial_status(options, &record)));
+    let board = Arc::new(StatusBoard::new(initial_status(options, &record)));
     board.set(emulator_part(&child, PartState::Starting));
     let (stop, stopped) = watch::channel(false);
     let (telemetry_stop, telemetry_stopped) = watch::channel(false);
@@ -138,7 +138,7 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
         logs: Arc::clone(&telemetry) as _,
         metrics: Arc::clone(&telemetry) as _,
     };
-    let gateway = Gateway::new(gateway_ports, Ambient::system());
+    let gateway = Gateway::new(gateway_ports, Deps::system());
     let data_plane = DataPlane::new(gateway, Arc::clone(&apis), Arc::clone(&board));
     tasks.spawn(data_plane.run(api_events, stopped.clone()));
 
@@ -244,7 +244,7 @@ fn start_runtime(
         logs: Arc::clone(telemetry) as _,
         metrics: Arc::clone(telemetry) as _,
     };
-    RuntimeHost::start(config, ports, Ambient::system()).map_err(|source| {
+    RuntimeHost::start(config, ports, Deps::system()).map_err(|source| {
         LocalError::io(
             "starting functions in",
             &options.path("runtime"),
@@ -296,7 +296,7 @@ fn emulator_part(child: &Child, state: PartState) -> PartStatus {
 struct Supervisor<'daemon> {
     options: &'daemon LocalOptions,
     emulator: &'daemon Emulator,
-    board: &'daemon Board,
+    board: &'daemon StatusBoard,
     client: &'daemon EmulatorClient,
     restarts: Vec<Instant>,
 }
@@ -368,7 +368,7 @@ fn exit_text(status: Option<ExitStatus>) -> String {
 
 /// What the local target says of itself over HTTP.
 struct Own {
-    board: Arc<Board>,
+    board: Arc<StatusBoard>,
     websites: Arc<Websites>,
     website_port: u16,
     apis: Arc<Apis>,

@@ -101,14 +101,14 @@ pub struct Incident {
 
 /// Keeps the state of the parts, inside of the background process.
 #[derive(Debug)]
-pub(crate) struct Board {
+pub(crate) struct StatusBoard {
     status: Mutex<LocalStatus>,
 }
 
 /// Incidents that are remembered.
 const INCIDENTS: usize = 50;
 
-impl Board {
+impl StatusBoard {
     pub(crate) fn new(status: LocalStatus) -> Self {
         Self {
             status: Mutex::new(status),

@@ -6,9 +6,9 @@ use ::http::request::Parts;
 use ::http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::emulated::{Caller, EmulatedError};
+use super::classify::{Call, header_text};
+use super::emulator_client::{Caller, EmulatorError};
 use super::http::{Body, answer, collect};
-use super::identify::{Call, header_text};
 use super::{Endpoint, cbor};
 use crate::control::Fault;
 use crate::control::cloudwatch::{Metric, owns, values};
@@ -102,11 +102,11 @@ impl Endpoint {
             .json(caller, "monitoring", &format!("{TARGET}.{operation}"), input)
             .await;
         result.map_err(|error| match error {
-            EmulatedError::Refused { code, message } => {
+            EmulatorError::Refused { code, message } => {
                 let status = if code.contains("NotFound") { 404 } else { 400 };
                 Fault::new(status, known_code(&code), message)
             }
-            EmulatedError::NoAnswer(error) => Fault::new(503, "ServiceUnavailable", error.to_string()),
+            EmulatorError::NoAnswer(error) => Fault::new(503, "ServiceUnavailable", error.to_string()),
         })
     }
 

@@ -6,9 +6,9 @@ use ::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ::http::{Method, StatusCode};
 use serde::Deserialize;
 
-use super::emulated::Caller;
+use super::classify::header_text;
+use super::emulator_client::Caller;
 use super::http::EmulatorClient;
-use super::identify::header_text;
 
 /// The rules of a bucket.
 #[derive(Debug, Default, PartialEq, Deserialize)]

@@ -5,8 +5,8 @@ use ::http::request::Parts;
 use ::http::{Response, StatusCode};
 use serde_json::json;
 
+use super::classify::{Service, apparent_service, header_text};
 use super::http::{Body, answer};
-use super::identify::{Service, apparent_service, header_text};
 
 /// How a service words its errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,16 +6,16 @@
 pub(crate) mod authenticate;
 pub(crate) mod authorize;
 mod cbor;
+pub(crate) mod classify;
 mod cloudwatch;
+pub(crate) mod compat;
 pub(crate) mod cors;
-pub(crate) mod emulated;
+pub(crate) mod emulator_client;
 pub(crate) mod fault;
 pub(crate) mod http;
-pub(crate) mod identify;
 mod insights;
 mod log_pattern;
-pub(crate) mod mends;
-mod owned;
+mod native;
 pub(crate) mod s3;
 mod tagging;
 
@@ -35,11 +35,11 @@ use tokio::sync::watch;
 
 use self::authenticate::{Admitted, Authenticator};
 use self::authorize::{Authorizer, Tags};
+use self::classify::{Call, Service};
+use self::compat::Memory;
 use self::fault::{Style, fault};
 use self::http::{Body, BoxError, EmulatorClient, answer, remove_connection_headers, streamed};
-use self::identify::{Call, Service};
 pub(crate) use self::insights::Queries;
-use self::mends::Memory;
 use crate::control::apigateway::Apis;
 use crate::control::cloudwatch::Alarms;
 use crate::control::lambda::Functions;

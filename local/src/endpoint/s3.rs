@@ -8,10 +8,10 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::Endpoint;
-use super::emulated::Caller;
+use super::classify::{Call, header_text};
+use super::emulator_client::Caller;
 use super::fault::{Style, fault};
 use super::http::{Body, answer, collect, full};
-use super::identify::{Call, header_text};
 
 /// Largest bucket policy that is read; AWS takes 20 KB.
 const LARGEST_POLICY: usize = 128 * 1024;

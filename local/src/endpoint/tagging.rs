@@ -9,9 +9,9 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use super::Endpoint;
-use super::emulated::{Caller, EmulatedError};
+use super::classify::Call;
+use super::emulator_client::{Caller, EmulatorError};
 use super::http::{Body, answer, collect, full};
-use super::identify::Call;
 use crate::control::apigateway::Owner;
 use crate::control::{Fault, lambda, page};
 
@@ -106,7 +106,7 @@ impl Endpoint {
     }
 
     /// Everything of a caller that has tags.
-    async fn tagged_resources(&self, caller: &Caller) -> Result<Vec<Tagged>, EmulatedError> {
+    async fn tagged_resources(&self, caller: &Caller) -> Result<Vec<Tagged>, EmulatorError> {
         let (emulated, logs, rules, roles) = futures::join!(
             self.emulated_resources(caller),
             self.log_groups(caller),
@@ -136,7 +136,7 @@ impl Endpoint {
         Ok(all)
     }
 
-    async fn emulated_resources(&self, caller: &Caller) -> Result<Vec<Tagged>, EmulatedError> {
+    async fn emulated_resources(&self, caller: &Caller) -> Result<Vec<Tagged>, EmulatorError> {
         let mut all = Vec::new();
         let mut token = String::new();
         loop {
@@ -161,7 +161,7 @@ impl Endpoint {
         }
     }
 
-    async fn log_groups(&self, caller: &Caller) -> Result<Vec<Tagged>, EmulatedError> {
+    async fn log_groups(&self, caller: &Caller) -> Result<Vec<Tagged>, EmulatorError> {
         let groups = self
             .emulator
             .log_pages(caller, "DescribeLogGroups", json!({"limit": 50}), "logGroups")
@@ -183,7 +183,7 @@ impl Endpoint {
         Ok(found.collect())
     }
 
-    async fn rules(&self, caller: &Caller) -> Result<Vec<Tagged>, EmulatedError> {
+    async fn rules(&self, caller: &Caller) -> Result<Vec<Tagged>, EmulatorError> {
         let output = self
             .emulator
             .json(caller, "events", "AWSEvents.ListRules", &json!({}))
@@ -212,7 +212,7 @@ impl Endpoint {
     }
 
     /// Roles are global: they show in one region only.
-    async fn roles(&self, caller: &Caller) -> Result<Vec<Tagged>, EmulatedError> {
+    async fn roles(&self, caller: &Caller) -> Result<Vec<Tagged>, EmulatorError> {
         if caller.region != GLOBAL_REGION {
             return Ok(Vec::new());
         }

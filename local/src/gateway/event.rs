@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::hop;
+use super::hop_by_hop;
 use crate::ports::{ApiSnapshot, StageSnapshot};
 
 /// A request as it came in.
@@ -160,7 +160,7 @@ fn cookies(headers: &HeaderMap) -> Vec<String> {
 fn headers(incoming: &Incoming<'_>) -> BTreeMap<String, String> {
     let mut headers: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in incoming.headers {
-        if *name == COOKIE || hop::is_hop_by_hop(name) {
+        if *name == COOKIE || hop_by_hop::is_hop_by_hop(name) {
             continue;
         }
         append(&mut headers, name, &text(value));

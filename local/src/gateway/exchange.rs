@@ -90,7 +90,7 @@ pub(super) async fn answer(
     request: Request<hyper::body::Incoming>,
 ) -> Outgoing {
     let begun = Instant::now();
-    let time = state.ambient.now();
+    let time = state.deps.now();
     // The API as it is at this moment serves the request to its end, whatever changes meanwhile.
     let Some(api) = state.ports.apis.api(&state.api_id) else {
         return response::message(StatusCode::NOT_FOUND);

@@ -10,7 +10,7 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Map, Value, json};
 
-use super::hop;
+use super::hop_by_hop;
 
 /// A response on its way out.
 pub(super) type Outgoing = Response<Full<Bytes>>;
@@ -125,7 +125,7 @@ fn headers(value: Option<&Value>) -> Result<HeaderMap, InvalidResponse> {
 
 /// The name that a header goes out under; `None` for what the gateway writes itself.
 fn outgoing_name(name: HeaderName) -> Option<HeaderName> {
-    if hop::is_hop_by_hop(&name) || name == CONTENT_LENGTH {
+    if hop_by_hop::is_hop_by_hop(&name) || name == CONTENT_LENGTH {
         None
     } else if name == DATE {
         Some(HeaderName::from_static("x-amzn-remapped-date"))

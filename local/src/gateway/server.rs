@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::exchange::{self, Peer};
 use super::response::Outgoing;
 use super::state::ApiState;
-use crate::ambient::Ambient;
+use crate::deps::Deps;
 use crate::ports::{ApiSource, FunctionSource, Invoker, LogSink, MetricSink};
 
 /// How long a connection may stay without a request.
@@ -52,19 +52,19 @@ impl fmt::Debug for GatewayPorts {
 #[derive(Debug, Clone)]
 pub struct Gateway {
     ports: GatewayPorts,
-    ambient: Ambient,
+    deps: Deps,
 }
 
 impl Gateway {
     /// A gateway for any number of APIs.
-    pub fn new(ports: GatewayPorts, ambient: Ambient) -> Self {
-        Self { ports, ambient }
+    pub fn new(ports: GatewayPorts, deps: Deps) -> Self {
+        Self { ports, deps }
     }
 
     /// Serves one API on a listener until `stop` is done; then finishes what is in flight and returns. An API that does
     /// not exist (yet, or any more) is 404.
     pub async fn serve(&self, listener: TcpListener, api_id: String, stop: impl Future<Output = ()>) {
-        let state = Arc::new(ApiState::new(api_id, self.ports.clone(), self.ambient.clone()));
+        let state = Arc::new(ApiState::new(api_id, self.ports.clone(), self.deps.clone()));
         let graceful = GracefulShutdown::new();
         let mut stop = pin!(stop);
         loop {

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::route::RouteTable;
 use super::server::GatewayPorts;
 use super::throttle::Throttle;
-use crate::ambient::Ambient;
+use crate::deps::Deps;
 use crate::ports::{ApiSnapshot, DeploymentSnapshot};
 
 /// State of one API.
@@ -17,7 +17,7 @@ use crate::ports::{ApiSnapshot, DeploymentSnapshot};
 pub(super) struct ApiState {
     pub(super) api_id: String,
     pub(super) ports: GatewayPorts,
-    pub(super) ambient: Ambient,
+    pub(super) deps: Deps,
     pub(super) throttle: Throttle,
     /// Stream of the access logs that this server writes.
     pub(super) log_stream: String,
@@ -25,13 +25,13 @@ pub(super) struct ApiState {
 }
 
 impl ApiState {
-    pub(super) fn new(api_id: String, ports: GatewayPorts, ambient: Ambient) -> Self {
+    pub(super) fn new(api_id: String, ports: GatewayPorts, deps: Deps) -> Self {
         Self {
             api_id,
             ports,
             throttle: Throttle::default(),
-            log_stream: ambient.id().simple().to_string(),
-            ambient,
+            log_stream: deps.id().simple().to_string(),
+            deps,
             tables: Mutex::default(),
         }
     }
@@ -56,12 +56,12 @@ impl ApiState {
 
     /// A fresh request id: eleven random bytes in base64, as the gateway's own look.
     pub(super) fn request_id(&self) -> String {
-        STANDARD.encode(&self.ambient.id().as_bytes()[5..])
+        STANDARD.encode(&self.deps.id().as_bytes()[5..])
     }
 
     /// A fresh trace id.
     pub(super) fn trace_id(&self) -> String {
-        let id = self.ambient.id().simple().to_string();
-        format!("Root=1-{:08x}-{}", self.ambient.now().as_second(), &id[8..])
+        let id = self.deps.id().simple().to_string();
+        format!("Root=1-{:08x}-{}", self.deps.now().as_second(), &id[8..])
     }
 }

@@ -83,7 +83,7 @@ impl Environment {
         let (handle, orders) = mpsc::unbounded_channel();
         let log = EnvironmentLog::new(
             Arc::clone(&version),
-            host.ambient.clone(),
+            host.deps.clone(),
             Arc::clone(&host.logs),
             Arc::clone(&host.metrics),
         );
@@ -225,7 +225,7 @@ impl Environment {
         let left_ms = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
         let delivery = Delivery {
             request_id: job.request_id.clone(),
-            deadline_ms: self.host.ambient.now_ms().saturating_add(left_ms),
+            deadline_ms: self.host.deps.now_ms().saturating_add(left_ms),
             invoked_function_arn: job.address.qualified_arn(),
             trace_id: job.trace_id.clone(),
             client_context: job.client_context.clone(),

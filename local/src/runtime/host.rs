@@ -17,12 +17,12 @@ use super::background;
 use super::code::CodeStore;
 use super::concurrency::Concurrency;
 use super::environment::{Answer, Job};
-use super::ledger::Ledger;
 use super::measure::Measure;
 use super::pool::{PoolKey, Pools};
 use super::process::{Launcher, Spawner};
+use super::process_registry::ProcessRegistry;
 use super::weights;
-use crate::ambient::Ambient;
+use crate::deps::Deps;
 use crate::keys::Keys;
 use crate::ports::{
     Completed, FunctionError, FunctionNotFound, FunctionSource, FunctionVersion, InvokeKind, InvokeOutcome,
@@ -131,9 +131,9 @@ pub(super) struct Host {
     pub(super) functions: Arc<dyn FunctionSource>,
     pub(super) logs: Arc<dyn LogSink>,
     pub(super) metrics: Arc<dyn MetricSink>,
-    pub(super) ambient: Ambient,
+    pub(super) deps: Deps,
     pub(super) spawner: Spawner,
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) registry: Arc<ProcessRegistry>,
     pub(super) code: CodeStore,
     pub(super) pools: Pools,
     pub(super) measure: Measure,
@@ -146,9 +146,9 @@ pub(super) struct Host {
 impl RuntimeHost {
     /// Starts a host, after it has ended whatever an earlier one on the same root left running. Must be called within a
     /// tokio runtime.
-    pub fn start(config: RuntimeConfig, ports: RuntimePorts, ambient: Ambient) -> Result<Self, RuntimeError> {
+    pub fn start(config: RuntimeConfig, ports: RuntimePorts, deps: Deps) -> Result<Self, RuntimeError> {
         let root = config.root.clone();
-        let host = Host::open(config, ports, ambient).map_err(|source| RuntimeError { root, source })?;
+        let host = Host::open(config, ports, deps).map_err(|source| RuntimeError { root, source })?;
         let host = Arc::new(host);
         tokio::spawn(follow_changes(Arc::clone(&host)));
         Ok(Self { host })
@@ -182,7 +182,7 @@ impl Invoker for RuntimeHost {
         if let Some(refused) = check_payload(&request.payload, limit, kind) {
             return refused;
         }
-        let request_id = self.host.ambient.id().to_string();
+        let request_id = self.host.deps.id().to_string();
         match request.kind {
             InvokeKind::RequestResponse => self.host.run(&request_id, &request).await,
             InvokeKind::Event => match self.host.functions.resolve(&request.address) {
@@ -220,9 +220,9 @@ fn check_payload(payload: &Bytes, limit: usize, kind: &str) -> Option<InvokeOutc
 }
 
 impl Host {
-    fn open(config: RuntimeConfig, ports: RuntimePorts, ambient: Ambient) -> io::Result<Self> {
+    fn open(config: RuntimeConfig, ports: RuntimePorts, deps: Deps) -> io::Result<Self> {
         std::fs::create_dir_all(&config.root)?;
-        let (ledger, ended) = Ledger::open(&config.root)?;
+        let (registry, ended) = ProcessRegistry::open(&config.root)?;
         if ended > 0 {
             tracing::info!(ended, "ended function processes that an earlier host left running");
         }
@@ -235,7 +235,7 @@ impl Host {
         Ok(Self {
             code: CodeStore::open(&config.root)?,
             spawner: Spawner::start(config.launcher.clone())?,
-            ledger: Arc::new(ledger),
+            registry: Arc::new(registry),
             pools: Pools::default(),
             measure: Measure::new(Arc::clone(&metrics)),
             start_turns: Semaphore::new(2 * cores),
@@ -245,7 +245,7 @@ impl Host {
             functions,
             logs,
             metrics,
-            ambient,
+            deps,
         })
     }
 
@@ -269,11 +269,11 @@ impl Host {
             Ok(resolved) => resolved,
             Err(error) => return InvokeOutcome::NotFound(error),
         };
-        let Some(version) = weights::choose(&resolved.targets, self.ambient.chance()) else {
+        let Some(version) = weights::choose(&resolved.targets, self.deps.chance()) else {
             let address = request.address.qualified_arn();
             return InvokeOutcome::NotFound(FunctionNotFound { address });
         };
-        let begun_ms = self.ambient.now_ms();
+        let begun_ms = self.deps.now_ms();
         let request_id = request_id.to_owned();
         let slot = match self
             .concurrency
@@ -314,8 +314,8 @@ impl Host {
     }
 
     fn trace_id(&self, now_ms: i64) -> String {
-        let id = self.ambient.id().simple().to_string();
-        let parent = self.ambient.id().simple().to_string();
+        let id = self.deps.id().simple().to_string();
+        let parent = self.deps.id().simple().to_string();
         format!(
             "Root=1-{:08x}-{};Parent={};Sampled=0",
             now_ms / 1_000,

@@ -12,7 +12,7 @@ use super::emf;
 use super::failure::Failure;
 use super::report::{InitReport, Report};
 use super::variables::region_of;
-use crate::ambient::Ambient;
+use crate::deps::Deps;
 use crate::ports::{FunctionVersion, LogEvent, LogFormat, LogSink, MetricSink};
 
 /// Bytes of log that `Invoke` returns at most.
@@ -55,7 +55,7 @@ pub(super) struct EnvironmentLog {
     version: Arc<FunctionVersion>,
     region: String,
     stream: String,
-    ambient: Ambient,
+    deps: Deps,
     logs: Arc<dyn LogSink>,
     metrics: Arc<dyn MetricSink>,
     application_level: Level,
@@ -70,19 +70,19 @@ impl EnvironmentLog {
     /// A log with a stream of its own.
     pub(super) fn new(
         version: Arc<FunctionVersion>,
-        ambient: Ambient,
+        deps: Deps,
         logs: Arc<dyn LogSink>,
         metrics: Arc<dyn MetricSink>,
     ) -> Self {
         let level = |name: &Option<String>| name.as_deref().and_then(Level::parse).unwrap_or(Level::Info);
-        let day = ambient.now().strftime("%Y/%m/%d").to_string();
+        let day = deps.now().strftime("%Y/%m/%d").to_string();
         Self {
             region: region_of(&version),
-            stream: format!("{day}/[{}]{}", version.version, ambient.id().simple()),
+            stream: format!("{day}/[{}]{}", version.version, deps.id().simple()),
             application_level: level(&version.application_log_level),
             system_level: level(&version.system_log_level),
             version,
-            ambient,
+            deps,
             logs,
             metrics,
             partial: Vec::new(),
@@ -201,7 +201,7 @@ impl EnvironmentLog {
         }
         match failure {
             Failure::Timeout(_) | Failure::InitTimeout(_) => {
-                let time = self.ambient.now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
+                let time = self.deps.now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
                 self.push(format!("{time} {request_id} {}", failure.message()));
             }
             Failure::NoBootstrap | Failure::NotExecutable(_) | Failure::Exited(_) | Failure::Internal(_) => {
@@ -231,7 +231,7 @@ impl EnvironmentLog {
 
     fn platform(&mut self, level: Level, kind: &str, record: Value) {
         if level >= self.system_level {
-            let time = self.ambient.now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+            let time = self.deps.now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
             self.push(json!({"time": time, "type": kind, "record": record}).to_string());
         }
     }
@@ -273,7 +273,7 @@ impl EnvironmentLog {
             tail.drain(..excess);
         }
         self.events.push(LogEvent {
-            timestamp_ms: self.ambient.now_ms(),
+            timestamp_ms: self.deps.now_ms(),
             message,
         });
     }

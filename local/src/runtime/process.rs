@@ -2,7 +2,7 @@
 //!
 //! Each process leads a process group, so that what it starts ends with it. That it ends with the host is ensured
 //! three times: the kernel's parent-death signal where a launcher can set it, a kill when the host drops the process,
-//! and the ledger for what survives both.
+//! and the registry for what survives both.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::ledger::{self, Ledger};
+use super::process_registry::{self, ProcessRegistry};
 
 /// How a `bootstrap` is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +98,11 @@ impl Spawner {
     }
 
     /// Starts a process. Its stdout and stderr are one pipe, so that their order is kept.
-    pub(super) async fn spawn(&self, start: Start, ledger: Arc<Ledger>) -> io::Result<(Process, pipe::Receiver)> {
+    pub(super) async fn spawn(
+        &self,
+        start: Start,
+        registry: Arc<ProcessRegistry>,
+    ) -> io::Result<(Process, pipe::Receiver)> {
         let (reader, writer) = io::pipe()?;
         let mut command = self.launcher.command(&start.bootstrap);
         command
@@ -117,9 +121,9 @@ impl Spawner {
         let child = child.await.map_err(|_| gone())??;
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            ledger.add(pid);
+            registry.add(pid);
         }
-        Ok((Process { child, pid, ledger }, output))
+        Ok((Process { child, pid, registry }, output))
     }
 }
 
@@ -129,7 +133,7 @@ pub(super) struct Process {
     child: Child,
     /// `None` once the process is reaped.
     pid: Option<Pid>,
-    ledger: Arc<Ledger>,
+    registry: Arc<ProcessRegistry>,
 }
 
 impl Process {
@@ -143,7 +147,7 @@ impl Process {
     /// Ends the process and its group and waits until it is gone.
     pub(super) async fn end(&mut self) {
         if let Some(pid) = self.pid {
-            ledger::end(pid);
+            process_registry::end(pid);
             // A killed child can always be waited for; an error would mean that it is gone already.
             let _ = self.child.wait().await;
             self.reaped();
@@ -167,8 +171,8 @@ impl Process {
     fn reaped(&mut self) {
         if let Some(pid) = self.pid.take() {
             // What the process started may outlive it; its group does not.
-            ledger::end_group(pid);
-            self.ledger.remove(pid);
+            process_registry::end_group(pid);
+            self.registry.remove(pid);
         }
     }
 }
@@ -176,8 +180,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Some(pid) = self.pid.take() {
-            ledger::end(pid);
-            self.ledger.remove(pid);
+            process_registry::end(pid);
+            self.registry.remove(pid);
         }
     }
 }

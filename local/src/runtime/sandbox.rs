@@ -71,7 +71,7 @@ impl Sandbox {
         let started = Instant::now();
         let (process, output) = host
             .spawner
-            .spawn(start, Arc::clone(&host.ledger))
+            .spawn(start, Arc::clone(&host.registry))
             .await
             .map_err(internal)?;
         Ok(Self {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use taskctl_local::ambient::Ambient;
+use taskctl_local::deps::Deps;
 use taskctl_local::ports::{FunctionAddress, InvokeOutcome, Invoker as _, ThrottleReason};
 use tokio::task::JoinHandle;
 
@@ -59,7 +59,7 @@ async fn each_concurrent_invocation_has_an_environment_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn beyond_the_cap_invocations_wait() {
-    let world = World::with(|config| config.max_environments = 2, Ambient::system());
+    let world = World::with(|config| config.max_environments = 2, Deps::system());
     let (address, version) = world.function("echo", |_| {});
     let gate = world.root.path().join("gate");
     let running: Vec<_> = (0..6).map(|_| waiting(&world, &address, &gate)).collect();
@@ -75,7 +75,7 @@ async fn beyond_the_cap_invocations_wait() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_caller_after_another_needs_one_environment() {
     // However slow this machine is now.
-    let world = World::with(|config| config.settle_time = PATIENCE, Ambient::system());
+    let world = World::with(|config| config.settle_time = PATIENCE, Deps::system());
     let (address, version) = world.function("echo", |_| {});
     for _ in 0..200 {
         world.describe(&address).await;
@@ -143,7 +143,7 @@ async fn reserved_concurrency_turns_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_account_has_a_limit_too() {
-    let world = World::with(|config| config.account_concurrency = 1, Ambient::system());
+    let world = World::with(|config| config.account_concurrency = 1, Deps::system());
     let (address, version) = world.function("echo", |_| {});
     let gate = world.root.path().join("gate");
     let running = waiting(&world, &address, &gate);
@@ -162,7 +162,7 @@ async fn the_account_has_a_limit_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_leaves_does_not_stop_the_function() {
-    let world = World::with(|config| config.settle_time = PATIENCE, Ambient::system());
+    let world = World::with(|config| config.settle_time = PATIENCE, Deps::system());
     let (address, version) = world.function("echo", |_| {});
     let first = world.describe(&address).await;
     let gate = world.root.path().join("gate");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use taskctl_local::ambient::Ambient;
+use taskctl_local::deps::Deps;
 use taskctl_local::ports::{
     Architecture, Completed, FunctionError, InvokeOutcome, InvokeRequest, Invoker as _, LogFormat,
 };
@@ -202,7 +202,7 @@ async fn a_start_that_fails_once_is_made_good_by_the_invocation() {
 async fn a_slow_start_is_given_up() {
     let world = World::with(
         |config| config.init_timeout = Duration::from_millis(200),
-        Ambient::system(),
+        Deps::system(),
     );
     let (address, _) = world.function("slow", |version| {
         version.timeout = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use taskctl_local::ambient::Ambient;
+use taskctl_local::deps::Deps;
 use taskctl_local::ports::{InvokeKind, InvokeOutcome, InvokeRequest, Invoker as _, LogFormat};
 use taskctl_local::runtime::Launcher;
 
@@ -88,10 +88,7 @@ async fn a_function_sees_what_lambda_shows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_environment_ends_after_a_while() {
-    let world = World::with(
-        |config| config.idle_timeout = Duration::from_millis(50),
-        Ambient::system(),
-    );
+    let world = World::with(|config| config.idle_timeout = Duration::from_millis(50), Deps::system());
     let (address, version) = world.function("echo", |_| {});
     let pid = world.describe(&address).await["pid"].as_u64().unwrap();
     until("the environment is gone", || {
@@ -147,7 +144,7 @@ async fn a_running_invocation_of_a_replaced_version_ends_well() {
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_ends_with_the_host() {
     for launcher in [Launcher::Direct, Launcher::detect(&std::env::var_os("PATH").unwrap())] {
-        let world = World::with(|config| config.launcher = launcher.clone(), Ambient::system());
+        let world = World::with(|config| config.launcher = launcher.clone(), Deps::system());
         let (address, _) = world.function("echo", |_| {});
         let completed = world.invoke(&address, json!({"do": "child"})).await;
         let seen: Value = serde_json::from_slice(&completed.payload).unwrap();
@@ -232,7 +229,7 @@ async fn nothing_outlives_a_killed_host() {
         child.wait().unwrap();
         let memory = Arc::default();
         // A direct child may still run now; the next host on the same root ends it.
-        let _next = (launcher == "direct").then(|| host(root.path(), &memory, |_| {}, Ambient::system()));
+        let _next = (launcher == "direct").then(|| host(root.path(), &memory, |_| {}, Deps::system()));
         until("the function is gone", || (!is_running(pid)).then_some(())).await;
     }
 }
@@ -258,7 +255,7 @@ async fn a_host_to_be_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_taken_at_once_and_tried_again() {
     let retry = Duration::from_millis(10);
-    let world = World::with(|config| config.retry_delays = vec![retry, retry], Ambient::system());
+    let world = World::with(|config| config.retry_delays = vec![retry, retry], Deps::system());
     let (address, _) = world.function("echo", |_| {});
     let event = |order: Value| InvokeRequest {
         kind: InvokeKind::Event,
@@ -303,8 +300,8 @@ async fn an_event_is_taken_at_once_and_tried_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_choose_the_version_for_each_invocation() {
     let rolls = Arc::new(std::sync::Mutex::new(vec![0.95, 0.05, 0.5].into_iter().cycle()));
-    let ambient = Ambient::system().with_chance(move || rolls.lock().unwrap().next().unwrap());
-    let world = World::with(|_| {}, ambient);
+    let deps = Deps::system().with_chance(move || rolls.lock().unwrap().next().unwrap());
+    let world = World::with(|_| {}, deps);
     let (old, new) = (world.version("echo", "1", |_| {}), world.version("echo", "2", |_| {}));
     let alias = address("echo", Some("live"));
     world.memory.set(&alias, &[(&old, 0.9), (&new, 0.1)], None);

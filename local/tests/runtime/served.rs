@@ -12,7 +12,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use taskctl_local::ambient::Ambient;
+use taskctl_local::deps::Deps;
 use taskctl_local::gateway::{Gateway, GatewayPorts};
 use taskctl_local::ports::{
     ApiSnapshot, DeploymentSnapshot, ExecuteApiEndpoint, FunctionAddress, IntegrationSnapshot, RouteSettings,
@@ -44,7 +44,7 @@ pub async fn serve(world: &World) -> Served {
         logs: Arc::clone(memory) as _,
         metrics: Arc::clone(memory) as _,
     };
-    let gateway = Gateway::new(ports, Ambient::system());
+    let gateway = Gateway::new(ports, Deps::system());
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(async move {
         gateway

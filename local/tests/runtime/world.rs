@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use taskctl_local::Keys;
-use taskctl_local::ambient::Ambient;
+use taskctl_local::deps::Deps;
 use taskctl_local::ports::{
     ApiSnapshot, ApiSource, Architecture, Completed, FunctionAddress, FunctionCode, FunctionNotFound, FunctionSource,
     FunctionVersion, InvokeKind, InvokeOutcome, InvokeRequest, Invoker as _, LogEvent, LogFormat, LogSink, LogTail,
@@ -187,21 +187,21 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        Self::with(|_| {}, Ambient::system())
+        Self::with(|_| {}, Deps::system())
     }
 
-    pub fn with(adjust: impl FnOnce(&mut RuntimeConfig), ambient: Ambient) -> Self {
-        Self::on(Root::Temporary(tempfile::tempdir().unwrap()), adjust, ambient)
+    pub fn with(adjust: impl FnOnce(&mut RuntimeConfig), deps: Deps) -> Self {
+        Self::on(Root::Temporary(tempfile::tempdir().unwrap()), adjust, deps)
     }
 
     /// In a directory that someone else cleans up.
     pub fn at(root: PathBuf, adjust: impl FnOnce(&mut RuntimeConfig)) -> Self {
-        Self::on(Root::Given(root), adjust, Ambient::system())
+        Self::on(Root::Given(root), adjust, Deps::system())
     }
 
-    fn on(root: Root, adjust: impl FnOnce(&mut RuntimeConfig), ambient: Ambient) -> Self {
+    fn on(root: Root, adjust: impl FnOnce(&mut RuntimeConfig), deps: Deps) -> Self {
         let memory = Arc::new(Memory::default());
-        let host = Arc::new(host(root.path(), &memory, adjust, ambient));
+        let host = Arc::new(host(root.path(), &memory, adjust, deps));
         Self { root, memory, host }
     }
 
@@ -266,12 +266,7 @@ pub fn keys() -> &'static Keys {
     KEYS.get_or_init(|| Keys::random().unwrap())
 }
 
-pub fn host(
-    root: &Path,
-    memory: &Arc<Memory>,
-    adjust: impl FnOnce(&mut RuntimeConfig),
-    ambient: Ambient,
-) -> RuntimeHost {
+pub fn host(root: &Path, memory: &Arc<Memory>, adjust: impl FnOnce(&mut RuntimeConfig), deps: Deps) -> RuntimeHost {
     let path = search_path();
     let mut config = RuntimeConfig::new(
         root.join("runtime"),
@@ -285,7 +280,7 @@ pub fn host(
         logs: Arc::clone(memory) as Arc<dyn LogSink>,
         metrics: Arc::clone(memory) as Arc<dyn MetricSink>,
     };
-    RuntimeHost::start(config, ports, ambient).unwrap()
+    RuntimeHost::start(config, ports, deps).unwrap()
 }
 
 /// Where the interpreter of the test runtime really is: what stands first on the path may be a wrapper, slow and with

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::objects::{unknown, unknown_stage};
 use super::{Apis, Owner};
 use crate::control::{Fault, Reply, page};
-use crate::endpoint::identify::{query_parameter, query_parameters};
+use crate::endpoint::classify::{query_parameter, query_parameters};
 
 /// Items of a page unless asked for. Small, so that a client that does not page is found out.
 const PAGE: usize = 25;

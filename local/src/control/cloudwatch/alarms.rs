@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Alarm, AlarmState, Alarms, is_of, now};
 use crate::control::{Fault, page};
-use crate::endpoint::emulated::Caller;
+use crate::endpoint::emulator_client::Caller;
 
 /// Members of `PutMetricAlarm` that are kept and read back as they are.
 const KEPT: [&str; 21] = [

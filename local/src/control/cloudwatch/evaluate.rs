@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::values::{self, period};
 use super::{Alarm, AlarmState, Alarms, Metric, Written};
-use crate::endpoint::emulated::Caller;
+use crate::endpoint::emulator_client::Caller;
 use crate::endpoint::http::EmulatorClient;
 
 /// How often alarms are judged. CloudWatch does it every minute; sooner is kinder to those who wait.

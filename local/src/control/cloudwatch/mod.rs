@@ -18,7 +18,7 @@ pub(crate) use self::alarms::tags_of;
 use self::evaluate::Question;
 pub(crate) use self::evaluate::run as evaluate_for_ever;
 use super::Fault;
-use crate::endpoint::emulated::Caller;
+use crate::endpoint::emulator_client::Caller;
 use crate::error::LocalError;
 use crate::files;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::math::{self, Operand, Series};
-use crate::endpoint::emulated::{Caller, EmulatedError};
+use crate::endpoint::emulator_client::{Caller, EmulatorError};
 use crate::endpoint::http::EmulatorClient;
 
 /// Fetches the metrics among `queries` (`MetricDataQuery`) and computes the expressions among them. An expression that
@@ -16,7 +16,7 @@ pub(crate) async fn query(
     queries: &[Value],
     start: i64,
     end: i64,
-) -> Result<BTreeMap<String, Result<Series, String>>, EmulatedError> {
+) -> Result<BTreeMap<String, Result<Series, String>>, EmulatorError> {
     let id = |query: &Value| query["Id"].as_str().unwrap_or_default().to_owned();
     let measured: Vec<Value> = queries
         .iter()

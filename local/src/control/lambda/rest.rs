@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::rules::{constraint, invalid, missing, parse_name};
 use super::{Functions, Owner, StoredCode};
 use crate::control::{Fault, Reply, page};
-use crate::endpoint::identify::{query_parameter, query_parameters};
+use crate::endpoint::classify::{query_parameter, query_parameters};
 
 /// Largest page of any list.
 const PAGE: usize = 50;

@@ -16,10 +16,10 @@ use percent_encoding::percent_decode_str;
 use self::policy::{Statement, Verdict, judge, statements};
 use self::required::{Required, Role, required, takes_body};
 pub(crate) use self::tags::Tags;
-use super::emulated::Caller;
+use super::classify::{Call, Service};
+use super::emulator_client::Caller;
 use super::fault::{Style, fault};
 use super::http::{Body, EmulatorClient, answer, collect, full};
-use super::identify::{Call, Service};
 use crate::keys::{Credentials, Session};
 
 /// How long policies are remembered: a change is seen after that, and on AWS later still.

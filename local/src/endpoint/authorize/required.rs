@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::policy::REQUEST_TAG;
-use crate::endpoint::identify::{Call, Service, header_text};
+use crate::endpoint::classify::{Call, Service, header_text};
 use crate::endpoint::{cbor, s3};
 
 /// An action, on a resource, with what conditions may ask.

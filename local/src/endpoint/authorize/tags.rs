@@ -12,7 +12,7 @@ use super::policy::RESOURCE_TAG;
 use crate::control::apigateway::Apis;
 use crate::control::cloudwatch::Alarms;
 use crate::control::lambda::Functions;
-use crate::endpoint::emulated::Caller;
+use crate::endpoint::emulator_client::Caller;
 use crate::endpoint::http::EmulatorClient;
 
 /// What knows tags.

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use self::evaluate::Event;
 use super::Endpoint;
-use super::emulated::{Caller, EmulatedError};
+use super::compat::refuse;
+use super::emulator_client::{Caller, EmulatorError};
 use super::http::{Body, answer};
-use super::mends::refuse;
 
 /// Answers that are remembered.
 const KEPT: usize = 100;
@@ -119,8 +119,8 @@ impl Endpoint {
             let name = name.trim_end_matches(":*");
             let found = self.events(caller, name, (start * 1000, end * 1000 + 1000)).await;
             events.extend(found.map_err(|error| match error {
-                EmulatedError::Refused { code, message } => (code, message),
-                EmulatedError::NoAnswer(error) => ("ServiceUnavailableException".to_owned(), error.to_string()),
+                EmulatorError::Refused { code, message } => (code, message),
+                EmulatorError::NoAnswer(error) => ("ServiceUnavailableException".to_owned(), error.to_string()),
             })?);
         }
         let scanned = events.len();
@@ -145,7 +145,7 @@ impl Endpoint {
     }
 
     /// The events of a group from one time to another.
-    async fn events(&self, caller: &Caller, group: &str, (from, to): (i64, i64)) -> Result<Vec<Event>, EmulatedError> {
+    async fn events(&self, caller: &Caller, group: &str, (from, to): (i64, i64)) -> Result<Vec<Event>, EmulatorError> {
         let asked = json!({"logGroupName": group, "startTime": from, "endTime": to});
         let found = self
             .emulator

@@ -10,9 +10,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::Endpoint;
-use super::emulated::Caller;
+use super::classify::{Call, header_text};
+use super::emulator_client::Caller;
 use super::http::{Body, ReadError, answer, collect, full};
-use super::identify::{Call, header_text};
 use crate::control::lambda::{CodeInput, Needs, StoredCode, addressed, needs};
 use crate::control::{Fault, Reply, apigateway, lambda};
 use crate::ports::{Completed, FunctionError, InvokeKind, InvokeOutcome, InvokeRequest, LogTail, ThrottleReason};

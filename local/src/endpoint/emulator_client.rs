@@ -7,8 +7,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
+use super::classify::Call;
 use super::http::{Body, BoxError, EmulatorClient, full};
-use super::identify::Call;
 
 /// Who calls: the emulator keeps accounts and regions apart by the credential scope.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ impl Caller {
 
 /// Why a call to the emulator has no result.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum EmulatedError {
+pub(crate) enum EmulatorError {
     /// It was refused.
     #[error("{code}: {message}")]
     Refused {
@@ -51,7 +51,7 @@ pub(crate) enum EmulatedError {
     NoAnswer(#[from] BoxError),
 }
 
-impl EmulatedError {
+impl EmulatorError {
     /// Whether it was refused with this error code.
     pub(crate) fn is(&self, wanted: &str) -> bool {
         matches!(self, Self::Refused { code, .. } if code == wanted)
@@ -66,14 +66,14 @@ impl EmulatorClient {
         service: &str,
         target: &str,
         input: &Value,
-    ) -> Result<Value, EmulatedError> {
+    ) -> Result<Value, EmulatorError> {
         let request = Request::post("/")
             .header("host", "localhost")
             .header("authorization", caller.authorization(service))
             .header("content-type", "application/x-amz-json-1.1")
             .header("x-amz-target", target)
             .body(full(input.to_string()))
-            .map_err(|error| EmulatedError::NoAnswer(error.into()))?;
+            .map_err(|error| EmulatorError::NoAnswer(error.into()))?;
         let response = self.call(request).await?;
         let output: Value = serde_json::from_slice(response.body()).unwrap_or_default();
         if response.status().is_success() {
@@ -91,7 +91,7 @@ impl EmulatorClient {
             .or(output["Message"].as_str())
             .unwrap_or_default()
             .to_owned();
-        Err(EmulatedError::Refused { code, message })
+        Err(EmulatorError::Refused { code, message })
     }
 
     /// What a listing of CloudWatch Logs has under a member, on all its pages.
@@ -101,7 +101,7 @@ impl EmulatorClient {
         operation: &str,
         mut input: Value,
         member: &str,
-    ) -> Result<Vec<Value>, EmulatedError> {
+    ) -> Result<Vec<Value>, EmulatorError> {
         let target = format!("Logs_20140328.{operation}");
         let mut all = Vec::new();
         loop {
@@ -122,7 +122,7 @@ impl EmulatorClient {
         caller: &Caller,
         service: &str,
         parameters: &[(&str, &str)],
-    ) -> Result<Response<Bytes>, EmulatedError> {
+    ) -> Result<Response<Bytes>, EmulatorError> {
         let body = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(parameters)
             .finish();
@@ -131,7 +131,7 @@ impl EmulatorClient {
             .header("authorization", caller.authorization(service))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(full(body))
-            .map_err(|error| EmulatedError::NoAnswer(error.into()))?;
+            .map_err(|error| EmulatorError::NoAnswer(error.into()))?;
         Ok(self.call(request).await?)
     }
 
@@ -141,7 +141,7 @@ impl EmulatorClient {
         caller: &Caller,
         method: http::Method,
         path: &str,
-    ) -> Result<Response<Bytes>, EmulatedError> {
+    ) -> Result<Response<Bytes>, EmulatorError> {
         self.s3_with(caller, method, path, Bytes::new()).await
     }
 
@@ -152,7 +152,7 @@ impl EmulatorClient {
         method: http::Method,
         path: &str,
         body: Bytes,
-    ) -> Result<Response<Bytes>, EmulatedError> {
+    ) -> Result<Response<Bytes>, EmulatorError> {
         let mut request = Request::new(full(body));
         *request.method_mut() = method;
         let (parts, body) = self.s3_request(caller, request, path).await?.into_parts();
@@ -166,12 +166,12 @@ impl EmulatorClient {
         caller: &Caller,
         mut request: Request<Body>,
         path: &str,
-    ) -> Result<Response<Incoming>, EmulatedError> {
+    ) -> Result<Response<Incoming>, EmulatorError> {
         *request.uri_mut() = path
             .parse()
-            .map_err(|error: http::uri::InvalidUri| EmulatedError::NoAnswer(error.into()))?;
+            .map_err(|error: http::uri::InvalidUri| EmulatorError::NoAnswer(error.into()))?;
         let authorization = HeaderValue::from_str(&caller.authorization("s3"));
-        let authorization = authorization.map_err(|error| EmulatedError::NoAnswer(error.into()))?;
+        let authorization = authorization.map_err(|error| EmulatorError::NoAnswer(error.into()))?;
         request
             .headers_mut()
             .insert(header::HOST, HeaderValue::from_static("localhost"));
@@ -180,7 +180,7 @@ impl EmulatorClient {
     }
 
     /// Whether a role exists.
-    pub(crate) async fn role_exists(&self, caller: &Caller, arn: &str) -> Result<bool, EmulatedError> {
+    pub(crate) async fn role_exists(&self, caller: &Caller, arn: &str) -> Result<bool, EmulatorError> {
         let name = arn.rsplit('/').next().unwrap_or_default();
         let parameters = [("Action", "GetRole"), ("Version", "2010-05-08"), ("RoleName", name)];
         let response = self.query(caller, "iam", &parameters).await?;

@@ -10,13 +10,13 @@ use uuid::Uuid;
 
 /// The wall clock, fresh ids and chance.
 #[derive(Clone)]
-pub struct Ambient {
+pub struct Deps {
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     id: Arc<dyn Fn() -> Uuid + Send + Sync>,
     chance: Arc<dyn Fn() -> f64 + Send + Sync>,
 }
 
-impl Ambient {
+impl Deps {
     /// The real ones.
     pub fn system() -> Self {
         Self {
@@ -78,9 +78,9 @@ impl Ambient {
     }
 }
 
-impl fmt::Debug for Ambient {
+impl fmt::Debug for Deps {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Ambient")
+        formatter.write_str("Deps")
     }
 }
 
@@ -90,9 +90,9 @@ mod tests {
 
     #[test]
     fn chance_stays_below_one() {
-        let ambient = Ambient::system();
+        let deps = Deps::system();
         for _ in 0..1_000 {
-            let chance = ambient.chance();
+            let chance = deps.chance();
             assert!((0.0..1.0).contains(&chance), "{chance}");
         }
     }
@@ -100,8 +100,8 @@ mod tests {
     #[test]
     fn system_chance_spreads() {
         // The variant and version bits of a UUID must not be among the 53 that are used.
-        let ambient = Ambient::system();
-        let low = (0..1_000).filter(|_| ambient.chance() < 0.5).count();
+        let deps = Deps::system();
+        let low = (0..1_000).filter(|_| deps.chance() < 0.5).count();
         assert!((350..650).contains(&low), "{low}");
     }
 }

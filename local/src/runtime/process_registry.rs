@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// The started processes on disk.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct ProcessRegistry {
     directory: PathBuf,
 }
 
@@ -24,8 +24,8 @@ struct Entry {
     started: u64,
 }
 
-impl Ledger {
-    /// Opens the ledger below `root` and ends every process that an earlier host left running. Returns how many.
+impl ProcessRegistry {
+    /// Opens the registry below `root` and ends every process that an earlier host left running. Returns how many.
     pub(super) fn open(root: &Path) -> io::Result<(Self, usize)> {
         let directory = root.join("processes");
         fs::create_dir_all(&directory)?;
@@ -126,26 +126,26 @@ mod tests {
     fn left_over_process_is_ended() {
         let root = tempfile::tempdir().unwrap();
         let (mut child, pid) = sleeper();
-        let (ledger, ended) = Ledger::open(root.path()).unwrap();
+        let (registry, ended) = ProcessRegistry::open(root.path()).unwrap();
         assert_eq!(ended, 0);
-        ledger.add(pid);
-        let (_, ended) = Ledger::open(root.path()).unwrap();
+        registry.add(pid);
+        let (_, ended) = ProcessRegistry::open(root.path()).unwrap();
         assert_eq!(ended, 1);
         assert!(!child.wait().unwrap().success());
-        assert_eq!(Ledger::open(root.path()).unwrap().1, 0);
+        assert_eq!(ProcessRegistry::open(root.path()).unwrap().1, 0);
     }
 
     #[test]
     fn process_that_took_over_an_id_is_left_alone() {
         let root = tempfile::tempdir().unwrap();
         let (mut child, pid) = sleeper();
-        let (ledger, _) = Ledger::open(root.path()).unwrap();
-        ledger.add(pid);
-        let path = ledger.path(pid);
+        let (registry, _) = ProcessRegistry::open(root.path()).unwrap();
+        registry.add(pid);
+        let path = registry.path(pid);
         let mut noted: Entry = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         noted.started += 1;
         fs::write(&path, serde_json::to_vec(&noted).unwrap()).unwrap();
-        let (_, ended) = Ledger::open(root.path()).unwrap();
+        let (_, ended) = ProcessRegistry::open(root.path()).unwrap();
         assert_eq!(ended, 0);
         assert_eq!(child.try_wait().unwrap(), None);
         child.kill().unwrap();

@@ -1,5 +1,5 @@
-//! A relay before the AWS endpoint that strikes at one mutating call: it ends the caller before the call is processed or
-//! after it was, or takes the answer away.
+//! A proxy in front of the AWS endpoint that disturbs one mutating call: it kills the caller before or after the call is
+//! processed, or drops the answer.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -20,8 +20,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use crate::journal::Journal;
-use crate::weather::{Day, Refusal, Stroke, Weather};
+use crate::fault_profile::{Fault, FaultPlan, FaultProfile, Refusal};
+use crate::log_fixture::LogFixture;
 
 /// When it strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum At {
 }
 
 /// The relay.
-pub struct Interference {
+pub struct FaultProxy {
     /// URL to give as endpoint.
     pub endpoint: String,
     state: Arc<State>,
@@ -84,15 +84,15 @@ struct State {
     client: Client<HttpConnector, Full<Bytes>>,
     strike: Mutex<Option<(usize, At)>>,
     holds: Mutex<Vec<Hold>>,
-    day: Mutex<Option<Arc<Day>>>,
-    journal: Mutex<Option<Arc<Journal>>>,
+    plan: Mutex<Option<Arc<FaultPlan>>>,
+    log_fixture: Mutex<Option<Arc<LogFixture>>>,
     mutating: AtomicUsize,
     victim: AtomicU32,
     struck: Mutex<Option<String>>,
     seen: Mutex<BTreeSet<String>>,
 }
 
-impl Interference {
+impl FaultProxy {
     /// Starts a relay before an endpoint (`http://127.0.0.1:4580`).
     ///
     /// # Panics
@@ -116,8 +116,8 @@ impl Interference {
             client: Client::builder(TokioExecutor::new()).build_http(),
             strike: Mutex::default(),
             holds: Mutex::default(),
-            day: Mutex::default(),
-            journal: Mutex::default(),
+            plan: Mutex::default(),
+            log_fixture: Mutex::default(),
             mutating: AtomicUsize::new(0),
             victim: AtomicU32::new(0),
             struck: Mutex::default(),
@@ -168,14 +168,14 @@ impl Interference {
         }
     }
 
-    /// Lets all calls meet this weather from now on; none: a fine day.
-    pub fn weather(&self, weather: Option<Weather>) {
-        *lock(&self.state.day) = weather.map(|weather| Arc::new(Day::new(weather)));
+    /// Applies this profile to all calls from now on; `None` lets them pass unharmed.
+    pub fn fault_profile(&self, profile: Option<FaultProfile>) {
+        *lock(&self.state.plan) = profile.map(|profile| Arc::new(FaultPlan::new(profile)));
     }
 
-    /// Lets log events be read from here instead.
-    pub fn journal(&self, journal: Arc<Journal>) {
-        *lock(&self.state.journal) = Some(journal);
+    /// Serves log events from this fixture instead of the endpoint.
+    pub fn log_fixture(&self, fixture: Arc<LogFixture>) {
+        *lock(&self.state.log_fixture) = Some(fixture);
     }
 
     /// Operations that changed something, as far as they were seen.
@@ -204,9 +204,9 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
 async fn relay(request: Request<Incoming>, state: Arc<State>) -> Result<Response<Full<Bytes>>, Cut> {
     let (mut parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
-    let journal = lock(&state.journal).clone();
-    if let Some(journal) = journal.filter(|_| is_target(&parts.headers, "FilterLogEvents")) {
-        let (status, answer) = journal.answer(&body);
+    let log_fixture = lock(&state.log_fixture).clone();
+    if let Some(log_fixture) = log_fixture.filter(|_| is_target(&parts.headers, "FilterLogEvents")) {
+        let (status, answer) = log_fixture.answer(&body);
         let mut response = Response::new(Full::new(answer.to_string().into()));
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
         let json = HeaderValue::from_static("application/x-amz-json-1.1");
@@ -236,16 +236,16 @@ async fn relay(request: Request<Incoming>, state: Arc<State>) -> Result<Response
         kill(&state).await;
         return Err(Cut);
     }
-    let day = lock(&state.day).clone();
-    let stroke = day
+    let plan = lock(&state.plan).clone();
+    let fault = plan
         .as_ref()
-        .map_or(Stroke::Pass, |day| day.strike(&parts.headers, operation.is_none()));
-    let date = day.and_then(|day| day.date());
-    match &stroke {
-        Stroke::Refuse(refusal) => return Ok(dated(refused(refusal), date.as_deref())),
-        Stroke::Cut(false) => return Err(Cut),
-        Stroke::Delay(delay) => tokio::time::sleep(*delay).await,
-        Stroke::Cut(true) | Stroke::RefuseAfter(_) | Stroke::Pass => {}
+        .map_or(Fault::Pass, |plan| plan.next(&parts.headers, operation.is_none()));
+    let date = plan.and_then(|plan| plan.date());
+    match &fault {
+        Fault::Refuse(refusal) => return Ok(dated(refused(refusal), date.as_deref())),
+        Fault::Cut(false) => return Err(Cut),
+        Fault::Delay(delay) => tokio::time::sleep(*delay).await,
+        Fault::Cut(true) | Fault::RefuseAfter(_) | Fault::Pass => {}
     }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     parts.uri = format!("{}{path}", state.upstream).parse().map_err(|_| Cut)?;
@@ -253,9 +253,9 @@ async fn relay(request: Request<Incoming>, state: Arc<State>) -> Result<Response
     let answer = state.client.request(Request::from_parts(parts, Full::new(body))).await;
     let (mut parts, body) = answer.map_err(|_| Cut)?.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
-    match stroke {
-        Stroke::RefuseAfter(refusal) => return Ok(refused(&refusal)),
-        Stroke::Cut(_) => return Err(Cut),
+    match fault {
+        Fault::RefuseAfter(refusal) => return Ok(refused(&refusal)),
+        Fault::Cut(_) => return Err(Cut),
         _ => {}
     }
     match strike {

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::emulated::Caller;
+use super::classify::Call;
+use super::emulator_client::Caller;
 use super::http::{Body, answer, collect, full, remove_connection_headers};
-use super::identify::Call;
 use super::{Endpoint, log_pattern, unreachable_emulator};
 use crate::error::LocalError;
 use crate::files;

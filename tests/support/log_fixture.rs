@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::interference::lock;
+use crate::fault_proxy::lock;
 
 /// A log event.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ type Place = (i64, i64, String);
 
 /// Events by group.
 #[derive(Debug)]
-pub struct Journal {
+pub struct LogFixture {
     groups: BTreeMap<String, BTreeMap<Place, Entry>>,
     page: usize,
     random: Mutex<u64>,
@@ -47,7 +47,7 @@ pub struct Journal {
 /// Bytes of a page.
 const PAGE_BYTES: usize = 1024 * 1024;
 
-impl Journal {
+impl LogFixture {
     /// Of these events, so many a page.
     pub fn of(entries: impl IntoIterator<Item = Entry>, page: usize) -> Self {
         let mut groups: BTreeMap<String, BTreeMap<Place, Entry>> = BTreeMap::new();

@@ -18,13 +18,13 @@ const STAGE: &str = "$default";
 
 /// An API whose events are wanted without a request.
 #[derive(Debug)]
-pub struct Rehearsal {
+pub struct SampleEvent {
     api: ApiSnapshot,
     stage: StageSnapshot,
     routes: RouteTable,
 }
 
-impl Rehearsal {
+impl SampleEvent {
     /// An API: account, region and id, the keys of its routes (`GET /tasks/{taskId}`), and the variables of its stage.
     pub fn new(
         (account, region, api_id): (&str, &str, &str),
@@ -107,8 +107,8 @@ mod tests {
     fn event_of(method: &str, target: &str, body: Option<&str>) -> Value {
         let keys = ["GET /tasks", "PUT /tasks/{taskId}"].map(str::to_owned);
         let variables = BTreeMap::from([("release".to_owned(), "7".to_owned())]);
-        let rehearsal = Rehearsal::new(("000000000000", "eu-central-1", "abc123"), keys, variables);
-        let event = rehearsal.event(method, target, body, Timestamp::UNIX_EPOCH).unwrap();
+        let sample = SampleEvent::new(("000000000000", "eu-central-1", "abc123"), keys, variables);
+        let event = sample.event(method, target, body, Timestamp::UNIX_EPOCH).unwrap();
         serde_json::from_slice(&event).unwrap()
     }
 

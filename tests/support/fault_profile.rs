@@ -1,4 +1,4 @@
-//! What the network and AWS do to calls on a bad day, told beforehand by a seed so that a run can be repeated.
+//! Faults that the network and AWS inject into calls, drawn from a fixed seed so that a run can be repeated.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use hyper::HeaderMap;
 use hyper::body::Bytes;
 
-use crate::interference::lock;
+use crate::fault_proxy::lock;
 
-/// A kind of bad day.
+/// A kind of trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weather {
+pub enum FaultProfile {
     /// One call in ten ends with an internal error, half of them after it was processed.
     Errors,
     /// One call in ten loses its connection, half of them after it was processed.
@@ -33,8 +33,8 @@ const EVIL: &str = "\u{1b}[31mred\u{1b}[2J\r\n::error::forged\u{9b}31m\u{202e}";
 
 /// What happens to one call.
 #[derive(Debug, Clone)]
-pub(crate) enum Stroke {
-    /// Nothing.
+pub(crate) enum Fault {
+    /// It passes unharmed.
     Pass,
     /// This is the answer, and nothing was done.
     Refuse(Refusal),
@@ -54,9 +54,9 @@ pub(crate) struct Refusal {
     pub body: Bytes,
 }
 
-/// Decides call by call.
-pub(crate) struct Day {
-    weather: Weather,
+/// Draws the fault of each call.
+pub(crate) struct FaultPlan {
+    profile: FaultProfile,
     state: Mutex<State>,
 }
 
@@ -82,10 +82,10 @@ const QUARTERS: [(&str, f64, f64); 7] = [
     ("tagging", 3.75, 4.0),
 ];
 
-impl Day {
-    pub(crate) fn new(weather: Weather) -> Self {
+impl FaultPlan {
+    pub(crate) fn new(profile: FaultProfile) -> Self {
         Self {
-            weather,
+            profile,
             state: Mutex::new(State {
                 random: 0x9e37_79b9_7f4a_7c15,
                 calls: 0,
@@ -95,7 +95,7 @@ impl Day {
     }
 
     /// What happens to a call. `reads`: it changes nothing.
-    pub(crate) fn strike(&self, headers: &HeaderMap, reads: bool) -> Stroke {
+    pub(crate) fn next(&self, headers: &HeaderMap, reads: bool) -> Fault {
         let service = service(headers);
         let refusal =
             |status, xml_code, json_code, message| Refusal::of(headers, &service, status, xml_code, json_code, message);
@@ -103,41 +103,41 @@ impl Day {
         state.calls += 1;
         let chance = state.chance();
         let afterwards = !reads && state.chance() < 0.5;
-        match self.weather {
-            Weather::Errors if chance < 0.1 => {
+        match self.profile {
+            FaultProfile::Errors if chance < 0.1 => {
                 let refusal = refusal(500, "InternalError", "InternalFailure", "it broke");
                 match afterwards {
-                    true => Stroke::RefuseAfter(refusal),
-                    false => Stroke::Refuse(refusal),
+                    true => Fault::RefuseAfter(refusal),
+                    false => Fault::Refuse(refusal),
                 }
             }
-            Weather::Resets if chance < 0.1 => Stroke::Cut(afterwards),
-            Weather::Slow if chance < 0.05 => Stroke::Delay(Duration::from_secs(2 + u64::from(afterwards) * 4)),
-            Weather::Throttling if !state.take(&service) => Stroke::Refuse(match service.as_str() {
+            FaultProfile::Resets if chance < 0.1 => Fault::Cut(afterwards),
+            FaultProfile::Slow if chance < 0.05 => Fault::Delay(Duration::from_secs(2 + u64::from(afterwards) * 4)),
+            FaultProfile::Throttling if !state.take(&service) => Fault::Refuse(match service.as_str() {
                 "lambda" | "apigateway" => refusal(429, "", "TooManyRequestsException", "Rate exceeded"),
                 _ => refusal(400, "Throttling", "ThrottlingException", "Rate exceeded"),
             }),
-            Weather::Skewed if is_skewed(headers) => Stroke::Refuse(refusal(
+            FaultProfile::Skewed if is_skewed(headers) => Fault::Refuse(refusal(
                 403,
                 "RequestTimeTooSkewed",
                 "InvalidSignatureException",
                 "Signature not yet current: the difference between the request time and the current time is too large.",
             )),
-            Weather::Expiring(after) if state.calls > after => Stroke::Refuse(refusal(
+            FaultProfile::Expiring(after) if state.calls > after => Fault::Refuse(refusal(
                 403,
                 "ExpiredToken",
                 "ExpiredTokenException",
                 "The security token included in the request is expired",
             )),
-            Weather::Hostile => Stroke::Refuse(refusal(400, "ValidationError", "ValidationException", EVIL)),
-            _ => Stroke::Pass,
+            FaultProfile::Hostile => Fault::Refuse(refusal(400, "ValidationError", "ValidationException", EVIL)),
+            _ => Fault::Pass,
         }
     }
 
     /// What the answers give as the time, where it is not the time.
     pub(crate) fn date(&self) -> Option<String> {
         let shown = |now: jiff::Timestamp| now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        (self.weather == Weather::Skewed).then(|| shown(clock_of_aws()))
+        (self.profile == FaultProfile::Skewed).then(|| shown(clock_of_aws()))
     }
 }
 
