@@ -16,12 +16,12 @@ pub struct Failure {
     /// The exit code.
     pub exit: Exit,
     /// What is said.
-    pub told: Told,
+    pub message: Message,
 }
 
 /// What is said of a failure.
 #[derive(Debug, Clone)]
-pub enum Told {
+pub enum Message {
     /// What happened, why, what to do.
     Report(ErrorReport),
     /// The faults of a template, with its source.
@@ -38,18 +38,18 @@ impl Failure {
         };
         Self {
             exit,
-            told: Told::Report(report),
+            message: Message::Report(report),
         }
     }
 
     /// What happened, in one line.
-    pub fn message(&self) -> String {
-        match &self.told {
-            Told::Report(report) => match report.causes.first() {
+    pub fn summary(&self) -> String {
+        match &self.message {
+            Message::Report(report) => match report.causes.first() {
                 Some(cause) => format!("{}: {cause}", report.message),
                 None => report.message.clone(),
             },
-            Told::Faults(_) => "the template is wrong".to_owned(),
+            Message::Faults(_) => "the template is wrong".to_owned(),
         }
     }
 
@@ -64,7 +64,7 @@ impl Failure {
         let causes = std::iter::once(below.message).chain(below.causes).collect();
         Self {
             exit: Exit::Error,
-            told: Told::Report(ErrorReport {
+            message: Message::Report(ErrorReport {
                 message: message.into(),
                 causes,
                 hint: below.hint,
@@ -111,7 +111,7 @@ impl From<EngineError> for Failure {
         };
         Self {
             exit,
-            told: Told::Report(error.report()),
+            message: Message::Report(error.report()),
         }
     }
 }
@@ -126,7 +126,7 @@ impl From<LocalError> for Failure {
     fn from(error: LocalError) -> Self {
         Self {
             exit: Exit::Error,
-            told: Told::Report(ErrorReport::new(&error, error.hint())),
+            message: Message::Report(ErrorReport::new(&error, error.hint())),
         }
     }
 }
@@ -135,7 +135,7 @@ impl From<Faults> for Failure {
     fn from(faults: Faults) -> Self {
         Self {
             exit: Exit::Error,
-            told: Told::Faults(Box::new(faults)),
+            message: Message::Faults(Box::new(faults)),
         }
     }
 }
@@ -150,7 +150,7 @@ impl From<SavedPlanError> for Failure {
         };
         Self {
             exit: Exit::Error,
-            told: Told::Report(ErrorReport::new(&error, Some(hint.to_owned()))),
+            message: Message::Report(ErrorReport::new(&error, Some(hint.to_owned()))),
         }
     }
 }

@@ -7,13 +7,13 @@ use taskctl_stack::package::{PackageError, SourceVersion, functions_of};
 use taskctl_stack::release::layout::GoLive;
 use taskctl_stack::release::lease::{Holder, Lease};
 
-use crate::args::{Code as CodeArgs, Promotion};
-use crate::code::Code;
+use crate::cli::{CodeArgs, PromotionArgs};
+use crate::code_source::CodeSource;
 use crate::failure::Failure;
-use crate::lock;
-use crate::place::Place;
+use crate::lease;
 use crate::project::{Project, Sites};
-use crate::session::{Named, Session};
+use crate::session::Session;
+use crate::stack_ref::StackRef;
 
 /// A plan, with what it takes to carry it out.
 pub struct Prepared {
@@ -32,7 +32,7 @@ pub async fn prepare(
     session: &Session,
     command: &str,
     code: &CodeArgs,
-    promotion: &Promotion,
+    promotion: &PromotionArgs,
 ) -> Result<Prepared, Failure> {
     let opened = open(session, command, code).await?;
     planned(session, opened, promotion).await
@@ -43,16 +43,16 @@ pub async fn prepare_locked(
     session: &Session,
     command: &str,
     code: &CodeArgs,
-    promotion: &Promotion,
+    promotion: &PromotionArgs,
     holder: Holder,
 ) -> Result<(Prepared, Lease), Failure> {
     let opened = open(session, command, code).await?;
     // What is read before the lease is held may already be changing.
-    let lease = lock::take(session, &opened.engine, holder).await?;
+    let lease = lease::take(session, &opened.engine, holder).await?;
     match planned(session, opened, promotion).await {
         Ok(prepared) => Ok((prepared, lease)),
         Err(failure) => {
-            lock::give_back(session, lease).await;
+            lease::give_back(session, lease).await;
             Err(failure)
         }
     }
@@ -61,15 +61,14 @@ pub async fn prepare_locked(
 /// A project and the engine for it.
 struct Opened {
     project: Project,
-    place: Place,
-    code: Code,
+    code: CodeSource,
     engine: Engine,
     version: Option<SourceVersion>,
     sites: Sites,
 }
 
 async fn open(session: &Session, command: &str, code: &CodeArgs) -> Result<Opened, Failure> {
-    let project = Project::open(&session.global, &session.surroundings)?;
+    let project = session.project()?;
     for fault in project.template.warnings.list() {
         let place = project.template.warnings.place(fault);
         let parts = std::iter::once(&fault.message).chain(&fault.help);
@@ -88,17 +87,12 @@ async fn open(session: &Session, command: &str, code: &CodeArgs) -> Result<Opene
         });
     }
     let stack = &project.template.stack;
-    let place = Place::of(&session.global, &session.surroundings);
-    let code = code_of(session, &project, &place, code)?;
-    let named = Named {
-        app: stack.app.clone(),
-        region: stack.region.clone(),
-    };
-    let (engine, version) = futures::join!(session.connect(command, &place, &named), code.version());
+    let code = code_of(session, &project, code)?;
+    let stack_ref = StackRef::of(stack);
+    let (engine, version) = futures::join!(session.connect(command, &stack_ref), code.version());
     let engine = engine?;
     Ok(Opened {
         project,
-        place,
         code,
         engine,
         version,
@@ -106,17 +100,16 @@ async fn open(session: &Session, command: &str, code: &CodeArgs) -> Result<Opene
     })
 }
 
-async fn planned(session: &Session, opened: Opened, promotion: &Promotion) -> Result<Prepared, Failure> {
+async fn planned(session: &Session, opened: Opened, promotion: &PromotionArgs) -> Result<Prepared, Failure> {
     let Opened {
         project,
-        place,
         code,
         engine,
         version,
         sites,
     } = opened;
     let stack = &project.template.stack;
-    let website_url = |bucket: &str| place.website_url(bucket, &stack.region);
+    let website_url = |bucket: &str| session.target.website_url(bucket, &stack.region);
     let inputs = PlanInputs {
         stack,
         website_url: &website_url,
@@ -169,18 +162,18 @@ impl Prepared {
     }
 }
 
-fn code_of(session: &Session, project: &Project, place: &Place, args: &CodeArgs) -> Result<Code, Failure> {
+fn code_of(session: &Session, project: &Project, args: &CodeArgs) -> Result<CodeSource, Failure> {
     let functions = functions_of(&project.template.stack);
     Ok(match &args.artifacts {
-        Some(directory) => Code::artifacts(directory, &functions)?,
+        Some(directory) => CodeSource::artifacts(directory, &functions)?,
         None => {
             let handlers = project.handlers(args.handlers.as_deref());
-            Code::build(functions, place.destination(), handlers, &session.surroundings)
+            CodeSource::build(functions, session.target.destination(), handlers, &session.env)
         }
     })
 }
 
-fn go_live(promotion: &Promotion) -> Option<GoLive> {
+fn go_live(promotion: &PromotionArgs) -> Option<GoLive> {
     match (promotion.promote, promotion.no_promote) {
         (true, _) => Some(GoLive::AtOnce),
         (false, true) => Some(GoLive::Wait),

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use taskctl_stack::site::Site;
 use taskctl_stack::template::{EMBEDDED, Loaded, Options, Source, load};
 
-use crate::above::{Nearest, nearest};
-use crate::args::Global;
+use crate::cli::Global;
+use crate::env::{Env, absolute};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::surroundings::{Surroundings, absolute};
+use crate::project_discovery::{Nearest, nearest};
 
 /// Names a template is found by.
 pub const TEMPLATE_NAMES: [&str; 2] = ["taskctl.yaml", "taskctl.yml"];
@@ -46,14 +46,14 @@ pub struct Project {
 
 impl Project {
     /// Finds and reads the template. Nothing is called on AWS before it is valid.
-    pub fn open(global: &Global, surroundings: &Surroundings) -> Result<Self, Failure> {
-        let file = find(global, surroundings)?;
+    pub fn open(global: &Global, env: &Env) -> Result<Self, Failure> {
+        let file = find(global, env)?;
         let options = Options {
             region: global.region.clone(),
         };
         let template = load(&file.source, &global.stage, &options)?;
         let is_shipped = file.directory.is_none();
-        let directory = file.directory.unwrap_or_else(|| surroundings.directory.clone());
+        let directory = file.directory.unwrap_or_else(|| env.directory.clone());
         Ok(Self {
             template,
             is_shipped,
@@ -99,7 +99,7 @@ impl Project {
 }
 
 /// The template's text: the given file, the nearest one up to the root of the repository, or the shipped default.
-pub fn find(global: &Global, surroundings: &Surroundings) -> Result<TemplateFile, Failure> {
+pub fn find(global: &Global, env: &Env) -> Result<TemplateFile, Failure> {
     if let Some(path) = &global.file {
         return read(path);
     }
@@ -109,12 +109,9 @@ pub fn find(global: &Global, surroundings: &Surroundings) -> Result<TemplateFile
             .into_iter()
             .find(|path| path.is_file())
     };
-    match nearest(&surroundings.directory, find) {
+    match nearest(&env.directory, find) {
         Ok(Nearest::Found(path)) => {
-            let shown = path
-                .strip_prefix(&surroundings.directory)
-                .map(Path::to_owned)
-                .unwrap_or(path);
+            let shown = path.strip_prefix(&env.directory).map(Path::to_owned).unwrap_or(path);
             return read(&shown);
         }
         Ok(Nearest::Nothing) => {}

@@ -6,27 +6,32 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use taskctl_stack::aws::context::{Cancel, Clock};
-use taskctl_stack::engine::{Engine, Target};
+use taskctl_stack::engine::{self, Engine};
 use taskctl_stack::event::{Endpoints, Event, Events, Outcome};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{Global, Output};
+use crate::cli::{Global, Output};
+use crate::env::{Audience, Env};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::look::Motion;
-use crate::place::Place;
+use crate::project::Project;
 use crate::report::plan::Details;
 use crate::report::{
-    Again, Github, Guard, Human, Json, Live, Out, Purpose, Renderer, Reporter, Talk, Trace, Watched, guarded,
+    CommandHint, Github, Human, Json, PipeAwareStdout, Purpose, Renderer, Reporter, StderrSink, Trace,
 };
-use crate::surroundings::{Audience, Surroundings};
+use crate::stack_ref::StackRef;
+use crate::target::Target;
+use crate::ui::guard::{Guard, Out, guarded};
+use crate::ui::progress::Live;
+use crate::ui::style::Motion;
 
 /// A run.
 pub struct Session {
     /// What every command takes.
     pub global: Global,
-    /// What surrounds it.
-    pub surroundings: Surroundings,
+    pub env: Env,
+    /// Where the stack stands.
+    pub target: Target,
     /// Who reports.
     pub reporter: Reporter,
     /// Asks running work to stop.
@@ -34,7 +39,7 @@ pub struct Session {
     /// When it began.
     began: Instant,
     /// Standard output.
-    out: Watched,
+    out: PipeAwareStdout,
 }
 
 /// The clock that goes on while the machine sleeps.
@@ -66,10 +71,10 @@ pub fn run<F>(global: &Global, purpose: Purpose, details: Details, work: impl Fn
 where
     F: Future<Output = Result<Exit, Failure>>,
 {
-    let surroundings = Surroundings::read(global.no_color);
-    let out = Watched::default();
-    let reporter = Reporter::start(renderer(global, &surroundings, purpose, details, &out));
-    if let Some(refusal) = surroundings.refusal() {
+    let env = Env::read(global.no_color);
+    let out = PipeAwareStdout::default();
+    let reporter = Reporter::start(renderer(global, &env, purpose, details, &out));
+    if let Some(refusal) = env.refusal() {
         let exit = refusal.exit;
         reporter.fail(refusal);
         reporter.finish();
@@ -89,7 +94,8 @@ where
     };
     let session = Arc::new(Session {
         global: global.clone(),
-        surroundings,
+        target: Target::of(global, &env),
+        env,
         reporter,
         cancel: Cancel::default(),
         began: Instant::now(),
@@ -124,17 +130,17 @@ where
 
 fn renderer(
     global: &Global,
-    surroundings: &Surroundings,
+    env: &Env,
     purpose: Purpose,
     details: Details,
-    out: &Watched,
+    out: &PipeAwareStdout,
 ) -> Box<dyn Renderer> {
     let trace = if global.trace { Trace::Calls } else { Trace::Off };
-    let again = again(global);
+    let command_hint = command_hint(global);
     match global.output {
         Output::Json => Box::new(Json::new(
-            Box::new(Guard::new(Box::new(out.clone()), &surroundings.out)),
-            Box::new(Guard::new(Box::new(std::io::stderr()), &surroundings.err)),
+            Box::new(Guard::new(Box::new(out.clone()), &env.out)),
+            Box::new(Guard::new(Box::new(std::io::stderr()), &env.err)),
             purpose,
             trace,
         )),
@@ -142,23 +148,23 @@ fn renderer(
             let outs = || -> Out { Box::new(out.clone()) };
             Box::new(Github::new(
                 &outs,
-                surroundings.github_summary.clone(),
-                again,
+                env.github_summary.clone(),
+                command_hint,
                 details,
                 trace,
             ))
         }
         Output::Human => {
-            let talk = match surroundings.err.motion {
-                Motion::Live => Talk::Live(Box::new(Live::stderr(surroundings.err))),
-                Motion::Lines => Talk::Lines(Box::new(std::io::stderr())),
+            let stderr = match env.err.motion {
+                Motion::Live => StderrSink::Live(Box::new(Live::stderr(env.err))),
+                Motion::Lines => StderrSink::Lines(Box::new(std::io::stderr())),
             };
             let out: Out = Box::new(out.clone());
             Box::new(Human::new(
-                (out, surroundings.out),
-                (talk, surroundings.err),
+                (out, env.out),
+                (stderr, env.err),
                 purpose,
-                again,
+                command_hint,
                 details,
                 trace,
             ))
@@ -167,7 +173,7 @@ fn renderer(
 }
 
 /// The flags that name the same stack again.
-fn again(global: &Global) -> Again {
+fn command_hint(global: &Global) -> CommandHint {
     let mut flags = String::new();
     if global.local {
         flags.push_str(" --local");
@@ -185,7 +191,7 @@ fn again(global: &Global) -> Again {
             flags.push_str(&format!(" --{name} {}", quoted(&value)));
         }
     }
-    Again { flags }
+    CommandHint { flags }
 }
 
 /// A word for a shell.
@@ -223,24 +229,25 @@ async fn stop_on_signal(events: Events, cancel: Cancel) {
     }
 }
 
-/// The stack a command works on, by name.
-#[derive(Debug, Clone)]
-pub struct Named {
-    /// Application.
-    pub app: String,
-    /// Region.
-    pub region: String,
-}
-
 impl Session {
     /// Where the events of the engine go.
     pub fn events(&self) -> Events {
         self.reporter.events()
     }
 
+    /// The project of the command line.
+    pub fn project(&self) -> Result<Project, Failure> {
+        Project::open(&self.global, &self.env)
+    }
+
+    /// The stack that the command line names.
+    pub fn stack_ref(&self) -> Result<StackRef, Failure> {
+        StackRef::resolve(&self.global, &self.env)
+    }
+
     /// Connects to where a stack stands, and tells which command begins.
-    pub async fn connect(&self, command: &str, place: &Place, named: &Named) -> Result<Engine, Failure> {
-        let engine = self.connect_quietly(place, named).await?;
+    pub async fn connect(&self, command: &str, stack_ref: &StackRef) -> Result<Engine, Failure> {
+        let engine = self.connect_quietly(stack_ref).await?;
         let identity = engine.context().identity();
         self.reporter.tell(Event::Started {
             command: command.to_owned(),
@@ -253,21 +260,17 @@ impl Session {
     }
 
     /// Connects to where a stack stands.
-    pub async fn connect_quietly(&self, place: &Place, named: &Named) -> Result<Engine, Failure> {
+    pub async fn connect_quietly(&self, stack_ref: &StackRef) -> Result<Engine, Failure> {
         let connecting = async {
-            let connection = place
-                .connection(
-                    &self.global,
-                    &named.region,
-                    &self.surroundings.endpoints,
-                    &self.events(),
-                )
+            let connection = self
+                .target
+                .connection(&self.global, &stack_ref.region, &self.env.endpoints, &self.events())
                 .await?;
-            let target = Target {
-                app: named.app.clone(),
+            let target = engine::Target {
+                app: stack_ref.app.clone(),
                 stage: self.global.stage.clone(),
                 connection,
-                control_bucket: self.surroundings.control_bucket.clone(),
+                control_bucket: self.env.control_bucket.clone(),
             };
             Ok::<_, Failure>(Engine::connect(&target, self.events(), Arc::new(SystemClock), self.cancel.clone()).await?)
         };
@@ -308,21 +311,21 @@ impl Session {
     }
 
     /// How command lines about the same stack look.
-    pub fn again(&self) -> Again {
-        again(&self.global)
+    pub fn command_hint(&self) -> CommandHint {
+        command_hint(&self.global)
     }
 
     /// Whether somebody is there to be asked.
     pub fn can_ask(&self) -> bool {
-        self.surroundings.audience == Audience::Person && self.global.output == Output::Human
+        self.env.audience == Audience::Person && self.global.output == Output::Human
     }
 
     /// Asks for a line. None when the input ended.
     pub async fn ask(&self, question: &str) -> Result<Option<String>, Failure> {
         self.reporter.rest();
         let (sender, answer) = tokio::sync::oneshot::channel();
-        let look = self.surroundings.err;
-        let question = guarded(question, look.reader, look.paint).into_owned();
+        let style = self.env.err;
+        let question = guarded(question, style.reader, style.paint).into_owned();
         std::thread::spawn(move || {
             let _ = std::io::Write::write_all(&mut std::io::stderr(), question.as_bytes());
             let mut line = String::new();

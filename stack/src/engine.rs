@@ -22,7 +22,7 @@ use crate::event::{Endpoints, ErrorReport, Event, Events};
 use crate::execute::{Execution, execute};
 use crate::package::{Package, PackageError};
 use crate::plan::{Action, Data, Disposition, LintError, Observations, Plan, Request, Stray, build, lint};
-use crate::release::driver::{self, Moved, Outside, Way};
+use crate::release::driver::{self, Moved, Probe, Way};
 use crate::release::grants::{self, Grants, InPlace, Proof, Restoration};
 use crate::release::history;
 use crate::release::layout::{GoLive, Layout, ReleaseFacts};
@@ -743,7 +743,7 @@ impl Engine {
         movement: &Movement,
         lease: &Lease,
         way: &Way,
-        outside: &dyn Outside,
+        outside: &dyn Probe,
         user: &str,
     ) -> Result<Moved, EngineError> {
         Ok(driver::go(&self.context, &self.control, lease, movement, way, outside, user).await?)

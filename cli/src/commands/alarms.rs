@@ -5,17 +5,15 @@ use taskctl_stack::engine::EngineError;
 use taskctl_stack::observe::alarms::{self, Alarm, Watched};
 use taskctl_stack::release::ledger;
 
-use crate::args::{Global, Output};
-use crate::commands::logs::moment;
-use crate::commands::status::named;
+use crate::cli::{Global, Output};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::look::{Look, Tone};
-use crate::place::Place;
 use crate::report::plan::Details;
-use crate::report::text::{count, cut, fill, long_duration, plain, wrap};
 use crate::report::{Lines, Purpose, json_answer, where_to};
 use crate::session::{self, Session};
+use crate::time_arg::moment;
+use crate::ui::style::{Style, Tone};
+use crate::ui::text::{count, cut, fill, long_duration, plain, wrap};
 
 /// Arguments of `alarms`.
 #[derive(Debug, Clone, clap::Args)]
@@ -44,9 +42,8 @@ pub fn run(global: &Global, args: Args) -> Exit {
 async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let now = Timestamp::now();
     let since = args.history.then(|| moment(&args.since, now)).transpose()?;
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect_quietly(&place, &named).await?;
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect_quietly(&stack_ref).await?;
     let reading = async {
         futures::try_join!(
             alarms::read(engine.context(), since),
@@ -73,11 +70,11 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
                 &identity.region,
                 Some(&identity.account),
             );
-            let look = &session.surroundings.out;
-            let flags = session.again().flags;
+            let style = &session.env.out;
+            let flags = session.command_hint().flags;
             let moved = moved.map(|moved| (moved.to, moved.at));
-            let head = look.paint(Tone::Strong, &head);
-            format!("{head}\n{}", render(&found, moved, now, &flags, look))
+            let head = style.paint(Tone::Strong, &head);
+            format!("{head}\n{}", render(&found, moved, now, &flags, style))
         }
     };
     session.reporter.answer(text);
@@ -90,15 +87,15 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
 }
 
 /// The alarms as text, the red ones with what to do. `moved` is the newest movement of live.
-fn render(alarms: &[Alarm], moved: Option<(u64, Timestamp)>, now: Timestamp, flags: &str, look: &Look) -> String {
+fn render(alarms: &[Alarm], moved: Option<(u64, Timestamp)>, now: Timestamp, flags: &str, style: &Style) -> String {
     if alarms.is_empty() {
         return "\nno alarms\n".to_owned();
     }
     let red = alarms.iter().filter(|alarm| alarm.state == "ALARM").count();
     let total = count(u64::try_from(alarms.len()).unwrap_or(u64::MAX), "alarm");
     let mut out = match red {
-        0 => format!("{}\n", look.paint(Tone::Good, &format!("{total}, none red"))),
-        red => format!("{}\n", look.paint(Tone::Bad, &format!("{total}, {red} red"))),
+        0 => format!("{}\n", style.paint(Tone::Good, &format!("{total}, none red"))),
+        red => format!("{}\n", style.paint(Tone::Bad, &format!("{total}, {red} red"))),
     };
     let ago = |at: Timestamp| long_duration(u64::try_from(now.as_second() - at.as_second()).unwrap_or(0));
     for alarm in alarms {
@@ -113,32 +110,32 @@ fn render(alarms: &[Alarm], moved: Option<(u64, Timestamp)>, now: Timestamp, fla
             .unwrap_or_default();
         out.push_str(&format!(
             "\n{} {} {}\n",
-            look.paint(tone, &format!("{mark:<7}")),
-            look.paint(Tone::Strong, &plain(&alarm.name)),
-            look.paint(Tone::Faint, &since)
+            style.paint(tone, &format!("{mark:<7}")),
+            style.paint(Tone::Strong, &plain(&alarm.name)),
+            style.paint(Tone::Faint, &since)
         ));
         let mut below = |text: &str| {
-            for line in fill(&plain(text), look.width.saturating_sub(8)) {
+            for line in fill(&plain(text), style.width.saturating_sub(8)) {
                 out.push_str(&format!("        {line}\n"));
             }
         };
         below(&format!("{} {}", watched(&alarm.watches), alarm.condition));
         if alarm.state == "ALARM" {
             let reasons = alarm.reason.iter();
-            for line in reasons.flat_map(|reason| wrap(reason, look.width.saturating_sub(8))) {
+            for line in reasons.flat_map(|reason| wrap(reason, style.width.saturating_sub(8))) {
                 out.push_str(&format!("        {line}\n"));
             }
             for step in steps(alarm, moved, flags) {
                 out.push_str(&format!(
                     "        {} {}\n",
-                    look.paint(Tone::Faint, "do:"),
-                    look.paint(Tone::Copy, &step)
+                    style.paint(Tone::Faint, "do:"),
+                    style.paint(Tone::Copy, &step)
                 ));
             }
         }
         for turn in &alarm.history {
             let text = format!("{}  {}", turn.at.strftime("%Y-%m-%d %H:%M:%SZ"), plain(&turn.summary));
-            out.push_str(&format!("        {}\n", cut(&text, look.width.saturating_sub(8))));
+            out.push_str(&format!("        {}\n", cut(&text, style.width.saturating_sub(8))));
         }
     }
     out
@@ -215,7 +212,7 @@ mod tests {
     use taskctl_stack::observe::alarms::Turn;
 
     use super::*;
-    use crate::look::screens;
+    use crate::ui::style::screens;
 
     #[test]
     fn a_red_alarm_says_what_to_do() {
@@ -258,6 +255,6 @@ mod tests {
         ];
         let moved = Some((42, at("2026-03-01T11:55:00Z")));
         let now = at("2026-03-01T12:12:00Z");
-        screens("alarms", |look| render(&alarms, moved, now, " --stage prod", look));
+        screens("alarms", |style| render(&alarms, moved, now, " --stage prod", style));
     }
 }

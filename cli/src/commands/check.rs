@@ -9,20 +9,17 @@ use taskctl_checks::{Folder, Outcome as Checked, Report, State, Verdict, junit, 
 use taskctl_stack::engine::EngineError;
 use taskctl_stack::observe::security;
 
-use crate::args::{Checks, Global, Output};
-use crate::commands::status::named;
+use crate::cli::{CheckArgs, Global, Output};
+use crate::env::absolute;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::gate::Gate;
-use crate::look::{Look, Tone};
-use crate::outside::{CheckClient, allowed_origin};
-use crate::place::Place;
-use crate::project::Project;
+use crate::http_probe::{CheckClient, allowed_origin};
+use crate::promotion_gate::PromotionGate;
 use crate::report::plan::Details;
-use crate::report::text::{columns, count, cut, duration, fill, plain};
 use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Session};
-use crate::surroundings::absolute;
+use crate::ui::style::{Style, Tone};
+use crate::ui::text::{columns, count, cut, duration, fill, plain};
 
 /// Arguments of `check`.
 #[derive(Debug, Clone, clap::Args)]
@@ -46,7 +43,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     #[command(flatten)]
-    checks: Checks,
+    checks: CheckArgs,
 }
 
 /// Sorts of checks.
@@ -81,7 +78,7 @@ pub fn run(global: &Global, args: Args) -> Exit {
 }
 
 async fn check(session: &Session, args: Args) -> Result<Exit, Failure> {
-    let mut gate = Gate::open(session, &args.checks)?;
+    let mut gate = PromotionGate::open(session, &args.checks)?;
     if gate.suites.is_empty() {
         return Err(Failure::new(
             Exit::Error,
@@ -110,8 +107,8 @@ async fn check(session: &Session, args: Args) -> Result<Exit, Failure> {
     }
     let text = match session.global.output {
         Output::Json => json_answer("the report", &report, Lines::Many)?,
-        Output::Human => render(&report, millis, &session.surroundings.out),
-        Output::Github => render(&report, millis, &Look::PLAIN),
+        Output::Human => render(&report, millis, &session.env.out),
+        Output::Github => render(&report, millis, &Style::PLAIN),
     };
     session.reporter.answer(text);
     Ok(match (session.cancel.is_cancelled(), report.is_good()) {
@@ -123,11 +120,10 @@ async fn check(session: &Session, args: Args) -> Result<Exit, Failure> {
 
 /// What must not be possible, as checks of their own.
 async fn security(session: &Session, url: &str) -> Result<Vec<Checked>, Failure> {
-    let project = Project::open(&session.global, &session.surroundings)?;
+    let project = session.project()?;
     let stack = &project.template.stack;
-    let place = Place::of(&session.global, &session.surroundings);
-    let named = named(session)?;
-    let engine = session.connect_quietly(&place, &named).await?;
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect_quietly(&stack_ref).await?;
     let examining = security::examine(engine.context(), engine.control(), stack);
     let findings = session.unless_stopped(examining).await?.map_err(EngineError::from)?;
     let mut checks: Vec<Checked> = findings
@@ -174,9 +170,8 @@ fn held(about: &str, holds: String, asked: String, wrong: Option<String>) -> Che
 }
 
 async fn endpoint(session: &Session, preview: bool) -> Result<String, Failure> {
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect_quietly(&place, &named).await?;
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect_quietly(&stack_ref).await?;
     let endpoints = session.unless_stopped(engine.endpoints(None)).await??;
     let url = if preview { endpoints.preview } else { endpoints.live };
     url.ok_or_else(|| {
@@ -184,7 +179,7 @@ async fn endpoint(session: &Session, preview: bool) -> Result<String, Failure> {
             Exit::Error,
             format!(
                 "{}/{} has no API that could be checked",
-                named.app, session.global.stage
+                stack_ref.app, session.global.stage
             ),
             "`taskctl deploy` makes it; --url URL checks another one",
         )
@@ -192,8 +187,8 @@ async fn endpoint(session: &Session, preview: bool) -> Result<String, Failure> {
 }
 
 /// The report as text: a line for each check, what failed below it, the sum at the end.
-pub fn render(report: &Report, millis: u64, look: &Look) -> String {
-    let mut out = format!("{}\n", look.paint(Tone::Strong, &plain(&report.url)));
+pub fn render(report: &Report, millis: u64, style: &Style) -> String {
+    let mut out = format!("{}\n", style.paint(Tone::Strong, &plain(&report.url)));
     let mut suite = "";
     let name_width = report
         .checks
@@ -202,19 +197,19 @@ pub fn render(report: &Report, millis: u64, look: &Look) -> String {
         .max()
         .unwrap_or(0);
     // Mark, status, time and the gaps between them take 24 columns.
-    let name_width = name_width.min(look.width.saturating_sub(24)).max(10);
+    let name_width = name_width.min(style.width.saturating_sub(24)).max(10);
     for check in &report.checks {
         if check.suite != suite {
             suite = &check.suite;
-            out.push_str(&format!("\n{}\n", look.paint(Tone::Strong, &plain(suite))));
+            out.push_str(&format!("\n{}\n", style.paint(Tone::Strong, &plain(suite))));
         }
-        out.push_str(&line(check, name_width, look));
+        out.push_str(&line(check, name_width, style));
     }
-    out.push_str(&format!("\n{}\n", sum(report, millis, look)));
+    out.push_str(&format!("\n{}\n", sum(report, millis, style)));
     out
 }
 
-fn line(check: &Checked, name_width: usize, look: &Look) -> String {
+fn line(check: &Checked, name_width: usize, style: &Style) -> String {
     let (tone, mark) = match check.state {
         State::Passed => (Tone::Good, "ok"),
         State::Failed | State::Unanswered { .. } => (Tone::Bad, "FAIL"),
@@ -228,7 +223,7 @@ fn line(check: &Checked, name_width: usize, look: &Look) -> String {
     };
     let mut out = format!(
         "  {}{} {name}{gap}{seen}",
-        look.paint(tone, mark),
+        style.paint(tone, mark),
         " ".repeat(4 - mark.len())
     );
     out.truncate(out.trim_end().len());
@@ -250,14 +245,14 @@ fn line(check: &Checked, name_width: usize, look: &Look) -> String {
         }
     }
     for text in below {
-        for line in fill(&plain(&text), look.width.saturating_sub(7)) {
+        for line in fill(&plain(&text), style.width.saturating_sub(7)) {
             out.push_str(&format!("       {line}\n"));
         }
     }
     out
 }
 
-fn sum(report: &Report, millis: u64, look: &Look) -> String {
+fn sum(report: &Report, millis: u64, style: &Style) -> String {
     let number = |is: fn(&State) -> bool| report.checks.iter().filter(|check| is(&check.state)).count();
     let failed = number(|state| matches!(state, State::Failed | State::Unanswered { .. }));
     let skipped = number(|state| matches!(state, State::Skipped { .. }));
@@ -276,7 +271,7 @@ fn sum(report: &Report, millis: u64, look: &Look) -> String {
     };
     format!(
         "{}: {} in {}",
-        look.paint(tone, &end),
+        style.paint(tone, &end),
         parts.join(", "),
         duration(millis)
     )
@@ -285,7 +280,7 @@ fn sum(report: &Report, millis: u64, look: &Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::look::screens;
+    use crate::ui::style::screens;
 
     fn outcome(name: &str, state: State, failure: Option<&str>) -> Checked {
         Checked {
@@ -323,12 +318,12 @@ mod tests {
                 skipped,
             ],
         };
-        screens("check", |look| render(&report, 421, look));
+        screens("check", |style| render(&report, 421, style));
     }
 
     proptest::proptest! {
         #[test]
-        fn a_report_is_told_without_controls(value in crate::report::hostile::hostile()) {
+        fn a_report_is_told_without_controls(value in crate::ui::hostile::hostile()) {
             let report = Report {
                 url: value.clone(),
                 checks: vec![Checked {
@@ -337,8 +332,8 @@ mod tests {
                     ..outcome(&value, State::Failed, Some(&value))
                 }],
             };
-            let out = render(&report, 1, &Look::PLAIN);
-            proptest::prop_assert!(crate::report::hostile::obeyed(&out, crate::look::Paint::Plain).is_empty());
+            let out = render(&report, 1, &Style::PLAIN);
+            proptest::prop_assert!(crate::ui::hostile::obeyed(&out, crate::ui::style::Paint::Plain).is_empty());
         }
     }
 }

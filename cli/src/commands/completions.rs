@@ -4,7 +4,7 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use super::print;
-use crate::args::Cli;
+use crate::cli::Cli;
 use crate::exit::Exit;
 
 /// Arguments of `completions`.

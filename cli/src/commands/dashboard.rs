@@ -5,15 +5,13 @@ use serde::Serialize;
 use taskctl_stack::aws::reader::Reader;
 use taskctl_stack::engine::EngineError;
 
-use crate::args::{Global, Output};
-use crate::commands::status::named;
+use crate::cli::{Global, Output};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::look::Tone;
-use crate::place::Place;
 use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Session};
+use crate::ui::style::Tone;
 
 /// Where a dashboard is.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -32,9 +30,8 @@ pub fn run(global: &Global) -> Exit {
 }
 
 async fn show(session: &Session) -> Result<Exit, Failure> {
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect_quietly(&place, &named).await?;
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect_quietly(&stack_ref).await?;
     let identity = engine.context().identity();
     let reader = Reader::new(engine.context().clone());
     let names = session
@@ -59,7 +56,7 @@ async fn show(session: &Session) -> Result<Exit, Failure> {
         Output::Json => json_answer("the links", &links, Lines::Many)?,
         Output::Human | Output::Github => links
             .iter()
-            .map(|link| format!("{}\n", session.surroundings.out.paint(Tone::Copy, &link.url)))
+            .map(|link| format!("{}\n", session.env.out.paint(Tone::Copy, &link.url)))
             .collect(),
     });
     Ok(Exit::Ok)

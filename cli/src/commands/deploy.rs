@@ -10,17 +10,17 @@ use taskctl_stack::plan::{Plan, SavedPlan};
 use taskctl_stack::release::lease::Lease;
 use taskctl_stack::resource::ResourceId;
 
-use crate::args::{Code, Global, Output, Promotion};
-use crate::commands::status::table;
+use crate::cli::{CodeArgs, Global, Output, PromotionArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::lock;
-use crate::look::Look;
+use crate::lease;
 use crate::prepare::{Prepared, prepare_locked};
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::report::text::duration;
 use crate::session::{self, Session};
+use crate::ui::style::Style;
+use crate::ui::table::table;
+use crate::ui::text::duration;
 
 /// Arguments of `deploy`.
 #[derive(Debug, Clone, clap::Args)]
@@ -35,14 +35,14 @@ pub struct Args {
     #[arg(long)]
     timings: bool,
     #[command(flatten)]
-    code: Code,
+    code: CodeArgs,
     #[command(flatten)]
-    promotion: Promotion,
+    promotion: PromotionArgs,
 }
 
 impl Args {
     /// Without a saved plan.
-    pub fn of(code: Code, promotion: Promotion) -> Self {
+    pub fn of(code: CodeArgs, promotion: PromotionArgs) -> Self {
         Self {
             plan: None,
             details: false,
@@ -68,11 +68,11 @@ pub fn run(global: &Global, args: Args) -> Exit {
 /// Deploys once.
 pub async fn deploy(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let saved = args.plan.as_ref().map(read_plan).transpose()?;
-    let holder = lock::holder(session, "deploy");
+    let holder = lease::holder(session, "deploy");
     let user = holder.user.clone();
     let (prepared, lease) = prepare_locked(session, "deploy", &args.code, &args.promotion, holder).await?;
     let result = apply(session, &prepared, &lease, &user, saved.as_ref(), args.timings).await;
-    lock::give_back(session, lease).await;
+    lease::give_back(session, lease).await;
     result
 }
 
@@ -113,20 +113,18 @@ async fn apply(
     let exit = conclude(session, engine, &execution, site.clone()).await?;
     // Programs have them in the events.
     if timings && session.global.output != Output::Json {
-        session
-            .reporter
-            .answer(timings_table(&execution, &session.surroundings.out));
+        session.reporter.answer(timings_table(&execution, &session.env.out));
     }
     Ok(exit)
 }
 
 /// Where the time went, in the order of beginning. What decided the whole is marked.
-fn timings_table(execution: &Execution, look: &Look) -> String {
+fn timings_table(execution: &Execution, style: &Style) -> String {
     let critical: Vec<&ResourceId> = execution.critical_path().into_iter().map(|one| &one.id).collect();
     let mut timings: Vec<&Timing> = execution.timings.iter().collect();
     timings.sort_by_key(|one| (one.began, one.took));
     let mut table = table(
-        look,
+        style,
         &["", "resource", "began", "took", "calls", "calling", "waiting", "after"],
     );
     for one in timings {

@@ -7,12 +7,10 @@ use taskctl_stack::engine::{DeleteData, Engine};
 use taskctl_stack::event::{Endpoints, Event, Outcome};
 use taskctl_stack::release::lease::Lease;
 
-use crate::args::Global;
-use crate::commands::status::named;
+use crate::cli::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::lock;
-use crate::place::Place;
+use crate::lease;
 use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::session::{self, Session};
@@ -33,14 +31,13 @@ pub fn run(global: &Global, args: Args) -> Exit {
 }
 
 async fn destroy(session: &Session, args: &Args) -> Result<Exit, Failure> {
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect("destroy", &place, &named).await?;
-    let holder = lock::holder(session, "destroy");
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect("destroy", &stack_ref).await?;
+    let holder = lease::holder(session, "destroy");
     let user = holder.user.clone();
-    let lease = lock::take(session, &engine, holder).await?;
-    let result = go(session, args, &engine, &lease, &named.app, &user).await;
-    lock::give_back(session, lease).await;
+    let lease = lease::take(session, &engine, holder).await?;
+    let result = go(session, args, &engine, &lease, &stack_ref.app, &user).await;
+    lease::give_back(session, lease).await;
     result
 }
 

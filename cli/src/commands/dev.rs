@@ -8,18 +8,16 @@ use std::time::{Duration, SystemTime};
 
 use taskctl_stack::event::Event;
 
-use crate::args::{Code, Global, Output, Promotion};
+use crate::cli::{CodeArgs, Global, Output, PromotionArgs};
 use crate::commands::deploy::{self, deploy};
 use crate::commands::logs;
-use crate::commands::status::named;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::place::Place;
-use crate::project::{Project, find};
+use crate::project::find;
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::report::text::count;
 use crate::session::{self, Session};
+use crate::ui::text::count;
 
 /// Arguments of `dev`.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,7 +26,7 @@ pub struct Args {
     #[arg(long)]
     no_logs: bool,
     #[command(flatten)]
-    code: Code,
+    code: CodeArgs,
 }
 
 /// Runs it.
@@ -47,13 +45,13 @@ pub fn run(global: &Global, args: Args) -> Exit {
 async fn dev(session: &Arc<Session>, args: &Args) -> Result<Exit, Failure> {
     let deploying = deploy::Args::of(
         args.code.clone(),
-        Promotion {
+        PromotionArgs {
             promote: true,
             no_promote: false,
         },
     );
     // A template that is wrong now may be right after the next save, but one that is not there is no project.
-    find(&session.global, &session.surroundings)?;
+    find(&session.global, &session.env)?;
     let mut tail = None;
     loop {
         // What is saved from here on is not in what is being built.
@@ -78,16 +76,15 @@ async fn dev(session: &Arc<Session>, args: &Args) -> Result<Exit, Failure> {
             return Ok(Exit::Interrupted);
         };
         session.reporter.tell(Event::Note {
-            message: format!("changed: {}", told(&changed)),
+            message: format!("changed: {}", listed(&changed)),
         });
     }
 }
 
 /// Shows what functions say, for as long as the command runs.
 async fn follow(session: &Arc<Session>) -> Option<tokio::task::JoinHandle<()>> {
-    let named = named(session).ok()?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect_quietly(&place, &named).await.ok()?;
+    let stack_ref = session.stack_ref().ok()?;
+    let engine = session.connect_quietly(&stack_ref).await.ok()?;
     let session = Arc::clone(session);
     Some(tokio::spawn(async move { logs::follow_all(&session, &engine).await }))
 }
@@ -117,7 +114,7 @@ async fn changed(session: &Session, args: &Args, seen: &Files) -> Vec<PathBuf> {
 }
 
 /// The first few names, and how many more.
-fn told(paths: &[PathBuf]) -> String {
+fn listed(paths: &[PathBuf]) -> String {
     let names: Vec<String> = paths
         .iter()
         .take(3)
@@ -147,14 +144,14 @@ impl Files {
     /// The template, the code and the pages.
     fn of(session: &Session, args: &Args) -> Self {
         let mut files = Self::default();
-        if let Some(template) = find(&session.global, &session.surroundings)
+        if let Some(template) = find(&session.global, &session.env)
             .ok()
             .filter(|file| file.directory.is_some())
         {
             files.add(Path::new(&template.source.name));
         }
         // While the template is wrong, the code is looked for where it says nothing else.
-        let folders = match Project::open(&session.global, &session.surroundings) {
+        let folders = match session.project() {
             Ok(project) => {
                 let websites = project.template.stack.buckets.iter().filter_map(|(name, bucket)| {
                     let website = bucket.website.as_ref()?;
@@ -164,7 +161,7 @@ impl Files {
                     .chain([project.handlers(args.code.handlers.as_deref())])
                     .collect()
             }
-            Err(_) => vec![session.surroundings.directory.clone()],
+            Err(_) => vec![session.env.directory.clone()],
         };
         for folder in args.code.artifacts.iter().chain(&folders) {
             files.walk(folder);
@@ -229,22 +226,22 @@ mod tests {
             fs::create_dir_all(at(name).parent().unwrap()).unwrap();
             fs::write(at(name), "1").unwrap();
         }
-        let look = || {
+        let walk = || {
             let mut files = Files::default();
             files.walk(folder.path());
             files
         };
-        let before = look();
+        let before = walk();
         assert_eq!(before.count(), 3);
         fs::write(at("src/saved.rs"), "22").unwrap();
         fs::write(at("src/made.rs"), "1").unwrap();
         fs::write(at("target/x"), "22").unwrap();
         fs::remove_file(at("src/removed.rs")).unwrap();
-        let changed = look().differing(&before);
+        let changed = walk().differing(&before);
         assert_eq!(changed, ["src/made.rs", "src/removed.rs", "src/saved.rs"].map(at));
-        assert_eq!(told(&changed), "made.rs, removed.rs, saved.rs");
+        assert_eq!(listed(&changed), "made.rs, removed.rs, saved.rs");
         assert_eq!(
-            told(&[changed.clone(), changed].concat()),
+            listed(&[changed.clone(), changed].concat()),
             "made.rs, removed.rs, saved.rs and 3 more"
         );
     }

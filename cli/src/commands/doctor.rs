@@ -13,18 +13,19 @@ use taskctl_stack::package::{PackageRequest, functions_of, preflight};
 use taskctl_stack::status;
 use tokio::process::Command;
 
-use crate::args::{Global, Output};
-use crate::code::Code;
+use crate::cli::{Global, Output};
+use crate::code_source::CodeSource;
 use crate::exit::Exit;
-use crate::failure::{Failure, Told};
-use crate::look::{Look, Tone};
-use crate::outside::allowed_origin;
-use crate::place::{Place, local_options};
+use crate::failure::{Failure, Message};
+use crate::http_probe::allowed_origin;
 use crate::project::Project;
 use crate::report::plan::Details;
-use crate::report::text::{fill, plain, size, wrap};
 use crate::report::{Lines, Purpose, json_answer};
-use crate::session::{self, Named, Session};
+use crate::session::{self, Session};
+use crate::stack_ref::StackRef;
+use crate::target::{Target, local_options};
+use crate::ui::style::{Style, Tone};
+use crate::ui::text::{fill, plain, size, wrap};
 
 /// What was looked at.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -92,9 +93,9 @@ impl Finding {
     }
 
     fn failed(check: &'static str, failure: &Failure) -> Self {
-        match &failure.told {
-            Told::Report(report) => Self::bad(check, report),
-            Told::Faults(faults) => Self::bad(
+        match &failure.message {
+            Message::Report(report) => Self::bad(check, report),
+            Message::Faults(faults) => Self::bad(
                 check,
                 &ErrorReport {
                     message: faults.to_string(),
@@ -117,7 +118,7 @@ async fn doctor(session: &Session) -> Result<Exit, Failure> {
     let findings = session.unless_stopped(examine(session)).await?;
     let text = match session.global.output {
         Output::Json => json_answer("the findings", &Findings { checks: &findings }, Lines::Many)?,
-        Output::Human | Output::Github => render(&findings, &session.surroundings.out),
+        Output::Human | Output::Github => render(&findings, &session.env.out),
     };
     session.reporter.answer(text);
     let is_bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
@@ -125,14 +126,13 @@ async fn doctor(session: &Session) -> Result<Exit, Failure> {
 }
 
 async fn examine(session: &Session) -> Vec<Finding> {
-    let surroundings = &session.surroundings;
-    let place = Place::of(&session.global, surroundings);
-    let options = local_options(&session.global, surroundings);
-    let project = Project::open(&session.global, surroundings);
+    let env = &session.env;
+    let options = local_options(&session.global, env);
+    let project = Project::open(&session.global, env);
     let (cargo, functions, account, python, local) = futures::join!(
-        toolchain(&surroundings.cargo),
-        functions(session, &place, project.as_ref().ok()),
-        account(session, &place, project.as_ref().ok()),
+        toolchain(&env.cargo),
+        functions(session, project.as_ref().ok()),
+        account(session, project.as_ref().ok()),
         python(&options),
         local(&options),
     );
@@ -144,33 +144,30 @@ async fn examine(session: &Session) -> Vec<Finding> {
         }
         Err(failure) => Finding::failed("template", failure),
     };
-    let is_reachable = match place {
-        Place::Aws => account.as_ref().is_some_and(|account| account.verdict == Verdict::Good),
-        Place::Local(_) => is_running,
+    let is_reachable = match session.target {
+        Target::Aws => account.as_ref().is_some_and(|account| account.verdict == Verdict::Good),
+        Target::Local(_) => is_running,
     };
     let mut findings = vec![template, cargo];
     findings.extend(functions);
     findings.extend(account);
-    findings.extend([python, local, disk(&surroundings.directory)]);
+    findings.extend([python, local, disk(&env.directory)]);
     if let Some(project) = project.ok().filter(|_| is_reachable) {
-        findings.extend(stage(session, &place, &project).await);
+        findings.extend(stage(session, &project).await);
     }
     findings
 }
 
 /// What hurts the stage that stands: denied calls, missing libraries, throttling, refused origins, unconfirmed addresses.
-async fn stage(session: &Session, place: &Place, project: &Project) -> Vec<Finding> {
+async fn stage(session: &Session, project: &Project) -> Vec<Finding> {
     let stack = &project.template.stack;
-    let named = Named {
-        app: stack.app.clone(),
-        region: stack.region.clone(),
-    };
-    let engine = match session.connect_quietly(place, &named).await {
+    let stack_ref = StackRef::of(stack);
+    let engine = match session.connect_quietly(&stack_ref).await {
         Ok(engine) => engine,
         Err(failure) => return vec![Finding::failed("stage", &failure)],
     };
     let context = engine.context();
-    let site = |bucket: &str| place.website_url(bucket, &named.region);
+    let site = |bucket: &str| session.target.website_url(bucket, &stack_ref.region);
     let looking = async {
         futures::try_join!(
             diagnosis::examine(context),
@@ -256,16 +253,16 @@ async fn toolchain(cargo: &Path) -> Finding {
 }
 
 /// Whether the functions of the template could be built.
-async fn functions(session: &Session, place: &Place, project: Option<&Project>) -> Option<Finding> {
+async fn functions(session: &Session, project: Option<&Project>) -> Option<Finding> {
     const CHECK: &str = "functions";
     let project = project?;
     let sources = functions_of(&project.template.stack);
     let count = sources.len();
-    let Code::Build(request) = Code::build(
+    let CodeSource::Build(request) = CodeSource::build(
         sources,
-        place.destination(),
+        session.target.destination(),
         project.handlers(None),
-        &session.surroundings,
+        &session.env,
     ) else {
         return None;
     };
@@ -277,15 +274,12 @@ async fn functions(session: &Session, place: &Place, project: Option<&Project>) 
 }
 
 /// Who calls AWS. The local target needs nobody.
-async fn account(session: &Session, place: &Place, project: Option<&Project>) -> Option<Finding> {
+async fn account(session: &Session, project: Option<&Project>) -> Option<Finding> {
     const CHECK: &str = "credentials";
-    let Place::Aws = place else { return None };
+    let Target::Aws = session.target else { return None };
     let stack = &project?.template.stack;
-    let named = Named {
-        app: stack.app.clone(),
-        region: stack.region.clone(),
-    };
-    Some(match session.connect_quietly(place, &named).await {
+    let stack_ref = StackRef::of(stack);
+    Some(match session.connect_quietly(&stack_ref).await {
         Ok(engine) => {
             let identity = engine.context().identity();
             Finding::good(CHECK, format!("account {} in {}", identity.account, identity.region))
@@ -399,7 +393,7 @@ async fn first_line(program: &Path, arguments: &[&str]) -> Option<String> {
         .then(|| text.lines().next().unwrap_or_default().to_owned())
 }
 
-fn render(findings: &[Finding], look: &Look) -> String {
+fn render(findings: &[Finding], style: &Style) -> String {
     let mut out = String::new();
     for finding in findings {
         let (tone, mark) = match finding.verdict {
@@ -407,17 +401,17 @@ fn render(findings: &[Finding], look: &Look) -> String {
             Verdict::Attention => (Tone::Warn, "note "),
             Verdict::Bad => (Tone::Bad, "wrong"),
         };
-        let found = fill(&plain(&finding.found), look.width.saturating_sub(20));
-        for (place, line) in found.iter().enumerate() {
-            out.push_str(&match place {
-                0 => format!("{}  {:<12} {line}\n", look.paint(tone, mark), finding.check),
+        let found = fill(&plain(&finding.found), style.width.saturating_sub(20));
+        for (index, line) in found.iter().enumerate() {
+            out.push_str(&match index {
+                0 => format!("{}  {:<12} {line}\n", style.paint(tone, mark), finding.check),
                 _ => format!("{:20}{line}\n", ""),
             });
         }
         for line in finding
             .fix
             .iter()
-            .flat_map(|fix| wrap(fix, look.width.saturating_sub(20)))
+            .flat_map(|fix| wrap(fix, style.width.saturating_sub(20)))
         {
             out.push_str(&format!("{:20}{line}\n", ""));
         }
@@ -427,10 +421,10 @@ fn render(findings: &[Finding], look: &Look) -> String {
         .filter(|finding| finding.verdict == Verdict::Bad)
         .count();
     out.push_str(&match wrong {
-        0 => format!("\n{}\n", look.paint(Tone::Good, "Everything that is needed is there.")),
+        0 => format!("\n{}\n", style.paint(Tone::Good, "Everything that is needed is there.")),
         wrong => format!(
             "\n{}\n",
-            look.paint(Tone::Bad, &format!("{wrong} of {} checks failed.", findings.len()))
+            style.paint(Tone::Bad, &format!("{wrong} of {} checks failed.", findings.len()))
         ),
     });
     out
@@ -439,7 +433,7 @@ fn render(findings: &[Finding], look: &Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::look::screens;
+    use crate::ui::style::screens;
 
     #[test]
     fn findings_say_what_to_do() {
@@ -455,6 +449,6 @@ mod tests {
                 },
             ),
         ];
-        screens("doctor", |look| render(&findings, look));
+        screens("doctor", |style| render(&findings, style));
     }
 }

@@ -12,17 +12,15 @@ use taskctl_stack::engine::PlanInputs;
 use taskctl_stack::event::{Endpoints, Event};
 use taskctl_stack::template::model::Stack;
 
-use crate::args::{Checks, Global, Output};
-use crate::commands::status::named;
+use crate::cli::{CheckArgs, Global, Output};
+use crate::env::absolute;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::gate::Gate;
-use crate::place::Place;
-use crate::project::Project;
+use crate::promotion_gate::PromotionGate;
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::session::{self, Named, Session};
-use crate::surroundings::absolute;
+use crate::session::{self, Session};
+use crate::stack_ref::StackRef;
 
 /// What is exported.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -52,7 +50,7 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
         #[command(flatten)]
-        checks: Checks,
+        checks: CheckArgs,
     },
 }
 
@@ -95,7 +93,7 @@ pub fn run(global: &Global, command: Command) -> Exit {
 }
 
 async fn openapi(session: &Session) -> Result<String, Failure> {
-    let project = Project::open(&session.global, &session.surroundings)?;
+    let project = session.project()?;
     let endpoints = endpoints(session).await?;
     let mut document: Value = serde_yaml::from_str(OPENAPI)
         .map_err(|error| Failure::caused("the API's document cannot be read", &error, None))?;
@@ -118,9 +116,8 @@ async fn openapi(session: &Session) -> Result<String, Failure> {
 }
 
 async fn control_bucket_policy(session: &Session) -> Result<String, Failure> {
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect_quietly(&place, &named).await?;
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect_quietly(&stack_ref).await?;
     let policy = engine.control().policy(engine.context().identity());
     printed(&policy)
 }
@@ -133,14 +130,10 @@ fn printed(policy: &Document) -> Result<String, Failure> {
 }
 
 async fn policy(session: &Session, commands: &[Permitted], out: Option<&Path>) -> Result<String, Failure> {
-    let project = Project::open(&session.global, &session.surroundings)?;
+    let project = session.project()?;
     let stack = &project.template.stack;
-    let named = Named {
-        app: stack.app.clone(),
-        region: stack.region.clone(),
-    };
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect_quietly(&place, &named).await?;
+    let stack_ref = StackRef::of(stack);
+    let engine = session.connect_quietly(&stack_ref).await?;
     let commands: BTreeSet<Commands> = commands.iter().copied().map(Commands::from).collect();
     let inputs = PlanInputs {
         stack,
@@ -190,11 +183,11 @@ fn parts(policy: &Document) -> Vec<Document> {
     let mut parts: Vec<Document> = Vec::new();
     for (sid, statement) in policy.statements() {
         let one = Document::new([(sid.clone(), statement.clone())]);
-        let place = parts.iter_mut().find_map(|part| {
+        let room = parts.iter_mut().find_map(|part| {
             let both = part.with(&one);
             both.lint(MANAGED_LIMIT).is_ok().then_some((part, both))
         });
-        match place {
+        match room {
             Some((part, both)) => *part = both,
             None => parts.push(one),
         }
@@ -244,11 +237,11 @@ fn narrow(document: &mut Value, stack: &Stack) {
     document["tags"] = json!(tags);
 }
 
-async fn postman(session: &Session, out: Option<&Path>, checks: &Checks) -> Result<String, Failure> {
-    let gate = Gate::open(session, checks)?;
-    let named = named(session)?;
+async fn postman(session: &Session, out: Option<&Path>, checks: &CheckArgs) -> Result<String, Failure> {
+    let gate = PromotionGate::open(session, checks)?;
+    let stack_ref = session.stack_ref()?;
     let stage = &session.global.stage;
-    let collection = collection(&named.app, &gate.suites);
+    let collection = collection(&stack_ref.app, &gate.suites);
     let Some(out) = out else {
         return Ok(format!("{collection:#}\n"));
     };
@@ -256,20 +249,23 @@ async fn postman(session: &Session, out: Option<&Path>, checks: &Checks) -> Resu
     let (Some(live), Some(preview)) = (endpoints.live, endpoints.preview) else {
         return Err(Failure::new(
             Exit::Error,
-            format!("{}/{stage} has no URL yet that an environment could name", named.app),
+            format!(
+                "{}/{stage} has no URL yet that an environment could name",
+                stack_ref.app
+            ),
             "`taskctl deploy` makes it; without --out the collection alone is printed",
         ));
     };
     let out = absolute(out);
     fs::create_dir_all(&out).map_err(|error| Failure::io("making", &out, &error))?;
     let environments = [("live", live), ("preview", preview)].map(|(slot, url)| {
-        let name = format!("{} {stage} {slot}", named.app);
+        let name = format!("{} {stage} {slot}", stack_ref.app);
         (
             format!("{stage}-{slot}.postman_environment.json"),
             environment(&name, &url),
         )
     });
-    let files = std::iter::once((format!("{}.postman_collection.json", named.app), collection)).chain(environments);
+    let files = std::iter::once((format!("{}.postman_collection.json", stack_ref.app), collection)).chain(environments);
     let mut told = String::new();
     for (name, value) in files {
         let path = out.join(name);
@@ -281,8 +277,7 @@ async fn postman(session: &Session, out: Option<&Path>, checks: &Checks) -> Resu
 
 /// Where the stack answers; nowhere before its first deploy.
 async fn endpoints(session: &Session) -> Result<Endpoints, Failure> {
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect_quietly(&place, &named).await?;
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect_quietly(&stack_ref).await?;
     Ok(session.unless_stopped(engine.endpoints(None)).await??)
 }

@@ -9,7 +9,7 @@ use taskctl_checks::{FILES, shipped as shipped_checks};
 use taskctl_stack::template::{EMBEDDED, Options, Source, embedded_names, load};
 
 use super::{fail, print};
-use crate::args::Global;
+use crate::cli::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::project::TEMPLATE_NAMES;

@@ -16,18 +16,16 @@ use taskctl_stack::observe::logs::LogEvent;
 use taskctl_stack::release::driver::look;
 use taskctl_stack::release::movement::physical_name;
 
-use crate::args::{Global, Output};
+use crate::cli::{Global, Output};
 use crate::commands::logs::Line;
-use crate::commands::status::named;
+use crate::env::absolute;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::look::{Look, Tone};
-use crate::place::Place;
 use crate::report::plan::Details;
-use crate::report::text::{plain, safe_json};
 use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Session};
-use crate::surroundings::absolute;
+use crate::ui::style::{Style, Tone};
+use crate::ui::text::{plain, safe_json};
 
 /// Arguments of `invoke`.
 #[derive(Debug, Clone, clap::Args)]
@@ -87,9 +85,8 @@ pub fn run(global: &Global, args: Args) -> Exit {
 async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let event = event(args.event.as_deref())?;
     let line = args.route.as_deref().map(request_line).transpose()?;
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect_quietly(&place, &named).await?;
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect_quietly(&stack_ref).await?;
     let context = engine.context();
     let (state, facts) = session
         .unless_stopped(look(context))
@@ -138,7 +135,7 @@ async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
     };
     let text = match session.global.output {
         Output::Json => json_answer("the answer", &answer, Lines::Many)?,
-        Output::Human | Output::Github => render(&answer, &args.function, &session.surroundings.out),
+        Output::Human | Output::Github => render(&answer, &args.function, &session.env.out),
     };
     session.reporter.answer(text);
     match error {
@@ -176,7 +173,7 @@ impl Answer {
 }
 
 /// The log as `taskctl logs` shows it, then the answer.
-fn render(answer: &Answer, function: &str, look: &Look) -> String {
+fn render(answer: &Answer, function: &str, style: &Style) -> String {
     let sources = BTreeSet::from([function.to_owned()]);
     let mut text = String::new();
     for message in &answer.log {
@@ -191,8 +188,8 @@ fn render(answer: &Answer, function: &str, look: &Look) -> String {
             message: message.clone(),
         };
         text.push_str(&match time {
-            Some(_) => Line::of(&event).pretty(&event, &sources, look),
-            None => format!("{}\n", look.paint(Tone::Faint, &plain(message))),
+            Some(_) => Line::of(&event).pretty(&event, &sources, style),
+            None => format!("{}\n", style.paint(Tone::Faint, &plain(message))),
         });
     }
     text + &safe_json(&format!("{:#}\n", answer.payload))
@@ -250,7 +247,7 @@ fn request(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::look::lines;
+    use crate::ui::style::lines;
 
     #[test]
     fn an_answer_comes_with_its_log() {
@@ -266,6 +263,6 @@ mod tests {
             ..Answer::of_log(&log.join("\n"))
         };
         assert_eq!((answer.duration_ms, answer.init_ms), (Some(8.4), Some(12.1)));
-        lines("invoke", |look| render(&answer, "counter", look));
+        lines("invoke", |style| render(&answer, "counter", style));
     }
 }

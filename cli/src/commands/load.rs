@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use taskctl_checks::{Latency, Load, LoadReport, Model, Progress, Suite, load as make_load, parse};
 
-use crate::args::{Global, Output};
-use crate::commands::status::{named, table};
+use crate::cli::{Global, Output};
+use crate::env::absolute;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::look::{Look, Motion, Tone};
-use crate::outside::CheckClient;
-use crate::place::Place;
-use crate::report::chart;
+use crate::http_probe::CheckClient;
 use crate::report::plan::Details;
-use crate::report::text::{count, plain};
 use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Session};
-use crate::surroundings::absolute;
+use crate::time_arg::duration;
+use crate::ui::chart;
+use crate::ui::style::{Motion, Style, Tone};
+use crate::ui::table::table;
+use crate::ui::text::{count, plain};
 
 /// Arguments of `load`.
 #[derive(Debug, Clone, clap::Args)]
@@ -29,10 +29,10 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=2000))]
     users: u16,
     /// How long is measured.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     duration: Duration,
     /// How long load is made before that.
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration)]
     warm_up: Duration,
     /// Requests a second, whatever the answers do; without it each user asks again when the answer is there.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -55,21 +55,11 @@ pub struct Args {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Fail (exit code 4) when 99 % of the answers took longer.
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     p99: Option<Duration>,
     /// Fail (exit code 4) when there are more errors.
     #[arg(long, value_name = "N")]
     errors: Option<u64>,
-}
-
-/// `500ms`, `30s`, `5m`.
-pub fn time(text: &str) -> Result<Duration, String> {
-    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
-    let parsed = units.iter().find_map(|(unit, seconds)| {
-        let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
-        Duration::try_from_secs_f64(number * seconds).ok()
-    });
-    parsed.ok_or_else(|| "it must look like 500ms, 30s or 5m".to_owned())
 }
 
 /// Runs it.
@@ -90,13 +80,13 @@ async fn load(session: &Arc<Session>, args: &Args) -> Result<Exit, Failure> {
         warm_up: args.warm_up,
     };
     let progress = Arc::new(Progress::default());
-    let watcher = tokio::spawn(watch(Arc::clone(&progress), plan, session.surroundings.err));
+    let watcher = tokio::spawn(watch(Arc::clone(&progress), plan, session.env.err));
     let report = make_load(&suite, &url, &plan, client, progress).await;
     watcher.abort();
-    clear(session.surroundings.err);
+    clear(session.env.err);
     let text = match session.global.output {
         Output::Json => json_answer("the report", &report, Lines::Many)?,
-        Output::Human | Output::Github => render(&report, &session.surroundings.out),
+        Output::Human | Output::Github => render(&report, &session.env.out),
     };
     session.reporter.answer(text);
     if session.cancel.is_cancelled() {
@@ -173,9 +163,8 @@ async fn target(session: &Session, args: &Args) -> Result<String, Failure> {
         }
         return Ok(url.clone());
     }
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect_quietly(&place, &named).await?;
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect_quietly(&stack_ref).await?;
     let endpoints = session.unless_stopped(engine.endpoints(None)).await??;
     let url = if args.preview {
         endpoints.preview
@@ -185,7 +174,10 @@ async fn target(session: &Session, args: &Args) -> Result<String, Failure> {
     url.ok_or_else(|| {
         Failure::new(
             Exit::Error,
-            format!("{}/{} has no API that could be loaded", named.app, session.global.stage),
+            format!(
+                "{}/{} has no API that could be loaded",
+                stack_ref.app, session.global.stage
+            ),
             "`taskctl deploy` makes it",
         )
     })
@@ -193,9 +185,8 @@ async fn target(session: &Session, args: &Args) -> Result<String, Failure> {
 
 async fn own(session: &Session, url: &str) -> bool {
     let looking = async {
-        let named = named(session)?;
-        let place = Place::of(&session.global, &session.surroundings);
-        let engine = session.connect_quietly(&place, &named).await?;
+        let stack_ref = session.stack_ref()?;
+        let engine = session.connect_quietly(&stack_ref).await?;
         Ok::<_, Failure>(engine.endpoints(None).await?)
     };
     let Ok(endpoints) = looking.await else { return false };
@@ -206,8 +197,8 @@ async fn own(session: &Session, url: &str) -> bool {
 }
 
 /// One line that changes, on a terminal.
-async fn watch(progress: Arc<Progress>, plan: Load, look: Look) {
-    if look.motion != Motion::Live {
+async fn watch(progress: Arc<Progress>, plan: Load, style: Style) {
+    if style.motion != Motion::Live {
         return;
     }
     let began = tokio::time::Instant::now();
@@ -237,27 +228,27 @@ async fn watch(progress: Arc<Progress>, plan: Load, look: Look) {
     }
 }
 
-fn clear(look: Look) {
-    if look.motion == Motion::Live {
+fn clear(style: Style) {
+    if style.motion == Motion::Live {
         let _ = write!(std::io::stderr(), "\r\x1b[K");
     }
 }
 
 /// The report as text.
-pub fn render(report: &LoadReport, look: &Look) -> String {
+pub fn render(report: &LoadReport, style: &Style) -> String {
     let model = match report.rps_wanted {
         Some(rps) => format!("{rps} requests/s due, at most {} in flight", report.users),
         None => count(u64::try_from(report.users).unwrap_or(u64::MAX), "user"),
     };
     let mut out = format!(
         "{}\n{model}, {:.0} s: {}, {:.0} a second\n\n",
-        look.paint(Tone::Strong, &plain(&report.url)),
+        style.paint(Tone::Strong, &plain(&report.url)),
         report.seconds,
         count(report.requests, "request"),
         report.rps
     );
     let heads = ["", "requests", "errors", "min", "p50", "p90", "p99", "p99.9", "max ms"];
-    let mut rows = table(look, &heads);
+    let mut rows = table(style, &heads);
     let ms = |value: f64| {
         if value < 10.0 {
             format!("{value:.1}")
@@ -285,11 +276,11 @@ pub fn render(report: &LoadReport, look: &Look) -> String {
         row("all".to_owned(), report.requests, report.failed(), &report.latency);
     }
     out.push_str(&format!("{}\n", rows.trim_fmt()));
-    out.push_str(&chart(report, look));
+    out.push_str(&chart(report, style));
     for (kind, number) in &report.errors {
         out.push_str(&format!(
             "{} {}\n",
-            look.paint(Tone::Bad, &format!("{number:>7}")),
+            style.paint(Tone::Bad, &format!("{number:>7}")),
             plain(kind)
         ));
     }
@@ -300,7 +291,7 @@ pub fn render(report: &LoadReport, look: &Look) -> String {
 type Value = fn(&taskctl_checks::Second) -> f64;
 
 /// p50 and p99 of each second, as bars of eight heights; long runs are gathered to the width.
-fn chart(report: &LoadReport, look: &Look) -> String {
+fn chart(report: &LoadReport, style: &Style) -> String {
     let seconds = &report.timeline;
     if seconds.len() < 2 {
         return String::new();
@@ -315,7 +306,7 @@ fn chart(report: &LoadReport, look: &Look) -> String {
     for (name, value, unit) in rows {
         let values: Vec<Option<f64>> = seconds.iter().map(|second| Some(value(second))).collect();
         let (drawn, most) = (
-            chart::line(&values, look.width.saturating_sub(24)),
+            chart::line(&values, style.width.saturating_sub(24)),
             chart::highest(&values),
         );
         out.push_str(&format!("{name:<5} {drawn}  up to {most:.0} {unit}\n"));
@@ -326,18 +317,9 @@ fn chart(report: &LoadReport, look: &Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::look::screens;
+    use crate::ui::style::screens;
     use std::collections::BTreeMap;
     use taskctl_checks::{Second, StepReport};
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(time("5m"), Ok(Duration::from_secs(300)));
-        for wrong in ["", "5", "-1s", "xs"] {
-            assert!(time(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_report_shows_what_users_waited() {
@@ -373,7 +355,7 @@ mod tests {
             steps: vec![step("GET /counter", 0), step("POST /tasks", 2)],
             timeline: vec![second(20.0), second(48.0), second(12.0)],
         };
-        screens("load", |look| render(&report, look));
+        screens("load", |style| render(&report, style));
         assert_eq!(
             missed(&report, Some(Duration::from_millis(48)), Some(2)),
             Vec::<String>::new()

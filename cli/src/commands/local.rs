@@ -7,16 +7,16 @@ use std::path::PathBuf;
 use taskctl_local::{Ended, LocalOptions, LocalState, LocalStatus, PartState, down, reset, serve, status};
 use taskctl_stack::event::Event;
 
-use crate::args::{Global, Output};
-use crate::commands::status::table;
+use crate::cli::{Global, Output};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::look::{Look, Tone};
-use crate::place;
 use crate::report::plan::Details;
-use crate::report::text::{plain, wrap};
 use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Session};
+use crate::target;
+use crate::ui::style::{Style, Tone};
+use crate::ui::table::table;
+use crate::ui::text::{plain, wrap};
 
 /// Commands of the local target.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -50,12 +50,12 @@ pub fn run(global: &Global, command: Command) -> Exit {
                 _ => Purpose::Change,
             };
             session::run(global, purpose, Details::Changes, async |session| {
-                let options = place::local_options(&session.global, &session.surroundings);
+                let options = target::local_options(&session.global, &session.env);
                 match command {
                     Command::Env(args) => env::run(&session, &options, &args).await,
                     Command::Up => {
                         let events = session.events();
-                        let up = place::up(&options, &events);
+                        let up = target::up(&options, &events);
                         let status = session.unless_stopped(up).await??;
                         answer(&session, &status)
                     }
@@ -128,7 +128,7 @@ fn tell(session: &Session, message: &str) {
 fn answer(session: &Session, status: &LocalStatus) -> Result<Exit, Failure> {
     let text = match session.global.output {
         Output::Json => json_answer("the status", status, Lines::Many)?,
-        Output::Human | Output::Github => render(status, &session.surroundings.out),
+        Output::Human | Output::Github => render(status, &session.env.out),
     };
     session.reporter.answer(text);
     Ok(match status.state {
@@ -137,7 +137,7 @@ fn answer(session: &Session, status: &LocalStatus) -> Result<Exit, Failure> {
     })
 }
 
-fn render(status: &LocalStatus, look: &Look) -> String {
+fn render(status: &LocalStatus, style: &Style) -> String {
     let (tone, word) = match status.state {
         LocalState::Stopped => (Tone::Faint, "not running"),
         LocalState::Starting => (Tone::Warn, "starting"),
@@ -146,16 +146,16 @@ fn render(status: &LocalStatus, look: &Look) -> String {
         LocalState::NotAnswering => (Tone::Bad, "not answering"),
     };
     let pid = status.pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
-    let mut out = format!("local    {}{pid}\n", look.paint(tone, word));
+    let mut out = format!("local    {}{pid}\n", style.paint(tone, word));
     if status.state == LocalState::Stopped {
         out.push_str(&format!("kept in  {}\n", status.root.display()));
         return out;
     }
-    out.push_str(&format!("AWS      {}\n", look.paint(Tone::Copy, &status.endpoint_url)));
+    out.push_str(&format!("AWS      {}\n", style.paint(Tone::Copy, &status.endpoint_url)));
     for api in &status.apis {
         out.push_str(&format!(
             "API      {}  {} ({})\n",
-            look.paint(Tone::Copy, &plain(&api.url)),
+            style.paint(Tone::Copy, &plain(&api.url)),
             plain(&api.name),
             api.region
         ));
@@ -163,13 +163,13 @@ fn render(status: &LocalStatus, look: &Look) -> String {
     for (bucket, url) in &status.websites {
         out.push_str(&format!(
             "site     {}  {}\n",
-            look.paint(Tone::Copy, &plain(url)),
+            style.paint(Tone::Copy, &plain(url)),
             plain(bucket)
         ));
     }
     out.push_str(&format!("kept in  {}\n", status.root.display()));
     if !status.parts.is_empty() {
-        let mut table = table(look, &["part", "state", "port", "process", ""]);
+        let mut table = table(style, &["part", "state", "port", "process", ""]);
         for part in &status.parts {
             let state = match part.state {
                 PartState::Starting => "starting",
@@ -189,8 +189,8 @@ fn render(status: &LocalStatus, look: &Look) -> String {
     }
     for incident in &status.incidents {
         let text = format!("{} {}: {}", incident.at, incident.part, incident.message);
-        for line in wrap(&text, look.width) {
-            out.push_str(&format!("{}\n", look.paint(Tone::Warn, &line)));
+        for line in wrap(&text, style.width) {
+            out.push_str(&format!("{}\n", style.paint(Tone::Warn, &line)));
         }
     }
     out
@@ -199,7 +199,7 @@ fn render(status: &LocalStatus, look: &Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::look::screens;
+    use crate::ui::style::screens;
 
     #[test]
     fn the_local_target_fits_on_a_screen() {
@@ -213,6 +213,6 @@ mod tests {
             "incidents": [{"at": "2026-03-01T12:03:00Z", "part": "emulator", "message": "it ended with code 1 and was started again; what it held is kept"}],
         });
         let status: LocalStatus = serde_json::from_value(status).unwrap_or_else(|error| panic!("{error}"));
-        screens("local_status", |look| render(&status, look));
+        screens("local_status", |style| render(&status, style));
     }
 }

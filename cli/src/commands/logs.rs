@@ -8,11 +8,10 @@ mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::Duration;
 
 use clap::ValueEnum;
 use futures::StreamExt as _;
-use jiff::{Timestamp, civil, tz::TimeZone};
+use jiff::Timestamp;
 use regex_lite::Regex;
 use taskctl_stack::engine::EngineError;
 use taskctl_stack::event::Event;
@@ -22,19 +21,17 @@ use taskctl_stack::release::layout::ReleaseFacts;
 
 use self::follow::Following;
 pub use self::follow::follow_all;
-pub use self::line::{Line, Told};
+pub use self::line::{Line, Record};
 use self::template::Piece;
-use crate::args::{Global, Output};
-use crate::commands::load::time as duration;
-use crate::commands::status::named;
+use crate::cli::{Global, Output};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::look::Look;
-use crate::place::Place;
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::report::text::{self, safe_json};
 use crate::session::{self, Session};
+use crate::time_arg::moment;
+use crate::ui::style::Style;
+use crate::ui::text::{self, safe_json};
 
 /// Arguments of `logs`.
 #[derive(Debug, Clone, clap::Args)]
@@ -199,9 +196,8 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
             })
         })
         .transpose()?;
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect_quietly(&place, &named).await?;
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect_quietly(&stack_ref).await?;
     let source = CloudWatchLogs::new(engine.context().clone());
     let groups = session.unless_stopped(groups(&source, args)).await??;
     if let Some(query) = &args.query {
@@ -425,10 +421,10 @@ struct Shown {
 
 impl Shown {
     fn all(&self, events: &[LogEvent], wanted: &Wanted, session: &Session, count: &mut Count) -> String {
-        self.text(events, wanted, &session.surroundings.out, count)
+        self.text(events, wanted, &session.env.out, count)
     }
 
-    fn text(&self, events: &[LogEvent], wanted: &Wanted, look: &Look, count: &mut Count) -> String {
+    fn text(&self, events: &[LogEvent], wanted: &Wanted, style: &Style, count: &mut Count) -> String {
         let mut text = String::new();
         for event in events {
             let line = Line::of(event);
@@ -440,8 +436,8 @@ impl Shown {
             match &self.form {
                 Form::Known(Format::Raw) => text.push_str(&format!("{}\n", event.message.trim_end())),
                 Form::Known(Format::Json) => text.push_str(&safe_json(&format!("{}\n", line::json(event, &line)))),
-                Form::Known(Format::Pretty | Format::Csv) => text.push_str(&line.pretty(event, &self.sources, look)),
-                Form::Known(Format::Short) => text.push_str(&line.short(event, &self.sources, look)),
+                Form::Known(Format::Pretty | Format::Csv) => text.push_str(&line.pretty(event, &self.sources, style)),
+                Form::Known(Format::Short) => text.push_str(&line.short(event, &self.sources, style)),
                 Form::Template(pieces) => text.push_str(&template::filled(pieces, event, &line)),
                 Form::Picked(fields) => text.push_str(&safe_json(&template::picked(fields, event, &line))),
             }
@@ -452,59 +448,15 @@ impl Shown {
     }
 }
 
-/// How long ago: `5m`, `2h`, `3d`.
-pub fn ago(text: &str) -> Result<Duration, String> {
-    let Some(days) = text.strip_suffix('d') else {
-        return duration(text);
-    };
-    let seconds = days.parse::<u64>().ok().and_then(|days| days.checked_mul(86_400));
-    seconds
-        .map(Duration::from_secs)
-        .ok_or_else(|| format!("`{text}` is no time, e.g. 3d"))
-}
-
-/// A time: so long ago, with a zone, or local.
-pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
-    if let Ok(ago) = ago(text) {
-        return Ok(now.checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH));
-    }
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
-    }
-    let local = text
-        .parse::<civil::DateTime>()
-        .or_else(|_| text.parse::<civil::Date>().map(|date| date.at(0, 0, 0, 0)));
-    let local = local.ok().and_then(|time| time.to_zoned(TimeZone::system()).ok());
-    local.map(|time| time.timestamp()).ok_or_else(|| {
-        Failure::usage(
-            format!("`{text}` is no time"),
-            "e.g. 5m, 2h, 3d, 2026-01-30T10:15 or 2026-01-30T09:15:00Z",
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_ago_or_moments() {
-        let now: Timestamp = "2026-01-30T10:00:00Z".parse().unwrap_or(Timestamp::UNIX_EPOCH);
-        let at = |text: &str| moment(text, now).map(|time| time.to_string()).map_err(|_| ());
-        assert_eq!(at("5m"), Ok("2026-01-30T09:55:00Z".to_owned()));
-        assert_eq!(at("2d"), Ok("2026-01-28T10:00:00Z".to_owned()));
-        assert_eq!(at("2026-01-29T00:00:00Z"), Ok("2026-01-29T00:00:00Z".to_owned()));
-        assert!(at("2026-01-29T10:15").is_ok() && at("2026-01-29").is_ok());
-        assert!(at("yesterday").is_err());
-    }
-
     mod fuzz {
         use proptest::prelude::*;
 
         use super::super::*;
-        use crate::look::{Paint, Reader};
-        use crate::report::guarded;
-        use crate::report::hostile::{commands, hostile, obeyed};
+        use crate::ui::guard::guarded;
+        use crate::ui::hostile::{commands, hostile, obeyed};
+        use crate::ui::style::{Paint, Reader};
 
         fn messages(text: &str) -> Vec<String> {
             let line = |value: serde_json::Value| value.to_string();
@@ -560,18 +512,18 @@ mod tests {
                     let is_raw = matches!(form, Form::Known(Format::Raw));
                     let shown = Shown { form, sources: BTreeSet::from([text.clone()]) };
                     for paint in [Paint::Plain, Paint::Colored] {
-                        let look = Look { paint, reader: Reader::Terminal, ..Look::PLAIN };
-                        let out = shown.text(&events, &wanted, &look, &mut Count::default());
+                        let style = Style { paint, reader: Reader::Terminal, ..Style::PLAIN };
+                        let out = shown.text(&events, &wanted, &style, &mut Count::default());
                         let seen = guarded(&out, Reader::Terminal, paint);
                         prop_assert!(obeyed(&seen, paint).is_empty(), "{}", seen.escape_debug());
-                        let told = guarded(&out, Reader::Runner, Paint::Plain);
-                        prop_assert!(commands(&told).is_empty(), "{}", told.escape_debug());
+                        let record = guarded(&out, Reader::Runner, Paint::Plain);
+                        prop_assert!(commands(&record).is_empty(), "{}", record.escape_debug());
                         // What is raw is for programs; everything else is clean wherever it goes.
                         if !is_raw && paint == Paint::Plain {
                             prop_assert!(obeyed(&out, paint).is_empty(), "{}", out.escape_debug());
                         }
                         if is_json {
-                            prop_assert_eq!(&*told, &*out);
+                            prop_assert_eq!(&*record, &*out);
                             prop_assert!(out.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{}", out);
                         }
                     }

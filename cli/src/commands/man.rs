@@ -7,7 +7,7 @@ use clap::CommandFactory as _;
 use clap_mangen::{Man, generate_to};
 
 use super::print;
-use crate::args::Cli;
+use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::failure::Failure;
 

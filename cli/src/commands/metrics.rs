@@ -9,18 +9,18 @@ use jiff::tz::TimeZone;
 use taskctl_stack::engine::{Engine, EngineError};
 use taskctl_stack::observe::metrics::{self, Measures, Metrics, REQUESTS, Series, Window};
 
-use crate::args::{Global, Output};
-use crate::commands::logs::ago;
-use crate::commands::status::{named, table};
+use crate::cli::{Global, Output};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::look::{Look, Tone};
-use crate::place::Place;
+use crate::refresh::refresh;
 use crate::report::plan::Details;
-use crate::report::text::plain;
-use crate::report::{Lines, Purpose, chart, json_answer, where_to};
+use crate::report::{Lines, Purpose, json_answer, where_to};
 use crate::session::{self, Session};
-use crate::watch::watch;
+use crate::time_arg::ago;
+use crate::ui::chart;
+use crate::ui::style::{Style, Tone};
+use crate::ui::table::table;
+use crate::ui::text::plain;
 
 /// Arguments of `metrics`.
 #[derive(Debug, Clone, clap::Args)]
@@ -47,18 +47,17 @@ pub fn run(global: &Global, args: Args) -> Exit {
 }
 
 async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect_quietly(&place, &named).await?;
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect_quietly(&stack_ref).await?;
     if args.watch {
-        return watch(session, EVERY, async || look(session, args, &engine).await).await;
+        return refresh(session, EVERY, async || fetch(session, args, &engine).await).await;
     }
-    let text = session.unless_stopped(look(session, args, &engine)).await??;
+    let text = session.unless_stopped(fetch(session, args, &engine)).await??;
     session.reporter.answer(text);
     Ok(Exit::Ok)
 }
 
-async fn look(session: &Session, args: &Args, engine: &Engine) -> Result<String, Failure> {
+async fn fetch(session: &Session, args: &Args, engine: &Engine) -> Result<String, Failure> {
     let window = Window::of(args.since, Timestamp::now());
     let only: BTreeSet<String> = args.functions.iter().cloned().collect();
     let metrics = metrics::read(engine.context(), &window, &only)
@@ -95,31 +94,31 @@ async fn look(session: &Session, args: &Args, engine: &Engine) -> Result<String,
         Output::Human | Output::Github => Ok(render(
             &metrics,
             Some(&identity.account),
-            &session.surroundings.out,
+            &session.env.out,
             &TimeZone::system(),
         )),
     }
 }
 
 /// The numbers as text.
-fn render(metrics: &Metrics, account: Option<&str>, look: &Look, zone: &TimeZone) -> String {
+fn render(metrics: &Metrics, account: Option<&str>, style: &Style, zone: &TimeZone) -> String {
     let mut out = format!(
         "{}\n{}\n",
-        look.paint(
+        style.paint(
             Tone::Strong,
             &where_to(&metrics.app, &metrics.stage, &metrics.region, account)
         ),
         window_text(metrics, zone)
     );
     if let Some(api) = &metrics.api {
-        out.push_str(&format!("\n{}\n", look.paint(Tone::Strong, "API, live")));
-        out.push_str(&api_text(api, metrics, look, zone));
+        out.push_str(&format!("\n{}\n", style.paint(Tone::Strong, "API, live")));
+        out.push_str(&api_text(api, metrics, style, zone));
     }
     if !metrics.functions.is_empty() {
-        out.push_str(&format!("\n{}\n", functions_text(metrics, look)));
+        out.push_str(&format!("\n{}\n", functions_text(metrics, style)));
     }
     if !metrics.tables.is_empty() {
-        let mut rows = table(look, &["table", "read units", "write units", "throttled"]);
+        let mut rows = table(style, &["table", "read units", "write units", "throttled"]);
         for (name, measures) in &metrics.tables {
             let throttled = match (total(measures, "read_throttles"), total(measures, "write_throttles")) {
                 (None, None) => None,
@@ -154,8 +153,8 @@ fn number(value: Option<f64>, digits: usize) -> String {
     let text = format!("{value:.digits$}");
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
     let mut grouped = String::new();
-    for (place, digit) in whole.chars().enumerate() {
-        if place > 0 && (whole.len() - place) % 3 == 0 {
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index) % 3 == 0 {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -168,7 +167,7 @@ fn ms(value: Option<f64>) -> String {
 }
 
 /// Rate and shares, then the requests and the latency over time.
-fn api_text(api: &Measures, metrics: &Metrics, look: &Look, zone: &TimeZone) -> String {
+fn api_text(api: &Measures, metrics: &Metrics, style: &Style, zone: &TimeZone) -> String {
     let requests = total(api, REQUESTS);
     let Some(some) = requests.filter(|requests| *requests > 0.0) else {
         return "  no requests\n".to_owned();
@@ -179,7 +178,7 @@ fn api_text(api: &Measures, metrics: &Metrics, look: &Look, zone: &TimeZone) -> 
     let share = |name: &str, tone: Tone| {
         let failed = total(api, name).unwrap_or(0.0);
         let text = format!("{name} {} ({:.2} %)", number(Some(failed), 0), failed * 100.0 / some);
-        if failed > 0.0 { look.paint(tone, &text) } else { text }
+        if failed > 0.0 { style.paint(tone, &text) } else { text }
     };
     let mut out = format!(
         "  {} requests, {rate:.1} a second; {}, {}\n  p50 {} ms, p90 {} ms, p99 {} ms\n",
@@ -192,7 +191,7 @@ fn api_text(api: &Measures, metrics: &Metrics, look: &Look, zone: &TimeZone) -> 
     );
     for (title, name, unit) in [("requests", REQUESTS, ""), ("p99", "p99", " ms")] {
         if let Some(series) = api.get(name) {
-            out.push_str(&area(title, series, unit, metrics, look, zone));
+            out.push_str(&area(title, series, unit, metrics, style, zone));
         }
     }
     out
@@ -210,11 +209,11 @@ fn highest(series: &Series, unit: &str) -> String {
 /// Lines of a chart.
 const HEIGHT: usize = 4;
 
-fn area(title: &str, series: &Series, unit: &str, metrics: &Metrics, look: &Look, zone: &TimeZone) -> String {
+fn area(title: &str, series: &Series, unit: &str, metrics: &Metrics, style: &Style, zone: &TimeZone) -> String {
     let most = highest(series, unit);
     let gutter = most.chars().count().max(3);
     // Each period as wide as possible, up to three columns.
-    let room = look.width.saturating_sub(gutter + 6);
+    let room = style.width.saturating_sub(gutter + 6);
     let wide = (room / series.values.len().max(1)).clamp(1, 3);
     let values: Vec<Option<f64>> = series
         .values
@@ -223,12 +222,12 @@ fn area(title: &str, series: &Series, unit: &str, metrics: &Metrics, look: &Look
         .collect();
     let drawn = chart::area(&values, room, HEIGHT);
     let columns = drawn.first().map_or(0, |line| line.chars().count());
-    let mut out = format!("\n  {}\n", look.paint(Tone::Faint, title));
-    for (place, line) in drawn.iter().enumerate() {
-        let label = if place == 0 { most.as_str() } else { "" };
+    let mut out = format!("\n  {}\n", style.paint(Tone::Faint, title));
+    for (index, line) in drawn.iter().enumerate() {
+        let label = if index == 0 { most.as_str() } else { "" };
         out.push_str(&format!(
             "  {label:>gutter$} ┤{}\n",
-            look.paint(Tone::Copy, line.trim_end())
+            style.paint(Tone::Copy, line.trim_end())
         ));
     }
     let clock = |time: Timestamp| {
@@ -242,7 +241,7 @@ fn area(title: &str, series: &Series, unit: &str, metrics: &Metrics, look: &Look
     out
 }
 
-fn functions_text(metrics: &Metrics, look: &Look) -> String {
+fn functions_text(metrics: &Metrics, style: &Style) -> String {
     let heads = [
         "function",
         "requests",
@@ -254,7 +253,7 @@ fn functions_text(metrics: &Metrics, look: &Look) -> String {
         "p90",
         "p99 ms",
     ];
-    let mut rows = table(look, &heads);
+    let mut rows = table(style, &heads);
     for function in &metrics.functions {
         let cold = function
             .versions
@@ -267,7 +266,11 @@ fn functions_text(metrics: &Metrics, look: &Look) -> String {
         rows.add_row([
             plain(&function.name),
             number(total(all, REQUESTS), 0),
-            if failed { look.paint(Tone::Bad, &errors) } else { errors },
+            if failed {
+                style.paint(Tone::Bad, &errors)
+            } else {
+                errors
+            },
             number(total(all, "throttles"), 0),
             number(cold, 0),
             number(total(all, "concurrency"), 0),
@@ -309,17 +312,21 @@ fn functions_text(metrics: &Metrics, look: &Look) -> String {
             .filter_map(|function| {
                 let series = function.all.get(of)?;
                 series.total?;
-                let line = chart::line(&series.values, look.width.saturating_sub(name + 20));
+                let line = chart::line(&series.values, style.width.saturating_sub(name + 20));
                 let most = highest(series, unit);
                 Some(format!(
                     "  {:<name$}  {}  up to {most}",
                     plain(&function.name),
-                    look.paint(Tone::Copy, &line)
+                    style.paint(Tone::Copy, &line)
                 ))
             })
             .collect();
         if !drawn.is_empty() {
-            out.push_str(&format!("\n\n{}\n{}", look.paint(Tone::Faint, title), drawn.join("\n")));
+            out.push_str(&format!(
+                "\n\n{}\n{}",
+                style.paint(Tone::Faint, title),
+                drawn.join("\n")
+            ));
         }
     }
     out
@@ -345,7 +352,7 @@ mod tests {
     use taskctl_stack::observe::metrics::{FunctionMetrics, VersionMetrics};
 
     use super::*;
-    use crate::look::screens;
+    use crate::ui::style::screens;
 
     fn series(total: f64, values: impl IntoIterator<Item = f64>) -> Series {
         Series {
@@ -413,8 +420,8 @@ mod tests {
 
     #[test]
     fn numbers_and_charts_fit() {
-        screens("metrics", |look| {
-            render(&sample(), Some("123456789012"), look, &TimeZone::UTC)
+        screens("metrics", |style| {
+            render(&sample(), Some("123456789012"), style, &TimeZone::UTC)
         });
     }
 
@@ -429,7 +436,7 @@ mod tests {
         empty.api = Some(BTreeMap::from([(REQUESTS.to_owned(), none)]));
         empty.functions.clear();
         empty.tables.clear();
-        let text = render(&empty, None, &Look::PLAIN, &TimeZone::UTC);
+        let text = render(&empty, None, &Style::PLAIN, &TimeZone::UTC);
         assert!(text.ends_with("API, live\n  no requests\n"), "{text}");
     }
 

@@ -29,11 +29,12 @@ pub mod unlock;
 
 use std::io::{ErrorKind, Write as _};
 
-use crate::args::{Cli, Command};
+use crate::cli::{Cli, Command};
+use crate::env::Env;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::report::{failure_text, guarded};
-use crate::surroundings::Surroundings;
+use crate::report::failure_text;
+use crate::ui::guard::guarded;
 
 /// Runs the command of a command line.
 pub fn run(cli: Cli) -> Exit {
@@ -70,8 +71,8 @@ pub fn run(cli: Cli) -> Exit {
 
 /// Prints the answer of a command that needs no reporter. A reader that went away is no failure.
 fn print(text: &str) -> Exit {
-    let look = Surroundings::read(false).out;
-    let text = guarded(text, look.reader, look.paint);
+    let style = Env::read(false).out;
+    let text = guarded(text, style.reader, style.paint);
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Exit::Ok,
@@ -85,8 +86,8 @@ fn print(text: &str) -> Exit {
 
 /// Tells the error of a command that needs no reporter.
 pub fn fail(failure: &Failure) -> Exit {
-    let look = Surroundings::read(false).err;
-    let text = failure_text(&failure.told, &look);
-    let _ = std::io::stderr().write_all(guarded(&text, look.reader, look.paint).as_bytes());
+    let style = Env::read(false).err;
+    let text = failure_text(&failure.message, &style);
+    let _ = std::io::stderr().write_all(guarded(&text, style.reader, style.paint).as_bytes());
     failure.exit
 }

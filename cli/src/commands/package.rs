@@ -5,18 +5,16 @@ use std::path::PathBuf;
 use taskctl_stack::event::{Endpoints, Outcome};
 use taskctl_stack::package::{PackageError, functions_of, write_artifacts};
 
-use crate::args::{Global, Output};
-use crate::code::Code;
-use crate::commands::status::table;
+use crate::cli::{Global, Output};
+use crate::code_source::CodeSource;
+use crate::env::absolute;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::place::Place;
-use crate::project::Project;
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::report::text::size;
 use crate::session::{self, Session};
-use crate::surroundings::absolute;
+use crate::ui::table::table;
+use crate::ui::text::size;
 
 /// Arguments of `package`.
 #[derive(Debug, Clone, clap::Args)]
@@ -37,11 +35,10 @@ pub fn run(global: &Global, args: Args) -> Exit {
 }
 
 async fn package(session: &Session, args: &Args) -> Result<Exit, Failure> {
-    let project = Project::open(&session.global, &session.surroundings)?;
-    let place = Place::of(&session.global, &session.surroundings);
+    let project = session.project()?;
     let handlers = project.handlers(args.handlers.as_deref());
     let functions = functions_of(&project.template.stack);
-    let code = Code::build(functions, place.destination(), handlers, &session.surroundings);
+    let code = CodeSource::build(functions, session.target.destination(), handlers, &session.env);
     let version = code.version().await;
     let events = session.events();
     let mut packages = tokio::select! {
@@ -53,7 +50,7 @@ async fn package(session: &Session, args: &Args) -> Result<Exit, Failure> {
     }
     session.finished(Outcome::Done, 0, Endpoints::default());
     if session.global.output == Output::Human {
-        let mut table = table(&session.surroundings.out, &["function", "cpu", "zip", "CodeSha256"]);
+        let mut table = table(&session.env.out, &["function", "cpu", "zip", "CodeSha256"]);
         for package in &packages {
             let architecture = serde_json::to_value(package.architecture).unwrap_or_default();
             table.add_row([

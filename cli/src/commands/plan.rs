@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use taskctl_stack::event::{Endpoints, Event, Outcome};
 use taskctl_stack::plan::SavedPlan;
 
-use crate::args::{Code, Global, Promotion};
+use crate::cli::{CodeArgs, Global, PromotionArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::prepare::{Prepared, prepare};
@@ -25,9 +25,9 @@ pub struct Args {
     #[arg(long)]
     details: bool,
     #[command(flatten)]
-    code: Code,
+    code: CodeArgs,
     #[command(flatten)]
-    promotion: Promotion,
+    promotion: PromotionArgs,
 }
 
 /// Runs it.
@@ -78,7 +78,9 @@ fn save(session: &Session, prepared: &Prepared, path: &PathBuf) -> Result<(), Fa
         .open(path);
     file.and_then(|mut file| std::io::Write::write_all(&mut file, &text))
         .map_err(|error| Failure::io("writing", path, &error))?;
-    let apply = session.again().command(&format!("deploy --plan {}", path.display()));
+    let apply = session
+        .command_hint()
+        .command(&format!("deploy --plan {}", path.display()));
     session.reporter.tell(Event::Note {
         message: format!("the plan is kept in {}; `{apply}` applies it", path.display()),
     });

@@ -12,20 +12,17 @@ use taskctl_stack::release::machine::End;
 use taskctl_stack::release::movement::Movement;
 use taskctl_stack::template::model::{Hooks, ReleasePolicy};
 
-use crate::args::{Checks, Global};
-use crate::commands::load::time;
+use crate::cli::{CheckArgs, Global};
 use crate::commands::prune;
-use crate::commands::status::named;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::gate::{Gate, KEEP};
-use crate::lock;
-use crate::outside::Web;
-use crate::place::Place;
-use crate::project::Project;
+use crate::http_probe::HttpProbe;
+use crate::lease;
+use crate::promotion_gate::{KEEP, PromotionGate};
 use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::session::{self, Session};
+use crate::time_arg::duration;
 
 /// Arguments of `promote`.
 #[derive(Debug, Clone, clap::Args)]
@@ -34,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with_all = ["linear", "at_once"])]
     canary: Option<u8>,
     /// How long to watch the share of --canary [default: as the stage's policy says, else 5m].
-    #[arg(long, value_name = "TIME", value_parser = time, requires = "canary")]
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "canary")]
     bake: Option<Duration>,
     /// Raise the share step by step and watch each step, such as 10%/3m.
     #[arg(long, value_name = "PERCENT/TIME", value_parser = linear, conflicts_with = "at_once")]
@@ -46,7 +43,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["canary", "linear", "at_once", "checks", "allow_writes"])]
     abort: bool,
     #[command(flatten)]
-    checks: Checks,
+    checks: CheckArgs,
 }
 
 /// `10%`, 1 to 99.
@@ -63,23 +60,17 @@ fn linear(text: &str) -> Result<(u8, Duration), String> {
     let (share, interval) = text
         .split_once('/')
         .ok_or_else(|| "it must look like 10%/3m".to_owned())?;
-    Ok((percent(share)?, time(interval)?))
+    Ok((percent(share)?, duration(interval)?))
 }
 
 impl Args {
     /// How the release goes live: as told, else as the stage's policy says.
     fn way(&self, session: &Session) -> Result<Way, Failure> {
-        let place = Place::of(&session.global, &session.surroundings);
-        let metering = place.metering();
+        let metering = session.target.metering();
         let policy = match &session.global.app {
             // Without a template there is no policy.
             Some(_) => ReleasePolicy::Manual,
-            None => {
-                Project::open(&session.global, &session.surroundings)?
-                    .template
-                    .stack
-                    .release_policy
-            }
+            None => session.project()?.template.stack.release_policy,
         };
         let usual = match policy {
             ReleasePolicy::Canary { bake_seconds, .. } => Duration::from_secs(bake_seconds.into()),
@@ -123,7 +114,7 @@ pub fn run(global: &Global, args: Args) -> Exit {
         if args.abort {
             return abort(&session).await;
         }
-        let gate = Gate::open(&session, &args.checks)?;
+        let gate = PromotionGate::open(&session, &args.checks)?;
         let way = Way {
             hooks: gate.hooks.clone(),
             keep: gate.keep,
@@ -135,12 +126,11 @@ pub fn run(global: &Global, args: Args) -> Exit {
 
 /// Ends a canary under the lease.
 async fn abort(session: &Session) -> Result<Exit, Failure> {
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect("promote --abort", &place, &named).await?;
-    let lease = lock::take(session, &engine, lock::holder(session, "promote --abort")).await?;
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect("promote --abort", &stack_ref).await?;
+    let lease = lease::take(session, &engine, lease::holder(session, "promote --abort")).await?;
     let aborted = engine.abort().await;
-    lock::give_back(session, lease).await;
+    lease::give_back(session, lease).await;
     let aborted = aborted?;
     let outcome = match aborted.is_empty() {
         true => {
@@ -171,9 +161,8 @@ async fn abort(session: &Session) -> Result<Exit, Failure> {
 /// Takes the lease from whoever has it, and waits until that one can start no call any more: one that is alive notices at its
 /// next renewal, one that was suspended sees by its clock that its lease is over.
 pub async fn preempt(session: &Session) -> Result<(), Failure> {
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect_quietly(&place, &named).await?;
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect_quietly(&stack_ref).await?;
     let silent = engine.holder().await?.map_or(0, |(_, silent)| silent);
     let Some(record) = engine.unlock(Force::Any).await? else {
         return Ok(());
@@ -192,29 +181,34 @@ pub async fn preempt(session: &Session) -> Result<(), Failure> {
 }
 
 /// Moves live, after asking, under the lease.
-pub async fn go(session: &Session, command: &str, wanted: Wanted, way: Way, gate: Gate) -> Result<Exit, Failure> {
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let web = Web::new(gate, session.cancel.clone())?;
-    let engine = session.connect(command, &place, &named).await?;
+pub async fn go(
+    session: &Session,
+    command: &str,
+    wanted: Wanted,
+    way: Way,
+    gate: PromotionGate,
+) -> Result<Exit, Failure> {
+    let stack_ref = session.stack_ref()?;
+    let web = HttpProbe::new(gate, session.cancel.clone())?;
+    let engine = session.connect(command, &stack_ref).await?;
     if !session.global.yes {
         match session.unless_stopped(engine.movement(wanted)).await?? {
             Some(movement) => {
                 if matches!(wanted, Wanted::Rollback { .. }) {
                     tell_restoration(session, &session.unless_stopped(engine.restoration(&movement)).await??);
                 }
-                consent(session, command, &named.app, &movement).await?;
+                consent(session, command, &stack_ref.app, &movement).await?;
             }
             None if engine.late_pages().await?.is_empty() => return nothing(session, &engine, wanted).await,
             // Somebody was cut off after the switch: what was agreed to is finished.
             None => {}
         }
     }
-    let holder = lock::holder(session, command);
+    let holder = lease::holder(session, command);
     let user = holder.user.clone();
-    let lease = lock::take(session, &engine, holder).await?;
+    let lease = lease::take(session, &engine, holder).await?;
     let result = locked(session, &engine, &lease, wanted, &way, &web, &user).await;
-    lock::give_back(session, lease).await;
+    lease::give_back(session, lease).await;
     result
 }
 
@@ -224,7 +218,7 @@ async fn locked(
     lease: &Lease,
     wanted: Wanted,
     way: &Way,
-    web: &Web,
+    web: &HttpProbe,
     user: &str,
 ) -> Result<Exit, Failure> {
     // Read again under the lease: nobody else moves anything from here on.

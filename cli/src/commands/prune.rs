@@ -3,18 +3,15 @@
 use taskctl_stack::engine::{Engine, Pruned};
 use taskctl_stack::event::{Event, Outcome};
 
-use crate::args::Global;
-use crate::commands::status::named;
+use crate::cli::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::gate::KEEP;
-use crate::lock;
-use crate::place::Place;
-use crate::project::Project;
+use crate::lease;
+use crate::promotion_gate::KEEP;
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::report::text::count;
 use crate::session::{self, Session};
+use crate::ui::text::count;
 
 /// Arguments of `prune`.
 #[derive(Debug, Clone, clap::Args)]
@@ -33,23 +30,17 @@ pub fn run(global: &Global, args: &Args) -> Exit {
 }
 
 async fn prune(session: &Session, keep: Option<u32>) -> Result<Exit, Failure> {
-    let named = named(session)?;
+    let stack_ref = session.stack_ref()?;
     let keep = match (keep, &session.global.app) {
         (Some(keep), _) => keep,
         (None, Some(_)) => u32::try_from(KEEP).unwrap_or(u32::MAX),
-        (None, None) => {
-            Project::open(&session.global, &session.surroundings)?
-                .template
-                .stack
-                .keep_releases
-        }
+        (None, None) => session.project()?.template.stack.keep_releases,
     };
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect("prune", &place, &named).await?;
+    let engine = session.connect("prune", &stack_ref).await?;
     consent(session, keep).await?;
-    let lease = lock::take(session, &engine, lock::holder(session, "prune")).await?;
+    let lease = lease::take(session, &engine, lease::holder(session, "prune")).await?;
     let pruned = engine.prune(usize::try_from(keep).unwrap_or(usize::MAX)).await;
-    lock::give_back(session, lease).await;
+    lease::give_back(session, lease).await;
     let pruned = pruned?;
     let outcome = if pruned.is_nothing() {
         Outcome::NoChanges

@@ -2,16 +2,15 @@
 
 use taskctl_stack::release::history::{Release, State};
 
-use crate::args::{Global, Output};
-use crate::commands::status::{named, table};
+use crate::cli::{Global, Output};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::look::{Look, Tone};
-use crate::place::Place;
 use crate::report::plan::Details;
-use crate::report::text::{cut, duration, plain};
 use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Session};
+use crate::ui::style::{Style, Tone};
+use crate::ui::table::table;
+use crate::ui::text::{cut, duration, plain};
 
 /// Runs it.
 pub fn run(global: &Global) -> Exit {
@@ -21,13 +20,12 @@ pub fn run(global: &Global) -> Exit {
 }
 
 async fn show(session: &Session) -> Result<Exit, Failure> {
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect_quietly(&place, &named).await?;
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect_quietly(&stack_ref).await?;
     let releases = session.unless_stopped(engine.releases()).await??;
     let text = match session.global.output {
         Output::Json => json_answer("the releases", &releases, Lines::Many)?,
-        Output::Human | Output::Github => render(&releases, &session.surroundings.out),
+        Output::Human | Output::Github => render(&releases, &session.env.out),
     };
     session.reporter.answer(text);
     Ok(Exit::Ok)
@@ -37,8 +35,8 @@ async fn show(session: &Session) -> Result<Exit, Failure> {
 const WIDE: usize = 110;
 
 /// The releases as a table.
-pub fn render(releases: &[Release], look: &Look) -> String {
-    let is_narrow = look.width < WIDE;
+pub fn render(releases: &[Release], style: &Style) -> String {
+    let is_narrow = style.width < WIDE;
     let heads = [
         "release",
         "state",
@@ -50,7 +48,7 @@ pub fn render(releases: &[Release], look: &Look) -> String {
         "took",
     ];
     let columns = if is_narrow { heads.len() - 1 } else { heads.len() };
-    let mut table = table(look, &heads[..columns]);
+    let mut table = table(style, &heads[..columns]);
     for one in releases {
         let tone = match one.state {
             State::Live => Tone::Good,
@@ -86,7 +84,7 @@ pub fn render(releases: &[Release], look: &Look) -> String {
         let form = if is_narrow { "%m-%d %H:%M" } else { "%Y-%m-%d %H:%M" };
         let cells = [
             format!("{}", one.release),
-            look.paint(tone, one.state.as_str()),
+            style.paint(tone, one.state.as_str()),
             text(&one.commit),
             one.at.map_or("-".to_owned(), |at| at.strftime(form).to_string()),
             cut(&text(&one.user), if is_narrow { 10 } else { 20 }),
@@ -103,7 +101,7 @@ pub fn render(releases: &[Release], look: &Look) -> String {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::look::screens;
+    use crate::ui::style::screens;
 
     #[test]
     fn the_history_fits() {
@@ -127,6 +125,6 @@ mod tests {
             gone,
         ]);
         let releases: Vec<Release> = serde_json::from_value(all).unwrap();
-        screens("releases", |look| render(&releases, look));
+        screens("releases", |style| render(&releases, style));
     }
 }

@@ -5,11 +5,10 @@ use taskctl_stack::release::canary::Rollout;
 use taskctl_stack::release::driver::Way;
 use taskctl_stack::template::model::Hooks;
 
-use crate::args::Global;
+use crate::cli::Global;
 use crate::commands::promote;
 use crate::exit::Exit;
-use crate::gate::{Gate, KEEP};
-use crate::place::Place;
+use crate::promotion_gate::{KEEP, PromotionGate};
 use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::session;
@@ -31,13 +30,20 @@ pub fn run(global: &Global, args: &Args) -> Exit {
     session::run(global, Purpose::Change, Details::Changes, async |session| {
         let way = Way {
             rollout: Rollout::at_once(),
-            metering: Place::of(&session.global, &session.surroundings).metering(),
+            metering: session.target.metering(),
             hooks: Hooks::default(),
             keep: KEEP,
         };
         if preempt {
             promote::preempt(&session).await?;
         }
-        promote::go(&session, "rollback", Wanted::Rollback { to }, way, Gate::none()).await
+        promote::go(
+            &session,
+            "rollback",
+            Wanted::Rollback { to },
+            way,
+            PromotionGate::none(),
+        )
+        .await
     })
 }

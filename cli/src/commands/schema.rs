@@ -77,7 +77,7 @@ pub fn schema(of: Of) -> Value {
         Of::Releases => generator().into_root_schema_for::<Vec<Release>>(),
         Of::Check => generator().into_root_schema_for::<Report>(),
         Of::Load => generator().into_root_schema_for::<LoadReport>(),
-        Of::Logs => generator().into_root_schema_for::<logs::Told<'_>>(),
+        Of::Logs => generator().into_root_schema_for::<logs::Record<'_>>(),
         Of::Invoke => generator().into_root_schema_for::<invoke::Answer>(),
         Of::Dashboard => generator().into_root_schema_for::<Vec<dashboard::Link>>(),
         Of::Doctor => generator().into_root_schema_for::<doctor::Findings<'_>>(),

@@ -2,23 +2,22 @@
 
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use taskctl_stack::engine::Engine;
 use taskctl_stack::event::Event;
 use taskctl_stack::status::{self, FunctionStatus, Recent, SlotStatus, Status};
 
-use crate::args::{Global, Output};
+use crate::cli::{Global, Output};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::look::{Look, Tone};
-use crate::place::Place;
-use crate::project::Project;
+use crate::refresh::refresh;
 use crate::report::plan::Details;
-use crate::report::text::{fill, long_duration, plain};
 use crate::report::{Lines, Purpose, json_answer, where_to};
-use crate::session::{self, Named, Session};
-use crate::watch::watch;
+use crate::session::{self, Session};
+use crate::stack_ref::StackRef;
+use crate::ui::style::{Style, Tone};
+use crate::ui::table::table;
+use crate::ui::text::{fill, long_duration, plain};
 
 /// Arguments of `status`.
 #[derive(Debug, Clone, clap::Args)]
@@ -43,23 +42,22 @@ pub fn run(global: &Global, args: Args) -> Exit {
 }
 
 async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect_quietly(&place, &named).await?;
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect_quietly(&stack_ref).await?;
     if args.watch {
-        let look = async || {
-            let status = look(session, &engine, &place, &named).await?;
+        let fetch = async || {
+            let status = fetch(session, &engine, &stack_ref).await?;
             match session.global.output {
                 Output::Json => json_answer("the status", &status, Lines::One),
-                Output::Human | Output::Github => Ok(render(&status, &session.surroundings.out, Timestamp::now())),
+                Output::Human | Output::Github => Ok(render(&status, &session.env.out, Timestamp::now())),
             }
         };
-        return watch(session, EVERY, look).await;
+        return refresh(session, EVERY, fetch).await;
     }
-    let status = session.unless_stopped(look(session, &engine, &place, &named)).await??;
+    let status = session.unless_stopped(fetch(session, &engine, &stack_ref)).await??;
     let text = match session.global.output {
         Output::Json => json_answer("the status", &status, Lines::Many)?,
-        Output::Human | Output::Github => render(&status, &session.surroundings.out, Timestamp::now()),
+        Output::Human | Output::Github => render(&status, &session.env.out, Timestamp::now()),
     };
     session.reporter.answer(text);
     let complaints = status.complaints();
@@ -72,13 +70,13 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::CheckFailed)
 }
 
-async fn look(session: &Session, engine: &Engine, place: &Place, named: &Named) -> Result<Status, Failure> {
-    let site = |bucket: &str| place.website_url(bucket, &named.region);
+async fn fetch(session: &Session, engine: &Engine, stack_ref: &StackRef) -> Result<Status, Failure> {
+    let site = |bucket: &str| session.target.website_url(bucket, &stack_ref.region);
     let status = status::read(engine.context(), engine.control(), site)
         .await
         .map_err(taskctl_stack::engine::EngineError::from)?;
     status.ok_or_else(|| {
-        let Named { app, region } = named;
+        let StackRef { app, region } = stack_ref;
         let stage = &session.global.stage;
         Failure::new(
             Exit::Error,
@@ -88,35 +86,8 @@ async fn look(session: &Session, engine: &Engine, place: &Place, named: &Named) 
     })
 }
 
-/// The stack by name: from `--app`, or from the template.
-pub fn named(session: &Session) -> Result<Named, Failure> {
-    let Some(app) = &session.global.app else {
-        let project = Project::open(&session.global, &session.surroundings)?;
-        let stack = project.template.stack;
-        return Ok(Named {
-            app: stack.app,
-            region: stack.region,
-        });
-    };
-    let region = session
-        .global
-        .region
-        .clone()
-        .or_else(|| session.surroundings.region.clone());
-    let Some(region) = region else {
-        return Err(Failure::usage(
-            "with --app there is no template to say the region",
-            "give --region REGION, or set AWS_REGION",
-        ));
-    };
-    Ok(Named {
-        app: app.clone(),
-        region,
-    })
-}
-
 /// The status as text.
-pub fn render(status: &Status, look: &Look, now: Timestamp) -> String {
+pub fn render(status: &Status, style: &Style, now: Timestamp) -> String {
     let Status {
         app,
         stage,
@@ -131,7 +102,7 @@ pub fn render(status: &Status, look: &Look, now: Timestamp) -> String {
     } = status;
     let mut out = format!(
         "{}\n\n",
-        look.paint(Tone::Strong, &where_to(app, stage, region, Some(account)))
+        style.paint(Tone::Strong, &where_to(app, stage, region, Some(account)))
     );
     let slots = [
         ("live", live, &endpoints.live),
@@ -140,16 +111,16 @@ pub fn render(status: &Status, look: &Look, now: Timestamp) -> String {
     for (name, slot, url) in slots {
         let url = url
             .as_deref()
-            .map_or("-".to_owned(), |url| look.paint(Tone::Copy, &plain(url)));
+            .map_or("-".to_owned(), |url| style.paint(Tone::Copy, &plain(url)));
         out.push_str(&format!("{name:<8} {url}\n{:9}{}\n", "", slot_text(slot.as_ref())));
     }
     if let Some(site) = &endpoints.site {
-        out.push_str(&format!("{:<8} {}\n", "site", look.paint(Tone::Copy, &plain(site))));
+        out.push_str(&format!("{:<8} {}\n", "site", style.paint(Tone::Copy, &plain(site))));
     }
-    out.push_str(&history(status, look, now));
+    out.push_str(&history(status, style, now));
     if !functions.is_empty() {
         let heads = ["function", "live", "preview", "state", "memory", "cpu", "last 15 min"];
-        let mut table = table(look, &heads);
+        let mut table = table(style, &heads);
         for function in functions {
             let version =
                 |version: &Option<String>| version.as_ref().map_or("-".to_owned(), |version| format!("v{version}"));
@@ -161,28 +132,28 @@ pub fn render(status: &Status, look: &Look, now: Timestamp) -> String {
                 if state == "Active" {
                     state
                 } else {
-                    look.paint(Tone::Bad, &state)
+                    style.paint(Tone::Bad, &state)
                 },
                 function
                     .memory_mb
                     .map_or("-".to_owned(), |memory| format!("{memory} MB")),
                 function.architecture.clone().unwrap_or_else(|| "-".to_owned()),
-                recent(function, look),
+                recent(function, style),
             ]);
         }
         out.push_str(&format!("\n{}\n", table.trim_fmt()));
     }
-    out.push_str(&alarms_text(alarms, look));
+    out.push_str(&alarms_text(alarms, style));
     out
 }
 
 /// Requests of the last minutes, and how many of them failed.
-fn recent(function: &FunctionStatus, look: &Look) -> String {
+fn recent(function: &FunctionStatus, style: &Style) -> String {
     match function.recent {
         None => "no requests".to_owned(),
         Some(Recent { requests, errors }) if errors > 0.0 => {
             let share = errors * 100.0 / requests;
-            let failed = look.paint(Tone::Bad, &format!("{errors:.0} failed ({share:.1} %)"));
+            let failed = style.paint(Tone::Bad, &format!("{errors:.0} failed ({share:.1} %)"));
             format!("{requests:.0}, {failed}")
         }
         Some(Recent { requests, .. }) => format!("{requests:.0}, none failed"),
@@ -190,7 +161,7 @@ fn recent(function: &FunctionStatus, look: &Look) -> String {
 }
 
 /// What changed last, who works here now, what of live's traffic is diverted, and what changed behind taskctl's back.
-fn history(status: &Status, look: &Look, now: Timestamp) -> String {
+fn history(status: &Status, style: &Style, now: Timestamp) -> String {
     let mut rows: Vec<(&str, Tone, String)> = Vec::new();
     let since = |at: Timestamp| {
         let seconds = now.as_second() - at.as_second();
@@ -274,9 +245,9 @@ fn history(status: &Status, look: &Look, now: Timestamp) -> String {
     }
     let mut out = String::new();
     for (name, tone, text) in rows {
-        for (place, line) in fill(&text, look.width.saturating_sub(9)).iter().enumerate() {
-            let name = if place == 0 { name } else { "" };
-            out.push_str(&format!("{name:<8} {}\n", look.paint(tone, line)));
+        for (index, line) in fill(&text, style.width.saturating_sub(9)).iter().enumerate() {
+            let name = if index == 0 { name } else { "" };
+            out.push_str(&format!("{name:<8} {}\n", style.paint(tone, line)));
         }
     }
     out
@@ -303,7 +274,7 @@ fn slot_text(slot: Option<&SlotStatus>) -> String {
 }
 
 /// Alarms that are red with their reason; of the others how many there are.
-fn alarms_text(alarms: &[taskctl_stack::status::AlarmStatus], look: &Look) -> String {
+fn alarms_text(alarms: &[taskctl_stack::status::AlarmStatus], style: &Style) -> String {
     if alarms.is_empty() {
         return String::new();
     }
@@ -312,12 +283,12 @@ fn alarms_text(alarms: &[taskctl_stack::status::AlarmStatus], look: &Look) -> St
     let mut out = match (red.len(), unknown) {
         (0, 0) => format!(
             "\nalarms   {}\n",
-            look.paint(Tone::Good, &format!("all {} OK", alarms.len()))
+            style.paint(Tone::Good, &format!("all {} OK", alarms.len()))
         ),
         (0, unknown) => format!("\nalarms   {} OK, {unknown} without data yet\n", calm.len() - unknown),
         (red, _) => format!(
             "\nalarms   {}\n",
-            look.paint(Tone::Bad, &format!("{red} of {} in alarm", alarms.len()))
+            style.paint(Tone::Bad, &format!("{red} of {} in alarm", alarms.len()))
         ),
     };
     for alarm in red {
@@ -326,9 +297,9 @@ fn alarms_text(alarms: &[taskctl_stack::status::AlarmStatus], look: &Look) -> St
             .as_ref()
             .map(|since| format!(" since {since}"))
             .unwrap_or_default();
-        out.push_str(&format!("  {}{since}\n", look.paint(Tone::Bad, &plain(&alarm.name))));
+        out.push_str(&format!("  {}{since}\n", style.paint(Tone::Bad, &plain(&alarm.name))));
         for reason in alarm.reason.iter() {
-            for line in crate::report::text::wrap(reason, look.width.saturating_sub(4)) {
+            for line in crate::ui::text::wrap(reason, style.width.saturating_sub(4)) {
                 out.push_str(&format!("    {line}\n"));
             }
         }
@@ -336,24 +307,10 @@ fn alarms_text(alarms: &[taskctl_stack::status::AlarmStatus], look: &Look) -> St
     out
 }
 
-/// A table without lines, as wide as the terminal at most.
-pub fn table(look: &Look, headings: &[&str]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(u16::try_from(look.width).unwrap_or(80));
-    table.set_header(headings);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::look::screens;
+    use crate::ui::style::screens;
     use serde_json::json;
 
     #[test]
@@ -395,9 +352,9 @@ mod tests {
             serde_json::from_value::<Status>(status).unwrap_or_else(|error| panic!("{error}"))
         };
         let now: Timestamp = "2026-03-01T12:04:05Z".parse().unwrap_or(Timestamp::UNIX_EPOCH);
-        let text = |alarms| render(&status(alarms), &Look::PLAIN, now);
+        let text = |alarms| render(&status(alarms), &Style::PLAIN, now);
         let alarms = || vec![alarm("shop-prod-errors", "ALARM"), alarm("shop-prod-throttles", "OK")];
-        screens("status", |look| render(&status(alarms()), look, now));
+        screens("status", |style| render(&status(alarms()), style, now));
         assert!(text(vec![alarm("a", "OK"), alarm("b", "OK")]).ends_with("\nalarms   all 2 OK\n"));
         assert!(
             text(vec![alarm("a", "OK"), alarm("b", "INSUFFICIENT_DATA")])

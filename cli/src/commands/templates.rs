@@ -6,7 +6,7 @@ use serde::Serialize;
 use taskctl_stack::template::{EMBEDDED, embedded, embedded_names};
 
 use super::print;
-use crate::args::{Global, Output};
+use crate::cli::{Global, Output};
 use crate::exit::Exit;
 
 /// Arguments of `templates`.

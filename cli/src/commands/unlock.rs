@@ -4,15 +4,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use taskctl_stack::release::lease::{Force, LeaseRecord};
 
-use crate::args::{Global, Output};
-use crate::commands::status::named;
+use crate::cli::{Global, Output};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::place::Place;
 use crate::report::plan::Details;
-use crate::report::text::plain;
 use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Session};
+use crate::ui::text::plain;
 
 /// Arguments of `unlock`.
 #[derive(Debug, Clone, clap::Args)]
@@ -38,9 +36,8 @@ pub fn run(global: &Global, args: &Args) -> Exit {
 }
 
 async fn unlock(session: &Session, force: Force) -> Result<Exit, Failure> {
-    let named = named(session)?;
-    let place = Place::of(&session.global, &session.surroundings);
-    let engine = session.connect_quietly(&place, &named).await?;
+    let stack_ref = session.stack_ref()?;
+    let engine = session.connect_quietly(&stack_ref).await?;
     let taken = session.unless_stopped(engine.unlock(force)).await??;
     if session.global.output == Output::Json {
         let answer = Answer { taken_from: taken };

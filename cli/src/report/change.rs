@@ -3,14 +3,14 @@
 use serde_json::Value;
 use taskctl_stack::plan::{Change, Effect};
 
-use super::text::{columns, cut, plain};
-use crate::look::{Look, Tone};
+use crate::ui::style::{Style, Tone};
+use crate::ui::text::{columns, cut, plain};
 
 /// Characters shown before a difference within a long text.
 const CONTEXT: usize = 24;
 
 /// A change of something that stands: one line where it fits, else what was and what will be, each on its own.
-pub fn change_lines(change: &Change, look: &Look, room: usize) -> Vec<String> {
+pub fn change_lines(change: &Change, style: &Style, room: usize) -> Vec<String> {
     let field = plain(&change.field);
     let forced = match change.effect {
         Effect::Replace => "  (forces replacement)",
@@ -21,7 +21,7 @@ pub fn change_lines(change: &Change, look: &Look, room: usize) -> Vec<String> {
             if text.is_empty() {
                 String::new()
             } else {
-                look.paint(tone, text)
+                style.paint(tone, text)
             }
         };
         (mark(Tone::Delete, removed), mark(Tone::Create, added))
@@ -46,11 +46,11 @@ pub fn change_lines(change: &Change, look: &Look, room: usize) -> Vec<String> {
             (format!("{removed} → {added}"), (vec![long.0], vec![long.1]))
         }
     };
-    let line = format!("{field}: {short}{}", look.paint(Tone::Replace, forced));
+    let line = format!("{field}: {short}{}", style.paint(Tone::Replace, forced));
     if columns(&line) <= room {
         return vec![line];
     }
-    let mut lines = vec![format!("{field}:{}", look.paint(Tone::Replace, forced))];
+    let mut lines = vec![format!("{field}:{}", style.paint(Tone::Replace, forced))];
     for (tone, texts) in [
         (Tone::Delete, marked("-", &long.0)),
         (Tone::Create, marked("+", &long.1)),
@@ -58,7 +58,7 @@ pub fn change_lines(change: &Change, look: &Look, room: usize) -> Vec<String> {
         lines.extend(
             texts
                 .iter()
-                .map(|text| format!("  {}", look.paint(tone, &cut(text, room.saturating_sub(2))))),
+                .map(|text| format!("  {}", style.paint(tone, &cut(text, room.saturating_sub(2))))),
         );
     }
     lines
@@ -124,7 +124,7 @@ mod tests {
             after: some(after),
             effect: Effect::InPlace,
         };
-        let lines = change_lines(&change, &Look::PLAIN, room);
+        let lines = change_lines(&change, &Style::PLAIN, room);
         assert_eq!(lines, expected);
         assert!(lines.iter().all(|line| columns(line) <= room), "{lines:?}");
     }

@@ -10,20 +10,20 @@ use taskctl_stack::event::{ErrorReport, Event, Outcome};
 use taskctl_stack::plan::Plan;
 use taskctl_stack::template::Severity;
 
-use super::guard::command;
-use super::human::{Human, Talk, Trace};
+use super::Renderer;
+use super::human::{Human, StderrSink, Trace};
+use super::messages::{CommandHint, Purpose, RunSummary, endpoint_rows};
 use super::plan::{Details, render, summary};
-use super::story::{Again, Memory, Purpose, endpoint_rows};
-use super::text::plain;
-use super::{Guard, Out, Renderer};
-use crate::failure::{Failure, Told};
-use crate::look::Look;
+use crate::failure::{Failure, Message};
+use crate::ui::guard::{Guard, Out, command};
+use crate::ui::style::Style;
+use crate::ui::text::plain;
 
 /// Writes for GitHub Actions.
 pub struct Github {
     out: Guard,
     human: Human,
-    memory: Memory,
+    run: RunSummary,
     summary_path: Option<PathBuf>,
     summary: String,
     group: Group,
@@ -40,19 +40,25 @@ pub type Outs<'a> = &'a dyn Fn() -> Out;
 
 impl Github {
     /// A reporter whose lines all go to one stream, with a summary appended to a file.
-    pub fn new(outs: Outs<'_>, summary_path: Option<PathBuf>, again: Again, details: Details, trace: Trace) -> Self {
+    pub fn new(
+        outs: Outs<'_>,
+        summary_path: Option<PathBuf>,
+        command_hint: CommandHint,
+        details: Details,
+        trace: Trace,
+    ) -> Self {
         let human = Human::new(
-            (outs(), Look::RUNNER),
-            (Talk::Lines(outs()), Look::RUNNER),
+            (outs(), Style::RUNNER),
+            (StderrSink::Lines(outs()), Style::RUNNER),
             Purpose::Change,
-            again,
+            command_hint,
             details,
             trace,
         );
         Self {
-            out: Guard::new(outs(), &Look::RUNNER),
+            out: Guard::new(outs(), &Style::RUNNER),
             human,
-            memory: Memory::default(),
+            run: RunSummary::default(),
             summary_path,
             summary: String::new(),
             group: Group::Closed,
@@ -74,8 +80,8 @@ impl Github {
 
     fn planned(&mut self, plan: &Plan) {
         self.close();
-        let text = render(plan, &Look::PLAIN, Details::Changes);
-        let short = summary(plan, &Look::PLAIN);
+        let text = render(plan, &Style::PLAIN, Details::Changes);
+        let short = summary(plan, &Style::PLAIN);
         if plan.has_changes() {
             self.open("Plan");
             self.out.text(&text);
@@ -127,7 +133,7 @@ impl Github {
 
 impl Renderer for Github {
     fn event(&mut self, time: Timestamp, event: &Event) {
-        self.memory.notice(event);
+        self.run.notice(event);
         match event {
             Event::Started {
                 command,
@@ -175,7 +181,7 @@ impl Renderer for Github {
                     Outcome::Kept => "⚠️",
                     Outcome::Failed | Outcome::Interrupted => "❌",
                 };
-                let ending = self.memory.ending(*outcome, *millis, *calls, &Look::PLAIN);
+                let ending = self.run.ending(*outcome, *millis, *calls, &Style::PLAIN);
                 self.summary.push_str(&format!("{mark} {ending}\n\n"));
                 if matches!(outcome, Outcome::NoChanges | Outcome::Done) {
                     for (slot, url) in endpoint_rows(endpoints) {
@@ -190,9 +196,9 @@ impl Renderer for Github {
     }
 
     fn failure(&mut self, _: Timestamp, failure: &Failure) {
-        match &failure.told {
-            Told::Report(error) => self.annotate("taskctl", error),
-            Told::Faults(faults) => {
+        match &failure.message {
+            Message::Report(error) => self.annotate("taskctl", error),
+            Message::Faults(faults) => {
                 self.close();
                 for fault in faults.list() {
                     let name = match fault.severity {

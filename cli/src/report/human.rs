@@ -4,15 +4,16 @@
 use jiff::Timestamp;
 use taskctl_stack::event::{Endpoints, Event, Outcome};
 
-use super::live::Live;
-use super::plan::{Details, render, summary, warnings};
-use super::story::{
-    Again, Memory, Purpose, doing, endpoint_rows, failed_lines, failure_text, finished_line, kept_lines, where_to,
+use super::messages::{
+    CommandHint, Purpose, RunSummary, endpoint_rows, failed_lines, failure_text, finished_line, kept_lines, where_to,
 };
-use super::text::{count, duration, plain, wrap};
-use super::{Guard, Out, Renderer, Screen};
+use super::plan::{Details, render, summary, warnings};
+use super::{Renderer, Screen};
 use crate::failure::Failure;
-use crate::look::{Look, Tone};
+use crate::ui::guard::{Guard, Out};
+use crate::ui::progress::{Live, doing};
+use crate::ui::style::{Style, Tone};
+use crate::ui::text::{count, duration, plain, wrap};
 
 /// Whether every AWS call is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,18 +27,18 @@ pub enum Trace {
 /// Shows events to a person.
 pub struct Human {
     out: Guard,
-    out_look: Look,
-    talk: Speech,
-    look: Look,
+    out_style: Style,
+    stderr: GuardedSink,
+    style: Style,
     purpose: Purpose,
-    again: Again,
+    command_hint: CommandHint,
     details: Details,
     trace: Trace,
-    memory: Memory,
+    run: RunSummary,
 }
 
 /// Where talk goes.
-pub enum Talk {
+pub enum StderrSink {
     /// Lines, each written once.
     Lines(Out),
     /// A terminal.
@@ -45,7 +46,7 @@ pub enum Talk {
 }
 
 /// The same, guarded.
-enum Speech {
+enum GuardedSink {
     Lines(Guard),
     Live(Box<Live>),
 }
@@ -53,38 +54,38 @@ enum Speech {
 impl Human {
     /// A reporter with answers to `out` and talk to `talk`.
     pub fn new(
-        out: (Out, Look),
-        talk: (Talk, Look),
+        out: (Out, Style),
+        stderr: (StderrSink, Style),
         purpose: Purpose,
-        again: Again,
+        command_hint: CommandHint,
         details: Details,
         trace: Trace,
     ) -> Self {
         Self {
             out: Guard::new(out.0, &out.1),
-            out_look: out.1,
-            talk: match talk.0 {
-                Talk::Lines(out) => Speech::Lines(Guard::new(out, &talk.1)),
-                Talk::Live(live) => Speech::Live(live),
+            out_style: out.1,
+            stderr: match stderr.0 {
+                StderrSink::Lines(out) => GuardedSink::Lines(Guard::new(out, &stderr.1)),
+                StderrSink::Live(live) => GuardedSink::Live(live),
             },
-            look: talk.1,
+            style: stderr.1,
             purpose,
-            again,
+            command_hint,
             details,
             trace,
-            memory: Memory::default(),
+            run: RunSummary::default(),
         }
     }
 
     /// Takes notice of an event that somebody else shows.
     pub fn notice(&mut self, event: &Event) {
-        self.memory.notice(event);
+        self.run.notice(event);
     }
 
     fn say(&mut self, line: &str) {
-        match &mut self.talk {
-            Speech::Lines(out) => out.text(&format!("{line}\n")),
-            Speech::Live(live) => live.line(line),
+        match &mut self.stderr {
+            GuardedSink::Lines(out) => out.text(&format!("{line}\n")),
+            GuardedSink::Live(live) => live.line(line),
         }
     }
 
@@ -95,9 +96,9 @@ impl Human {
     }
 
     fn live(&mut self) -> Option<&mut Live> {
-        match &mut self.talk {
-            Speech::Live(live) => Some(live),
-            Speech::Lines(_) => None,
+        match &mut self.stderr {
+            GuardedSink::Live(live) => Some(live),
+            GuardedSink::Lines(_) => None,
         }
     }
 
@@ -113,15 +114,15 @@ impl Human {
         self.rest();
         match self.purpose {
             Purpose::Plan | Purpose::Answer => {
-                let text = render(plan, &self.out_look, self.details);
+                let text = render(plan, &self.out_style, self.details);
                 self.out.text(&text);
             }
             Purpose::Change | Purpose::Package => {
                 let text = if plan.has_changes() {
-                    render(plan, &self.look, self.details)
+                    render(plan, &self.style, self.details)
                 } else {
-                    let mut lines = warnings(plan, &self.look);
-                    lines.push(summary(plan, &self.look));
+                    let mut lines = warnings(plan, &self.style);
+                    lines.push(summary(plan, &self.style));
                     lines.join("\n")
                 };
                 for line in text.lines() {
@@ -133,15 +134,15 @@ impl Human {
 
     fn finished(&mut self, outcome: Outcome, millis: u64, calls: u64, endpoints: &Endpoints) {
         self.rest();
-        let ending = self.memory.ending(outcome, millis, calls, &self.look);
+        let ending = self.run.ending(outcome, millis, calls, &self.style);
         self.say(&ending);
         if self.purpose == Purpose::Change && matches!(outcome, Outcome::Done | Outcome::NoChanges) {
             for (slot, url) in endpoint_rows(endpoints) {
-                let line = format!("{slot:<8} {}\n", self.out_look.paint(Tone::Copy, &plain(url)));
+                let line = format!("{slot:<8} {}\n", self.out_style.paint(Tone::Copy, &plain(url)));
                 self.out.text(&line);
             }
         }
-        let next = self.memory.next_steps(outcome, endpoints, &self.again);
+        let next = self.run.next_steps(outcome, endpoints, &self.command_hint);
         for (index, command) in next.iter().enumerate() {
             let head = match (index, outcome) {
                 (0, Outcome::Failed | Outcome::Interrupted) => "go on: ",
@@ -150,20 +151,20 @@ impl Human {
             };
             let line = format!(
                 "{}{}",
-                self.look.paint(Tone::Faint, head),
-                self.look.paint(Tone::Copy, &plain(command))
+                self.style.paint(Tone::Faint, head),
+                self.style.paint(Tone::Copy, &plain(command))
             );
             self.say(&line);
         }
     }
 
-    fn told(&mut self, head: &str, tone: Tone, message: &str) {
-        let width = self.look.width.saturating_sub(head.len() + 1);
+    fn labelled(&mut self, head: &str, tone: Tone, message: &str) {
+        let width = self.style.width.saturating_sub(head.len() + 1);
         let lines: Vec<String> = wrap(message, width)
             .into_iter()
             .enumerate()
             .map(|(index, part)| match index {
-                0 => format!("{} {part}", self.look.paint(tone, head)),
+                0 => format!("{} {part}", self.style.paint(tone, head)),
                 _ => format!("{:width$} {part}", "", width = head.len()),
             })
             .collect();
@@ -186,7 +187,7 @@ const PROGRESS_WORDS: [&str; 9] = [
 
 impl Renderer for Human {
     fn event(&mut self, time: Timestamp, event: &Event) {
-        self.memory.notice(event);
+        self.run.notice(event);
         match event {
             Event::Started {
                 command,
@@ -196,7 +197,7 @@ impl Renderer for Human {
                 account,
             } => {
                 let place = where_to(app, stage, region, account.as_deref());
-                let line = format!("{} {place}", self.look.paint(Tone::Strong, &plain(command)));
+                let line = format!("{} {place}", self.style.paint(Tone::Strong, &plain(command)));
                 self.say(&line);
             }
             Event::BuildStarted { command } => match self.live() {
@@ -240,16 +241,16 @@ impl Renderer for Human {
             Event::Retrying {
                 id, operation, reason, ..
             } => {
-                if self.memory.is_worth_telling(time, id.as_ref(), operation) {
+                if self.run.is_worth_telling(time, id.as_ref(), operation) {
                     let text = format!("{operation} again: {reason}");
                     match (self.live(), id) {
                         (Some(live), Some(id)) => live.because(id, &text),
                         _ => {
                             let who = id.as_ref().map(|id| format!("{id}: ")).unwrap_or_default();
-                            let width = self.look.width.saturating_sub(13);
+                            let width = self.style.width.saturating_sub(13);
                             self.say(&format!(
                                 "  · trying   {}",
-                                super::text::cut(&plain(&format!("{who}{text}")), width)
+                                crate::ui::text::cut(&plain(&format!("{who}{text}")), width)
                             ));
                         }
                     }
@@ -258,7 +259,7 @@ impl Renderer for Human {
             Event::ActionFinished { id, verb, millis, .. } => match self.live() {
                 Some(live) => live.end(id),
                 None => {
-                    let line = finished_line(id, *verb, *millis, &self.look);
+                    let line = finished_line(id, *verb, *millis, &self.style);
                     self.say(&line);
                 }
             },
@@ -266,14 +267,14 @@ impl Renderer for Human {
                 if let Some(live) = self.live() {
                     live.end(id);
                 }
-                let lines = failed_lines(id, *verb, error, &self.look);
+                let lines = failed_lines(id, *verb, error, &self.style);
                 self.say_all(&lines);
             }
             Event::ActionKept { id, reason, .. } => {
                 if let Some(live) = self.live() {
                     live.end(id);
                 }
-                let lines = kept_lines(id, reason, &self.look);
+                let lines = kept_lines(id, reason, &self.style);
                 self.say_all(&lines);
             }
             Event::ActionSkipped { id, verb, reason } => match self.live() {
@@ -292,7 +293,7 @@ impl Renderer for Human {
             } => {
                 if self.trace == Trace::Calls {
                     let line = format!("  {} {} ms {}", plain(operation), millis, plain(outcome));
-                    let line = self.look.paint(Tone::Faint, &line);
+                    let line = self.style.paint(Tone::Faint, &line);
                     self.say(&line);
                 }
             }
@@ -304,13 +305,13 @@ impl Renderer for Human {
                 let before = previous
                     .map(|number| format!(" (before it: release {number})"))
                     .unwrap_or_default();
-                self.told("live:", Tone::Good, &format!("release {release}, {color}{before}"));
+                self.labelled("live:", Tone::Good, &format!("release {release}, {color}{before}"));
             }
             Event::RolledBack { release, color, from } => {
                 let before = from
                     .map(|number| format!(" (it was release {number})"))
                     .unwrap_or_default();
-                self.told(
+                self.labelled(
                     "live:",
                     Tone::Good,
                     &format!("back to release {release}, {color}{before}"),
@@ -322,7 +323,7 @@ impl Renderer for Human {
                 assertions,
             } => {
                 let asked = count(u64::try_from(*requests).unwrap_or(u64::MAX), "request");
-                self.told(
+                self.labelled(
                     "checked:",
                     Tone::Good,
                     &format!(
@@ -336,7 +337,7 @@ impl Renderer for Human {
                 percent,
                 functions,
             } => {
-                self.told(
+                self.labelled(
                     "canary:",
                     Tone::Good,
                     &format!("release {release} takes {percent} % of {}", functions.join(", ")),
@@ -347,7 +348,7 @@ impl Renderer for Human {
                 requests,
                 errors,
             } => {
-                self.told(
+                self.labelled(
                     "judged:",
                     Tone::Good,
                     &format!(
@@ -367,19 +368,19 @@ impl Renderer for Human {
                     0 => String::new(),
                     millis => format!(", the last other answer {} after the switch", duration(*millis)),
                 };
-                self.told(
+                self.labelled(
                     "confirmed:",
                     Tone::Good,
                     &format!("live answers as release {release} ({asked}{tail})"),
                 );
             }
-            Event::Stopping => self.told(
+            Event::Stopping => self.labelled(
                 "stopping:",
                 Tone::Warn,
                 "calls in flight are finished first; Ctrl-C once more stops at once",
             ),
-            Event::Note { message } => self.told("note:", Tone::Faint, message),
-            Event::Warning { message } => self.told("warning:", Tone::Warn, message),
+            Event::Note { message } => self.labelled("note:", Tone::Faint, message),
+            Event::Warning { message } => self.labelled("warning:", Tone::Warn, message),
             Event::Finished {
                 outcome,
                 millis,
@@ -391,7 +392,7 @@ impl Renderer for Human {
 
     fn failure(&mut self, _: Timestamp, failure: &Failure) {
         self.rest();
-        let text = failure_text(&failure.told, &self.look);
+        let text = failure_text(&failure.message, &self.style);
         for line in text.lines() {
             self.say(line);
         }

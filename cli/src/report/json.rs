@@ -7,10 +7,11 @@ use serde_json::Value;
 use taskctl_stack::event::{ErrorReport, Event, SCHEMA_VERSION};
 
 use super::human::Trace;
-use super::story::Purpose;
-use super::text::safe_json;
-use super::{Out, Renderer, write};
-use crate::failure::{Failure, Told};
+use super::messages::Purpose;
+use super::{Renderer, write};
+use crate::failure::{Failure, Message};
+use crate::ui::guard::Out;
+use crate::ui::text::safe_json;
 
 /// In how many lines an object is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,9 +121,9 @@ impl Renderer for Json {
     }
 
     fn failure(&mut self, time: Timestamp, failure: &Failure) {
-        let (error, template) = match &failure.told {
-            Told::Report(error) => (error.clone(), None),
-            Told::Faults(faults) => {
+        let (error, template) = match &failure.message {
+            Message::Report(error) => (error.clone(), None),
+            Message::Faults(faults) => {
                 let error = ErrorReport {
                     message: faults.to_string(),
                     causes: Vec::new(),

@@ -2,15 +2,11 @@
 //! of their own renders them in order.
 
 mod change;
-pub mod chart;
 mod github;
-mod guard;
 mod human;
 mod json;
-mod live;
+mod messages;
 pub mod plan;
-mod story;
-pub mod text;
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,16 +19,12 @@ use taskctl_stack::aws::context::Cancel;
 use taskctl_stack::event::{Event, EventSink, Events};
 
 use crate::failure::Failure;
+use crate::ui::guard::Out;
 
 pub use github::Github;
-pub use guard::{Guard, guarded};
-pub use human::{Human, Talk, Trace};
+pub use human::{Human, StderrSink, Trace};
 pub use json::{Json, Line, Lines, answer as json_answer};
-pub use live::Live;
-pub use story::{Again, Purpose, failure_text, where_to};
-
-/// Where text goes.
-pub type Out = Box<dyn Write + Send>;
+pub use messages::{CommandHint, Purpose, failure_text, where_to};
 
 /// Renders events, one after the other.
 pub trait Renderer: Send {
@@ -176,13 +168,13 @@ fn render(mut renderer: Box<dyn Renderer>, messages: &Receiver<Message>) {
 /// Standard output that remembers when something could not be written: a full disk is an error, a reader that went away is
 /// not, but work that is done for the reader alone then ends.
 #[derive(Clone, Default)]
-pub struct Watched {
+pub struct PipeAwareStdout {
     lost: Arc<Mutex<Option<String>>>,
     is_unread: Arc<AtomicBool>,
     ends: Arc<Mutex<Option<Cancel>>>,
 }
 
-impl Watched {
+impl PipeAwareStdout {
     /// Why something was not written.
     pub fn lost(&self) -> Option<String> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -213,7 +205,7 @@ impl Watched {
     }
 }
 
-impl Write for Watched {
+impl Write for PipeAwareStdout {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let written = std::io::stdout().lock().write(bytes);
         self.keep(written)
@@ -230,9 +222,6 @@ fn write(out: &mut Out, text: &str) {
     let _ = out.write_all(text.as_bytes());
     let _ = out.flush();
 }
-
-#[cfg(test)]
-pub use guard::tests as hostile;
 
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,8 @@
 use taskctl_stack::plan::{Action, Plan, Rollback, Step, Verb};
 
 use super::change::{change_lines, value_line};
-use super::text::{columns, cut, fill, plain, wrap};
-use crate::look::{Look, Tone};
+use crate::ui::style::{Style, Tone};
+use crate::ui::text::{columns, cut, fill, plain, wrap};
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,15 +20,15 @@ pub enum Details {
 const FIELD_INDENT: usize = 8;
 
 /// The plan's text, ending in its summary line.
-pub fn render(plan: &Plan, look: &Look, details: Details) -> String {
+pub fn render(plan: &Plan, style: &Style, details: Details) -> String {
     let mut out = String::new();
     let mut line = |text: String| {
         out.push_str(&text);
         out.push('\n');
     };
     for step in plan.changes() {
-        line(heading(step, look));
-        for text in body(step, look, details) {
+        line(heading(step, style));
+        for text in body(step, style, details) {
             line(format!("{:FIELD_INDENT$}{text}", ""));
         }
     }
@@ -62,36 +62,36 @@ pub fn render(plan: &Plan, look: &Look, details: Details) -> String {
         if had_changes {
             line(String::new());
         }
-        line(look.paint(Tone::Strong, title));
+        line(style.paint(Tone::Strong, title));
         for item in items {
-            for (index, part) in wrap(&item, look.width.saturating_sub(6)).into_iter().enumerate() {
+            for (index, part) in wrap(&item, style.width.saturating_sub(6)).into_iter().enumerate() {
                 line(format!("  {} {part}", if index == 0 { "·" } else { " " }));
             }
         }
     }
     if plan.changes().any(is_marked) {
         line(String::new());
-        line(look.paint(Tone::Faint, "! takes effect at once and is not undone by a rollback"));
+        line(style.paint(Tone::Faint, "! takes effect at once and is not undone by a rollback"));
     }
-    let warnings = warnings(plan, look);
+    let warnings = warnings(plan, style);
     if had_changes || !warnings.is_empty() {
         line(String::new());
     }
     for text in warnings {
         line(text);
     }
-    line(summary(plan, look));
+    line(summary(plan, style));
     out
 }
 
 /// The plan's warnings, wrapped.
-pub fn warnings(plan: &Plan, look: &Look) -> Vec<String> {
+pub fn warnings(plan: &Plan, style: &Style) -> Vec<String> {
     const HEAD: &str = "warning:";
-    let width = look.width.saturating_sub(HEAD.len() + 1);
+    let width = style.width.saturating_sub(HEAD.len() + 1);
     let lines = plan.warnings.iter().flat_map(|warning| {
         let parts = wrap(&warning.message, width).into_iter().enumerate();
         parts.map(|(index, part)| match index {
-            0 => format!("{} {part}", look.paint(Tone::Warn, HEAD)),
+            0 => format!("{} {part}", style.paint(Tone::Warn, HEAD)),
             _ => format!("{:width$} {part}", "", width = HEAD.len()),
         })
     });
@@ -99,7 +99,7 @@ pub fn warnings(plan: &Plan, look: &Look) -> Vec<String> {
 }
 
 /// `Plan: 3 to create, 1 to change; 70 unchanged`, or that there is nothing to do.
-pub fn summary(plan: &Plan, look: &Look) -> String {
+pub fn summary(plan: &Plan, style: &Style) -> String {
     let counts = plan.counts();
     let parts: Vec<String> = [
         (counts.create, "to create", Tone::Create),
@@ -109,18 +109,18 @@ pub fn summary(plan: &Plan, look: &Look) -> String {
     ]
     .iter()
     .filter(|(number, ..)| *number > 0)
-    .map(|(number, words, tone)| look.paint(*tone, &format!("{number} {words}")))
+    .map(|(number, words, tone)| style.paint(*tone, &format!("{number} {words}")))
     .collect();
     let mut rest = format!("{} unchanged", counts.unchanged);
     if counts.kept > 0 {
         rest.push_str(&format!(", {} left standing", counts.kept));
     }
     let text = if parts.is_empty() {
-        format!("{} {rest}.", look.paint(Tone::Strong, "No changes:"))
+        format!("{} {rest}.", style.paint(Tone::Strong, "No changes:"))
     } else {
-        format!("{} {}; {rest}.", look.paint(Tone::Strong, "Plan:"), parts.join(", "))
+        format!("{} {}; {rest}.", style.paint(Tone::Strong, "Plan:"), parts.join(", "))
     };
-    fill(&text, look.width).join("\n")
+    fill(&text, style.width).join("\n")
 }
 
 /// The mark, word and tone of a verb.
@@ -143,7 +143,7 @@ fn is_marked(step: &Step) -> bool {
     }
 }
 
-fn heading(step: &Step, look: &Look) -> String {
+fn heading(step: &Step, style: &Style) -> String {
     let (mark, word, tone) = sign(step.action.verb());
     let note = match &step.action {
         Action::CreateThenDelete { .. } => "  (new one first, then the old one goes)",
@@ -156,20 +156,20 @@ fn heading(step: &Step, look: &Look) -> String {
     };
     let immediate = if is_marked(step) { " !" } else { "" };
     let id = plain(&step.id.to_string());
-    let room = look.width.saturating_sub(12 + columns(immediate));
+    let room = style.width.saturating_sub(12 + columns(immediate));
     let note = if columns(&id) + columns(note) <= room { note } else { "" };
     format!(
         "  {} {} {}{}{}",
-        look.paint(tone, mark),
-        look.paint(tone, &format!("{word:<7}")),
-        look.paint(Tone::Strong, &cut(&id, room)),
-        look.paint(Tone::Warn, immediate),
-        look.paint(Tone::Faint, note),
+        style.paint(tone, mark),
+        style.paint(tone, &format!("{word:<7}")),
+        style.paint(Tone::Strong, &cut(&id, room)),
+        style.paint(Tone::Warn, immediate),
+        style.paint(Tone::Faint, note),
     )
 }
 
-fn body(step: &Step, look: &Look, details: Details) -> Vec<String> {
-    let room = look.width.saturating_sub(FIELD_INDENT);
+fn body(step: &Step, style: &Style, details: Details) -> Vec<String> {
+    let room = style.width.saturating_sub(FIELD_INDENT);
     match &step.action {
         Action::Create { changes, .. } => match details {
             Details::Changes => Vec::new(),
@@ -179,9 +179,9 @@ fn body(step: &Step, look: &Look, details: Details) -> Vec<String> {
         | Action::CreateThenDelete { changes, .. }
         | Action::DeleteThenCreate { changes, .. } => changes
             .iter()
-            .flat_map(|change| change_lines(change, look, room))
+            .flat_map(|change| change_lines(change, style, room))
             .collect(),
-        Action::Delete { reason, .. } => vec![look.paint(Tone::Faint, &cut(&plain(reason), room))],
+        Action::Delete { reason, .. } => vec![style.paint(Tone::Faint, &cut(&plain(reason), room))],
         Action::NoOp { .. } | Action::Keep { .. } => Vec::new(),
     }
 }

@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use taskctl_stack::event::{ErrorReport, Event};
 use taskctl_stack::template::{Options, Source, load};
 
-use super::live::Live;
 use super::plan::Details;
 use super::*;
 use crate::exit::Exit;
-use crate::failure::{Failure, Told};
-use crate::look::{Look, Motion, Paint, lines};
+use crate::failure::{Failure, Message};
+use crate::ui::progress::Live;
+use crate::ui::style::{Motion, Paint, Style, lines};
 
 /// A deploy in which something of everything happens.
 const EVENTFUL: &str = include_str!("testdata/eventful.jsonl");
@@ -56,16 +56,16 @@ impl Write for Page {
     }
 }
 
-fn look(width: usize, paint: Paint) -> Look {
-    Look {
+fn style(width: usize, paint: Paint) -> Style {
+    Style {
         paint,
         width,
-        ..Look::PLAIN
+        ..Style::PLAIN
     }
 }
 
-fn again() -> Again {
-    Again {
+fn command_hint() -> CommandHint {
+    CommandHint {
         flags: " --stage prod".to_owned(),
     }
 }
@@ -121,12 +121,12 @@ fn the_recording_has_every_event_and_the_document_too() {
 
 fn human(lines: &str, purpose: Purpose, width: usize, paint: Paint, details: Details) -> String {
     let (out, err) = (Page::default(), Page::default());
-    let look = look(width, paint);
+    let style = style(width, paint);
     let mut human = Human::new(
-        (out.out(), look),
-        (Talk::Lines(err.out()), look),
+        (out.out(), style),
+        (StderrSink::Lines(err.out()), style),
         purpose,
-        again(),
+        command_hint(),
         details,
         Trace::Off,
     );
@@ -141,7 +141,10 @@ fn human(lines: &str, purpose: Purpose, width: usize, paint: Paint, details: Det
 fn assert_fits(text: &str, width: usize) {
     for line in text.lines() {
         let is_whole = line.contains("http") || line.contains("cargo build");
-        assert!(is_whole || text::columns(line) <= width, "wider than {width}: {line}");
+        assert!(
+            is_whole || crate::ui::text::columns(line) <= width,
+            "wider than {width}: {line}"
+        );
     }
 }
 
@@ -161,9 +164,9 @@ fn a_person_without_a_terminal_reads_lines() {
 #[test]
 fn a_plan_is_the_answer_of_plan() {
     let plan = |lines, details| {
-        move |look: &Look| {
-            let text = human(lines, Purpose::Plan, look.width, look.paint, details);
-            assert_fits(&console::strip_ansi_codes(&text), look.width);
+        move |style: &Style| {
+            let text = human(lines, Purpose::Plan, style.width, style.paint, details);
+            assert_fits(&console::strip_ansi_codes(&text), style.width);
             text
         }
     };
@@ -174,29 +177,29 @@ fn a_plan_is_the_answer_of_plan() {
 
 #[test]
 fn where_it_answers_is_the_answer_of_deploy() {
-    lines("deploy_nothing", |look| {
-        human(QUIET, Purpose::Change, look.width, look.paint, Details::Changes)
+    lines("deploy_nothing", |style| {
+        human(QUIET, Purpose::Change, style.width, style.paint, Details::Changes)
     });
 }
 
-fn live(look: &Look, until: &str) -> String {
-    let width = u16::try_from(look.width).unwrap();
+fn live(style: &Style, until: &str) -> String {
+    let width = u16::try_from(style.width).unwrap();
     let (terminal, out) = (InMemoryTerm::new(61, width), Page::default());
-    let look = Look {
+    let style = Style {
         motion: Motion::Live,
-        ..*look
+        ..*style
     };
-    let talk = Talk::Live(Box::new(Live::on(
+    let talk = StderrSink::Live(Box::new(Live::on(
         terminal.clone(),
         &ProgressDrawTarget::term_like,
-        look,
+        style,
         None,
     )));
     let mut human = Human::new(
-        (out.out(), look),
-        (talk, look),
+        (out.out(), style),
+        (talk, style),
         Purpose::Change,
-        again(),
+        command_hint(),
         Details::Changes,
         Trace::Off,
     );
@@ -206,7 +209,7 @@ fn live(look: &Look, until: &str) -> String {
             break;
         }
     }
-    match look.paint {
+    match style.paint {
         Paint::Plain => terminal.contents(),
         Paint::Colored => String::from_utf8(terminal.contents_formatted()).unwrap(),
     }
@@ -214,14 +217,14 @@ fn live(look: &Look, until: &str) -> String {
 
 #[test]
 fn a_person_at_a_terminal_sees_what_is_being_done() {
-    lines("live_in_the_middle", |look| live(look, "retrying"));
-    lines("live_at_the_end", |look| live(look, "finished"));
+    lines("live_in_the_middle", |style| live(style, "retrying"));
+    lines("live_at_the_end", |style| live(style, "finished"));
 }
 
 #[test]
 fn more_than_fits_is_counted() {
     let terminal = InMemoryTerm::new(40, 80);
-    let mut live = Live::on(terminal.clone(), &ProgressDrawTarget::term_like, Look::PLAIN, None);
+    let mut live = Live::on(terminal.clone(), &ProgressDrawTarget::term_like, Style::PLAIN, None);
     live.execution(30);
     let ids: Vec<_> = (0..30)
         .map(|n| taskctl_stack::resource::ResourceId::new("thing", format!("{n:02}")))
@@ -279,7 +282,7 @@ fn github(lines: &str, failure: Option<&Failure>) -> String {
     let mut github = Github::new(
         &|| page.out(),
         Some(summary.clone()),
-        again(),
+        command_hint(),
         Details::Changes,
         Trace::Off,
     );
@@ -324,7 +327,7 @@ fn failure() -> Failure {
     };
     Failure {
         exit: Exit::Error,
-        told: Told::Report(report),
+        message: Message::Report(report),
     }
 }
 
@@ -336,13 +339,13 @@ fn faults() -> Failure {
 #[test]
 fn an_error_is_told_once_with_its_cause_and_what_to_do() {
     for (name, failure) in [("error", failure()), ("faults", faults())] {
-        lines(name, |look| {
+        lines(name, |style| {
             let (out, err) = (Page::default(), Page::default());
             let mut human = Human::new(
-                (out.out(), *look),
-                (Talk::Lines(err.out()), *look),
+                (out.out(), *style),
+                (StderrSink::Lines(err.out()), *style),
                 Purpose::Change,
-                again(),
+                command_hint(),
                 Details::Changes,
                 Trace::Off,
             );
@@ -456,9 +459,9 @@ mod fuzz {
 
     use proptest::prelude::*;
 
-    use super::super::guard::tests::{commands, hostile, obeyed};
     use super::*;
-    use crate::look::Reader;
+    use crate::ui::guard::tests::{commands, hostile, obeyed};
+    use crate::ui::style::Reader;
 
     static EVENTS: LazyLock<Vec<serde_json::Value>> = LazyLock::new(|| {
         EVENTFUL
@@ -470,7 +473,7 @@ mod fuzz {
     fn failure(text: &str) -> Failure {
         Failure {
             exit: Exit::Error,
-            told: Told::Report(ErrorReport {
+            message: Message::Report(ErrorReport {
                 message: text.to_owned(),
                 causes: vec![text.to_owned(), format!("a\n{text}")],
                 hint: Some(text.to_owned()),
@@ -504,8 +507,8 @@ mod fuzz {
         fn a_terminal_obeys_nobody_else(text in hostile()) {
             for paint in [Paint::Plain, Paint::Colored] {
                 let (out, err) = (Page::default(), Page::default());
-                let look = Look { reader: Reader::Terminal, ..look(80, paint) };
-                let human = Human::new((out.out(), look), (Talk::Lines(err.out()), look), Purpose::Change, again(), Details::Everything, Trace::Calls);
+                let style = Style { reader: Reader::Terminal, ..style(80, paint) };
+                let human = Human::new((out.out(), style), (StderrSink::Lines(err.out()), style), Purpose::Change, command_hint(), Details::Everything, Trace::Calls);
                 all(Box::new(human), &text);
                 for page in [out.text(), err.text()] {
                     prop_assert!(obeyed(&page, paint).is_empty(), "{}", page.escape_debug());
@@ -517,8 +520,8 @@ mod fuzz {
         #[test]
         fn events_are_told_without_controls(text in hostile()) {
             let (out, err) = (Page::default(), Page::default());
-            let look = look(80, Paint::Plain);
-            let mut human = Human::new((out.out(), look), (Talk::Lines(err.out()), look), Purpose::Change, again(), Details::Everything, Trace::Calls);
+            let style = style(80, Paint::Plain);
+            let mut human = Human::new((out.out(), style), (StderrSink::Lines(err.out()), style), Purpose::Change, command_hint(), Details::Everything, Trace::Calls);
             for value in EVENTS.iter() {
                 human.event(Timestamp::UNIX_EPOCH, &with_text(value, &text));
             }
@@ -532,7 +535,7 @@ mod fuzz {
         fn the_runner_obeys_nobody_else(text in hostile()) {
             let (page, dir) = (Page::default(), tempfile::tempdir().unwrap());
             let summary = dir.path().join("summary.md");
-            let github = Github::new(&|| page.out(), Some(summary.clone()), again(), Details::Changes, Trace::Off);
+            let github = Github::new(&|| page.out(), Some(summary.clone()), command_hint(), Details::Changes, Trace::Off);
             all(Box::new(github), &text);
             let page = page.text();
             prop_assert!(obeyed(&page, Paint::Plain).is_empty(), "{}", page.escape_debug());

@@ -33,7 +33,7 @@ pub struct Answer {
 
 /// Asks URLs as a user would, each over a connection of its own.
 #[async_trait]
-pub trait Outside: Send + Sync {
+pub trait Probe: Send + Sync {
     /// One GET. An error is a text for people.
     async fn get(&self, url: &str) -> Result<Answer, String>;
     /// Runs a shell command. An error is a text for people.
@@ -125,7 +125,7 @@ pub async fn go(
     lease: &Lease,
     movement: &Movement,
     way: &Way,
-    outside: &dyn Outside,
+    outside: &dyn Probe,
     user: &str,
 ) -> Result<Moved, MoveError> {
     let began = Instant::now();
@@ -303,7 +303,7 @@ async fn switch(
 }
 
 /// Runs hooks one after another; the first failure is the judgement.
-async fn hooks(context: &Context, movement: &Movement, hooks: &[Hook], url: &str, outside: &dyn Outside) -> Outcome {
+async fn hooks(context: &Context, movement: &Movement, hooks: &[Hook], url: &str, outside: &dyn Probe) -> Outcome {
     for hook in hooks {
         if context.cancel().is_cancelled() {
             return Outcome::Interrupted;
@@ -445,7 +445,7 @@ async fn look_at_share(
 }
 
 /// Asks preview: every function that can be reached without changing anything answers, and as this release.
-async fn check(context: &Context, movement: &Movement, outside: &dyn Outside) -> Outcome {
+async fn check(context: &Context, movement: &Movement, outside: &dyn Probe) -> Outcome {
     if !movement.unreached.is_empty() {
         let names: Vec<&str> = movement.unreached.iter().map(String::as_str).collect();
         context.emit(Event::Note {
@@ -488,7 +488,7 @@ async fn check(context: &Context, movement: &Movement, outside: &dyn Outside) ->
 }
 
 /// Asks live until enough answers in a row are right.
-async fn confirm(context: &Context, movement: &Movement, outside: &dyn Outside) -> Outcome {
+async fn confirm(context: &Context, movement: &Movement, outside: &dyn Probe) -> Outcome {
     if movement.probes.is_empty() {
         context.emit(Event::Note {
             message: "not confirmed from outside: the API has no route that surely changes nothing".to_owned(),
@@ -526,7 +526,7 @@ async fn confirm(context: &Context, movement: &Movement, outside: &dyn Outside) 
 }
 
 /// Whether an answer is right: not the server's fault, and of this release where the function says which it is.
-async fn judged(outside: &dyn Outside, url: &str, release: u64) -> Result<(), String> {
+async fn judged(outside: &dyn Probe, url: &str, release: u64) -> Result<(), String> {
     let answer = outside.get(url).await?;
     match (&answer.release, answer.status) {
         (_, 500..) => Err(format!("answered {}", answer.status)),

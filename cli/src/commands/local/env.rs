@@ -4,13 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use taskctl_local::{Credentials, DEFAULT_ACCOUNT, LocalOptions, credentials, is_account};
 
-use crate::args::Output;
+use crate::cli::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::place;
-use crate::project::Project;
 use crate::report::{Lines, json_answer};
 use crate::session::Session;
+use crate::target;
 
 /// Arguments of `local env`.
 #[derive(Debug, Clone, clap::Args)]
@@ -61,7 +60,7 @@ fn role(text: &str) -> Result<String, String> {
 
 /// Prints it, and starts the local target when it does not run.
 pub async fn run(session: &Session, options: &LocalOptions, args: &Args) -> Result<Exit, Failure> {
-    session.unless_stopped(place::up(options, &session.events())).await??;
+    session.unless_stopped(target::up(options, &session.events())).await??;
     let Credentials {
         access_key_id,
         secret_access_key,
@@ -83,11 +82,11 @@ pub async fn run(session: &Session, options: &LocalOptions, args: &Args) -> Resu
 
 /// The region that commands of this directory work in.
 fn region(session: &Session) -> String {
-    let of_template = || Project::open(&session.global, &session.surroundings).ok();
+    let of_template = || session.project().ok();
     let named = session.global.region.clone();
     let named = named.or_else(|| of_template().map(|project| project.template.stack.region));
     named
-        .or_else(|| session.surroundings.region.clone())
+        .or_else(|| session.env.region.clone())
         .unwrap_or_else(|| "us-east-1".to_owned())
 }
 

@@ -11,14 +11,13 @@ use taskctl_stack::observe::insights::{self, Answer, KNOWN};
 use taskctl_stack::observe::logs::Group;
 
 use super::Format;
-use crate::args::Output;
-use crate::commands::status::table;
+use crate::cli::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::look::Look;
-use crate::project::Project;
-use crate::report::text::{escaped, is_unsafe, plain, safe_json, size};
 use crate::session::Session;
+use crate::ui::style::Style;
+use crate::ui::table::table;
+use crate::ui::text::{escaped, is_unsafe, plain, safe_json, size};
 
 /// What is asked.
 pub struct Asked<'a> {
@@ -40,12 +39,7 @@ pub async fn ask(
 ) -> Result<Exit, Failure> {
     let own = match &session.global.app {
         Some(_) => BTreeMap::new(),
-        None => {
-            Project::open(&session.global, &session.surroundings)?
-                .template
-                .stack
-                .queries
-        }
+        None => session.project()?.template.stack.queries,
     };
     let query = named(asked.query, &own)?;
     let format = match (asked.format, session.global.output) {
@@ -72,7 +66,7 @@ pub async fn ask(
     session.reporter.answer(match format {
         Format::Csv => csv(&answer),
         Format::Json => json(&answer),
-        _ => text(&answer, &session.surroundings.out),
+        _ => text(&answer, &session.env.out),
     });
     if format == Format::Pretty {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of logs")]
@@ -112,12 +106,12 @@ fn named(query: &str, own: &BTreeMap<String, String>) -> Result<String, Failure>
     ))
 }
 
-fn text(answer: &Answer, look: &Look) -> String {
+fn text(answer: &Answer, style: &Style) -> String {
     if answer.rows.is_empty() {
         return "no lines\n".to_owned();
     }
     let heads: Vec<String> = answer.columns.iter().map(|column| plain(column)).collect();
-    let mut rows = table(look, &heads.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut rows = table(style, &heads.iter().map(String::as_str).collect::<Vec<_>>());
     for row in &answer.rows {
         rows.add_row(row.iter().map(|value| value.as_deref().map_or("-".to_owned(), plain)));
     }
@@ -201,7 +195,7 @@ fn csv(answer: &Answer) -> String {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::look::screens;
+    use crate::ui::style::screens;
 
     fn sample() -> Answer {
         let some = |text: &str| Some(text.to_owned());
@@ -217,7 +211,7 @@ mod tests {
 
     #[test]
     fn answers_are_tables_objects_and_values() {
-        screens("answer", |look| text(&sample(), look));
+        screens("answer", |style| text(&sample(), style));
         let parsed: Value = serde_json::from_str(&json(&sample())).unwrap();
         assert_eq!(
             parsed[0],
@@ -256,15 +250,15 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_form_lets_an_answer_speak(value in crate::report::hostile::hostile()) {
-            use crate::look::Paint;
-            use crate::report::hostile::obeyed;
+        fn no_form_lets_an_answer_speak(value in crate::ui::hostile::hostile()) {
+            use crate::ui::style::Paint;
+            use crate::ui::hostile::obeyed;
             let answer = Answer {
                 columns: vec![value.clone(), "b".to_owned()],
                 rows: vec![vec![Some(value.clone()), None], vec![Some("1".to_owned()), Some(value.clone())]],
                 ..Answer::default()
             };
-            for out in [text(&answer, &Look::PLAIN), json(&answer), csv(&answer).replace("\r\n", "\n")] {
+            for out in [text(&answer, &Style::PLAIN), json(&answer), csv(&answer).replace("\r\n", "\n")] {
                 proptest::prop_assert!(obeyed(&out, Paint::Plain).is_empty(), "{}", out.escape_debug());
             }
             let parsed: Value = serde_json::from_str(&json(&answer)).unwrap();

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use taskctl_stack::observe::logs::{API, LogEvent};
 
 use super::{Level, first};
-use crate::look::{Look, Tone};
-use crate::report::text::{fill, plain};
+use crate::ui::style::{Style, Tone};
+use crate::ui::text::{fill, plain};
 
 /// What a line is.
 pub enum Line {
@@ -99,28 +99,28 @@ impl Line {
 
     /// Everything, on one line and with what went wrong below it. Lines of the platform that only say that something begins
     /// are left out: the report at the end says it all.
-    pub fn pretty(&self, event: &LogEvent, sources: &BTreeSet<String>, look: &Look) -> String {
-        let Some((text, below)) = self.told(event, true) else {
+    pub fn pretty(&self, event: &LogEvent, sources: &BTreeSet<String>, style: &Style) -> String {
+        let Some((text, below)) = self.record(event, true) else {
             return String::new();
         };
-        let mut out = format!("{} {}\n", self.head(event, sources, look), self.painted(&text, look));
+        let mut out = format!("{} {}\n", self.head(event, sources, style), self.painted(&text, style));
         for text in below {
-            for line in fill(&plain(&text), look.width.saturating_sub(8)) {
-                out.push_str(&format!("        {}\n", look.paint(Tone::Bad, &line)));
+            for line in fill(&plain(&text), style.width.saturating_sub(8)) {
+                out.push_str(&format!("        {}\n", style.paint(Tone::Bad, &line)));
             }
         }
         out
     }
 
     /// Without release, ids and what is below.
-    pub fn short(&self, event: &LogEvent, sources: &BTreeSet<String>, look: &Look) -> String {
-        match self.told(event, false) {
-            Some((text, _)) => format!("{} {}\n", self.head(event, sources, look), self.painted(&text, look)),
+    pub fn short(&self, event: &LogEvent, sources: &BTreeSet<String>, style: &Style) -> String {
+        match self.record(event, false) {
+            Some((text, _)) => format!("{} {}\n", self.head(event, sources, style), self.painted(&text, style)),
             None => String::new(),
         }
     }
 
-    fn head(&self, event: &LogEvent, sources: &BTreeSet<String>, look: &Look) -> String {
+    fn head(&self, event: &LogEvent, sources: &BTreeSet<String>, style: &Style) -> String {
         const TONES: [Tone; 5] = [Tone::Copy, Tone::Create, Tone::Replace, Tone::Change, Tone::Strong];
         let width = sources.iter().map(String::len).max().unwrap_or(0).min(20);
         let place = sources.iter().position(|source| *source == event.source).unwrap_or(0);
@@ -129,22 +129,22 @@ impl Line {
         let time = time.to_zoned(TimeZone::system()).strftime("%H:%M:%S.%3f").to_string();
         format!(
             "{} {}",
-            look.paint(Tone::Faint, &time),
-            look.paint(TONES[place % TONES.len()], &name)
+            style.paint(Tone::Faint, &time),
+            style.paint(TONES[place % TONES.len()], &name)
         )
     }
 
-    fn painted(&self, text: &str, look: &Look) -> String {
+    fn painted(&self, text: &str, style: &Style) -> String {
         match (self, self.level()) {
-            (_, Some(Level::Error)) => look.paint(Tone::Bad, text),
-            (_, Some(Level::Warn)) => look.paint(Tone::Warn, text),
-            (Self::Platform(_), _) => look.paint(Tone::Faint, text),
+            (_, Some(Level::Error)) => style.paint(Tone::Bad, text),
+            (_, Some(Level::Warn)) => style.paint(Tone::Warn, text),
+            (Self::Platform(_), _) => style.paint(Tone::Faint, text),
             _ => text.to_owned(),
         }
     }
 
     /// The text of the line, and what goes below it.
-    fn told(&self, event: &LogEvent, whole: bool) -> Option<(String, Vec<String>)> {
+    fn record(&self, event: &LogEvent, whole: bool) -> Option<(String, Vec<String>)> {
         let text = |value: &Value| match value {
             Value::Null => String::new(),
             Value::String(text) => plain(text),
@@ -249,7 +249,7 @@ impl Line {
 
 /// An event for programs.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Told<'a> {
+pub struct Record<'a> {
     /// Id of the event.
     id: &'a str,
     /// When it happened, always with milliseconds, so that the texts sort as the times do.
@@ -266,9 +266,9 @@ pub struct Told<'a> {
 }
 
 /// The event for programs.
-pub fn told<'a>(event: &'a LogEvent, line: &Line) -> Told<'a> {
+pub fn record<'a>(event: &'a LogEvent, line: &Line) -> Record<'a> {
     let time = Timestamp::from_millisecond(event.timestamp).unwrap_or(Timestamp::UNIX_EPOCH);
-    Told {
+    Record {
         id: &event.id,
         time: format!("{time:.3}"),
         source: &event.source,
@@ -283,7 +283,7 @@ pub fn told<'a>(event: &'a LogEvent, line: &Line) -> Told<'a> {
 
 /// The same as a value.
 pub fn json(event: &LogEvent, line: &Line) -> Value {
-    serde_json::to_value(told(event, line)).unwrap_or_default()
+    serde_json::to_value(record(event, line)).unwrap_or_default()
 }
 
 fn round(value: &Value) -> String {
@@ -297,7 +297,7 @@ fn round(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::look::lines;
+    use crate::ui::style::lines;
 
     fn event(source: &str, message: &str) -> LogEvent {
         LogEvent {
@@ -336,15 +336,15 @@ mod tests {
             ("users", "plain \u{1b}[31mtext\nsecond line"),
         ];
         let sources: BTreeSet<String> = messages.iter().map(|(source, _)| (*source).to_owned()).collect();
-        let show = |how: fn(&Line, &LogEvent, &BTreeSet<String>, &Look) -> String, look: &Look| {
+        let show = |how: fn(&Line, &LogEvent, &BTreeSet<String>, &Style) -> String, style: &Style| {
             let shown = |(source, message): &(&str, &str)| {
                 let event = event(source, message);
-                how(&Line::of(&event), &event, &sources, look)
+                how(&Line::of(&event), &event, &sources, style)
             };
             messages.iter().map(shown).collect::<String>()
         };
-        lines("logs_pretty", |look| show(Line::pretty, look));
-        lines("logs_short", |look| show(Line::short, look));
+        lines("logs_pretty", |style| show(Line::pretty, style));
+        lines("logs_short", |style| show(Line::short, style));
     }
 
     /// A User-Agent that closes its quotes, as the gateway of an account might leave it.
@@ -357,7 +357,7 @@ mod tests {
         let access = event("api", &message);
         let line = Line::of(&access);
         assert_eq!((line.route(), line.level()), (Some("GET /tasks"), Some(Level::Info)));
-        let shown = line.pretty(&access, &BTreeSet::from(["api".to_owned()]), &Look::PLAIN);
+        let shown = line.pretty(&access, &BTreeSet::from(["api".to_owned()]), &Style::PLAIN);
         assert!(shown.contains("API   GET /tasks 200 2 ms from 1.2.3.4"), "{shown}");
         assert_eq!(json(&access, &line)["message"]["status"], "200");
         // A line of a function is no line of the API, whatever is in it.

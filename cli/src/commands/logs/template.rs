@@ -5,7 +5,7 @@ use taskctl_stack::observe::logs::LogEvent;
 
 use super::line::{self, Line};
 use crate::failure::Failure;
-use crate::report::text::plain;
+use crate::ui::text::plain;
 
 /// A part of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use crate::args::Output;
+use crate::cli::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::look::{Motion, Tone};
 use crate::report::Screen;
-use crate::report::text::{cut, plain};
 use crate::session::Session;
+use crate::ui::style::{Motion, Tone};
+use crate::ui::text::{cut, plain};
 
 /// Looks every so often, and shows what it sees: on a terminal in place, elsewhere one after the other. What cannot be read
 /// for a while is said below the last screen; the first look must succeed.
-pub async fn watch(
+pub async fn refresh(
     session: &Session,
     every: Duration,
-    mut look: impl AsyncFnMut() -> Result<String, Failure>,
+    mut fetch: impl AsyncFnMut() -> Result<String, Failure>,
 ) -> Result<Exit, Failure> {
     session.end_when_unread();
-    let in_place = session.surroundings.out.motion == Motion::Live && session.global.output == Output::Human;
-    let mut last = session.unless_stopped(look()).await??;
+    let in_place = session.env.out.motion == Motion::Live && session.global.output == Output::Human;
+    let mut last = session.unless_stopped(fetch()).await??;
     let mut trouble = None;
     if in_place {
         session.reporter.draw(Screen::Enter);
@@ -35,9 +35,9 @@ pub async fn watch(
         if session.unless_stopped(tokio::time::sleep(every)).await.is_err() {
             break;
         }
-        match session.unless_stopped(look()).await {
+        match session.unless_stopped(fetch()).await {
             Ok(Ok(text)) => (last, trouble) = (text, None),
-            Ok(Err(failure)) => trouble = Some(failure.message()),
+            Ok(Err(failure)) => trouble = Some(failure.summary()),
             Err(_) => break,
         }
     }
@@ -51,20 +51,20 @@ pub async fn watch(
 
 /// The lines that fit into the terminal.
 fn screen(session: &Session, text: &str, trouble: Option<&str>) -> Vec<String> {
-    let look = &session.surroundings.out;
+    let style = &session.env.out;
     // The window may have become smaller.
     let (height, width) = console::Term::stdout().size();
     let height = usize::from(height).max(4) - 1;
-    let width = look.width.min(usize::from(width));
+    let width = style.width.min(usize::from(width));
     let mut lines: Vec<String> = text.lines().map(|line| cut(line, width)).collect();
     if lines.len() > height - 1 {
         let more = lines.len() - (height - 2);
         lines.truncate(height - 2);
-        lines.push(look.paint(Tone::Faint, &format!("… {more} more lines in a higher terminal")));
+        lines.push(style.paint(Tone::Faint, &format!("… {more} more lines in a higher terminal")));
     }
     lines.push(match trouble {
-        Some(trouble) => look.paint(Tone::Bad, &cut(&format!("not read again: {}", plain(trouble)), width)),
-        None => look.paint(Tone::Faint, "Ctrl-C ends"),
+        Some(trouble) => style.paint(Tone::Bad, &cut(&format!("not read again: {}", plain(trouble)), width)),
+        None => style.paint(Tone::Faint, "Ctrl-C ends"),
     });
     lines
 }

@@ -6,15 +6,14 @@ use taskctl_checks::{Options, Suite, Writes, read_folder, shipped};
 
 use taskctl_stack::template::model::Hooks;
 
-use crate::args::Checks;
+use crate::cli::CheckArgs;
+use crate::env::absolute;
 use crate::failure::Failure;
-use crate::project::Project;
 use crate::session::Session;
-use crate::surroundings::absolute;
 
 /// Checks and how they are run.
 #[derive(Debug, Clone)]
-pub struct Gate {
+pub struct PromotionGate {
     /// The suites that apply.
     pub suites: Vec<Suite>,
     /// How they are run.
@@ -33,7 +32,7 @@ pub const KEEP: usize = 10;
 /// Folder of a project's checks.
 pub const FOLDER: &str = "checks";
 
-impl Gate {
+impl PromotionGate {
     /// Without checks.
     pub fn none() -> Self {
         Self {
@@ -49,10 +48,10 @@ impl Gate {
     }
 
     /// The checks of the command line, of the project, or those shipped for its functions.
-    pub fn open(session: &Session, args: &Checks) -> Result<Self, Failure> {
+    pub fn open(session: &Session, args: &CheckArgs) -> Result<Self, Failure> {
         let project = match &session.global.app {
             Some(_) => None,
-            None => Some(Project::open(&session.global, &session.surroundings)?),
+            None => Some(session.project()?),
         };
         let stack = project.as_ref().map(|project| &project.template.stack);
         let has = |function: &str| stack.is_none_or(|stack| stack.functions.contains_key(function));

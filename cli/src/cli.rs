@@ -103,7 +103,7 @@ pub enum Output {
 
 /// Where the functions' code comes from.
 #[derive(Debug, Clone, Args)]
-pub struct Code {
+pub struct CodeArgs {
     /// Directory of the Cargo project with the functions [default: as the template says, else here].
     #[arg(long, value_name = "DIR", conflicts_with = "artifacts")]
     pub handlers: Option<PathBuf>,
@@ -114,7 +114,7 @@ pub struct Code {
 
 /// Which request checks are run.
 #[derive(Debug, Clone, Args)]
-pub struct Checks {
+pub struct CheckArgs {
     /// Folder of the checks [default: `checks` beside the template, else those shipped for its functions].
     #[arg(long, value_name = "DIR")]
     pub checks: Option<PathBuf>,
@@ -125,7 +125,7 @@ pub struct Checks {
 
 /// Whether a new release goes live.
 #[derive(Debug, Clone, Args)]
-pub struct Promotion {
+pub struct PromotionArgs {
     /// Let the release go live at once, whatever the stage's policy.
     #[arg(long, conflicts_with = "no_promote")]
     pub promote: bool,

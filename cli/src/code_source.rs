@@ -8,11 +8,11 @@ use taskctl_stack::package::{
     SourceVersion, package, read_artifacts, source_version,
 };
 
-use crate::surroundings::{Surroundings, absolute};
+use crate::env::{Env, absolute};
 
 /// Where code comes from.
 #[derive(Debug, Clone)]
-pub enum Code {
+pub enum CodeSource {
     /// It is built.
     Build(Box<PackageRequest>),
     /// It was packaged before.
@@ -24,14 +24,9 @@ pub enum Code {
     },
 }
 
-impl Code {
+impl CodeSource {
     /// Code that is built in a directory.
-    pub fn build(
-        functions: Vec<FunctionSource>,
-        destination: Destination,
-        manifest_dir: PathBuf,
-        surroundings: &Surroundings,
-    ) -> Self {
+    pub fn build(functions: Vec<FunctionSource>, destination: Destination, manifest_dir: PathBuf, env: &Env) -> Self {
         Self::Build(Box::new(PackageRequest {
             functions,
             destination,
@@ -39,9 +34,9 @@ impl Code {
             cargo_package: HANDLERS_PACKAGE.to_owned(),
             profile: HANDLERS_PROFILE.to_owned(),
             target_dir: None,
-            out_dir: surroundings.keep().join("packages"),
-            cargo: surroundings.cargo.clone(),
-            cargo_home: surroundings.cargo_home.clone(),
+            out_dir: env.keep().join("packages"),
+            cargo: env.cargo.clone(),
+            cargo_home: env.cargo_home.clone(),
         }))
     }
 

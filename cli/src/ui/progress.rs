@@ -8,10 +8,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, T
 use taskctl_stack::plan::Verb;
 use taskctl_stack::resource::ResourceId;
 
-use super::guarded;
-use super::story::doing;
+use super::guard::guarded;
+use super::style::{Paint, Reader, Style};
 use super::text::plain;
-use crate::look::{Look, Paint, Reader};
 
 /// Lines for things being worked on; the others are counted.
 const LINES: usize = 8;
@@ -23,7 +22,7 @@ const TICK: Duration = Duration::from_millis(120);
 pub struct Live {
     multi: MultiProgress,
     terminal: Box<dyn TermLike + Send>,
-    look: Look,
+    style: Style,
     tick: Option<Duration>,
     bar: Option<ProgressBar>,
     build: Option<ProgressBar>,
@@ -42,22 +41,22 @@ struct Running {
 
 impl Live {
     /// Draws to standard error.
-    pub fn stderr(look: Look) -> Self {
+    pub fn stderr(style: Style) -> Self {
         let target = |terminal| ProgressDrawTarget::term_like_with_hz(terminal, 12);
-        Self::on(Term::buffered_stderr(), &target, look, Some(TICK))
+        Self::on(Term::buffered_stderr(), &target, style, Some(TICK))
     }
 
     /// Draws to a terminal; without a tick only what happens moves it.
     pub fn on<T: TermLike + Clone + Send + 'static>(
         terminal: T,
         target: &dyn Fn(Box<dyn TermLike>) -> ProgressDrawTarget,
-        look: Look,
+        style: Style,
         tick: Option<Duration>,
     ) -> Self {
         Self {
             multi: MultiProgress::with_draw_target(target(Box::new(terminal.clone()))),
             terminal: Box::new(terminal),
-            look,
+            style,
             tick,
             bar: None,
             build: None,
@@ -70,7 +69,7 @@ impl Live {
     /// A line that stays, above what is drawn.
     pub fn line(&self, text: &str) {
         let is_drawing = self.bar.is_some() || self.build.is_some() || self.read.is_some() || !self.running.is_empty();
-        let text = &guarded(text, Reader::Terminal, self.look.paint);
+        let text = &guarded(text, Reader::Terminal, self.style.paint);
         // The bars' own way fills each line with spaces, which is in the way of who copies it.
         let _ = if is_drawing {
             self.multi.println(text)
@@ -107,7 +106,7 @@ impl Live {
     /// So many actions begin.
     pub fn execution(&mut self, actions: usize) {
         let bar = ProgressBar::new(actions.try_into().unwrap_or(u64::MAX));
-        bar.set_style(style("{bar:28} {pos}/{len}  {elapsed}  {wide_msg}", self.look).progress_chars("━╸─"));
+        bar.set_style(style("{bar:28} {pos}/{len}  {elapsed}  {wide_msg}", self.style).progress_chars("━╸─"));
         self.bar = Some(self.add(bar));
     }
 
@@ -178,7 +177,7 @@ impl Live {
 
     fn show(&self, running: &mut Running) {
         let line = ProgressBar::new_spinner().with_elapsed(running.since.elapsed());
-        line.set_style(style("  {spinner} {wide_msg} {elapsed}", self.look));
+        line.set_style(style("  {spinner} {wide_msg} {elapsed}", self.style));
         line.set_message(words(running));
         running.line = Some(self.add(line));
     }
@@ -196,7 +195,7 @@ impl Live {
 
     fn spinner(&self, what: &'static str) -> ProgressBar {
         let spinner = ProgressBar::new_spinner();
-        spinner.set_style(style("{spinner} {prefix}  {elapsed}  {wide_msg:.dim}", self.look));
+        spinner.set_style(style("{spinner} {prefix}  {elapsed}  {wide_msg:.dim}", self.style));
         spinner.set_prefix(what);
         self.add(spinner)
     }
@@ -233,12 +232,23 @@ fn words(running: &Running) -> String {
 }
 
 /// A style whose template is known to be right; colours only where they are wanted.
-fn style(template: &str, look: Look) -> ProgressStyle {
-    let template = match look.paint {
+fn style(template: &str, style: Style) -> ProgressStyle {
+    let template = match style.paint {
         Paint::Colored => template
             .replace("{spinner}", "{spinner:.cyan}")
             .replace("{bar:28}", "{bar:28.cyan/dim}"),
         Paint::Plain => template.replace(":.dim}", "}"),
     };
     ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+/// What is being done to a resource.
+pub fn doing(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Create => "creating",
+        Verb::Update => "changing",
+        Verb::Replace => "replacing",
+        Verb::Delete => "deleting",
+        Verb::NoOp | Verb::Keep => "keeping",
+    }
 }

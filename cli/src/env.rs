@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use console::Term;
 
-use crate::above::{Distrust, Nearest, distrust, nearest};
 use crate::failure::Failure;
-use crate::look::{ColorWishes, Look, Reader};
+use crate::project_discovery::{Distrust, Nearest, distrust, nearest};
+use crate::ui::style::{ColorWishes, Reader, Style};
 
 /// The surroundings of a run.
 #[derive(Debug, Clone)]
-pub struct Surroundings {
+pub struct Env {
     /// The working directory.
     pub directory: PathBuf,
     /// How standard output looks.
-    pub out: Look,
+    pub out: Style,
     /// How standard error looks.
-    pub err: Look,
+    pub err: Style,
     /// Whether somebody can be asked.
     pub audience: Audience,
     /// The Cargo program.
@@ -56,7 +56,7 @@ pub enum Audience {
     Nobody,
 }
 
-impl Surroundings {
+impl Env {
     /// Reads them.
     pub fn read(no_color_flag: bool) -> Self {
         let wishes = ColorWishes {
@@ -76,8 +76,8 @@ impl Surroundings {
         Self {
             kept: kept(&directory),
             directory,
-            out: Look::decide(&wishes, width(&out), reader(&std::io::stdout())),
-            err: Look::decide(&wishes, width(&err), reader(&std::io::stderr())),
+            out: Style::decide(&wishes, width(&out), reader(&std::io::stdout())),
+            err: Style::decide(&wishes, width(&err), reader(&std::io::stderr())),
             audience: if person { Audience::Person } else { Audience::Nobody },
             cargo: path("CARGO").unwrap_or_else(|| PathBuf::from("cargo")),
             cargo_home: path("CARGO_HOME").or_else(|| Some(env::home_dir()?.join(".cargo"))),

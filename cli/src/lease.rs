@@ -10,8 +10,8 @@ use crate::session::Session;
 /// Who this is: the person or job, the machine, the command.
 pub fn holder(session: &Session, command: &str) -> Holder {
     Holder {
-        user: session.surroundings.user.clone(),
-        host: session.surroundings.host.clone(),
+        user: session.env.user.clone(),
+        host: session.env.host.clone(),
         command: format!("taskctl {command}"),
         pid: std::process::id(),
     }

@@ -9,9 +9,9 @@ use taskctl_stack::plan::Verb;
 use taskctl_stack::resource::ResourceId;
 
 use super::plan::sign;
-use super::text::{count, duration, plain, plain_lines, wrap};
-use crate::failure::Told;
-use crate::look::{Look, Paint, Tone};
+use crate::failure::Message;
+use crate::ui::style::{Paint, Style, Tone};
+use crate::ui::text::{count, duration, plain, plain_lines, wrap};
 
 /// What the command is there for, which decides what of it is data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +28,12 @@ pub enum Purpose {
 
 /// How the next command lines begin and end, so that they can be copied.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Again {
+pub struct CommandHint {
     /// The flags that name the stack: ` --local --stage prod`.
     pub flags: String,
 }
 
-impl Again {
+impl CommandHint {
     /// A command line of the same stack.
     pub fn command(&self, command: &str) -> String {
         format!("taskctl {command}{}", self.flags)
@@ -45,7 +45,7 @@ const PATIENCE_MILLIS: i64 = 4_000;
 
 /// What was told, as far as later sentences depend on it.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct RunSummary {
     command: String,
     retrying: BTreeMap<String, i64>,
     told_retries: BTreeSet<String>,
@@ -55,7 +55,7 @@ pub struct Memory {
     skipped: usize,
 }
 
-impl Memory {
+impl RunSummary {
     /// Takes notice of an event.
     pub fn notice(&mut self, event: &Event) {
         match event {
@@ -77,7 +77,7 @@ impl Memory {
     }
 
     /// The sentence that ends a command.
-    pub fn ending(&self, outcome: Outcome, millis: u64, calls: u64, look: &Look) -> String {
+    pub fn ending(&self, outcome: Outcome, millis: u64, calls: u64, style: &Style) -> String {
         let words: Vec<String> = [
             (Verb::Create, "created"),
             (Verb::Update, "changed"),
@@ -103,19 +103,19 @@ impl Memory {
             format!(": {}", words.join(", "))
         };
         let calls = count(calls, "AWS call");
-        format!("{}{list} in {}, {calls}", look.paint(tone, word), duration(millis))
+        format!("{}{list} in {}, {calls}", style.paint(tone, word), duration(millis))
     }
 
     /// What to do next, as command lines.
-    pub fn next_steps(&self, outcome: Outcome, endpoints: &Endpoints, again: &Again) -> Vec<String> {
+    pub fn next_steps(&self, outcome: Outcome, endpoints: &Endpoints, command_hint: &CommandHint) -> Vec<String> {
         match outcome {
-            Outcome::Changes => vec![again.command("deploy")],
-            Outcome::Failed | Outcome::Interrupted => vec![again.command(&self.command)],
+            Outcome::Changes => vec![command_hint.command("deploy")],
+            Outcome::Failed | Outcome::Interrupted => vec![command_hint.command(&self.command)],
             Outcome::Done | Outcome::NoChanges if self.command == "deploy" => endpoints
                 .live
                 .iter()
                 .map(|url| format!("curl {url}/health"))
-                .chain([again.command("status")])
+                .chain([command_hint.command("status")])
                 .collect(),
             Outcome::Done | Outcome::NoChanges | Outcome::Kept => Vec::new(),
         }
@@ -131,7 +131,7 @@ pub fn where_to(app: &str, stage: &str, region: &str, account: Option<&str>) -> 
 }
 
 /// What was done to a resource.
-pub fn finished_line(id: &ResourceId, verb: Verb, millis: u64, look: &Look) -> String {
+pub fn finished_line(id: &ResourceId, verb: Verb, millis: u64, style: &Style) -> String {
     let (mark, _, tone) = sign(verb);
     let word = match verb {
         Verb::Create => "created",
@@ -140,20 +140,20 @@ pub fn finished_line(id: &ResourceId, verb: Verb, millis: u64, look: &Look) -> S
         Verb::Delete => "deleted",
         Verb::NoOp | Verb::Keep => "kept",
     };
-    let time = look.paint(Tone::Faint, &format!("({})", duration(millis)));
+    let time = style.paint(Tone::Faint, &format!("({})", duration(millis)));
     format!(
         "  {} {word:<8} {} {time}",
-        look.paint(tone, mark),
+        style.paint(tone, mark),
         plain(&id.to_string())
     )
 }
 
 /// A data store that was to be deleted, and stays.
-pub fn kept_lines(id: &ResourceId, reason: &str, look: &Look) -> Vec<String> {
+pub fn kept_lines(id: &ResourceId, reason: &str, style: &Style) -> Vec<String> {
     let (mark, _, _) = sign(Verb::Keep);
-    let head = format!("  {} kept     ", look.paint(Tone::Warn, mark));
+    let head = format!("  {} kept     ", style.paint(Tone::Warn, mark));
     let text = format!("{id}: {reason}");
-    let lines = wrap(&text, look.width.saturating_sub(13)).into_iter().enumerate();
+    let lines = wrap(&text, style.width.saturating_sub(13)).into_iter().enumerate();
     lines
         .map(|(index, part)| match index {
             0 => format!("{head}{part}"),
@@ -162,35 +162,24 @@ pub fn kept_lines(id: &ResourceId, reason: &str, look: &Look) -> Vec<String> {
         .collect()
 }
 
-/// What is being done to a resource.
-pub fn doing(verb: Verb) -> &'static str {
-    match verb {
-        Verb::Create => "creating",
-        Verb::Update => "changing",
-        Verb::Replace => "replacing",
-        Verb::Delete => "deleting",
-        Verb::NoOp | Verb::Keep => "keeping",
-    }
-}
-
 /// A failed action.
-pub fn failed_lines(id: &ResourceId, verb: Verb, error: &ErrorReport, look: &Look) -> Vec<String> {
+pub fn failed_lines(id: &ResourceId, verb: Verb, error: &ErrorReport, style: &Style) -> Vec<String> {
     let (_, word, _) = sign(verb);
     error_lines(
         &format!("{word} {id}: {}", error.message),
         &error.causes,
         error.hint.as_deref(),
-        look,
+        style,
     )
 }
 
 /// An error: what happened, why, what to do.
-pub fn error_lines(message: &str, causes: &[String], hint: Option<&str>, look: &Look) -> Vec<String> {
-    let width = look.width.saturating_sub(9).max(31);
+pub fn error_lines(message: &str, causes: &[String], hint: Option<&str>, style: &Style) -> Vec<String> {
+    let width = style.width.saturating_sub(9).max(31);
     let mut lines = Vec::new();
     for (index, part) in wrap(message, width).into_iter().enumerate() {
         let head = if index == 0 {
-            look.paint(Tone::Bad, "error:")
+            style.paint(Tone::Bad, "error:")
         } else {
             "      ".to_owned()
         };
@@ -204,7 +193,7 @@ pub fn error_lines(message: &str, causes: &[String], hint: Option<&str>, look: &
         }
         for (index, part) in wrap(cause, width).into_iter().enumerate() {
             let head = if index == 0 {
-                look.paint(Tone::Faint, "  why:")
+                style.paint(Tone::Faint, "  why:")
             } else {
                 "      ".to_owned()
             };
@@ -213,7 +202,7 @@ pub fn error_lines(message: &str, causes: &[String], hint: Option<&str>, look: &
     }
     for (index, part) in hint.into_iter().flat_map(|hint| wrap(hint, width)).enumerate() {
         let head = if index == 0 {
-            look.paint(Tone::Good, "   do:")
+            style.paint(Tone::Good, "   do:")
         } else {
             "      ".to_owned()
         };
@@ -223,21 +212,21 @@ pub fn error_lines(message: &str, causes: &[String], hint: Option<&str>, look: &
 }
 
 /// The error that ends a command.
-pub fn failure_text(told: &Told, look: &Look) -> String {
-    match told {
-        Told::Report(report) => {
-            let lines = error_lines(&report.message, &report.causes, report.hint.as_deref(), look);
+pub fn failure_text(message: &Message, style: &Style) -> String {
+    match message {
+        Message::Report(report) => {
+            let lines = error_lines(&report.message, &report.causes, report.hint.as_deref(), style);
             lines.iter().map(|line| format!("{line}\n")).collect()
         }
-        Told::Faults(faults) => {
-            let color = match look.paint {
+        Message::Faults(faults) => {
+            let color = match style.paint {
                 Paint::Colored => taskctl_stack::template::Color::Ansi,
                 Paint::Plain => taskctl_stack::template::Color::Plain,
             };
             format!(
                 "{}\n{} {faults}\n",
                 faults.render(color),
-                look.paint(Tone::Bad, "error:")
+                style.paint(Tone::Bad, "error:")
             )
         }
     }

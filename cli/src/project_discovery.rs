@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use taskctl_stack::event::ErrorReport;
 
 use crate::exit::Exit;
-use crate::failure::{Failure, Told};
+use crate::failure::{Failure, Message};
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Distrust {
         };
         Failure {
             exit: Exit::Error,
-            told: Told::Report(report),
+            message: Message::Report(report),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How text looks: colours, width, whether a person watches. Decided once, from flags and environment.
 
-use owo_colors::{OwoColorize as _, Style};
+use owo_colors::OwoColorize as _;
 
 /// Whether escape codes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub enum Reader {
 
 /// The look of one output stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct Style {
     /// Colours or not.
     pub paint: Paint,
     /// Columns.
@@ -87,7 +87,7 @@ pub struct ColorWishes {
 /// Columns where no terminal says otherwise.
 pub const WIDTH: usize = 80;
 
-impl Look {
+impl Style {
     /// Plain lines of 80 columns.
     pub const PLAIN: Self = Self {
         paint: Paint::Plain,
@@ -128,13 +128,13 @@ impl Look {
         match self.paint {
             Paint::Plain => text.to_owned(),
             Paint::Colored if tone == Tone::Plain => text.to_owned(),
-            Paint::Colored => text.style(style(tone)).to_string(),
+            Paint::Colored => text.style(escapes(tone)).to_string(),
         }
     }
 }
 
-fn style(tone: Tone) -> Style {
-    let plain = Style::new();
+fn escapes(tone: Tone) -> owo_colors::Style {
+    let plain = owo_colors::Style::new();
     match tone {
         Tone::Plain => plain,
         Tone::Create | Tone::Good => plain.green(),
@@ -153,11 +153,11 @@ fn style(tone: Tone) -> Style {
 /// # Panics
 /// When one is.
 #[cfg(test)]
-pub fn screens(name: &str, draw: impl Fn(&Look) -> String) {
-    lines(name, |look| {
-        let text = draw(look);
+pub fn screens(name: &str, draw: impl Fn(&Style) -> String) {
+    lines(name, |style| {
+        let text = draw(style);
         for line in text.lines() {
-            let width = look.width;
+            let width = style.width;
             assert!(console::measure_text_width(line) <= width, "{width}: {line}");
         }
         text
@@ -170,16 +170,16 @@ pub fn screens(name: &str, draw: impl Fn(&Look) -> String) {
 /// # Panics
 /// When a snapshot is another.
 #[cfg(test)]
-pub fn lines(name: &str, draw: impl Fn(&Look) -> String) {
+pub fn lines(name: &str, draw: impl Fn(&Style) -> String) {
     let time = regex_lite::Regex::new(r"\d\d:\d\d:\d\d\.\d{3}").unwrap_or_else(|error| panic!("{error}"));
     for (paint, suffix) in [(Paint::Plain, "plain"), (Paint::Colored, "colored")] {
         for width in [80, 120] {
-            let look = Look {
+            let style = Style {
                 paint,
                 width,
-                ..Look::PLAIN
+                ..Style::PLAIN
             };
-            let text = draw(&look).replace('\u{1b}', "ESC");
+            let text = draw(&style).replace('\u{1b}', "ESC");
             insta::assert_snapshot!(
                 format!("{name}_{width}_{suffix}"),
                 time.replace_all(&text, "hh:mm:ss.mmm")
@@ -203,7 +203,7 @@ mod tests {
                 term: wish(term),
             };
             assert_eq!(
-                Look::decide(&wishes, terminal.then_some(80), Reader::Program).paint,
+                Style::decide(&wishes, terminal.then_some(80), Reader::Program).paint,
                 expected,
                 "{wishes:?} {terminal}"
             );
@@ -227,8 +227,8 @@ mod tests {
             term: Some("dumb".to_owned()),
             ..ColorWishes::default()
         };
-        let look = Look::decide(&wishes, Some(120), Reader::Program);
-        assert_eq!((look.motion, look.width), (Motion::Lines, 120));
-        assert_eq!(look.reader, Reader::Terminal, "and nothing that it would obey");
+        let style = Style::decide(&wishes, Some(120), Reader::Program);
+        assert_eq!((style.motion, style.width), (Motion::Lines, 120));
+        assert_eq!(style.reader, Reader::Terminal, "and nothing that it would obey");
     }
 }

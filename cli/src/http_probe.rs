@@ -13,17 +13,17 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use taskctl_checks::{Incoming, Outgoing, State};
 use taskctl_stack::aws::context::Cancel;
-use taskctl_stack::release::driver::{Answer, Checked, Outside};
+use taskctl_stack::release::driver::{Answer, Checked, Probe};
 
 use crate::failure::Failure;
-use crate::gate::Gate;
+use crate::promotion_gate::PromotionGate;
 
 type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Asks over HTTP and HTTPS.
-pub struct Web {
+pub struct HttpProbe {
     fresh: Http,
-    gate: Gate,
+    gate: PromotionGate,
     client: Arc<CheckClient>,
 }
 
@@ -31,9 +31,9 @@ pub struct Web {
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
 const PATIENCE: Duration = Duration::from_secs(30);
 
-impl Web {
+impl HttpProbe {
     /// With the machine's certificates.
-    pub fn new(gate: Gate, cancel: Cancel) -> Result<Self, Failure> {
+    pub fn new(gate: PromotionGate, cancel: Cancel) -> Result<Self, Failure> {
         Ok(Self {
             fresh: http(0)?,
             gate,
@@ -49,7 +49,7 @@ pub async fn allowed_origin(url: &str, origin: &str, method: &str) -> Result<Opt
         .header("access-control-request-method", method)
         .body(Full::default())
         .map_err(|error| format!("{url} is no URL: {error}"))?;
-    let client = http(0).map_err(|failure| failure.message())?;
+    let client = http(0).map_err(|failure| failure.summary())?;
     let answer = tokio::time::timeout(PATIENCE, client.request(request)).await;
     let answer = answer
         .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?
@@ -75,7 +75,7 @@ fn http(idle: usize) -> Result<Http, Failure> {
 }
 
 #[async_trait]
-impl Outside for Web {
+impl Probe for HttpProbe {
     async fn get(&self, url: &str) -> Result<Answer, String> {
         let url = url.parse().map_err(|error| format!("{url} is no URL: {error}"))?;
         let answer = tokio::time::timeout(PATIENCE, self.fresh.get(url)).await;

@@ -1,15 +1,17 @@
 //! The way out: all text passes here before a terminal, GitHub's runner or a program reads it. What others wrote (log lines,
 //! answers of AWS, records of the ledger, a template) can neither speak to the terminal nor give commands to the runner.
 //!
-//! This is the last gate, for the whole of the text; what is shown in a line or a cell of its own passes [`super::text::plain`]
+//! This is the last gate, for the whole of the text; what is shown in a line or a cell of its own passes [`crate::ui::text::plain`]
 //! before. Bytes for programs are left as they are.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use super::Out;
+use super::style::{Paint, Reader, Style};
 use super::text::{escaped, is_unsafe};
-use crate::look::{Look, Paint, Reader};
+
+/// Where text goes.
+pub type Out = Box<dyn Write + Send>;
 
 /// A stream whose reader is known.
 pub struct Guard {
@@ -20,11 +22,11 @@ pub struct Guard {
 
 impl Guard {
     /// The stream as `look` says it is read.
-    pub fn new(out: Out, look: &Look) -> Self {
+    pub fn new(out: Out, style: &Style) -> Self {
         Self {
             out,
-            reader: look.reader,
-            paint: look.paint,
+            reader: style.reader,
+            paint: style.paint,
         }
     }
 
@@ -70,7 +72,7 @@ pub fn guarded(text: &str, reader: Reader, paint: Paint) -> Cow<'_, str> {
     }
 }
 
-/// Text without anything that a terminal would obey, but for line ends, tabs and the colours that [`Look::paint`] gives.
+/// Text without anything that a terminal would obey, but for line ends, tabs and the colours that [`Style::paint`] gives.
 fn printable(text: &str, paint: Paint) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -8,24 +8,24 @@ use taskctl_stack::event::{Event, Events};
 use taskctl_stack::package::Destination;
 use taskctl_stack::release::canary::Metering;
 
-use crate::args::{BY_HTTPS, Global, IN_THE_CLEAR};
+use crate::cli::{BY_HTTPS, Global, IN_THE_CLEAR};
+use crate::env::Env;
 use crate::failure::Failure;
-use crate::surroundings::Surroundings;
 
 /// Where the stack stands.
 #[derive(Debug, Clone)]
-pub enum Place {
+pub enum Target {
     /// On AWS, or on an emulator that is named by its URL.
     Aws,
     /// On this machine.
     Local(LocalOptions),
 }
 
-impl Place {
+impl Target {
     /// The place that the arguments name.
-    pub fn of(global: &Global, surroundings: &Surroundings) -> Self {
+    pub fn of(global: &Global, env: &Env) -> Self {
         if global.local {
-            Self::Local(local_options(global, surroundings))
+            Self::Local(local_options(global, env))
         } else {
             Self::Aws
         }
@@ -120,19 +120,16 @@ pub async fn up(options: &LocalOptions, events: &Events) -> Result<taskctl_local
 }
 
 /// The settings of the local target here: those of the last `up`, unless told otherwise.
-pub fn local_options(global: &Global, surroundings: &Surroundings) -> LocalOptions {
-    let root = surroundings
-        .local_root
-        .clone()
-        .unwrap_or_else(|| surroundings.keep().join("local"));
+pub fn local_options(global: &Global, env: &Env) -> LocalOptions {
+    let root = env.local_root.clone().unwrap_or_else(|| env.keep().join("local"));
     let mut options = LocalOptions::load(Path::new(&root));
     if let Some(port) = global.local_port {
         options.port = port;
     }
-    if let Some(port) = surroundings.local_website_port {
+    if let Some(port) = env.local_website_port {
         options.website_port = port;
     }
-    if let Some(python) = &surroundings.local_python {
+    if let Some(python) = &env.local_python {
         options.python = Some(python.clone());
     }
     options
