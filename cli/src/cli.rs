@@ -10,7 +10,7 @@ use crate::commands::{
     plan, promote, prune, rollback, schema, status, templates, unlock,
 };
 use crate::exit::Exit;
-use taskctl_stack::aws::clients::is_in_the_clear;
+use taskctl_stack::aws::client::clients::is_in_the_clear;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())

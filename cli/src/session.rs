@@ -5,7 +5,7 @@ use std::io::BufRead as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use taskctl_stack::aws::context::{Cancel, Clock};
+use taskctl_stack::aws::client::context::{Cancel, Clock};
 use taskctl_stack::engine::{self, Engine};
 use taskctl_stack::event::{Endpoints, Event, Events, Outcome};
 use tokio::signal::unix::{SignalKind, signal};

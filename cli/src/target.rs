@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use taskctl_local::{DaemonCommand, LocalOptions, UpProgress};
-use taskctl_stack::aws::clients::{Connection, is_in_the_clear};
+use taskctl_stack::aws::client::clients::{Connection, is_in_the_clear};
 use taskctl_stack::event::{Event, Events};
 use taskctl_stack::package::Destination;
 use taskctl_stack::release::canary::Metering;

@@ -7,16 +7,21 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::aws::clients::{Clients, Connection, is_in_the_clear};
-use crate::aws::context::{Cancel, Clock, Context, Identity, op};
-use crate::aws::control_bucket::ControlBucket;
-use crate::aws::deployer_policy::{Commands, Standing, deployer_policy};
-use crate::aws::error::{AwsError, Class};
-use crate::aws::kind::Found;
-use crate::aws::lambda_version::VersionAlias;
-use crate::aws::policy_document::Document;
-use crate::aws::reader::Reader;
-use crate::aws::{Registry, api_deployment, api_stage, api_state, http_api, iam_role, registry, release_facts, site};
+use crate::aws::Registry;
+use crate::aws::client::clients::{Clients, Connection, is_in_the_clear};
+use crate::aws::client::context::{Cancel, Clock, Context, Identity, op};
+use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::kinds::apigateway;
+use crate::aws::kinds::iam;
+use crate::aws::kinds::kind::Discovered;
+use crate::aws::kinds::lambda::version::VersionAlias;
+use crate::aws::kinds::site;
+use crate::aws::policy::deployer::{Commands, Standing, deployer_policy};
+use crate::aws::policy::document::Document;
+use crate::aws::read::reader::Reader;
+use crate::aws::read::release_state;
+use crate::aws::registry;
+use crate::aws::release::control_bucket::ControlBucket;
 use crate::compile::{self, Inputs};
 use crate::event::{Endpoints, ErrorReport, Event, Events};
 use crate::execute::{Execution, execute};
@@ -25,7 +30,7 @@ use crate::plan::{Action, Data, Disposition, LintError, Observations, Plan, Requ
 use crate::release::driver::{self, Moved, Probe, Way};
 use crate::release::grants::{self, Grants, InPlace, Proof, Restoration};
 use crate::release::history;
-use crate::release::layout::{GoLive, Layout, ReleaseFacts};
+use crate::release::layout::{GoLive, Layout, ReleaseState};
 use crate::release::lease::{self, Force, Holder, Lease, LeaseError, LeaseRecord};
 use crate::release::ledger::{self, ReleaseRecord};
 use crate::release::movement::{self, MoveError, Movement};
@@ -97,7 +102,7 @@ impl EngineError {
 
     /// Whether the operator asked for the stop.
     pub fn is_interrupt(&self) -> bool {
-        matches!(self, Self::Aws(error) | Self::Move(MoveError::Aws(error)) if error.class == Class::Interrupted)
+        matches!(self, Self::Aws(error) | Self::Move(MoveError::Aws(error)) if error.kind == ErrorKind::Interrupted)
     }
 }
 
@@ -177,7 +182,7 @@ pub struct Planned {
     /// Where releases stand after it.
     pub layout: Option<Layout>,
     /// Where they stand now.
-    pub facts: ReleaseFacts,
+    pub facts: ReleaseState,
     /// Everything wrong with it.
     pub errors: Vec<LintError>,
     /// Commit of the code.
@@ -302,7 +307,7 @@ impl Engine {
             let joined = futures::try_join!(
                 self.read(&reader, early),
                 async {
-                    release_facts::read(&reader, &functions)
+                    release_state::read(&reader, &functions)
                         .await
                         .map_err(EngineError::from)
                 },
@@ -396,7 +401,7 @@ impl Engine {
     /// The grants of the releases before this deploy's that stay reachable, as the ledger knows them; whether it knows all.
     async fn former_grants(
         &self,
-        facts: &ReleaseFacts,
+        facts: &ReleaseState,
         layout: &Layout,
     ) -> Result<(Vec<BTreeMap<String, Document>>, bool), EngineError> {
         let mut known = Vec::new();
@@ -465,8 +470,8 @@ impl Engine {
         Ok(ReadResult { read, found })
     }
 
-    async fn enumerate(&self, reader: &Reader) -> Result<Vec<Found>, EngineError> {
-        let found: Vec<Vec<Found>> = stream::iter(self.registry.kinds())
+    async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, EngineError> {
+        let found: Vec<Vec<Discovered>> = stream::iter(self.registry.kinds())
             .map(|kind| kind.enumerate(reader))
             .buffer_unordered(READS)
             .try_collect()
@@ -478,8 +483,8 @@ impl Engine {
     fn strays(
         &self,
         wanted: &[Resource],
-        found: Vec<Found>,
-        facts: &ReleaseFacts,
+        found: Vec<Discovered>,
+        facts: &ReleaseState,
         observed: &mut Observations,
     ) -> Vec<Stray> {
         let wanted: BTreeSet<&ResourceId> = wanted.iter().map(|resource| &resource.id).collect();
@@ -489,7 +494,7 @@ impl Engine {
             .collect();
         let needed = needed_functions(facts);
         let mut strays = Vec::new();
-        for Found { id, outputs } in found {
+        for Discovered { id, outputs } in found {
             // A resource with a name of its own is found under its physical name.
             if wanted.contains(&id) || outputs.get("name").is_some_and(|name| taken.contains(name)) {
                 continue;
@@ -558,7 +563,7 @@ impl Engine {
             let Some(layout) = planned
                 .layout
                 .as_ref()
-                .filter(|_| execution.done.contains(&api_deployment::id()))
+                .filter(|_| execution.done.contains(&apigateway::deployment::id()))
             else {
                 return Ok(());
             };
@@ -586,7 +591,9 @@ impl Engine {
         recorded?;
         if let Some(layout) = &planned.layout {
             let before = planned.facts.live.as_ref().and_then(|live| live.release);
-            if execution.done.contains(&api_stage::id(api_stage::LIVE)) && before != Some(layout.live.release) {
+            if execution.done.contains(&apigateway::stage::id(apigateway::stage::LIVE))
+                && before != Some(layout.live.release)
+            {
                 self.context.emit(Event::Promoted {
                     release: layout.live.release,
                     color: layout.live.variables.get("color").cloned().unwrap_or_default(),
@@ -606,7 +613,7 @@ impl Engine {
         let nothing = BTreeMap::new();
         let inputs = self.inputs(inputs, &nothing);
         let mut resources = compile::standing(&inputs);
-        resources.extend(compile::released(&inputs, &ReleaseFacts::default()).0);
+        resources.extend(compile::released(&inputs, &ReleaseState::default()).0);
         let mut kinds: BTreeSet<String> = resources.into_iter().map(|one| one.id.kind).collect();
         // Their content is not needed to know that they come.
         if inputs.stack.buckets.values().any(|bucket| bucket.website.is_some()) {
@@ -631,7 +638,7 @@ impl Engine {
             Ok::<BTreeSet<String>, AwsError>(names.collect())
         };
         let (apis, tables, buckets, dashboards) = futures::try_join!(
-            api_state::find(&self.context),
+            apigateway::state::find(&self.context),
             names("dynamodb_table"),
             names("s3_bucket"),
             names("cloudwatch_dashboard"),
@@ -653,7 +660,7 @@ impl Engine {
         let kinds: BTreeSet<String> = found.iter().map(|one| one.id.kind.clone()).collect();
         let mut observed = Observations::new();
         let mut strays = Vec::new();
-        let judged: Vec<(Found, bool)> = stream::iter(found)
+        let judged: Vec<(Discovered, bool)> = stream::iter(found)
             .map(|one| async move {
                 let kind = self.registry.kind(&one.id.kind);
                 let empty = kind.holds_data()
@@ -664,7 +671,7 @@ impl Engine {
             .buffer_unordered(READS)
             .try_collect()
             .await?;
-        for (Found { id, outputs }, empty) in judged {
+        for (Discovered { id, outputs }, empty) in judged {
             let kind = self.registry.kind(&id.kind);
             if kind.contained_in().is_some_and(|container| kinds.contains(container)) {
                 continue;
@@ -702,7 +709,7 @@ impl Engine {
         Ok(Planned {
             plan,
             layout: None,
-            facts: ReleaseFacts::default(),
+            facts: ReleaseState::default(),
             errors,
             commit: None,
             fingerprint: None,
@@ -755,11 +762,11 @@ impl Engine {
         let (state, facts) = driver::look(&self.context).await?;
         let live = facts.live.as_ref().and_then(|live| live.release);
         let label = live.and_then(|live| facts.releases.get(&live));
-        let config = site::config(&http_api::endpoint(&state));
+        let config = site::objects::config(&apigateway::api::endpoint(&state));
         let mut late = BTreeMap::new();
         for (bucket, content) in label.into_iter().flat_map(|label| &label.sites) {
-            let objects = site::list(&self.context, bucket).await?.unwrap_or_default();
-            if site::seen(&objects, content, Some(&md5(&config))).as_ref() != Some(content) {
+            let objects = site::objects::list(&self.context, bucket).await?.unwrap_or_default();
+            if site::objects::seen(&objects, content, Some(&md5(&config))).as_ref() != Some(content) {
                 late.insert(bucket.clone(), content.clone());
             }
         }
@@ -781,7 +788,7 @@ impl Engine {
         if let Some(oldest) = kept.oldest_reachable {
             let roles = self.registry.kind("iam_role").enumerate(&reader).await?;
             let names = roles.iter().filter_map(|role| role.outputs.get("name"));
-            let dropped = names.map(|name| iam_role::drop_former(context, name, oldest));
+            let dropped = names.map(|name| iam::role::drop_former(context, name, oldest));
             pruned.grants = futures::future::try_join_all(dropped).await?.into_iter().sum();
         }
         if facts.releases.keys().all(|release| kept.releases.contains(release)) {
@@ -798,7 +805,7 @@ impl Engine {
                 ("deployment_id".to_owned(), deployment.clone()),
             ]);
             let kind = self.registry.kind("api_deployment");
-            kind.delete(context, &api_deployment::id(), &outputs).await?;
+            kind.delete(context, &apigateway::deployment::id(), &outputs).await?;
             pruned.releases.insert(*number);
         }
         let versions = self.registry.kind("lambda_version");
@@ -831,7 +838,7 @@ impl Engine {
             needed.entry(bucket).or_default().insert(content.clone());
         }
         for (bucket, contents) in needed {
-            pruned.files += site::prune(context, bucket, &contents).await?;
+            pruned.files += site::objects::prune(context, bucket, &contents).await?;
         }
         Ok(pruned)
     }
@@ -861,7 +868,7 @@ impl Engine {
             .filter_map(|mut role| Some((role.id.name, role.outputs.remove("name")?)));
         let in_place: Vec<Option<(String, InPlace)>> = stream::iter(roles)
             .map(|(function, role)| async move {
-                let now = iam_role::in_place(context, &role, release).await?;
+                let now = iam::role::in_place(context, &role, release).await?;
                 Ok::<_, AwsError>(now.map(|now| (function, now)))
             })
             .buffer_unordered(READS)
@@ -878,10 +885,10 @@ impl Engine {
     /// Gives it back.
     pub async fn restore(&self, restoration: &Restoration) -> Result<(), EngineError> {
         for one in restoration.roles.values() {
-            iam_role::put_former(&self.context, &one.role, restoration.release, &one.needed)
+            iam::role::put_former(&self.context, &one.role, restoration.release, &one.needed)
                 .await
-                .map_err(|error| match error.class {
-                    Class::Denied => EngineError::Move(MoveError::GrantsDenied {
+                .map_err(|error| match error.kind {
+                    ErrorKind::Denied => EngineError::Move(MoveError::GrantsDenied {
                         release: restoration.release,
                         source: error,
                     }),
@@ -920,11 +927,11 @@ impl Engine {
 impl Engine {
     /// The same, from what this run has read or made.
     fn known_endpoints(&self, site: &Option<String>) -> Option<Endpoints> {
-        let base = self.context.output(&http_api::id(), "endpoint").ok()?;
-        let stands = |slot: &str| !self.context.outputs(&api_stage::id(slot)).is_empty();
-        (stands(api_stage::LIVE) && stands(api_stage::PREVIEW) && !base.is_empty()).then(|| Endpoints {
+        let base = self.context.output(&apigateway::api::id(), "endpoint").ok()?;
+        let stands = |slot: &str| !self.context.outputs(&apigateway::stage::id(slot)).is_empty();
+        (stands(apigateway::stage::LIVE) && stands(apigateway::stage::PREVIEW) && !base.is_empty()).then(|| Endpoints {
             live: Some(base.clone()),
-            preview: Some(format!("{base}/{}", api_stage::PREVIEW)),
+            preview: Some(format!("{base}/{}", apigateway::stage::PREVIEW)),
             site: site.clone(),
         })
     }
@@ -966,7 +973,7 @@ fn new_code(plan: &Plan) -> impl Iterator<Item = &str> {
 }
 
 /// Functions that live, preview or the release before live need, with one such release.
-fn needed_functions(facts: &ReleaseFacts) -> BTreeMap<String, u64> {
+fn needed_functions(facts: &ReleaseState) -> BTreeMap<String, u64> {
     let slots = [&facts.live, &facts.preview];
     let releases = slots.into_iter().flatten().flat_map(|slot| {
         let previous = slot.variables.get("previousRelease").and_then(|text| text.parse().ok());

@@ -8,15 +8,18 @@ use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::aws::api_stage::{LIVE, PREVIEW, stage_of};
-use crate::aws::api_state::ApiState;
-use crate::aws::canary::{self, Changed};
-use crate::aws::context::Context;
-use crate::aws::control_bucket::ControlBucket;
-use crate::aws::error::AwsError;
-use crate::aws::metrics::{self, Query};
-use crate::aws::reader::Reader;
-use crate::aws::{lambda_function, registry};
+use crate::aws::client::context::Context;
+use crate::aws::client::error::AwsError;
+use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, stage_of};
+use crate::aws::kinds::apigateway::state::ApiState;
+use crate::aws::kinds::lambda;
+use crate::aws::read::metrics;
+use crate::aws::read::metrics::Query;
+use crate::aws::read::reader::Reader;
+use crate::aws::registry;
+use crate::aws::release::control_bucket::ControlBucket;
+use crate::aws::release::traffic_shift;
+use crate::aws::release::traffic_shift::Changed;
 use crate::event::Endpoints;
 use crate::plan::Counts;
 use crate::release::layout::is_set;
@@ -238,8 +241,8 @@ pub async fn read(
                         new: None,
                     });
                 let (state, diverted) = futures::try_join!(
-                    lambda_function::state(context, &physical),
-                    canary::diverted(context, on_live.as_slice())
+                    lambda::function::state(context, &physical),
+                    traffic_shift::diverted(context, on_live.as_slice())
                 )?;
                 // As 2026-01-30T10:15:00.000+0000.
                 let modified = state
@@ -384,7 +387,7 @@ async fn website(context: &Context, reader: &Reader) -> Result<Option<String>, A
         .filter_map(|arn| arn.strip_prefix(&prefix))
         .collect();
     for bucket in buckets {
-        if crate::aws::s3_bucket::is_website(context, bucket).await? {
+        if crate::aws::kinds::s3::bucket::is_website(context, bucket).await? {
             return Ok(Some(bucket.to_owned()));
         }
     }

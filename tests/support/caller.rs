@@ -1,7 +1,7 @@
 //! Somebody who may do what a policy says, and no more: a role of the local target with that policy.
 
 use aws_sdk_iam::config::Credentials;
-use taskctl_stack::aws::clients::Clients;
+use taskctl_stack::aws::client::clients::Clients;
 
 use crate::local::{Run, must};
 use crate::project::Project;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use taskctl_stack::aws::clients::{Clients, Connection};
+use taskctl_stack::aws::client::clients::{Clients, Connection};
 use tempfile::TempDir;
 
 use crate::Terminal;

@@ -3,7 +3,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
-use taskctl_stack::aws::clients::Clients;
+use taskctl_stack::aws::client::clients::Clients;
 use taskctl_tests::{FaultProxy, Project};
 use tokio::runtime::Runtime;
 

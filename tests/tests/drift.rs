@@ -4,7 +4,7 @@ use std::future::Future;
 
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, Statistic};
 use aws_sdk_dynamodb::types::{DeleteGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate, TimeToLiveSpecification};
-use taskctl_stack::aws::clients::Clients;
+use taskctl_stack::aws::client::clients::Clients;
 use taskctl_tests::Project;
 
 /// Changes something, and expects the plan to show exactly `expected`, and a deploy to repair it.

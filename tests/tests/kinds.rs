@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use taskctl_stack::aws::clients::{Clients, Connection};
-use taskctl_stack::aws::context::{Cancel, Clock, Context, Identity};
-use taskctl_stack::aws::error::Class;
-use taskctl_stack::aws::kind::{AnyKind, Fields};
-use taskctl_stack::aws::reader::Reader;
+use taskctl_stack::aws::client::clients::{Clients, Connection};
+use taskctl_stack::aws::client::context::{Cancel, Clock, Context, Identity};
+use taskctl_stack::aws::client::error::ErrorKind;
+use taskctl_stack::aws::kinds::kind::{AnyKind, Fields};
+use taskctl_stack::aws::read::reader::Reader;
 use taskctl_stack::aws::registry;
 use taskctl_stack::event::Recorder;
 use taskctl_stack::plan::{Action, Observations, Plan, Request, build};
@@ -126,7 +126,7 @@ impl Bench {
         );
         match self.kind.create(&self.context, &self.id, desired).await {
             Ok(outputs) => self.context.learn(&self.id, outputs),
-            Err(error) if error.class == Class::AlreadyExists => self.apply(desired, None).await,
+            Err(error) if error.kind == ErrorKind::AlreadyExists => self.apply(desired, None).await,
             Err(error) => panic!("{}: {error}", self.name()),
         }
     }
@@ -247,8 +247,8 @@ async fn check(bench: &Bench) {
                 .delete(&bench.context, &bench.id, &bench.read_outputs(example).await)
                 .await;
             assert_eq!(
-                refused.unwrap_err().class,
-                Class::Invalid,
+                refused.unwrap_err().kind,
+                ErrorKind::Invalid,
                 "{}: protected",
                 bench.name()
             );
@@ -388,7 +388,7 @@ async fn a_role_outside_the_listing_is_confirmed_and_foreign() {
         .unwrap();
     assert_eq!(bench.read(&desired).await, None);
     let refused = bench.kind.create(&bench.context, &bench.id, &desired).await;
-    assert_eq!(refused.unwrap_err().class, Class::AlreadyExists);
+    assert_eq!(refused.unwrap_err().kind, ErrorKind::AlreadyExists);
     let confirmed = bench
         .kind
         .read(&Reader::confirming(bench.context.clone()), &bench.id, &desired)

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use serde_json::Value;
-use taskctl_stack::aws::clients::Clients;
+use taskctl_stack::aws::client::clients::Clients;
 use taskctl_tests::Project;
 
 /// Obeyed by terminals (C0, C1, directions), by GitHub's runner in both of its forms, and by spreadsheets.

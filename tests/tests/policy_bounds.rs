@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
 use serde_json::{Value, json};
-use taskctl_stack::aws::clients::Clients;
-use taskctl_stack::aws::policy_document::Document;
+use taskctl_stack::aws::client::clients::Clients;
+use taskctl_stack::aws::policy::document::Document;
 use taskctl_tests::{Caller, Project, artifacts};
 
 const ANYTHING: &str =
@@ -264,7 +264,7 @@ fn the_exported_policies_stay_within_the_stack_and_its_boundary() {
     let mut together = Document::default();
     for file in written.expect(0).out.lines() {
         let part = Document::parse(&std::fs::read_to_string(file).unwrap()).unwrap();
-        part.lint(taskctl_stack::aws::deployer_policy::MANAGED_LIMIT).unwrap();
+        part.lint(taskctl_stack::aws::policy::deployer::MANAGED_LIMIT).unwrap();
         together = together.with(&part);
     }
     assert_eq!(together, Document::parse(&bounded.out).unwrap());

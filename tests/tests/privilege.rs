@@ -6,8 +6,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::Value;
-use taskctl_stack::aws::clients::Clients;
-use taskctl_stack::aws::policy_document::Document;
+use taskctl_stack::aws::client::clients::Clients;
+use taskctl_stack::aws::policy::document::Document;
 use taskctl_tests::{Project, Run};
 
 /// How long the local target remembers policies, and a little more.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use aws_sdk_s3::types::{IndexDocument, WebsiteConfiguration};
 use serde_json::{Value, json};
-use taskctl_stack::aws::clients::Clients;
-use taskctl_stack::aws::policy_document::Document;
+use taskctl_stack::aws::client::clients::Clients;
+use taskctl_stack::aws::policy::document::Document;
 use taskctl_tests::Project;
 
 const FAR: &str = "999999999999";

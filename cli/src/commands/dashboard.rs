@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use taskctl_stack::aws::reader::Reader;
+use taskctl_stack::aws::read::reader::Reader;
 use taskctl_stack::engine::EngineError;
 
 use crate::cli::{Global, Output};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use taskctl_checks::{OPENAPI, collection, environment};
-use taskctl_stack::aws::deployer_policy::{Commands, MANAGED_LIMIT, alike, amounts_to};
-use taskctl_stack::aws::policy_document::{Document, Fault, INLINE_LIMIT};
+use taskctl_stack::aws::policy::deployer::{Commands, MANAGED_LIMIT, alike, amounts_to};
+use taskctl_stack::aws::policy::document::{Document, Fault, INLINE_LIMIT};
 use taskctl_stack::engine::PlanInputs;
 use taskctl_stack::event::{Endpoints, Event};
 use taskctl_stack::template::model::Stack;

@@ -17,7 +17,7 @@ use taskctl_stack::engine::EngineError;
 use taskctl_stack::event::Event;
 use taskctl_stack::observe::logs::{API, CloudWatchLogs, Group, LogEvent, Window, stream};
 use taskctl_stack::release::driver::look;
-use taskctl_stack::release::layout::ReleaseFacts;
+use taskctl_stack::release::layout::ReleaseState;
 
 use self::follow::Following;
 pub use self::follow::follow_all;
@@ -345,7 +345,7 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn release(facts: &ReleaseFacts, number: u64) -> Result<Self, Failure> {
+    fn release(facts: &ReleaseState, number: u64) -> Result<Self, Failure> {
         let label = facts.releases.get(&number).ok_or_else(|| {
             let message = format!("release {number} is not kept");
             Failure::new(Exit::Error, message, "`taskctl releases` lists those that are")
@@ -356,7 +356,7 @@ impl Chosen {
         })
     }
 
-    fn slot(facts: &ReleaseFacts, slot: Slot) -> Result<Self, Failure> {
+    fn slot(facts: &ReleaseState, slot: Slot) -> Result<Self, Failure> {
         let (facts_of, empty) = match slot {
             Slot::Live => (&facts.live, "live serves no release"),
             Slot::Preview => (&facts.preview, "no release waits in preview"),

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Inputs;
-use crate::aws::cloudwatch_alarm::{Actions, Measure, Model, Query, QueryRole, Stat, comparison, missing_data};
-use crate::aws::http_api;
-use crate::aws::placeholder::API_ID;
+use crate::aws::kinds::apigateway;
+use crate::aws::kinds::cloudwatch::alarm::{Actions, Measure, Model, Query, QueryRole, Stat, comparison, missing_data};
+use crate::aws::kinds::placeholder::API_ID;
 use crate::resource::ResourceId;
 use crate::template::model::{Alarm, AlarmMetric, MetricStat, MetricSubject};
 
@@ -61,7 +61,7 @@ pub fn compile(inputs: &Inputs<'_>, name: &str, alarm: &Alarm) -> (Model, Vec<Re
         }
     };
     let needs = if stats.iter().any(|stat| stat.subject == MetricSubject::ApiLive) {
-        vec![http_api::id()]
+        vec![apigateway::api::id()]
     } else {
         Vec::new()
     };

@@ -10,20 +10,26 @@ use std::sync::Arc;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::aws::api_stage::{AccessLog, LIVE, PREVIEW, Throttle, stage_of};
-use crate::aws::context::Identity;
-use crate::aws::http_api::{self, CorsModel};
-use crate::aws::lambda_function::READY;
-use crate::aws::lambda_permission::{Statement, Statements, THIS_API};
-use crate::aws::lambda_version::OWN_VERSION;
-use crate::aws::policy_document::Document;
-use crate::aws::{
-    api_deployment, api_integration, api_route, api_stage, cloudwatch_dashboard, dashboard_body, dynamodb_table,
-    grants, iam_role, lambda_function, lambda_permission, lambda_version, log_group, s3_bucket, site_content,
-    site_pages, sns_topic, warmup_rule,
-};
+use crate::aws::client::context::Identity;
+use crate::aws::kinds::apigateway;
+use crate::aws::kinds::apigateway::api::CorsModel;
+use crate::aws::kinds::apigateway::stage::{AccessLog, LIVE, PREVIEW, Throttle, stage_of};
+use crate::aws::kinds::cloudwatch;
+use crate::aws::kinds::dynamodb;
+use crate::aws::kinds::events;
+use crate::aws::kinds::iam;
+use crate::aws::kinds::lambda;
+use crate::aws::kinds::lambda::function::READY;
+use crate::aws::kinds::lambda::permission::{Statement, Statements, THIS_API};
+use crate::aws::kinds::lambda::version::OWN_VERSION;
+use crate::aws::kinds::logs;
+use crate::aws::kinds::s3;
+use crate::aws::kinds::site;
+use crate::aws::kinds::sns;
+use crate::aws::policy::document::Document;
+use crate::aws::policy::grants;
 use crate::release::grants::{Grants, hash};
-use crate::release::layout::{GoLive, Layout, ReleaseFacts, layout};
+use crate::release::layout::{GoLive, Layout, ReleaseState, layout};
 use crate::resource::{Resource, ResourceId};
 use crate::site::Site;
 use crate::template::model::{Api, Architecture, Cors, Function, GrantTarget, Stack};
@@ -164,37 +170,37 @@ pub fn standing(inputs: &Inputs<'_>) -> Vec<Resource> {
         function(inputs, name, &mut resources);
     }
     for (name, table) in &inputs.stack.tables {
-        let model = dynamodb_table::Model::new(inputs.table(name), table, inputs.tags());
+        let model = dynamodb::table::Model::new(inputs.table(name), table, inputs.tags());
         resources.push(resource("dynamodb_table", name, &model, Vec::new()));
     }
     for (name, bucket) in &inputs.stack.buckets {
         let origins: Vec<String> = inputs.site_url().into_iter().collect();
-        let model = s3_bucket::Model::new(inputs.bucket(name), bucket, &origins, inputs.identity, inputs.tags());
+        let model = s3::bucket::Model::new(inputs.bucket(name), bucket, &origins, inputs.identity, inputs.tags());
         resources.push(resource("s3_bucket", name, &model, Vec::new()));
     }
     for (name, topic) in &inputs.stack.topics {
-        let model = sns_topic::Model::new(inputs.topic(name), topic, inputs.tags());
+        let model = sns::topic::Model::new(inputs.topic(name), topic, inputs.tags());
         resources.push(resource("sns_topic", name, &model, Vec::new()));
     }
     if let Some(api) = &inputs.stack.api {
-        let model = http_api::Model {
+        let model = apigateway::api::Model {
             name: api.name.clone().unwrap_or_else(|| inputs.names().api()),
             description: api.description.clone(),
             cors: api.cors.as_ref().map(|cors| cors_model(cors, inputs.site_url())),
             endpoint_enabled: true,
             tags: inputs.tags(),
         };
-        resources.push(resource("http_api", http_api::NAME, &model, Vec::new()));
+        resources.push(resource("http_api", apigateway::api::NAME, &model, Vec::new()));
         for route in &api.routes {
-            let model = api_route::Model {
+            let model = apigateway::route::Model {
                 integration: route.function.clone(),
                 authorization: "NONE".into(),
             };
-            let needs = vec![id("api_integration", &route.function), http_api::id()];
+            let needs = vec![id("api_integration", &route.function), apigateway::api::id()];
             resources.push(resource("api_route", &route.key, &model, needs));
         }
         if let Some(days) = api.access_log_retention_days {
-            let group = log_group::Model {
+            let group = logs::group::Model {
                 name: inputs.names().access_log_group(),
                 retention_days: i32::try_from(days).ok(),
                 tags: inputs.tags(),
@@ -204,8 +210,8 @@ pub fn standing(inputs: &Inputs<'_>) -> Vec<Resource> {
     }
     for (name, site) in inputs.sites {
         let api = inputs.stack.api.is_some();
-        let model = site_content::Model::new(inputs.bucket(name), site, api);
-        let needs = std::iter::once(id("s3_bucket", name)).chain(api.then(http_api::id));
+        let model = site::content::Model::new(inputs.bucket(name), site, api);
+        let needs = std::iter::once(id("s3_bucket", name)).chain(api.then(apigateway::api::id));
         resources.push(resource("site_content", name, &model, needs.collect()));
         if !api {
             resources.push(pages(inputs, name, site.id.clone(), vec![id("site_content", name)]));
@@ -217,13 +223,13 @@ pub fn standing(inputs: &Inputs<'_>) -> Vec<Resource> {
     }
     for (name, dashboard) in &inputs.stack.dashboards {
         let physical = dashboard.name.clone().unwrap_or_else(|| inputs.names().dashboard(name));
-        let model = cloudwatch_dashboard::Model {
+        let model = cloudwatch::dashboard::Model {
             name: physical,
-            body: dashboard_body::compile(inputs),
+            body: cloudwatch::dashboard::body::compile(inputs),
             tags: inputs.tags(),
         };
         let needs = if inputs.stack.api.is_some() {
-            vec![http_api::id()]
+            vec![apigateway::api::id()]
         } else {
             Vec::new()
         };
@@ -251,7 +257,7 @@ fn cors_model(cors: &Cors, site: Option<String>) -> CorsModel {
     .normalised()
 }
 
-fn function_model(inputs: &Inputs<'_>, name: &str, function: &Function) -> lambda_function::Model {
+fn function_model(inputs: &Inputs<'_>, name: &str, function: &Function) -> lambda::function::Model {
     let physical = inputs.function(name);
     let mut environment = function.environment.clone();
     for grant in &function.grants {
@@ -263,7 +269,7 @@ fn function_model(inputs: &Inputs<'_>, name: &str, function: &Function) -> lambd
         environment.entry(key).or_insert_with(|| inputs.target(&grant.on));
     }
     let names = inputs.names();
-    lambda_function::Model {
+    lambda::function::Model {
         role: format!(
             "arn:{}:iam::{}:role{}{}",
             inputs.identity.partition,
@@ -325,15 +331,15 @@ fn function(inputs: &Inputs<'_>, name: &str, resources: &mut Vec<Resource>) {
     };
     let names = inputs.names();
     let policy = policy(inputs, name, function);
-    let role = iam_role::Model {
+    let role = iam::role::Model {
         description: Some(format!("Execution role of {}", inputs.function(name))),
         permissions_boundary: function.permissions_boundary.clone(),
         tags: inputs.tags(),
-        ..iam_role::Model::new(names.role(name), names.role_path(), policy)
+        ..iam::role::Model::new(names.role(name), names.role_path(), policy)
     };
     resources.push(resource("iam_role", name, &role, Vec::new()));
     let model = function_model(inputs, name, function);
-    let group = log_group::Model {
+    let group = logs::group::Model {
         name: model.log_group.clone(),
         retention_days: i32::try_from(function.log_retention_days).ok(),
         tags: inputs.tags(),
@@ -346,7 +352,7 @@ fn function(inputs: &Inputs<'_>, name: &str, resources: &mut Vec<Resource>) {
         vec![id("iam_role", name), id("log_group", name)],
     ));
     let fingerprint = model.fingerprint();
-    let version = lambda_version::Model {
+    let version = lambda::version::Model {
         function: model.name.clone(),
         fingerprint: fingerprint.clone(),
         routing: OWN_VERSION.into(),
@@ -364,11 +370,11 @@ fn function(inputs: &Inputs<'_>, name: &str, resources: &mut Vec<Resource>) {
         .as_ref()
         .is_some_and(|api| api.routes.iter().any(|route| route.function == name));
     if is_routed {
-        needs.push(http_api::id());
+        needs.push(apigateway::api::id());
     }
     let statements = callers(inputs, name, is_routed);
     if !statements.is_empty() {
-        let permission = lambda_permission::Model {
+        let permission = lambda::permission::Model {
             function: model.name,
             fingerprint,
             statements,
@@ -394,7 +400,7 @@ fn callers(inputs: &Inputs<'_>, name: &str, is_routed: bool) -> Statements {
 /// or can be, so a caller that is not the stack's shows on them as well.
 fn former_callers(
     inputs: &Inputs<'_>,
-    facts: &ReleaseFacts,
+    facts: &ReleaseState,
     layout: &Layout,
     wanted: &BTreeMap<String, String>,
 ) -> Vec<Resource> {
@@ -411,7 +417,7 @@ fn former_callers(
         let Some(fingerprint) = fingerprint.filter(|_| inputs.stack.functions.contains_key(name)) else {
             continue;
         };
-        let permission = lambda_permission::Model {
+        let permission = lambda::permission::Model {
             function: inputs.function(name),
             fingerprint: fingerprint.clone(),
             statements: callers(inputs, name, true),
@@ -420,7 +426,7 @@ fn former_callers(
             "lambda_permission",
             &format!("{name}.v{version}"),
             &permission,
-            vec![http_api::id()],
+            vec![apigateway::api::id()],
         ));
     }
     resources
@@ -435,20 +441,20 @@ fn warmup_name(inputs: &Inputs<'_>, function: &str) -> String {
         .map(|warmup| warmup.functions.as_slice())
         .unwrap_or_default();
     let place = functions.iter().position(|name| name == function).unwrap_or_default();
-    format!("warmup-{}", place / warmup_rule::MAX_TARGETS + 1)
+    format!("warmup-{}", place / events::warmup_rule::MAX_TARGETS + 1)
 }
 
 /// The rules that ping the functions through live.
 fn warmup(inputs: &Inputs<'_>, layout: &Layout, resources: &mut Vec<Resource>) {
     let Some(warmup) = &inputs.stack.warmup else { return };
     let alias = if layout.is_new && layout.live.release == layout.release {
-        warmup_rule::Alias::New
+        events::warmup_rule::Alias::New
     } else {
-        warmup_rule::Alias::Live
+        events::warmup_rule::Alias::Live
     };
-    let mut rules: BTreeMap<String, BTreeMap<String, warmup_rule::Target>> = BTreeMap::new();
+    let mut rules: BTreeMap<String, BTreeMap<String, events::warmup_rule::Target>> = BTreeMap::new();
     for function in &warmup.functions {
-        let target = warmup_rule::Target {
+        let target = events::warmup_rule::Target {
             function: inputs.function(function),
             alias: alias.clone(),
             input: Some(r#"{"taskctl":"warm-up"}"#.to_owned()),
@@ -460,20 +466,20 @@ fn warmup(inputs: &Inputs<'_>, layout: &Layout, resources: &mut Vec<Resource>) {
             .insert(function.clone(), target);
     }
     for (name, targets) in rules {
-        let needs = std::iter::once(api_stage::id(LIVE))
+        let needs = std::iter::once(apigateway::stage::id(LIVE))
             .chain(
                 targets
                     .keys()
                     .flat_map(|function| [id("lambda_version", function), id("lambda_permission", function)]),
             )
             .collect();
-        let model = warmup_rule::Model {
+        let model = events::warmup_rule::Model {
             name: inputs.names().rule(&name),
             description: format!(
                 "Pings functions of {} {} through live",
                 inputs.identity.app, inputs.identity.stage
             ),
-            schedule: warmup_rule::every_minutes(warmup.every_minutes),
+            schedule: events::warmup_rule::every_minutes(warmup.every_minutes),
             state: "ENABLED".to_owned(),
             targets,
             tags: inputs.tags(),
@@ -483,7 +489,7 @@ fn warmup(inputs: &Inputs<'_>, layout: &Layout, resources: &mut Vec<Resource>) {
 }
 
 /// What depends on which releases exist: integrations, the release itself, and the slots.
-pub fn released(inputs: &Inputs<'_>, facts: &ReleaseFacts) -> (Vec<Resource>, Option<Layout>) {
+pub fn released(inputs: &Inputs<'_>, facts: &ReleaseState) -> (Vec<Resource>, Option<Layout>) {
     let Some(api) = &inputs.stack.api else {
         return (Vec::new(), None);
     };
@@ -511,7 +517,7 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseFacts) -> (Vec<Resource>, Op
             .functions
             .get(name)
             .map_or(30, |function| function.timeout_seconds);
-        let model = api_integration::Model {
+        let model = apigateway::integration::Model {
             target: inputs
                 .identity
                 .arn("lambda", &format!("function:{}:v{version}", inputs.function(name))),
@@ -521,9 +527,9 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseFacts) -> (Vec<Resource>, Op
                 .unwrap_or(i32::MAX)
                 .clamp(50, LONGEST_INTEGRATION_MILLIS),
         };
-        resources.push(resource("api_integration", name, &model, vec![http_api::id()]));
+        resources.push(resource("api_integration", name, &model, vec![apigateway::api::id()]));
     }
-    let release = api_deployment::Model {
+    let release = apigateway::deployment::Model {
         release: layout.release,
         fingerprint: fingerprint(inputs, api, &fingerprints),
         versions: layout
@@ -546,14 +552,14 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseFacts) -> (Vec<Resource>, Op
             .keys()
             .flat_map(|name| [id("api_integration", name), id("lambda_version", name)]),
     );
-    needs.push(http_api::id());
+    needs.push(apigateway::api::id());
     resources.push(resource("api_deployment", "release", &release, needs));
-    let mut needs = vec![api_deployment::id()];
+    let mut needs = vec![apigateway::deployment::id()];
     needs.extend(layout.versions.keys().map(|name| id("lambda_permission", name)));
     if api.access_log_retention_days.is_some() {
         needs.push(id("log_group", ACCESS_LOG));
     }
-    let preview = api_stage::Model {
+    let preview = apigateway::stage::Model {
         stage: stage_of(PREVIEW).into(),
         release: Some(layout.preview.release),
         variables: layout.preview.variables.clone(),
@@ -569,14 +575,14 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseFacts) -> (Vec<Resource>, Op
         "api_stage",
         LIVE,
         &live_model(inputs, api, &layout),
-        vec![api_stage::id(PREVIEW)],
+        vec![apigateway::stage::id(PREVIEW)],
     ));
     resources.extend(former_callers(inputs, facts, &layout, &fingerprints));
     // A share of live's traffic that a canary left behind: whoever deploys takes it back.
     for (name, fingerprint) in &facts.diverted {
         let is_wanted = fingerprints.get(name) == Some(fingerprint);
         if !is_wanted {
-            let version = lambda_version::Model {
+            let version = lambda::version::Model {
                 function: inputs.function(name),
                 fingerprint: fingerprint.clone(),
                 routing: OWN_VERSION.into(),
@@ -595,7 +601,7 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseFacts) -> (Vec<Resource>, Op
     };
     for logical in inputs.sites.keys() {
         if let Some(site) = live_sites.get(&inputs.bucket(logical)) {
-            let needs = vec![api_stage::id(LIVE), id("site_content", logical)];
+            let needs = vec![apigateway::stage::id(LIVE), id("site_content", logical)];
             resources.push(pages(inputs, logical, site.clone(), needs));
         }
     }
@@ -604,7 +610,7 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseFacts) -> (Vec<Resource>, Op
 }
 
 fn pages(inputs: &Inputs<'_>, logical: &str, site: String, needs: Vec<ResourceId>) -> Resource {
-    let model = site_pages::Model {
+    let model = site::pages::Model {
         bucket: inputs.bucket(logical),
         site,
         api: inputs.stack.api.is_some(),
@@ -612,14 +618,14 @@ fn pages(inputs: &Inputs<'_>, logical: &str, site: String, needs: Vec<ResourceId
     resource("site_pages", logical, &model, needs)
 }
 
-fn live_model(inputs: &Inputs<'_>, api: &Api, layout: &Layout) -> api_stage::Model {
+fn live_model(inputs: &Inputs<'_>, api: &Api, layout: &Layout) -> apigateway::stage::Model {
     let log = api.access_log_retention_days.map(|_| AccessLog {
         destination: inputs
             .identity
             .arn("logs", &format!("log-group:{}", inputs.names().access_log_group())),
         format: access_log_format(),
     });
-    api_stage::Model {
+    apigateway::stage::Model {
         stage: stage_of(LIVE).into(),
         release: Some(layout.live.release),
         variables: layout.live.variables.clone(),

@@ -8,10 +8,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::aws::Registry;
-use crate::aws::context::{Context, Spent};
-use crate::aws::error::{AwsError, Class};
-use crate::aws::kind::{AnyKind, Emptiness, Fields};
-use crate::aws::reader::Reader;
+use crate::aws::client::context::{Context, Spent};
+use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::kinds::kind::{AnyKind, Emptiness, Fields};
+use crate::aws::read::reader::Reader;
 use crate::event::{ErrorReport, Event};
 use crate::graph::Graph;
 use crate::plan::{Action, Change, Data, Effect, Plan, Step, Verb};
@@ -239,7 +239,7 @@ impl Run<'_> {
                 }
             }
             Err(error) => {
-                if error.class == Class::Interrupted {
+                if error.kind == ErrorKind::Interrupted {
                     self.context.emit(Event::ActionSkipped {
                         id: id.clone(),
                         verb,
@@ -306,7 +306,7 @@ async fn act(context: &Context, kind: &'static dyn AnyKind, step: &Step) -> Resu
                     .await;
                 match updated {
                     // It went away between reading and writing.
-                    Err(error) if error.class == Class::NotFound => create(context, kind, &step.id, desired).await?,
+                    Err(error) if error.kind == ErrorKind::NotFound => create(context, kind, &step.id, desired).await?,
                     other => other?,
                 }
             }
@@ -363,7 +363,7 @@ async fn create(
     desired: &serde_json::Value,
 ) -> Result<Outputs, AwsError> {
     let refused = match kind.create(context, id, desired).await {
-        Err(error) if error.class == Class::AlreadyExists => error,
+        Err(error) if error.kind == ErrorKind::AlreadyExists => error,
         other => return other,
     };
     let observed = context
@@ -400,7 +400,7 @@ async fn converge(
         return Err(AwsError::own(
             "taskctl",
             "create",
-            Class::Invalid,
+            ErrorKind::Invalid,
             format!(
                 "{id} exists already and its {} cannot be changed in place; run the command again to see the plan",
                 change.field

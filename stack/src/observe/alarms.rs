@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::aws::context::{Context, op};
-use crate::aws::error::AwsError;
-use crate::aws::reader::Reader;
+use crate::aws::client::context::{Context, op};
+use crate::aws::client::error::AwsError;
+use crate::aws::read::reader::Reader;
 
 /// An alarm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

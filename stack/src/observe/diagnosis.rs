@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::alarms;
 use super::logs::{CloudWatchLogs, LogEvent, Window, read};
 use super::metrics::{self, FunctionMetrics, Measures};
-use crate::aws::context::Context;
-use crate::aws::error::AwsError;
-use crate::aws::sns_topic;
+use crate::aws::client::context::Context;
+use crate::aws::client::error::AwsError;
+use crate::aws::kinds::sns;
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -75,7 +75,7 @@ async fn unconfirmed(context: &Context) -> Result<Vec<Symptom>, AwsError> {
     topics.dedup();
     let mut symptoms = Vec::new();
     for topic in topics {
-        for email in sns_topic::unconfirmed(context, &topic).await? {
+        for email in sns::topic::unconfirmed(context, &topic).await? {
             symptoms.push(Symptom {
                 kind: "unconfirmed",
                 found: format!("{email} is not told of alarms: the subscription waits for a yes"),

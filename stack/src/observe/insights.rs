@@ -7,8 +7,8 @@ use aws_sdk_cloudwatchlogs::types::{QueryStatistics, QueryStatus, ResultField};
 use serde::Serialize;
 
 use super::logs::Group;
-use crate::aws::context::{Context, op};
-use crate::aws::error::{AwsError, Class};
+use crate::aws::client::context::{Context, op};
+use crate::aws::client::error::{AwsError, ErrorKind};
 
 /// A question that needs no writing.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +83,7 @@ pub async fn ask(context: &Context, groups: &[Group], query: &str, from: i64, to
         return Err(AwsError::own(
             "logs",
             "StartQuery",
-            Class::Invalid,
+            ErrorKind::Invalid,
             format!(
                 "a query takes at most {GROUPS} log groups, here are {}: name the functions",
                 groups.len()
@@ -114,7 +114,7 @@ pub async fn ask(context: &Context, groups: &[Group], query: &str, from: i64, to
         match answer.status() {
             Some(QueryStatus::Complete) => Ok(Some(answer)),
             Some(status @ (QueryStatus::Failed | QueryStatus::Cancelled | QueryStatus::Timeout)) => Err(failed(
-                Class::Invalid,
+                ErrorKind::Invalid,
                 format!("the query ended as {}", status.as_str()),
             )),
             _ => Ok(None),
@@ -126,7 +126,7 @@ pub async fn ask(context: &Context, groups: &[Group], query: &str, from: i64, to
             // Nobody waits for it any more, and AWS charges for what it looks at.
             let stop = op("logs", "StopQuery").even_when_stopped();
             let _ = context.call(stop, || client.stop_query().query_id(&id).send()).await;
-            return Err(failed(Class::Interrupted, "stopped".to_owned()));
+            return Err(failed(ErrorKind::Interrupted, "stopped".to_owned()));
         }
     };
     let statistics = answer.statistics;
@@ -139,8 +139,8 @@ pub async fn ask(context: &Context, groups: &[Group], query: &str, from: i64, to
     })
 }
 
-fn failed(class: Class, why: String) -> AwsError {
-    AwsError::own("logs", "GetQueryResults", class, why)
+fn failed(kind: ErrorKind, why: String) -> AwsError {
+    AwsError::own("logs", "GetQueryResults", kind, why)
 }
 
 /// Rows hold only the fields they have; the columns are all that occur. `@ptr` leads nowhere here.

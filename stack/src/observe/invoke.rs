@@ -3,8 +3,8 @@
 use aws_sdk_lambda::types::LogType;
 use base64::Engine as _;
 
-use crate::aws::context::{Context, op};
-use crate::aws::error::AwsError;
+use crate::aws::client::context::{Context, op};
+use crate::aws::client::error::AwsError;
 
 /// What a call gave.
 #[derive(Debug, Clone, PartialEq, Eq)]

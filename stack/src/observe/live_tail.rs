@@ -13,8 +13,8 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 
 use super::logs::{Group, LogEvent};
-use crate::aws::context::{Context, op};
-use crate::aws::error::{AwsError, Class};
+use crate::aws::client::context::{Context, op};
+use crate::aws::client::error::{AwsError, ErrorKind};
 
 /// Most groups of a session.
 pub const GROUPS: usize = 10;
@@ -44,7 +44,7 @@ impl LiveTail {
             return Err(AwsError::own(
                 "logs",
                 "StartLiveTail",
-                Class::Invalid,
+                ErrorKind::Invalid,
                 format!("a session takes at most {GROUPS} log groups, here are {}", groups.len()),
             ));
         }

@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
-use crate::aws::context::{Context, op};
-use crate::aws::error::AwsError;
-use crate::aws::kind::found;
-use crate::aws::log_group::access_log_prefix;
-use crate::aws::reader::Reader;
+use crate::aws::client::context::{Context, op};
+use crate::aws::client::error::AwsError;
+use crate::aws::kinds::kind::found;
+use crate::aws::kinds::logs::group::access_log_prefix;
+use crate::aws::read::reader::Reader;
 use crate::aws::registry;
 
 /// A group and what it belongs to.
@@ -398,7 +398,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::aws::error::Class;
+    use crate::aws::client::error::ErrorKind;
 
     /// CloudWatch's rules: pages of so many events, empty pages in between, events that show late, and refusals.
     struct Fake {
@@ -417,7 +417,7 @@ mod tests {
                 return Err(AwsError::own(
                     "logs",
                     "FilterLogEvents",
-                    Class::Throttled,
+                    ErrorKind::Throttled,
                     "Rate exceeded".to_owned(),
                 ));
             }
@@ -524,7 +524,7 @@ mod tests {
             match look(&mut tail, &fake, now).await {
                 Ok(events) => shown.extend(events),
                 Err(error) => {
-                    assert_eq!(error.class, Class::Throttled);
+                    assert_eq!(error.kind, ErrorKind::Throttled);
                     failed += 1;
                 }
             }

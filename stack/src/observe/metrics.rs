@@ -12,13 +12,13 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::aws::api_stage::{LIVE, PREVIEW, stage_of};
-use crate::aws::context::Context;
-use crate::aws::error::AwsError;
-use crate::aws::metrics::{Query, fetch, mean};
-use crate::aws::reader::Reader;
+use crate::aws::client::context::Context;
+use crate::aws::client::error::AwsError;
+use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, stage_of};
+use crate::aws::read::metrics::{Query, fetch, mean};
+use crate::aws::read::reader::Reader;
+use crate::aws::read::release_state;
 use crate::aws::registry;
-use crate::aws::release_facts;
 
 /// The numbers of a stage in a window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -281,7 +281,7 @@ pub async fn read(context: &Context, window: &Window, only: &BTreeSet<String>) -
             &[("ApiId", state.id()), ("Stage", stage_of(LIVE))],
         ))
     });
-    let facts = api.map(|state| release_facts::of(state, BTreeMap::new()));
+    let facts = api.map(|state| release_state::of(state, BTreeMap::new()));
     let shown = api.map(|state| {
         let slot = |slot: &str| {
             state

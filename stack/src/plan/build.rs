@@ -58,14 +58,14 @@ pub trait KindRules {
     /// Whether `rollback` brings its former state back.
     fn rollback(&self) -> Rollback;
     /// Kinds whose deletion comes first.
-    fn deleted_after(&self) -> &'static [(&'static str, Namesake)];
+    fn deleted_after(&self) -> &'static [(&'static str, Scope)];
     /// Kinds that change only after a stray of this kind is gone.
     fn deleted_before(&self) -> &'static [&'static str];
 }
 
 /// Which resources of a kind a rule speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Namesake {
+pub enum Scope {
     /// The one of the same logical name.
     Same,
     /// All of them.
@@ -220,7 +220,7 @@ fn order_edges(steps: &mut [Step], request: &Request, rules: &dyn Rules) {
                 after.extend(
                     deleting
                         .iter()
-                        .filter(|id| id.kind == *kind && (*namesake == Namesake::Any || id.name == step.id.name))
+                        .filter(|id| id.kind == *kind && (*namesake == Scope::Any || id.name == step.id.name))
                         .cloned(),
                 );
             }
@@ -292,8 +292,8 @@ mod tests {
         fn rollback(&self) -> Rollback {
             Rollback::Immediate
         }
-        fn deleted_after(&self) -> &'static [(&'static str, Namesake)] {
-            &[("thing", Namesake::Same)]
+        fn deleted_after(&self) -> &'static [(&'static str, Scope)] {
+            &[("thing", Scope::Same)]
         }
         fn deleted_before(&self) -> &'static [&'static str] {
             &["release"]
@@ -330,7 +330,7 @@ mod tests {
         fn rollback(&self) -> Rollback {
             Rollback::Immediate
         }
-        fn deleted_after(&self) -> &'static [(&'static str, Namesake)] {
+        fn deleted_after(&self) -> &'static [(&'static str, Scope)] {
             &[]
         }
         fn deleted_before(&self) -> &'static [&'static str] {

@@ -7,18 +7,20 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::canary::{Judgement, Metering, Rollout, judge};
-use super::layout::ReleaseFacts;
+use super::layout::ReleaseState;
 use super::lease::{Lease, Progress};
 use super::ledger::{self, Cause, MoveRecord};
 use super::machine::{Aim, Effect, End, Machine, Outcome, Seen};
 use super::movement::{self, MoveError, Movement, back, forward};
-use crate::aws::api_stage::{LIVE, PREVIEW, stage_of};
-use crate::aws::api_state::ApiState;
-use crate::aws::canary::{self, Changed};
-use crate::aws::context::{Context, Op, op};
-use crate::aws::control_bucket::ControlBucket;
-use crate::aws::error::{AwsError, Class};
-use crate::aws::{release_facts, site};
+use crate::aws::client::context::{Context, Op, op};
+use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, stage_of};
+use crate::aws::kinds::apigateway::state::ApiState;
+use crate::aws::kinds::site;
+use crate::aws::read::release_state;
+use crate::aws::release::control_bucket::ControlBucket;
+use crate::aws::release::traffic_shift;
+use crate::aws::release::traffic_shift::Changed;
 use crate::event::Event;
 use crate::template::model::{Hook, Hooks};
 
@@ -72,7 +74,7 @@ const CONFIRMED_WITHIN: Duration = Duration::from_secs(60);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Reads where live is.
-pub async fn look(context: &Context) -> Result<(ApiState, ReleaseFacts), MoveError> {
+pub async fn look(context: &Context) -> Result<(ApiState, ReleaseState), MoveError> {
     let state = ApiState::read(context).await?;
     let Some(state) = state else {
         let identity = context.identity();
@@ -81,8 +83,8 @@ pub async fn look(context: &Context) -> Result<(ApiState, ReleaseFacts), MoveErr
             identity.app, identity.stage, identity.region
         )));
     };
-    let facts = release_facts::of(&state, BTreeMap::new());
-    release_facts::readable(&facts)?;
+    let facts = release_state::of(&state, BTreeMap::new());
+    release_state::readable(&facts)?;
     Ok((state, facts))
 }
 
@@ -103,18 +105,18 @@ pub struct Way {
 pub async fn diverted(
     context: &Context,
     state: &ApiState,
-    facts: &ReleaseFacts,
+    facts: &ReleaseState,
 ) -> Result<BTreeMap<String, u8>, MoveError> {
     let functions = movement::changed(context.identity(), state, facts, None);
-    Ok(canary::diverted(context, &functions).await?)
+    Ok(traffic_shift::diverted(context, &functions).await?)
 }
 
 /// Takes every share away that is diverted. Returns what was.
 pub async fn abort(context: &Context) -> Result<BTreeMap<String, u8>, MoveError> {
     let (state, facts) = look(context).await?;
     let functions = movement::changed(context.identity(), &state, &facts, None);
-    let diverted = canary::diverted(context, &functions).await?;
-    canary::clear(context, &functions).await?;
+    let diverted = traffic_shift::diverted(context, &functions).await?;
+    traffic_shift::clear(context, &functions).await?;
     Ok(diverted)
 }
 
@@ -130,7 +132,7 @@ pub async fn go(
 ) -> Result<Moved, MoveError> {
     let began = Instant::now();
     let seen = Seen {
-        diverted: !canary::diverted(context, &movement.changed).await?.is_empty(),
+        diverted: !traffic_shift::diverted(context, &movement.changed).await?.is_empty(),
         arrived: false,
     };
     if seen.diverted {
@@ -150,7 +152,7 @@ pub async fn go(
     }
     let red_before = match steps.is_empty() {
         true => BTreeSet::new(),
-        false => canary::red(context).await?,
+        false => traffic_shift::red(context).await?,
     };
     let mut machine = Machine::begin(movement.aim, steps.clone(), seen);
     let mut since = 0;
@@ -181,11 +183,11 @@ pub async fn go(
                 other => other,
             },
             Effect::ClearWeights => {
-                canary::clear(context, &movement.changed).await?;
+                traffic_shift::clear(context, &movement.changed).await?;
                 lease.tell(None);
                 Outcome::Good
             }
-            Effect::Divert(percent) => match canary::divert(context, &movement.changed, percent).await {
+            Effect::Divert(percent) => match traffic_shift::divert(context, &movement.changed, percent).await {
                 Ok(()) => {
                     since = context.now().as_second();
                     let place = steps.iter().position(|step| *step == percent);
@@ -205,7 +207,7 @@ pub async fn go(
                     });
                     Outcome::Good
                 }
-                Err(error) if error.class == Class::Interrupted => Outcome::Interrupted,
+                Err(error) if error.kind == ErrorKind::Interrupted => Outcome::Interrupted,
                 // Some functions may have their share already: what is diverted is taken back.
                 Err(error) => Outcome::Bad(format!("diverting {percent} % failed: {error}")),
             },
@@ -213,7 +215,7 @@ pub async fn go(
         };
         machine
             .step(outcome)
-            .map_err(|illegal| AwsError::own("taskctl", "release", Class::Invalid, illegal.to_string()))?;
+            .map_err(|illegal| AwsError::own("taskctl", "release", ErrorKind::Invalid, illegal.to_string()))?;
     };
     let record = MoveRecord {
         from: movement.from,
@@ -250,7 +252,7 @@ pub async fn go(
 /// Shows contents to the users of web sites, by bucket.
 pub async fn show_pages(context: &Context, contents: &BTreeMap<String, String>) -> Result<(), AwsError> {
     for (bucket, content) in contents {
-        let changed = site::show(context, bucket, content).await?;
+        let changed = site::objects::show(context, bucket, content).await?;
         if changed > 0 {
             context.emit(Event::Note {
                 message: format!(
@@ -389,7 +391,7 @@ async fn bake(context: &Context, movement: &Movement, way: &Way, since: i64, red
                 seen = samples;
                 judgement
             }
-            Err(error) if error.class == Class::Interrupted => return Outcome::Interrupted,
+            Err(error) if error.kind == ErrorKind::Interrupted => return Outcome::Interrupted,
             // Who cannot see must not go on.
             Err(error) => Judgement::Bad(format!("metrics cannot be read: {error}")),
         };
@@ -436,9 +438,9 @@ async fn look_at_share(
     since: i64,
     red_before: &BTreeSet<String>,
 ) -> Result<(Judgement, Vec<super::canary::Compared>), AwsError> {
-    let red_now = canary::red(context).await?;
+    let red_now = traffic_shift::red(context).await?;
     let samples = match metering.window(since, context.now().as_second()) {
-        Some((from, to)) => canary::compare(context, changed, from, to).await?,
+        Some((from, to)) => traffic_shift::compare(context, changed, from, to).await?,
         None => Vec::new(),
     };
     Ok((judge(&samples, red_before, &red_now), samples))

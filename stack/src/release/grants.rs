@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::label::ReleaseLabel;
-use crate::aws::policy_document::{Document, Statement};
+use crate::aws::policy::document::{Document, Statement};
 
 /// What the roles of a release's functions allow, by the function's logical name.
 pub type Grants = BTreeMap<String, Document>;

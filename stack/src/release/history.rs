@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::layout::ReleaseFacts;
+use super::layout::ReleaseState;
 use super::ledger::{Cause, MoveRecord, ReleaseRecord};
 use crate::plan::Counts;
 
@@ -60,7 +60,7 @@ impl State {
 }
 
 /// All releases, newest first.
-pub fn releases(facts: &ReleaseFacts, records: &[ReleaseRecord], moves: &[MoveRecord]) -> Vec<Release> {
+pub fn releases(facts: &ReleaseState, records: &[ReleaseRecord], moves: &[MoveRecord]) -> Vec<Release> {
     let live = facts.live.as_ref().and_then(|slot| slot.release);
     let waiting = facts.preview.as_ref().and_then(|slot| slot.release);
     let previous: Option<u64> = facts
@@ -115,7 +115,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::label::ReleaseLabel;
-    use super::super::layout::SlotFacts;
+    use super::super::layout::SlotState;
     use super::*;
 
     #[test]
@@ -129,12 +129,12 @@ mod tests {
             format: 1,
             grants: None,
         };
-        let slot = |release: u64, previous: &str| SlotFacts {
+        let slot = |release: u64, previous: &str| SlotState {
             release: Some(release),
             deployment: format!("d{release}"),
             variables: BTreeMap::from([("previousRelease".to_owned(), previous.to_owned())]),
         };
-        let facts = ReleaseFacts {
+        let facts = ReleaseState {
             releases: (1..=4).map(|number| (number, label(number))).collect(),
             deployments: BTreeMap::new(),
             live: Some(slot(3, "2")),

@@ -7,15 +7,15 @@ use super::label::ReleaseLabel;
 
 /// What AWS has of releases.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ReleaseFacts {
+pub struct ReleaseState {
     /// Releases with a deployment, by number.
     pub releases: BTreeMap<u64, ReleaseLabel>,
     /// Their deployment ids.
     pub deployments: BTreeMap<u64, String>,
     /// The live slot.
-    pub live: Option<SlotFacts>,
+    pub live: Option<SlotState>,
     /// The preview slot.
-    pub preview: Option<SlotFacts>,
+    pub preview: Option<SlotState>,
     /// Published versions by logical function name: number and fingerprint, oldest first.
     pub versions: BTreeMap<String, Vec<(u64, String)>>,
     /// Functions whose alias under live sends requests elsewhere, with the fingerprint of its version.
@@ -24,7 +24,7 @@ pub struct ReleaseFacts {
 
 /// What a slot serves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SlotFacts {
+pub struct SlotState {
     /// Release of its deployment; none when the deployment is not ours.
     pub release: Option<u64>,
     /// Its deployment.
@@ -132,7 +132,7 @@ impl Layout {
     }
 }
 
-impl ReleaseFacts {
+impl ReleaseState {
     /// Releases that can be reached without further ado: live, preview and the one before live.
     pub fn reachable(&self) -> BTreeSet<u64> {
         let slots = [&self.live, &self.preview].into_iter().flatten();
@@ -146,7 +146,7 @@ impl ReleaseFacts {
 
 /// Lays out the releases. `fingerprint` is the wanted content, `functions` the wanted version fingerprints.
 pub fn layout(
-    facts: &ReleaseFacts,
+    facts: &ReleaseState,
     fingerprint: &str,
     functions: &BTreeMap<String, String>,
     go_live: GoLive,
@@ -230,7 +230,7 @@ pub fn layout(
 }
 
 /// The release a slot serves; when somebody put a foreign deployment there, the one its variables still name.
-fn settled(facts: &ReleaseFacts, slot: &SlotFacts) -> Option<u64> {
+fn settled(facts: &ReleaseState, slot: &SlotState) -> Option<u64> {
     slot.release.or_else(|| {
         let named: u64 = slot.variables.get("release")?.parse().ok()?;
         facts.releases.contains_key(&named).then_some(named)
@@ -238,7 +238,7 @@ fn settled(facts: &ReleaseFacts, slot: &SlotFacts) -> Option<u64> {
 }
 
 /// One more than every number ever seen.
-fn next_number(facts: &ReleaseFacts) -> u64 {
+fn next_number(facts: &ReleaseState) -> u64 {
     let named = [&facts.live, &facts.preview].into_iter().flatten().flat_map(|slot| {
         ["release", "previousRelease"]
             .into_iter()
@@ -248,12 +248,12 @@ fn next_number(facts: &ReleaseFacts) -> u64 {
 }
 
 /// The release before, as a slot's variables name it, while its deployment still stands.
-fn previous(facts: &ReleaseFacts, slot: &SlotFacts) -> Option<(u64, String)> {
+fn previous(facts: &ReleaseState, slot: &SlotState) -> Option<(u64, String)> {
     let number: u64 = slot.variables.get("previousRelease")?.parse().ok()?;
     with_deployment(facts, number)
 }
 
-fn with_deployment(facts: &ReleaseFacts, number: u64) -> Option<(u64, String)> {
+fn with_deployment(facts: &ReleaseState, number: u64) -> Option<(u64, String)> {
     Some((number, facts.deployments.get(&number)?.clone()))
 }
 
@@ -287,7 +287,7 @@ mod tests {
     }
 
     /// Carries a layout out, as the executor would.
-    fn apply(facts: &mut ReleaseFacts, layout: &Layout, fingerprint: &str) {
+    fn apply(facts: &mut ReleaseState, layout: &Layout, fingerprint: &str) {
         facts
             .releases
             .entry(layout.release)
@@ -296,7 +296,7 @@ mod tests {
             .deployments
             .entry(layout.release)
             .or_insert_with(|| format!("d{}", layout.release));
-        let slot = |slot: &Slot| SlotFacts {
+        let slot = |slot: &Slot| SlotState {
             release: Some(slot.release),
             deployment: format!("d{}", slot.release),
             variables: slot.variables.clone(),
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn the_first_release_is_blue_and_live() {
         let first = layout(
-            &ReleaseFacts::default(),
+            &ReleaseState::default(),
             "aa",
             &BTreeMap::from([("tasks".to_owned(), "f".to_owned())]),
             GoLive::Wait,
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_second_release_is_green_and_remembers_the_first() {
-        let mut facts = ReleaseFacts::default();
+        let mut facts = ReleaseState::default();
         let first = layout(&facts, "aa", &BTreeMap::new(), GoLive::AtOnce);
         apply(&mut facts, &first, "aa");
         let waiting = layout(&facts, "bb", &BTreeMap::new(), GoLive::Wait);
@@ -335,10 +335,10 @@ mod tests {
 
     #[test]
     fn a_release_that_waits_is_taken_and_not_made_again() {
-        let mut facts = ReleaseFacts::default();
+        let mut facts = ReleaseState::default();
         apply(
             &mut facts,
-            &layout(&ReleaseFacts::default(), "aa", &BTreeMap::new(), GoLive::AtOnce),
+            &layout(&ReleaseState::default(), "aa", &BTreeMap::new(), GoLive::AtOnce),
             "aa",
         );
         let waiting = layout(&facts, "bb", &BTreeMap::new(), GoLive::Wait);
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_deployment_made_before_a_crash_is_taken() {
-        let mut facts = ReleaseFacts::default();
+        let mut facts = ReleaseState::default();
         facts.releases.insert(1, label(1, "aa"));
         facts.deployments.insert(1, "d1".to_owned());
         let resumed = layout(&facts, "aa", &BTreeMap::new(), GoLive::AtOnce);
@@ -361,10 +361,10 @@ mod tests {
 
     #[test]
     fn a_foreign_deployment_on_live_is_put_back() {
-        let mut facts = ReleaseFacts::default();
+        let mut facts = ReleaseState::default();
         apply(
             &mut facts,
-            &layout(&ReleaseFacts::default(), "aa", &BTreeMap::new(), GoLive::AtOnce),
+            &layout(&ReleaseState::default(), "aa", &BTreeMap::new(), GoLive::AtOnce),
             "aa",
         );
         if let Some(live) = facts.live.as_mut() {
@@ -383,7 +383,7 @@ mod tests {
         /// a release that exists.
         #[test]
         fn deploying_twice_is_deploying_once(deploys in prop::collection::vec(("[a-d]", any::<bool>()), 1..12)) {
-            let mut facts = ReleaseFacts::default();
+            let mut facts = ReleaseState::default();
             for (fingerprint, wait) in deploys {
                 let go_live = if wait { GoLive::Wait } else { GoLive::AtOnce };
                 let newest = facts.releases.keys().next_back().copied().unwrap_or(0);

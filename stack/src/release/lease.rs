@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::aws::context::{Clock, Context, LeaseGuard};
-use crate::aws::control_bucket::{Condition, ControlBucket};
-use crate::aws::error::{AwsError, Class};
+use crate::aws::client::context::{Clock, Context, LeaseGuard};
+use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::release::control_bucket::{Condition, ControlBucket};
 
 /// How long a lease lives without being renewed.
 pub const LIFETIME: Duration = Duration::from_secs(60);
@@ -184,7 +184,7 @@ pub async fn take_away(
         });
     }
     match bucket.delete(context, &key, &stored.etag).await {
-        Err(error) if error.class == Class::NotFound => Ok(None),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
         other => other.map(|()| Some(current)).map_err(LeaseError::from),
     }
 }
@@ -208,7 +208,7 @@ impl Lease {
         };
         let mut sent = context.clock().since_boot();
         let mut written = bucket.put(context, &key, &body(&record), Condition::Absent).await;
-        if written.as_ref().is_err_and(|error| error.class == Class::NotFound) {
+        if written.as_ref().is_err_and(|error| error.kind == ErrorKind::NotFound) {
             bucket.ensure(context).await?;
             sent = context.clock().since_boot();
             written = bucket.put(context, &key, &body(&record), Condition::Absent).await;
@@ -216,7 +216,7 @@ impl Lease {
         let etag = loop {
             match written {
                 Ok(etag) => break etag,
-                Err(error) if error.class == Class::Precondition => {}
+                Err(error) if error.kind == ErrorKind::Precondition => {}
                 Err(error) => return Err(error.into()),
             }
             let Some(stored) = bucket.get(context, &key).await? else {
@@ -307,8 +307,8 @@ impl Lease {
         };
         loop {
             match self.bucket.delete(&self.context, &self.key, &etag).await {
-                Err(error) if error.class == Class::NotFound => return Ok(()),
-                Err(error) if error.class == Class::Precondition => {}
+                Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
+                Err(error) if error.kind == ErrorKind::Precondition => {}
                 other => return other,
             }
             // Another token: a renewal whose answer was lost, or another holder.

@@ -7,9 +7,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::aws::context::Context;
-use crate::aws::control_bucket::{Condition, ControlBucket};
-use crate::aws::error::{AwsError, Class};
+use crate::aws::client::context::Context;
+use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::release::control_bucket::{Condition, ControlBucket};
 use crate::event::Event;
 use crate::plan::Counts;
 use crate::release::grants::Grants;
@@ -58,7 +58,7 @@ pub async fn record(context: &Context, bucket: &ControlBucket, release: &Release
     let key = key_of(context, release.release);
     let body = serde_json::to_vec_pretty(release).unwrap_or_default();
     match bucket.put(context, &key, &body, Condition::Absent).await {
-        Err(error) if error.class == Class::Precondition => {
+        Err(error) if error.kind == ErrorKind::Precondition => {
             let standing = of_release(context, bucket, release.release).await?;
             if standing.is_none_or(|standing| standing.grants != release.grants) {
                 context.emit(Event::Warning {
@@ -167,7 +167,7 @@ pub async fn record_move(context: &Context, bucket: &ControlBucket, made: &MoveR
     );
     let body = serde_json::to_vec_pretty(made).unwrap_or_default();
     match bucket.put(context, &key, &body, Condition::Absent).await {
-        Err(error) if error.class == Class::Precondition => Ok(()),
+        Err(error) if error.kind == ErrorKind::Precondition => Ok(()),
         other => other.map(drop),
     }
 }

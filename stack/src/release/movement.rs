@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::grants::Refusal;
 use super::label::ReleaseLabel;
-use super::layout::{Color, ReleaseFacts, SlotFacts, UNSET};
+use super::layout::{Color, ReleaseState, SlotState, UNSET};
 use super::machine::Aim;
-use crate::aws::api_integration;
-use crate::aws::api_state::ApiState;
-use crate::aws::canary::Changed;
-use crate::aws::context::Identity;
-use crate::aws::error::AwsError;
+use crate::aws::client::context::Identity;
+use crate::aws::client::error::AwsError;
+use crate::aws::kinds::apigateway;
+use crate::aws::kinds::apigateway::state::ApiState;
+use crate::aws::release::traffic_shift::Changed;
 use crate::event::Endpoints;
 
 /// Why live did not move.
@@ -123,7 +123,7 @@ pub struct Movement {
     pub from: Option<u64>,
     /// Release that it shall serve.
     pub to: u64,
-    pub(super) live: SlotFacts,
+    pub(super) live: SlotState,
     pub(super) deployment: String,
     pub(super) color: Color,
     pub(super) live_url: String,
@@ -148,7 +148,7 @@ impl Movement {
     }
 }
 /// The promotion that is possible; none when nothing waits.
-pub fn promotion(identity: &Identity, state: &ApiState, facts: &ReleaseFacts) -> Result<Option<Movement>, MoveError> {
+pub fn promotion(identity: &Identity, state: &ApiState, facts: &ReleaseState) -> Result<Option<Movement>, MoveError> {
     let (live, preview) = slots(facts)?;
     let to = preview.release.ok_or_else(|| MoveError::NoTarget {
         message: "preview serves a deployment that is no release".to_owned(),
@@ -164,7 +164,7 @@ pub fn promotion(identity: &Identity, state: &ApiState, facts: &ReleaseFacts) ->
 pub fn rollback(
     identity: &Identity,
     state: &ApiState,
-    facts: &ReleaseFacts,
+    facts: &ReleaseState,
     to: Option<u64>,
 ) -> Result<Option<Movement>, MoveError> {
     let (live, _) = slots(facts)?;
@@ -200,7 +200,7 @@ pub fn rollback(
     movement(identity, Aim::Rollback, state, facts, live, to).map(Some)
 }
 
-fn slots(facts: &ReleaseFacts) -> Result<(&SlotFacts, &SlotFacts), MoveError> {
+fn slots(facts: &ReleaseState) -> Result<(&SlotState, &SlotState), MoveError> {
     match (&facts.live, &facts.preview) {
         (Some(live), Some(preview)) => Ok((live, preview)),
         _ => Err(MoveError::Nothing("the API has no live and preview yet".to_owned())),
@@ -211,8 +211,8 @@ fn movement(
     identity: &Identity,
     aim: Aim,
     state: &ApiState,
-    facts: &ReleaseFacts,
-    live: &SlotFacts,
+    facts: &ReleaseState,
+    live: &SlotState,
     to: u64,
 ) -> Result<Movement, MoveError> {
     let deployment = facts.deployments.get(&to).cloned().ok_or_else(|| MoveError::NoTarget {
@@ -249,7 +249,7 @@ pub fn physical_name(identity: &Identity, state: &ApiState, logical: &str) -> St
     let found = state
         .integrations
         .iter()
-        .find(|one| api_integration::name_of(one) == Some(logical));
+        .find(|one| apigateway::integration::name_of(one) == Some(logical));
     let uri = found.and_then(|one| one.integration_uri()).unwrap_or_default();
     let name = uri
         .split(":function:")
@@ -259,7 +259,7 @@ pub fn physical_name(identity: &Identity, state: &ApiState, logical: &str) -> St
 }
 
 /// The functions of live with their physical names, and what a release has instead of them.
-pub(super) fn changed(identity: &Identity, state: &ApiState, facts: &ReleaseFacts, to: Option<u64>) -> Vec<Changed> {
+pub(super) fn changed(identity: &Identity, state: &ApiState, facts: &ReleaseState, to: Option<u64>) -> Vec<Changed> {
     let label = |release: Option<u64>| release.and_then(|release| facts.releases.get(&release));
     let live = label(facts.live.as_ref().and_then(|live| live.release));
     let target = label(to);
@@ -278,7 +278,7 @@ pub(super) fn changed(identity: &Identity, state: &ApiState, facts: &ReleaseFact
         .collect()
 }
 
-fn sites(facts: &ReleaseFacts, release: Option<u64>) -> BTreeMap<String, String> {
+fn sites(facts: &ReleaseState, release: Option<u64>) -> BTreeMap<String, String> {
     let label = release.and_then(|release| facts.releases.get(&release));
     label.map(|label| label.sites.clone()).unwrap_or_default()
 }
@@ -367,8 +367,8 @@ mod tests {
         }
     }
 
-    fn facts(live: u64, preview: u64, previous: Option<u64>) -> ReleaseFacts {
-        let slot = |release: u64, variables: &[(&str, String)]| SlotFacts {
+    fn facts(live: u64, preview: u64, previous: Option<u64>) -> ReleaseState {
+        let slot = |release: u64, variables: &[(&str, String)]| SlotState {
             release: Some(release),
             deployment: format!("d{release}"),
             variables: variables.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
@@ -387,7 +387,7 @@ mod tests {
             format: 1,
             grants: None,
         };
-        ReleaseFacts {
+        ReleaseState {
             releases: (1..=3).map(|number| (number, label(number))).collect(),
             deployments: (1..=3).map(|number| (number, format!("d{number}"))).collect(),
             live: Some(slot(live, &variables)),

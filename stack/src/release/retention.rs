@@ -6,15 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::layout::{Layout, ReleaseFacts};
-use crate::aws::dynamodb_table;
-use crate::aws::iam_role::{Model, former_name, former_release};
-use crate::aws::policy_document::Document;
+use super::layout::{Layout, ReleaseState};
+use crate::aws::kinds::dynamodb;
+use crate::aws::kinds::iam::role::{Model, former_name, former_release};
+use crate::aws::policy::document::Document;
 use crate::plan::Observations;
 use crate::resource::Resource;
 
 /// Roles whose policy loses statements that former releases may need: what they lose, by logical name.
-pub fn losses(resources: &[Resource], observed: &Observations, facts: &ReleaseFacts, layout: &Layout) -> Losses {
+pub fn losses(resources: &[Resource], observed: &Observations, facts: &ReleaseState, layout: &Layout) -> Losses {
     let Some(former) = former(facts, layout) else {
         return Losses::default();
     };
@@ -178,7 +178,7 @@ pub fn keep_indexes(
     told
 }
 
-fn tables(resource: &Resource, observed: &Observations) -> Option<(dynamodb_table::Model, dynamodb_table::Model)> {
+fn tables(resource: &Resource, observed: &Observations) -> Option<(dynamodb::table::Model, dynamodb::table::Model)> {
     if resource.id.kind != "dynamodb_table" {
         return None;
     }
@@ -188,7 +188,7 @@ fn tables(resource: &Resource, observed: &Observations) -> Option<(dynamodb_tabl
 }
 
 /// The newest release before the one of this deploy, when one of it or before it stays reachable.
-fn former(facts: &ReleaseFacts, layout: &Layout) -> Option<u64> {
+fn former(facts: &ReleaseState, layout: &Layout) -> Option<u64> {
     let former = facts
         .releases
         .range(..layout.release)
@@ -218,7 +218,7 @@ pub struct Kept {
 
 impl Kept {
     /// The newest so many, and what can be reached without further ado.
-    pub fn of(facts: &ReleaseFacts, keep: usize) -> Self {
+    pub fn of(facts: &ReleaseState, keep: usize) -> Self {
         let reachable = facts.reachable();
         let newest = facts.releases.keys().rev().take(keep).copied();
         Self {
@@ -229,7 +229,7 @@ impl Kept {
 
     /// Versions of a function that stay, of those that have an alias: those of kept releases, and the newest. A function that
     /// is in no release keeps its newest `keep`.
-    pub fn versions(&self, facts: &ReleaseFacts, function: &str, known: &[u64], keep: usize) -> BTreeSet<u64> {
+    pub fn versions(&self, facts: &ReleaseState, function: &str, known: &[u64], keep: usize) -> BTreeSet<u64> {
         let of_releases = |kept_only: bool| {
             let labels = facts.releases.iter();
             labels
@@ -247,13 +247,13 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::policy_document::Statement;
+    use crate::aws::policy::document::Statement;
     use crate::release::label::ReleaseLabel;
-    use crate::release::layout::{GoLive, SlotFacts, layout};
+    use crate::release::layout::{GoLive, SlotState, layout};
     use crate::resource::{Observed, Outputs, ResourceId};
 
-    fn facts(releases: &[(u64, u64)], live: u64, preview: u64, previous: Option<u64>) -> ReleaseFacts {
-        let slot = |release: u64, previous: Option<u64>| SlotFacts {
+    fn facts(releases: &[(u64, u64)], live: u64, preview: u64, previous: Option<u64>) -> ReleaseState {
+        let slot = |release: u64, previous: Option<u64>| SlotState {
             release: Some(release),
             deployment: format!("d{release}"),
             variables: previous
@@ -270,14 +270,14 @@ mod tests {
             format: 1,
             grants: None,
         };
-        ReleaseFacts {
+        ReleaseState {
             releases: releases
                 .iter()
                 .map(|(number, version)| (*number, label(*number, *version)))
                 .collect(),
             live: Some(slot(live, previous)),
             preview: Some(slot(preview, None)),
-            ..ReleaseFacts::default()
+            ..ReleaseState::default()
         }
     }
 

@@ -1,6 +1,6 @@
 //! The files of a web site, as they are published: what a page refers to gets a hash in its name and may be cached for
 //! ever; pages and everything else keep their names and change when a release goes live.
-//! Not how they reach the bucket (that is `aws::site`).
+//! Not how they reach the bucket (that is `aws::kinds::site`).
 
 mod references;
 

@@ -282,7 +282,7 @@ pub enum GrantTarget {
     Bucket(String),
 }
 
-/// What a grant allows. Which IAM actions that is stands in `aws::grants`.
+/// What a grant allows. Which IAM actions that is stands in `aws::policy::grants`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {

@@ -13,7 +13,7 @@ use aws_sdk_s3::types::{
     LifecycleRuleFilter, Tag, Tagging,
 };
 use serde_json::{Value, json};
-use taskctl_stack::aws::clients::Clients;
+use taskctl_stack::aws::client::clients::Clients;
 use taskctl_stack::aws::registry;
 use taskctl_stack::resource::ResourceId;
 use taskctl_tests::Local;

@@ -7,8 +7,8 @@ use aws_sdk_s3::types::{
 };
 use futures::future::try_join_all;
 use serde_json::Value;
-use taskctl_stack::aws::error::Class;
-use taskctl_stack::aws::reader::Reader;
+use taskctl_stack::aws::client::error::ErrorKind;
+use taskctl_stack::aws::read::reader::Reader;
 use taskctl_stack::aws::registry;
 use taskctl_stack::execute::execute;
 use taskctl_stack::plan::Action;
@@ -227,7 +227,7 @@ async fn check_foreign(bench: &Bench, desired: &Value) {
     );
     // An emulator may take a second topic of the same name for the first; AWS compares tags.
     match bench.kind.create(&bench.context, &bench.id, desired).await {
-        Err(error) => assert_eq!(error.class, Class::AlreadyExists, "{}: {error}", bench.name()),
+        Err(error) => assert_eq!(error.kind, ErrorKind::AlreadyExists, "{}: {error}", bench.name()),
         Ok(_) => assert_eq!(bench.name(), "sns_topic"),
     }
 }
@@ -246,7 +246,7 @@ async fn a_table_on_its_way_in_or_out_converges() {
         .create(&bench.context, &bench.id, &desired)
         .await
         .unwrap_err();
-    assert_eq!(refused.class, Class::AlreadyExists);
+    assert_eq!(refused.kind, ErrorKind::AlreadyExists);
     bench.apply(&desired, None).await;
     bench
         .expect_nothing(&desired, "the update of what a run before had begun")
@@ -302,7 +302,7 @@ async fn expiry_by_another_attribute_takes_two_changes() {
     bench.delete(&desired).await;
 }
 
-async fn all(bench: &Bench, desired: &Value) -> taskctl_stack::aws::kind::Fields {
+async fn all(bench: &Bench, desired: &Value) -> taskctl_stack::aws::kinds::kind::Fields {
     let plan = bench.plan(desired).await;
-    taskctl_stack::aws::kind::Fields::new(plan.steps[0].action.changes())
+    taskctl_stack::aws::kinds::kind::Fields::new(plan.steps[0].action.changes())
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use taskctl_stack::aws::error::{AwsError, Class};
+use taskctl_stack::aws::client::error::{AwsError, ErrorKind};
 use taskctl_stack::engine::{Engine, EngineError};
 use taskctl_stack::event::Event;
 use taskctl_stack::observe::live_tail::{LiveTail, Sent};
@@ -152,7 +152,7 @@ impl<'a> Following<'a> {
                 let new = self.tail.looked(now, events);
                 self.show(&new);
             }
-            Err(error) if !self.has_read && is_final(error.class) => return Err(EngineError::from(error).into()),
+            Err(error) if !self.has_read && is_final(error.kind) => return Err(EngineError::from(error).into()),
             Err(error) => {
                 if !std::mem::replace(&mut self.is_failing, true) {
                     self.session.reporter.tell(Event::Warning {
@@ -270,8 +270,8 @@ fn now() -> i64 {
 }
 
 /// Whether a call that ends so ends so again.
-fn is_final(class: Class) -> bool {
-    matches!(class, Class::Denied | Class::Credentials | Class::Invalid)
+fn is_final(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Denied | ErrorKind::Credentials | ErrorKind::Invalid)
 }
 
 /// Shows what all functions say from now on, until the session is stopped.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use taskctl_stack::aws::context::Context;
+use taskctl_stack::aws::client::context::Context;
 use taskctl_stack::engine::EngineError;
 use taskctl_stack::event::Event;
 use taskctl_stack::observe::insights::{self, Answer, KNOWN};

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::{Finding, Stage};
-use crate::aws::error::AwsError;
-use crate::aws::policy_document::{Effect, Statement};
+use crate::aws::client::error::AwsError;
+use crate::aws::kinds::s3;
+use crate::aws::kinds::s3::bucket::{Exposure, PublicAccessBlock};
+use crate::aws::policy::document::{Effect, Statement};
 use crate::aws::registry;
-use crate::aws::s3_bucket::{self, Exposure, PublicAccessBlock};
 
 pub(super) async fn examine(stage: &Stage<'_>) -> Result<Vec<Finding>, AwsError> {
     let buckets = registry().kind("s3_bucket").enumerate(&stage.reader).await?;
@@ -20,7 +21,7 @@ pub(super) async fn examine(stage: &Stage<'_>) -> Result<Vec<Finding>, AwsError>
         let wanted = logical.and_then(|logical| stage.stack.buckets.get(logical));
         let is_site = wanted.is_some_and(|bucket| bucket.website.is_some());
         async move {
-            let Some(exposure) = s3_bucket::exposure(stage.context, &name).await? else {
+            let Some(exposure) = s3::bucket::exposure(stage.context, &name).await? else {
                 return Ok(None);
             };
             let shown = logical.unwrap_or(&bucket.id.name);
@@ -98,7 +99,7 @@ fn in_words(statement: &Statement) -> String {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::aws::policy_document::Document;
+    use crate::aws::policy::document::Document;
 
     const OBJECTS: &str = "arn:aws:s3:::b/*";
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::{Finding, Stage};
-use crate::aws::error::{AwsError, Class};
-use crate::aws::lambda_function::{self, ITSELF};
-use crate::aws::lambda_permission::{Statement, Statements, api_pattern, read_policy};
-use crate::aws::lambda_version::{VersionAlias, published};
+use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::kinds::lambda;
+use crate::aws::kinds::lambda::function::ITSELF;
+use crate::aws::kinds::lambda::permission::{Statement, Statements, api_pattern, read_policy};
+use crate::aws::kinds::lambda::version::{VersionAlias, published};
 use crate::aws::registry;
 
 pub(super) async fn examine(stage: &Stage<'_>) -> Result<Vec<Finding>, AwsError> {
@@ -21,7 +22,7 @@ pub(super) async fn examine(stage: &Stage<'_>) -> Result<Vec<Finding>, AwsError>
         let name = function.outputs.get("name").cloned().unwrap_or_default();
         async move {
             let (callers, urls) =
-                futures::try_join!(callers(stage, &name, api), lambda_function::urls(stage.context, &name))?;
+                futures::try_join!(callers(stage, &name, api), lambda::function::urls(stage.context, &name))?;
             let urls = urls
                 .iter()
                 .map(|(what, who)| format!("{what} has a URL, asking for {who}"));
@@ -84,7 +85,7 @@ fn said(qualifier: &str, statement: &Statement) -> String {
 /// The statements of a policy. AWS has none for `$LATEST`, and may say that one must not ask.
 async fn read(stage: &Stage<'_>, name: &str, qualifier: Option<&str>) -> Result<Statements, AwsError> {
     match read_policy(stage.context, name, qualifier).await {
-        Err(error) if qualifier == Some("$LATEST") && error.class == Class::Invalid => Ok(Statements::new()),
+        Err(error) if qualifier == Some("$LATEST") && error.kind == ErrorKind::Invalid => Ok(Statements::new()),
         other => Ok(other?.unwrap_or_default()),
     }
 }

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::aws::context::Context;
-use crate::aws::control_bucket::ControlBucket;
-use crate::aws::error::AwsError;
-use crate::aws::reader::Reader;
+use crate::aws::client::context::Context;
+use crate::aws::client::error::AwsError;
+use crate::aws::read::reader::Reader;
+use crate::aws::release::control_bucket::ControlBucket;
 use crate::compile::unauthenticated;
 use crate::template::model::Stack;
 use crate::template::names::Names;

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Stage};
-use crate::aws::control_bucket::ControlBucket;
-use crate::aws::error::AwsError;
-use crate::aws::iam_role::{self, POLICY, Policies, former_release};
-use crate::aws::kind::Found;
-use crate::aws::policy_document::{Document, Effect};
-use crate::aws::policy_evaluation::{allowed_on, allows, unknown_actions};
-use crate::aws::{registry, release_facts};
+use crate::aws::client::error::AwsError;
+use crate::aws::kinds::iam;
+use crate::aws::kinds::iam::role::{POLICY, Policies, former_release};
+use crate::aws::kinds::kind::Discovered;
+use crate::aws::policy::document::{Document, Effect};
+use crate::aws::policy::evaluation::{allowed_on, allows, unknown_actions};
+use crate::aws::read::release_state;
+use crate::aws::registry;
+use crate::aws::release::control_bucket::ControlBucket;
 use crate::release::grants::is_believed;
 use crate::release::ledger::{self, ReleaseRecord};
 use crate::release::retention::recorded;
@@ -71,10 +73,10 @@ pub(super) async fn examine(stage: &Stage<'_>, control: &ControlBucket) -> Resul
     )?;
     let read = roles.iter().map(|role| async move {
         let name = role.outputs.get("name").map_or("", String::as_str);
-        let policies = iam_role::all_policies(stage.context, name).await?;
+        let policies = iam::role::all_policies(stage.context, name).await?;
         Ok::<_, AwsError>(policies.map(|policies| (role, policies)))
     });
-    let roles: Vec<(&Found, Policies)> = futures::future::try_join_all(read)
+    let roles: Vec<(&Discovered, Policies)> = futures::future::try_join_all(read)
         .await?
         .into_iter()
         .flatten()
@@ -84,13 +86,13 @@ pub(super) async fn examine(stage: &Stage<'_>, control: &ControlBucket) -> Resul
     let records = match roles.iter().any(|(_, policies)| has_former(policies)) {
         true => {
             let records = ledger::records(stage.context, control).await?;
-            let facts = release_facts::read(&stage.reader, &BTreeMap::new()).await?;
+            let facts = release_state::read(&stage.reader, &BTreeMap::new()).await?;
             let believed = |record: &ReleaseRecord| is_believed(&facts.releases, record.release, &record.grants);
             records.into_iter().filter(believed).collect()
         }
         false => Vec::new(),
     };
-    let physical = |found: &[Found]| -> BTreeSet<String> {
+    let physical = |found: &[Discovered]| -> BTreeSet<String> {
         found
             .iter()
             .filter_map(|one| one.outputs.get("name").cloned())

@@ -1,0 +1,191 @@
+//! Route of the HTTP API's working copy: a method and path, and the integration that answers it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_apigatewayv2::types::{AuthorizationType, Route};
+use serde::{Deserialize, Serialize};
+
+use crate::aws::client::context::{Context, op};
+use crate::aws::client::error::AwsError;
+use crate::aws::kinds::apigateway;
+use crate::aws::kinds::apigateway::state::ApiState;
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::read::reader::Reader;
+use crate::plan::{Replacement, Rollback, Scope};
+use crate::resource::{Observed, Outputs, ResourceId, outputs};
+
+/// The kind.
+pub struct ApiRoute;
+
+/// Settings of a route. Its key is its identity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Logical name of the integration (the function) that answers.
+    pub integration: String,
+    /// `NONE`.
+    pub authorization: String,
+}
+
+static SPEC: Spec = Spec {
+    name: "api_route",
+    title: "route",
+    documentation: "https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-routes.html",
+    read_actions: &["apigateway:GET"],
+    write_actions: &["apigateway:POST", "apigateway:PATCH"],
+    delete_actions: &["apigateway:DELETE"],
+    holds_data: false,
+    rollback: Rollback::WithRelease,
+    replacement: Replacement::DeleteFirst,
+    replace_on: &[],
+    hidden: &[],
+    deleted_after: &[("http_api", Scope::Any)],
+    usual: Duration::from_millis(300),
+};
+
+#[async_trait]
+impl Kind for ApiRoute {
+    type Model = Model;
+
+    fn spec(&self) -> &'static Spec {
+        &SPEC
+    }
+
+    fn examples(&self) -> Vec<Model> {
+        vec![Model {
+            integration: "tasks".into(),
+            authorization: "NONE".into(),
+        }]
+    }
+
+    fn contained_in(&self) -> Option<&'static str> {
+        Some("http_api")
+    }
+
+    fn deleted_before(&self) -> &'static [&'static str] {
+        &["api_deployment"]
+    }
+
+    async fn read(&self, reader: &Reader, id: &ResourceId, _: &Model) -> Result<Option<Observed<Model>>, AwsError> {
+        let Some(api) = reader.api().await? else {
+            return Ok(None);
+        };
+        let Some(route) = api
+            .routes
+            .iter()
+            .find(|route| route.route_key() == Some(id.name.as_str()))
+        else {
+            return Ok(None);
+        };
+        let model = Model {
+            integration: integration_of(api, route),
+            authorization: route
+                .authorization_type()
+                .map_or("NONE", AuthorizationType::as_str)
+                .to_owned(),
+        };
+        Ok(Some(Observed::ours(model, route_outputs(api.id(), route))))
+    }
+
+    async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError> {
+        let Some(api) = reader.api().await? else {
+            return Ok(Vec::new());
+        };
+        let found = api.routes.iter().map(|route| Discovered {
+            id: ResourceId::new(SPEC.name, route.route_key().unwrap_or_default()),
+            outputs: route_outputs(api.id(), route),
+        });
+        Ok(found.collect())
+    }
+
+    async fn create(&self, context: &Context, id: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
+        let client = &context.clients().apigateway;
+        let api_id = context.output(&crate::aws::kinds::apigateway::api::id(), "api_id")?;
+        let target = target(context, desired)?;
+        let _turn = context.serial(format!("api/{api_id}")).await;
+        let made = context
+            .call(op("apigateway", "CreateRoute"), || {
+                client
+                    .create_route()
+                    .api_id(&api_id)
+                    .route_key(&id.name)
+                    .target(&target)
+                    .authorization_type(AuthorizationType::from(desired.authorization.as_str()))
+                    .send()
+            })
+            .await?;
+        Ok(outputs([
+            ("api_id", api_id),
+            ("route_id", made.route_id.unwrap_or_default()),
+        ]))
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        _: &ResourceId,
+        desired: &Model,
+        observed: &Observed<Model>,
+        _: &Fields,
+    ) -> Result<Outputs, AwsError> {
+        let client = &context.clients().apigateway;
+        let api_id = observed.outputs.get("api_id").cloned().unwrap_or_default();
+        let route_id = observed.outputs.get("route_id").cloned().unwrap_or_default();
+        let target = target(context, desired)?;
+        let _turn = context.serial(format!("api/{api_id}")).await;
+        context
+            .call(op("apigateway", "UpdateRoute"), || {
+                client
+                    .update_route()
+                    .api_id(&api_id)
+                    .route_id(&route_id)
+                    .target(&target)
+                    .authorization_type(AuthorizationType::from(desired.authorization.as_str()))
+                    .authorizer_id("")
+                    .send()
+            })
+            .await?;
+        Ok(observed.outputs.clone())
+    }
+
+    async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
+        let (Some(api_id), Some(route_id)) = (outputs.get("api_id"), outputs.get("route_id")) else {
+            return Ok(());
+        };
+        let client = &context.clients().apigateway;
+        let _turn = context.serial(format!("api/{api_id}")).await;
+        let deleted = context
+            .call(op("apigateway", "DeleteRoute"), || {
+                client.delete_route().api_id(api_id).route_id(route_id).send()
+            })
+            .await;
+        gone(deleted.map(drop))
+    }
+}
+
+fn target(context: &Context, desired: &Model) -> Result<String, AwsError> {
+    let integration = ResourceId::new("api_integration", desired.integration.clone());
+    Ok(format!(
+        "integrations/{}",
+        context.output(&integration, "integration_id")?
+    ))
+}
+
+/// The logical name of the integration a route points at, or the raw target when it is not ours.
+fn integration_of(api: &ApiState, route: &Route) -> String {
+    let target = route.target().unwrap_or("nothing");
+    let id = target.strip_prefix("integrations/").unwrap_or(target);
+    api.integrations
+        .iter()
+        .find(|one| one.integration_id() == Some(id))
+        .and_then(apigateway::integration::name_of)
+        .unwrap_or(target)
+        .to_owned()
+}
+
+fn route_outputs(api_id: &str, route: &Route) -> Outputs {
+    outputs([
+        ("api_id", api_id.to_owned()),
+        ("route_id", route.route_id().unwrap_or_default().to_owned()),
+    ])
+}

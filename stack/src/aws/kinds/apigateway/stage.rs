@@ -1,0 +1,456 @@
+//! Slot of the HTTP API: the gateway stage `$default` (live) or `preview`, pinned to a deployment. One `UpdateStage`
+//! moves all routes and functions at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_apigatewayv2::types::{AccessLogSettings, RouteSettings, Stage};
+use serde::{Deserialize, Serialize};
+
+use crate::aws::client::context::{Context, op};
+use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::kinds::apigateway;
+use crate::aws::kinds::apigateway::api::retag;
+use crate::aws::kinds::apigateway::state::ApiState;
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::read::reader::{Reader, managed};
+use crate::plan::{Replacement, Rollback, Scope};
+use crate::release::label::ReleaseLabel;
+use crate::release::layout::{UNSET, is_set};
+use crate::resource::{Observed, Outputs, ResourceId, outputs};
+
+/// The kind.
+pub struct ApiStage;
+
+/// Settings of a slot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Gateway stage: `$default` or `preview`.
+    pub stage: String,
+    /// Release it serves; none when it serves a deployment that is not ours.
+    pub release: Option<u64>,
+    /// Stage variables: `release`, `color`, `previousRelease`, `previousDeployment`.
+    pub variables: BTreeMap<String, String>,
+    /// Must stay off: a slot moves when it is told to.
+    pub auto_deploy: bool,
+    /// Requests a second.
+    pub throttle_rate: f64,
+    /// Burst.
+    pub throttle_burst: i32,
+    /// Metrics per route.
+    pub detailed_metrics: bool,
+    /// Routes with a throttle of their own, by route key.
+    pub routes: BTreeMap<String, Throttle>,
+    /// Access log.
+    pub access_log: Option<AccessLog>,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A throttle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Throttle {
+    /// Requests a second.
+    pub rate: f64,
+    /// Burst.
+    pub burst: i32,
+}
+
+/// Where and how requests are logged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessLog {
+    /// ARN of the log group.
+    pub destination: String,
+    /// Format with `$context` variables.
+    pub format: String,
+}
+
+static SPEC: Spec = Spec {
+    name: "api_stage",
+    title: "slot",
+    documentation: "https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-stages.html",
+    read_actions: &["apigateway:GET"],
+    write_actions: &[
+        "apigateway:POST",
+        "apigateway:PATCH",
+        "apigateway:DELETE",
+        "apigateway:TagResource",
+        "apigateway:UntagResource",
+        "logs:CreateLogDelivery",
+        "logs:GetLogDelivery",
+        "logs:UpdateLogDelivery",
+        "logs:DeleteLogDelivery",
+        "logs:ListLogDeliveries",
+        "logs:PutResourcePolicy",
+        "logs:DescribeResourcePolicies",
+        "logs:DescribeLogGroups",
+    ],
+    delete_actions: &["apigateway:DELETE"],
+    holds_data: false,
+    rollback: Rollback::WithRelease,
+    replacement: Replacement::DeleteFirst,
+    replace_on: &["stage"],
+    hidden: &[],
+    deleted_after: &[("http_api", Scope::Any)],
+    usual: Duration::from_millis(400),
+};
+
+/// The slot that users reach.
+pub const LIVE: &str = "live";
+/// The slot where the next release waits.
+pub const PREVIEW: &str = "preview";
+
+/// Identity of a slot.
+pub fn id(slot: &str) -> ResourceId {
+    ResourceId::new(SPEC.name, slot)
+}
+
+/// The gateway stage of a slot.
+pub fn stage_of(slot: &str) -> &str {
+    if slot == LIVE { "$default" } else { slot }
+}
+
+fn arn(context: &Context, api_id: &str, stage: &str) -> String {
+    let identity = context.identity();
+    format!(
+        "arn:{}:apigateway:{}::/apis/{api_id}/stages/{stage}",
+        identity.partition, identity.region
+    )
+}
+
+#[async_trait]
+impl Kind for ApiStage {
+    type Model = Model;
+
+    fn spec(&self) -> &'static Spec {
+        &SPEC
+    }
+
+    fn examples(&self) -> Vec<Model> {
+        let small = Model {
+            stage: "preview".into(),
+            release: Some(1),
+            variables: BTreeMap::from([("release".to_owned(), "1".to_owned())]),
+            auto_deploy: false,
+            throttle_rate: 1_000.0,
+            throttle_burst: 500,
+            detailed_metrics: false,
+            routes: BTreeMap::new(),
+            access_log: None,
+            tags: BTreeMap::from([("app".to_owned(), "shop".to_owned())]),
+        };
+        let full = Model {
+            variables: BTreeMap::from([
+                ("release".to_owned(), "1".to_owned()),
+                ("color".to_owned(), "blue".to_owned()),
+            ]),
+            throttle_rate: 10.0,
+            throttle_burst: 20,
+            detailed_metrics: true,
+            routes: BTreeMap::from([("GET /tasks".to_owned(), Throttle { rate: 5.0, burst: 10 })]),
+            access_log: Some(AccessLog {
+                destination: "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/vendedlogs/taskctl/shop/dev/access"
+                    .into(),
+                format: r#"{"requestId":"$context.requestId"}"#.into(),
+            }),
+            ..small.clone()
+        };
+        vec![small, full]
+    }
+
+    fn contained_in(&self) -> Option<&'static str> {
+        Some("http_api")
+    }
+
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
+        let Some(api) = reader.api().await? else {
+            return Ok(None);
+        };
+        let Some(stage) = api.stage(&desired.stage) else {
+            return Ok(None);
+        };
+        Ok(Some(Observed::ours(observed(api, stage), stage_outputs(api, stage))))
+    }
+
+    async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError> {
+        let Some(api) = reader.api().await? else {
+            return Ok(Vec::new());
+        };
+        let found = api.stages.iter().map(|stage| {
+            let name = stage.stage_name().unwrap_or_default();
+            let slot = if name == "$default" { LIVE } else { name };
+            Discovered {
+                id: id(slot),
+                outputs: outputs([("api_id", api.id().to_owned()), ("stage", name.to_owned())]),
+            }
+        });
+        Ok(found.collect())
+    }
+
+    async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
+        let Model {
+            stage,
+            release,
+            variables,
+            auto_deploy,
+            throttle_rate: _,
+            throttle_burst: _,
+            detailed_metrics: _,
+            routes,
+            access_log,
+            tags,
+        } = desired;
+        let client = &context.clients().apigateway;
+        let api_id = context.output(&crate::aws::kinds::apigateway::api::id(), "api_id")?;
+        let deployment_id = deployment(context, &api_id, *release).await?;
+        let _turn = context.serial(format!("api/{api_id}")).await;
+        context
+            .call(op("apigateway", "CreateStage"), || {
+                client
+                    .create_stage()
+                    .api_id(&api_id)
+                    .stage_name(stage)
+                    .set_deployment_id(deployment_id.clone())
+                    .auto_deploy(*auto_deploy)
+                    .set_stage_variables(Some(variables.clone().into_iter().collect()))
+                    .default_route_settings(default_settings(desired))
+                    .set_route_settings(Some(route_settings(routes)))
+                    .set_access_log_settings(access_log.as_ref().map(access_settings))
+                    .set_tags(Some(tags.clone().into_iter().collect()))
+                    .send()
+            })
+            .await?;
+        Ok(outputs([
+            ("api_id", api_id),
+            ("stage", stage.clone()),
+            ("deployment_id", deployment_id.unwrap_or_default()),
+        ]))
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        _: &ResourceId,
+        desired: &Model,
+        observed: &Observed<Model>,
+        changes: &Fields,
+    ) -> Result<Outputs, AwsError> {
+        let client = &context.clients().apigateway;
+        let api_id = context.output(&crate::aws::kinds::apigateway::api::id(), "api_id")?;
+        let Model {
+            stage,
+            release,
+            variables,
+            routes,
+            access_log,
+            tags,
+            ..
+        } = desired;
+        let deployment_id = deployment(context, &api_id, *release).await?;
+        let _turn = context.serial(format!("api/{api_id}")).await;
+        for key in observed.model.routes.keys().filter(|key| !routes.contains_key(*key)) {
+            let deleted = context
+                .call(op("apigateway", "DeleteRouteSettings"), || {
+                    client
+                        .delete_route_settings()
+                        .api_id(&api_id)
+                        .stage_name(stage)
+                        .route_key(key)
+                        .send()
+                })
+                .await;
+            gone(deleted.map(drop))?;
+        }
+        if access_log.is_none() && changes.touch("access_log") {
+            let deleted = context
+                .call(op("apigateway", "DeleteAccessLogSettings"), || {
+                    client
+                        .delete_access_log_settings()
+                        .api_id(&api_id)
+                        .stage_name(stage)
+                        .send()
+                })
+                .await;
+            gone(deleted.map(drop))?;
+        }
+        let settings = [
+            "release",
+            "variables",
+            "auto_deploy",
+            "throttle_rate",
+            "throttle_burst",
+            "detailed_metrics",
+            "routes",
+            "access_log",
+        ];
+        if changes.touch_any(&settings) {
+            let mut variables = variables.clone();
+            for key in observed.model.variables.keys() {
+                variables.entry(key.clone()).or_insert_with(|| UNSET.to_owned());
+            }
+            // An auto-deploying stage takes no deployment id: that goes off first.
+            if observed.model.auto_deploy {
+                context
+                    .call(op("apigateway", "UpdateStage"), || {
+                        client
+                            .update_stage()
+                            .api_id(&api_id)
+                            .stage_name(stage)
+                            .auto_deploy(false)
+                            .send()
+                    })
+                    .await?;
+            }
+            context
+                .call(op("apigateway", "UpdateStage"), || {
+                    client
+                        .update_stage()
+                        .api_id(&api_id)
+                        .stage_name(stage)
+                        .set_deployment_id(deployment_id.clone())
+                        .set_stage_variables(Some(variables.clone().into_iter().collect()))
+                        .default_route_settings(default_settings(desired))
+                        .set_route_settings(Some(route_settings(routes)))
+                        .set_access_log_settings(access_log.as_ref().map(access_settings))
+                        .send()
+                })
+                .await?;
+        }
+        if changes.touch("tags") {
+            retag(context, &arn(context, &api_id, stage), tags, &observed.model.tags).await?;
+        }
+        let mut outputs = observed.outputs.clone();
+        outputs.extend(deployment_id.map(|id| ("deployment_id".to_owned(), id)));
+        Ok(outputs)
+    }
+
+    async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
+        let (Some(api_id), Some(stage)) = (outputs.get("api_id"), outputs.get("stage")) else {
+            return Ok(());
+        };
+        let client = &context.clients().apigateway;
+        let _turn = context.serial(format!("api/{api_id}")).await;
+        let deleted = context
+            .call(op("apigateway", "DeleteStage"), || {
+                client.delete_stage().api_id(api_id).stage_name(stage).send()
+            })
+            .await;
+        gone(deleted.map(drop))
+    }
+}
+
+/// A gateway stage's settings.
+fn observed(api: &ApiState, stage: &Stage) -> Model {
+    let defaults = stage.default_route_settings();
+    let label = stage.deployment_id().and_then(|id| api.release_of(id));
+    Model {
+        stage: stage.stage_name().unwrap_or_default().to_owned(),
+        release: label.map(|label: ReleaseLabel| label.number),
+        variables: stage
+            .stage_variables()
+            .into_iter()
+            .flatten()
+            .filter(|(_, value)| is_set(value))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
+        auto_deploy: stage.auto_deploy().unwrap_or(false),
+        throttle_rate: defaults.and_then(RouteSettings::throttling_rate_limit).unwrap_or(0.0),
+        throttle_burst: defaults.and_then(RouteSettings::throttling_burst_limit).unwrap_or(0),
+        detailed_metrics: defaults
+            .and_then(RouteSettings::detailed_metrics_enabled)
+            .unwrap_or(false),
+        routes: stage
+            .route_settings()
+            .into_iter()
+            .flatten()
+            .map(|(key, settings)| {
+                let rate = settings.throttling_rate_limit().unwrap_or(0.0);
+                (
+                    key.clone(),
+                    Throttle {
+                        rate,
+                        burst: settings.throttling_burst_limit().unwrap_or(0),
+                    },
+                )
+            })
+            .collect(),
+        access_log: stage.access_log_settings().and_then(|log| {
+            Some(AccessLog {
+                destination: log.destination_arn()?.trim_end_matches(":*").to_owned(),
+                format: log.format().unwrap_or_default().to_owned(),
+            })
+        }),
+        tags: managed(
+            stage
+                .tags()
+                .into_iter()
+                .flatten()
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+        ),
+    }
+}
+
+fn stage_outputs(api: &ApiState, stage: &Stage) -> Outputs {
+    outputs([
+        ("api_id", api.id().to_owned()),
+        ("stage", stage.stage_name().unwrap_or_default().to_owned()),
+        ("deployment_id", stage.deployment_id().unwrap_or_default().to_owned()),
+    ])
+}
+
+/// The deployment of a release: the one this run made, else the one AWS lists.
+async fn deployment(context: &Context, api_id: &str, release: Option<u64>) -> Result<Option<String>, AwsError> {
+    let Some(release) = release else { return Ok(None) };
+    let made = context.outputs(&crate::aws::kinds::apigateway::deployment::id());
+    if made.get("release") == Some(&release.to_string()) {
+        return Ok(made.get("deployment_id").cloned());
+    }
+    let all = apigateway::state::deployments(context, api_id).await?;
+    let found = all.iter().find(|one| {
+        ReleaseLabel::parse(one.description().unwrap_or_default()).is_some_and(|label| label.number == release)
+    });
+    match found.and_then(|one| one.deployment_id()) {
+        Some(id) => Ok(Some(id.to_owned())),
+        None => Err(AwsError::own(
+            "apigateway",
+            "GetDeployments",
+            ErrorKind::Invalid,
+            format!("release {release} has no deployment any more"),
+        )),
+    }
+}
+
+fn default_settings(model: &Model) -> RouteSettings {
+    RouteSettings::builder()
+        .throttling_rate_limit(model.throttle_rate)
+        .throttling_burst_limit(model.throttle_burst)
+        .detailed_metrics_enabled(model.detailed_metrics)
+        .build()
+}
+
+fn route_settings(routes: &BTreeMap<String, Throttle>) -> std::collections::HashMap<String, RouteSettings> {
+    routes
+        .iter()
+        .map(|(key, throttle)| {
+            let settings = RouteSettings::builder()
+                .throttling_rate_limit(throttle.rate)
+                .throttling_burst_limit(throttle.burst)
+                .build();
+            (key.clone(), settings)
+        })
+        .collect()
+}
+
+fn access_settings(log: &AccessLog) -> AccessLogSettings {
+    AccessLogSettings::builder()
+        .destination_arn(&log.destination)
+        .format(&log.format)
+        .build()
+}

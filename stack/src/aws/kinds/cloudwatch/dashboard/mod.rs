@@ -1,0 +1,300 @@
+//! CloudWatch dashboard. What is on it stands in [`crate::aws::kinds::cloudwatch::dashboard::body`]; here it is kept, compared by meaning, and
+//! written whole. Dashboards belong to the account, not to a region, so their names carry the region.
+
+pub mod body;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::aws::client::context::{Context, op};
+use crate::aws::client::error::AwsError;
+use crate::aws::kinds::cloudwatch;
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::kinds::placeholder;
+use crate::aws::kinds::placeholder::Mask;
+use crate::aws::read::inventory::{Naming, logical, ours};
+use crate::aws::read::reader::{Reader, Tags, ownership};
+use crate::plan::{Replacement, Rollback};
+use crate::resource::{Observed, Outputs, ResourceId, outputs};
+
+/// The kind.
+pub struct CloudwatchDashboard;
+
+/// Settings of a dashboard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Name, 1–255 characters of `[A-Za-z0-9_-]`.
+    pub name: String,
+    /// What it shows. The API's id is [`placeholder::API_ID`].
+    pub body: Body,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What a dashboard shows.
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html>
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Body {
+    /// Widgets by their place in the list, `000`, `001`, …, so that a difference names the widget.
+    pub widgets: BTreeMap<String, Value>,
+    /// Everything beside the widgets: `start`, `periodOverride`, …
+    pub settings: Map<String, Value>,
+}
+
+static SPEC: Spec = Spec {
+    name: "cloudwatch_dashboard",
+    title: "dashboard",
+    documentation: "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html",
+    read_actions: &[
+        "cloudwatch:ListDashboards",
+        "cloudwatch:GetDashboard",
+        "cloudwatch:ListTagsForResource",
+        "tag:GetResources",
+        "apigateway:GET",
+    ],
+    write_actions: &[
+        "cloudwatch:PutDashboard",
+        "cloudwatch:TagResource",
+        "cloudwatch:UntagResource",
+    ],
+    delete_actions: &["cloudwatch:DeleteDashboards"],
+    holds_data: false,
+    rollback: Rollback::Immediate,
+    replacement: Replacement::CreateFirst,
+    replace_on: &["name"],
+    hidden: &[],
+    deleted_after: &[],
+    usual: Duration::from_millis(300),
+};
+
+impl Body {
+    /// A body of these widgets, in order.
+    pub fn new(widgets: impl IntoIterator<Item = Value>, settings: Map<String, Value>) -> Self {
+        let widgets = widgets
+            .into_iter()
+            .enumerate()
+            .map(|(place, widget)| (format!("{place:03}"), widget));
+        Self {
+            widgets: widgets.collect(),
+            settings,
+        }
+    }
+
+    /// Reads a body. Text that is none becomes a setting, to be seen and replaced.
+    pub fn parse(text: &str) -> Self {
+        match serde_json::from_str(text) {
+            Ok(Value::Object(mut settings)) => match settings.remove("widgets") {
+                Some(Value::Array(widgets)) => Self::new(widgets, settings),
+                Some(_) | None => Self::new([], settings),
+            },
+            Ok(_) | Err(_) => Self::new([], Map::from_iter([("text".to_owned(), json!(text))])),
+        }
+    }
+
+    /// The body as CloudWatch takes it.
+    pub fn to_json(&self) -> String {
+        let Self { widgets, settings } = self;
+        let mut body = settings.clone();
+        body.insert("widgets".to_owned(), widgets.values().cloned().collect());
+        Value::Object(body).to_string()
+    }
+}
+
+/// A dashboard's ARN, which names no region.
+pub fn arn(context: &Context, name: &str) -> String {
+    let identity = context.identity();
+    format!(
+        "arn:{}:cloudwatch::{}:dashboard/{name}",
+        identity.partition, identity.account
+    )
+}
+
+#[async_trait]
+impl Kind for CloudwatchDashboard {
+    type Model = Model;
+
+    fn spec(&self) -> &'static Spec {
+        &SPEC
+    }
+
+    fn examples(&self) -> Vec<Model> {
+        let text =
+            json!({"type": "text", "x": 0, "y": 0, "width": 24, "height": 2, "properties": {"markdown": "# shop"}});
+        let metric = json!({
+            "type": "metric", "x": 0, "y": 2, "width": 12, "height": 6,
+            "properties": {
+                "title": "Errors", "region": "us-east-1", "view": "timeSeries", "stat": "Sum", "period": 60,
+                "metrics": [["AWS/Lambda", "Errors", "FunctionName", "shop-dev-tasks"]],
+            },
+        });
+        let small = Model {
+            name: "shop-dev-overview-us-east-1".into(),
+            body: Body::new([text.clone()], Map::new()),
+            tags: BTreeMap::new(),
+        };
+        let full = Model {
+            name: "shop-dev-operations-us-east-1".into(),
+            body: Body::new(
+                [text, metric],
+                Map::from_iter([("periodOverride".to_owned(), json!("inherit"))]),
+            ),
+            tags: BTreeMap::from([("app".to_owned(), "shop".to_owned())]),
+        };
+        vec![small, full]
+    }
+
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
+        let names = reader.dashboards().await?;
+        if !names.contains(&desired.name) {
+            return Ok(None);
+        }
+        let context = reader.context();
+        let arn = arn(context, &desired.name);
+        let client = &context.clients().cloudwatch;
+        let body = async {
+            found(
+                context
+                    .call(op("cloudwatch", "GetDashboard"), || {
+                        client.get_dashboard().dashboard_name(&desired.name).send()
+                    })
+                    .await,
+            )
+        };
+        let tags = reader.tags(&arn, &desired.tags, async || read_tags(context, &arn).await);
+        let (body, mask, tags) = futures::try_join!(body, Mask::read(reader), tags)?;
+        let Some(body) = body.and_then(|answer| answer.dashboard_body) else {
+            return Ok(None);
+        };
+        let model = Model {
+            name: desired.name.clone(),
+            body: Body::parse(&mask.apply(&body)),
+            tags: tags.clone(),
+        };
+        let mut observed = Observed::ours(model, dashboard_outputs(context, &desired.name));
+        observed.ownership = ownership(context, &tags);
+        Ok(Some(observed))
+    }
+
+    async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError> {
+        let context = reader.context();
+        let suffix = format!("-{}", context.identity().region);
+        let (dashboards, _) = futures::try_join!(reader.dashboards(), reader.tagged())?;
+        let listed = dashboards
+            .iter()
+            .filter(|name| name.ends_with(&suffix))
+            .cloned()
+            .collect();
+        let own_tags = |name: String| async move {
+            let arn = arn(context, &name);
+            reader.own_tags(&arn, read_tags(context, &arn)).await
+        };
+        let names = ours(
+            reader,
+            &Naming {
+                start: arn(context, ""),
+            },
+            listed,
+            own_tags,
+        )
+        .await?;
+        let found = names.iter().map(|name| Discovered {
+            id: ResourceId::new(SPEC.name, logical(context.identity(), name, &suffix)),
+            outputs: dashboard_outputs(context, name),
+        });
+        Ok(found.collect())
+    }
+
+    async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
+        put(context, desired).await?;
+        Ok(dashboard_outputs(context, &desired.name))
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        _: &ResourceId,
+        desired: &Model,
+        observed: &Observed<Model>,
+        changes: &Fields,
+    ) -> Result<Outputs, AwsError> {
+        if changes.touch("body") {
+            put(context, desired).await?;
+        }
+        if changes.touch("tags") {
+            cloudwatch::tags::change(
+                context,
+                &arn(context, &desired.name),
+                &desired.tags,
+                &observed.model.tags,
+            )
+            .await?;
+        }
+        Ok(dashboard_outputs(context, &desired.name))
+    }
+
+    async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
+        let Some(name) = outputs.get("name") else { return Ok(()) };
+        let client = &context.clients().cloudwatch;
+        let deleted = context
+            .call(op("cloudwatch", "DeleteDashboards"), || {
+                client.delete_dashboards().dashboard_names(name).send()
+            })
+            .await;
+        gone(deleted.map(drop))
+    }
+}
+
+/// Writes the whole dashboard. Tags count on creation only.
+async fn put(context: &Context, desired: &Model) -> Result<(), AwsError> {
+    let Model { name, body, tags } = desired;
+    let client = &context.clients().cloudwatch;
+    let body = placeholder::fill(context, &body.to_json())?;
+    let tags = cloudwatch::tags::build(tags);
+    context
+        .call(op("cloudwatch", "PutDashboard"), || {
+            client
+                .put_dashboard()
+                .dashboard_name(name)
+                .dashboard_body(&body)
+                .set_tags((!tags.is_empty()).then(|| tags.clone()))
+                .send()
+        })
+        .await
+        .map(drop)
+}
+
+/// Tags of a dashboard that exists. Where dashboards cannot have any (they are the newest of CloudWatch's taggable
+/// things) its ARN is not found: then its name alone says whose it is.
+async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {
+    Ok(found(cloudwatch::tags::read(context, arn).await)?.unwrap_or_else(|| context.identity().tags()))
+}
+
+fn dashboard_outputs(context: &Context, name: &str) -> Outputs {
+    outputs([("name", name.to_owned()), ("arn", arn(context, name))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_read_as_it_was_written() {
+        for model in CloudwatchDashboard.examples() {
+            assert_eq!(Body::parse(&model.body.to_json()), model.body);
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_body_is_kept_to_be_seen() {
+        assert_eq!(Body::parse("hello").settings.get("text"), Some(&json!("hello")));
+    }
+}

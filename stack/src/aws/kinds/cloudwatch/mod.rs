@@ -1,0 +1,5 @@
+//! CloudWatch.
+
+pub mod alarm;
+pub mod dashboard;
+pub mod tags;

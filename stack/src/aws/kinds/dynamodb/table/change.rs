@@ -1,0 +1,378 @@
+//! Making and changing a table. One concern per `UpdateTable`, and the table ready again before the next: AWS takes one
+//! index at a time and refuses the rest while it works.
+//! <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTable.html>
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::operation::update_table::builders::UpdateTableFluentBuilder;
+use aws_sdk_dynamodb::types::{
+    BillingMode, CreateGlobalSecondaryIndexAction, DeleteGlobalSecondaryIndexAction, GlobalSecondaryIndex,
+    GlobalSecondaryIndexUpdate, PointInTimeRecoverySpecification, TableDescription, TimeToLiveSpecification,
+};
+
+use super::observe::{self, Expiry, is_ready};
+use super::request::{Attributes, encrypted, fits, labels, projected, schema, some, streaming};
+use super::{Model, TABLE_LIMIT};
+use crate::aws::client::context::{Context, op};
+use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::kinds::kind::Fields;
+use crate::aws::read::reader::Tags;
+use crate::template::model::Index;
+
+/// How long an index may take to be built: minutes for small tables, hours for large ones. Past it the operator is told
+/// to come back; AWS goes on by itself.
+const INDEX_LIMIT: Duration = Duration::from_secs(60 * 60);
+
+/// Makes the table with everything that `CreateTable` takes.
+pub(super) async fn create(context: &Context, desired: &Model) -> Result<Option<TableDescription>, AwsError> {
+    let Model {
+        name,
+        partition_key,
+        sort_key,
+        indexes,
+        ttl_attribute: _,
+        point_in_time_recovery_days: _,
+        deletion_protection,
+        kms_key,
+        stream,
+        tags,
+    } = desired;
+    let mut attributes = Attributes::default();
+    attributes.add(partition_key, sort_key.as_ref());
+    let mut secondary = Vec::new();
+    for (index_name, index) in indexes {
+        let Index {
+            partition_key,
+            sort_key,
+            projection,
+        } = index;
+        attributes.add(partition_key, sort_key.as_ref());
+        secondary.push(fits(
+            GlobalSecondaryIndex::builder()
+                .index_name(index_name)
+                .set_key_schema(Some(schema(partition_key, sort_key.as_ref())?))
+                .projection(projected(projection))
+                .build(),
+        )?);
+    }
+    let definitions = attributes.definitions()?;
+    let keys = schema(partition_key, sort_key.as_ref())?;
+    let stream = stream.map(|view| streaming(Some(view))).transpose()?;
+    let tags = labels(tags)?;
+    let client = &context.clients().dynamodb;
+    let answer = context
+        .call(op("dynamodb", "CreateTable"), || {
+            client
+                .create_table()
+                .table_name(name)
+                .billing_mode(BillingMode::PayPerRequest)
+                .set_attribute_definitions(Some(definitions.clone()))
+                .set_key_schema(Some(keys.clone()))
+                .set_global_secondary_indexes(some(&secondary))
+                .deletion_protection_enabled(*deletion_protection)
+                .set_sse_specification(kms_key.as_ref().map(|key| encrypted(Some(key))))
+                .set_stream_specification(stream.clone())
+                .set_tags(some(&tags))
+                .send()
+        })
+        .await?;
+    Ok(answer.table_description)
+}
+
+/// Changes what `UpdateTable` changes.
+///
+/// Indexes: new ones are built first, while the old ones still serve; then changed ones are deleted and built again
+/// (AWS changes neither keys nor projection of an index); those no longer wanted go last.
+pub(super) async fn table(
+    context: &Context,
+    before: &Model,
+    desired: &Model,
+    changes: &Fields,
+) -> Result<(), AwsError> {
+    if !changes.touch_any(&["deletion_protection", "stream", "kms_key", "indexes"]) {
+        return Ok(());
+    }
+    let name = desired.name.as_str();
+    observe::ready(context, name, "table to become active", TABLE_LIMIT).await?;
+    if changes.touch("deletion_protection") {
+        let on = desired.deletion_protection;
+        update(
+            context,
+            name,
+            "deletion protection to be set",
+            TABLE_LIMIT,
+            |call| call.deletion_protection_enabled(on),
+            |table| table.deletion_protection_enabled().unwrap_or(false) == on,
+        )
+        .await?;
+    }
+    if changes.touch("kms_key") {
+        let specification = encrypted(desired.kms_key.as_deref());
+        update(
+            context,
+            name,
+            "encryption to change",
+            TABLE_LIMIT,
+            |call| call.sse_specification(specification.clone()),
+            |_| true,
+        )
+        .await?;
+    }
+    if changes.touch("stream") {
+        // A stream's view cannot change: the old stream ends, a new one begins.
+        let steps = [before.stream.and(Some(None)), desired.stream.map(Some)];
+        for view in steps.into_iter().flatten() {
+            let specification = streaming(view)?;
+            let on = view.is_some();
+            update(
+                context,
+                name,
+                "stream to change",
+                TABLE_LIMIT,
+                |call| call.stream_specification(specification.clone()),
+                |table| {
+                    table
+                        .stream_specification()
+                        .is_some_and(|stream| stream.stream_enabled())
+                        == on
+                },
+            )
+            .await?;
+        }
+    }
+    if changes.touch("indexes") {
+        let (new, kept): (Vec<_>, Vec<_>) = desired
+            .indexes
+            .iter()
+            .partition(|(index, _)| !before.indexes.contains_key(*index));
+        for (index, model) in new {
+            build_index(context, desired, index, model).await?;
+        }
+        for (index, model) in kept
+            .into_iter()
+            .filter(|(index, model)| before.indexes.get(*index) != Some(model))
+        {
+            drop_index(context, name, index).await?;
+            build_index(context, desired, index, model).await?;
+        }
+        for index in before
+            .indexes
+            .keys()
+            .filter(|index| !desired.indexes.contains_key(*index))
+        {
+            drop_index(context, name, index).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn build_index(context: &Context, table: &Model, name: &str, index: &Index) -> Result<(), AwsError> {
+    let Index {
+        partition_key,
+        sort_key,
+        projection,
+    } = index;
+    let mut attributes = Attributes::default();
+    attributes.add(&table.partition_key, table.sort_key.as_ref());
+    attributes.add(partition_key, sort_key.as_ref());
+    let definitions = attributes.definitions()?;
+    let action = fits(
+        CreateGlobalSecondaryIndexAction::builder()
+            .index_name(name)
+            .set_key_schema(Some(schema(partition_key, sort_key.as_ref())?))
+            .projection(projected(projection))
+            .build(),
+    )?;
+    let change = GlobalSecondaryIndexUpdate::builder().create(action).build();
+    update(
+        context,
+        &table.name,
+        &format!("index {name} to be built"),
+        INDEX_LIMIT,
+        |call| {
+            call.set_attribute_definitions(Some(definitions.clone()))
+                .global_secondary_index_updates(change.clone())
+        },
+        |table| has_index(table, name),
+    )
+    .await
+}
+
+async fn drop_index(context: &Context, table: &str, name: &str) -> Result<(), AwsError> {
+    let action = fits(DeleteGlobalSecondaryIndexAction::builder().index_name(name).build())?;
+    let change = GlobalSecondaryIndexUpdate::builder().delete(action).build();
+    update(
+        context,
+        table,
+        &format!("index {name} to be gone"),
+        INDEX_LIMIT,
+        |call| call.global_secondary_index_updates(change.clone()),
+        |table| !has_index(table, name),
+    )
+    .await
+}
+
+fn has_index(table: &TableDescription, name: &str) -> bool {
+    table
+        .global_secondary_indexes()
+        .iter()
+        .any(|index| index.index_name() == Some(name))
+}
+
+/// One `UpdateTable`, and the wait until the table is ready and shows it.
+async fn update(
+    context: &Context,
+    name: &str,
+    reason: &str,
+    limit: Duration,
+    with: impl Fn(UpdateTableFluentBuilder) -> UpdateTableFluentBuilder,
+    shows: impl Fn(&TableDescription) -> bool + Sync,
+) -> Result<(), AwsError> {
+    let client = &context.clients().dynamodb;
+    let answer = context
+        .call(op("dynamodb", "UpdateTable"), || {
+            with(client.update_table().table_name(name)).send()
+        })
+        .await?;
+    if answer
+        .table_description()
+        .is_some_and(|table| is_ready(table) && shows(table))
+    {
+        return Ok(());
+    }
+    observe::ready_and(context, name, reason, limit, shows).await.map(drop)
+}
+
+/// Switches expiry from one attribute to another. AWS takes one such change an hour, so the second half of a change
+/// from attribute to attribute is tried, and otherwise left to a later run (reading shows it as pending).
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTimeToLive.html>
+pub(super) async fn expire_by(
+    context: &Context,
+    name: &str,
+    before: Option<&str>,
+    after: Option<&str>,
+) -> Result<(), AwsError> {
+    if let Some(old) = before.filter(|old| after != Some(*old))
+        && let Switch::Refused(error) = switch_expiry(context, name, old, false).await?
+    {
+        return Err(error);
+    }
+    let Some(new) = after.filter(|new| before != Some(*new)) else {
+        return Ok(());
+    };
+    match switch_expiry(context, name, new, true).await? {
+        Switch::Refused(error) if before.is_none() => Err(error),
+        Switch::Refused(_) | Switch::Done => Ok(()),
+    }
+}
+
+/// How a change of expiry went.
+enum Switch {
+    Done,
+    /// The last change was less than an hour ago.
+    Refused(AwsError),
+}
+
+async fn switch_expiry(context: &Context, name: &str, attribute: &str, on: bool) -> Result<Switch, AwsError> {
+    let specification = fits(
+        TimeToLiveSpecification::builder()
+            .attribute_name(attribute)
+            .enabled(on)
+            .build(),
+    )?;
+    let client = &context.clients().dynamodb;
+    let answer = context
+        .call(op("dynamodb", "UpdateTimeToLive").just_made(), || {
+            client
+                .update_time_to_live()
+                .table_name(name)
+                .time_to_live_specification(specification.clone())
+                .send()
+        })
+        .await;
+    let error = match answer {
+        Ok(_) => return Ok(Switch::Done),
+        Err(error) if error.kind == ErrorKind::Invalid => error,
+        Err(error) => return Err(error),
+    };
+    // An earlier attempt whose answer was lost is refused as "already": what stands decides.
+    let done = match observe::expiry(context, name).await? {
+        Expiry::On(now) | Expiry::SwitchingOn(now) => on && now == attribute,
+        Expiry::Off | Expiry::SwitchingOff(_) => !on,
+    };
+    if done {
+        return Ok(Switch::Done);
+    }
+    if !error.message.to_lowercase().contains("fixed interval") {
+        return Err(error);
+    }
+    let again = context
+        .now()
+        .saturating_add(jiff::SignedDuration::from_hours(1))
+        .unwrap_or(jiff::Timestamp::MAX);
+    Ok(Switch::Refused(AwsError {
+        message: format!(
+            "expiry of table {name} was changed less than an hour ago, and AWS takes one such change an hour; \
+             run the same command again after {} UTC",
+            again.strftime("%H:%M")
+        ),
+        ..error
+    }))
+}
+
+/// Switches point-in-time recovery. For a while after a table's creation AWS is still preparing backups: the call
+/// repeats until it is taken.
+pub(super) async fn recover(context: &Context, name: &str, days: Option<u8>) -> Result<(), AwsError> {
+    let specification = fits(
+        PointInTimeRecoverySpecification::builder()
+            .point_in_time_recovery_enabled(days.is_some())
+            .set_recovery_period_in_days(days.map(i32::from))
+            .build(),
+    )?;
+    let client = &context.clients().dynamodb;
+    context
+        .call(op("dynamodb", "UpdateContinuousBackups").just_made(), || {
+            client
+                .update_continuous_backups()
+                .table_name(name)
+                .point_in_time_recovery_specification(specification.clone())
+                .send()
+        })
+        .await
+        .map(drop)
+}
+
+/// Sets the tags.
+pub(super) async fn tag(context: &Context, arn: &str, before: &Tags, after: &Tags) -> Result<(), AwsError> {
+    let client = &context.clients().dynamodb;
+    let new: Tags = after
+        .iter()
+        .filter(|(key, value)| before.get(*key) != Some(value))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    if !new.is_empty() {
+        let tags = labels(&new)?;
+        context
+            .call(op("dynamodb", "TagResource"), || {
+                client
+                    .tag_resource()
+                    .resource_arn(arn)
+                    .set_tags(Some(tags.clone()))
+                    .send()
+            })
+            .await?;
+    }
+    let stale: Vec<String> = before.keys().filter(|key| !after.contains_key(*key)).cloned().collect();
+    if !stale.is_empty() {
+        context
+            .call(op("dynamodb", "UntagResource"), || {
+                client
+                    .untag_resource()
+                    .resource_arn(arn)
+                    .set_tag_keys(Some(stale.clone()))
+                    .send()
+            })
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,397 @@
+//! DynamoDB table, on-demand: keys, global secondary indexes, expiry, point-in-time recovery, deletion protection,
+//! encryption, stream and tags. Items are the application's; this file only asks whether there are any.
+
+mod change;
+mod observe;
+mod request;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::types::TableStatus;
+use serde::{Deserialize, Serialize};
+
+use crate::aws::client::context::{Context, op};
+use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::read::inventory::{Naming, logical, ours, settled};
+use crate::aws::read::reader::{Reader, Tags, ownership};
+use crate::plan::{Replacement, Rollback};
+use crate::resource::{Observed, Outputs, ResourceId, outputs};
+use crate::template::model::{AttributeType, Index, KeyAttribute, Projection, StreamView, Table};
+use observe::Snapshot;
+
+/// The kind.
+pub struct DynamodbTable;
+
+/// Settings of a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Name, 3–255 characters.
+    pub name: String,
+    /// Partition key.
+    pub partition_key: KeyAttribute,
+    /// Sort key.
+    pub sort_key: Option<KeyAttribute>,
+    /// Global secondary indexes by name, at most 20. Attributes of an `include` projection are sorted.
+    pub indexes: std::collections::BTreeMap<String, Index>,
+    /// Attribute that holds the expiry in epoch seconds.
+    pub ttl_attribute: Option<String>,
+    /// Days of point-in-time recovery, 1–35; none = off.
+    pub point_in_time_recovery_days: Option<u8>,
+    /// Whether AWS refuses to delete it.
+    pub deletion_protection: bool,
+    /// KMS key, as the template spells it (ARN, id or alias); none = the AWS-owned key. An alias is not resolved:
+    /// beside one, another customer-managed key goes unnoticed.
+    pub kms_key: Option<String>,
+    /// What the stream carries; none = no stream.
+    pub stream: Option<StreamView>,
+    /// Tags.
+    pub tags: Tags,
+}
+
+impl Model {
+    /// The model of a template's table.
+    pub fn new(name: String, table: &Table, tags: Tags) -> Self {
+        let Table {
+            name: _,
+            partition_key,
+            sort_key,
+            indexes,
+            ttl_attribute,
+            point_in_time_recovery_days,
+            deletion_protection,
+            kms_key,
+            stream,
+        } = table.clone();
+        let indexes = indexes.into_iter().map(|(name, index)| (name, sorted(index))).collect();
+        Self {
+            name,
+            partition_key,
+            sort_key,
+            indexes,
+            ttl_attribute,
+            point_in_time_recovery_days,
+            deletion_protection,
+            kms_key,
+            stream,
+            tags,
+        }
+    }
+}
+
+/// An index with the order taken out of its projection.
+fn sorted(mut index: Index) -> Index {
+    if let Projection::Include(attributes) = &mut index.projection {
+        attributes.sort();
+        attributes.dedup();
+    }
+    index
+}
+
+static SPEC: Spec = Spec {
+    name: "dynamodb_table",
+    title: "DynamoDB table",
+    documentation: "https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html",
+    read_actions: &[
+        "dynamodb:DescribeTable",
+        "dynamodb:DescribeTimeToLive",
+        "dynamodb:DescribeContinuousBackups",
+        "dynamodb:ListTagsOfResource",
+        "dynamodb:ListTables",
+        "tag:GetResources",
+    ],
+    write_actions: &[
+        "dynamodb:CreateTable",
+        "dynamodb:UpdateTable",
+        "dynamodb:UpdateTimeToLive",
+        "dynamodb:UpdateContinuousBackups",
+        "dynamodb:TagResource",
+        "dynamodb:UntagResource",
+        "kms:CreateGrant",
+        "kms:DescribeKey",
+    ],
+    delete_actions: &["dynamodb:DeleteTable", "dynamodb:Scan"],
+    holds_data: true,
+    rollback: Rollback::Immediate,
+    replacement: Replacement::DeleteFirst,
+    replace_on: &["name", "partition_key", "sort_key"],
+    hidden: &[],
+    deleted_after: &[],
+    usual: Duration::from_secs(14),
+};
+
+/// How long a table may take to be made, changed or deleted.
+const TABLE_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+#[async_trait]
+impl Kind for DynamodbTable {
+    type Model = Model;
+
+    fn spec(&self) -> &'static Spec {
+        &SPEC
+    }
+
+    fn examples(&self) -> Vec<Model> {
+        let key = |name: &str, kind| KeyAttribute {
+            name: name.to_owned(),
+            kind,
+        };
+        let by_email = Index {
+            partition_key: key("email", AttributeType::String),
+            sort_key: None,
+            projection: Projection::KeysOnly,
+        };
+        let by_time = Index {
+            partition_key: key("bucket", AttributeType::String),
+            sort_key: Some(key("createdAt", AttributeType::Number)),
+            projection: Projection::Include(vec!["name".to_owned(), "status".to_owned()]),
+        };
+        let plain = Model {
+            name: "shop-dev-users".to_owned(),
+            partition_key: key("userId", AttributeType::String),
+            sort_key: None,
+            indexes: [].into(),
+            ttl_attribute: None,
+            point_in_time_recovery_days: None,
+            deletion_protection: false,
+            kms_key: None,
+            stream: None,
+            tags: [].into(),
+        };
+        let full = Model {
+            sort_key: Some(key("version", AttributeType::Binary)),
+            indexes: [("email-index".to_owned(), by_email), ("time-index".to_owned(), by_time)].into(),
+            ttl_attribute: Some("ttl".to_owned()),
+            point_in_time_recovery_days: Some(35),
+            deletion_protection: true,
+            kms_key: Some("arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555".to_owned()),
+            stream: Some(StreamView::NewAndOldImages),
+            tags: [
+                ("app".to_owned(), "shop".to_owned()),
+                ("owner".to_owned(), "team".to_owned()),
+            ]
+            .into(),
+            ..plain.clone()
+        };
+        vec![plain, full]
+    }
+
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
+        let context = reader.context();
+        let name = desired.name.as_str();
+        // What carries our tags is asked for anyway, so it costs no round trip beside the first call.
+        let (table, _) = futures::try_join!(observe::describe(context, name), reader.tagged())?;
+        let Some(table) = table.filter(|table| table.table_status() != Some(&TableStatus::Deleting)) else {
+            return Ok(None);
+        };
+        let arn = arn(context, name);
+        let (tags, expiry, recovery) = futures::try_join!(
+            reader.tags(&arn, &desired.tags, async || observe::tags(context, &arn).await),
+            observe::expiry(context, name),
+            observe::recovery_days(context, name),
+        )?;
+        let ownership = ownership(context, &tags);
+        let mut outputs = named(context, name);
+        outputs.extend(
+            table
+                .latest_stream_arn()
+                .map(|stream| ("stream_arn".to_owned(), stream.to_owned())),
+        );
+        let (model, pending) = Snapshot {
+            table,
+            expiry,
+            recovery,
+            tags,
+        }
+        .against(desired);
+        Ok(Some(Observed {
+            model,
+            outputs,
+            ownership,
+            pending,
+        }))
+    }
+
+    async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError> {
+        let context = reader.context();
+        let naming = Naming {
+            start: arn(context, ""),
+        };
+        let listed = match settled(reader, &naming).await? {
+            Some(names) => names,
+            None => observe::names(context).await?,
+        };
+        let own_tags = |name: String| async move { observe::tags(context, &arn(context, &name)).await };
+        let names = ours(reader, &naming, listed, own_tags).await?;
+        let found = names.iter().map(|name| Discovered {
+            id: ResourceId::new(SPEC.name, logical(context.identity(), name, "")),
+            outputs: named(context, name),
+        });
+        Ok(found.collect())
+    }
+
+    async fn is_empty(&self, context: &Context, outputs: &Outputs) -> Result<bool, AwsError> {
+        match outputs.get("name") {
+            Some(name) => is_empty(context, name).await,
+            None => Ok(true),
+        }
+    }
+
+    async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
+        let name = desired.name.as_str();
+        let made = match change::create(context, desired).await {
+            Err(error) if error.kind == ErrorKind::AlreadyExists => {
+                match observe::describe(context, name).await? {
+                    // It is on its way out, from an earlier run: its name is free in a moment.
+                    Some(table) if table.table_status() == Some(&TableStatus::Deleting) => {
+                        until_gone(context, name).await?
+                    }
+                    None => {}
+                    // It is on its way in: wait, so that the engine finds a table that can be changed.
+                    Some(_) => {
+                        observe::ready(context, name, "table to become active", TABLE_LIMIT).await?;
+                        return Err(error);
+                    }
+                }
+                change::create(context, desired).await?
+            }
+            other => other?,
+        };
+        if !made.is_some_and(|table| observe::is_ready(&table)) {
+            observe::ready(context, name, "table to become active", TABLE_LIMIT).await?;
+        }
+        futures::try_join!(
+            change::expire_by(context, name, None, desired.ttl_attribute.as_deref()),
+            async {
+                match desired.point_in_time_recovery_days {
+                    Some(days) => change::recover(context, name, Some(days)).await,
+                    None => Ok(()),
+                }
+            },
+        )?;
+        Ok(named(context, name))
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        _: &ResourceId,
+        desired: &Model,
+        observed: &Observed<Model>,
+        changes: &Fields,
+    ) -> Result<Outputs, AwsError> {
+        let Model {
+            name,
+            partition_key: _,
+            sort_key: _,
+            indexes: _,
+            ttl_attribute,
+            point_in_time_recovery_days,
+            deletion_protection: _,
+            kms_key: _,
+            stream: _,
+            tags,
+        } = desired;
+        let before = &observed.model;
+        change::table(context, before, desired, changes).await?;
+        let expiry = async {
+            if !changes.touch("ttl_attribute") {
+                return Ok(());
+            }
+            change::expire_by(context, name, before.ttl_attribute.as_deref(), ttl_attribute.as_deref()).await
+        };
+        let recovery = async {
+            if !changes.touch("point_in_time_recovery_days") {
+                return Ok(());
+            }
+            change::recover(context, name, *point_in_time_recovery_days).await
+        };
+        let tagging = async {
+            if !changes.touch("tags") {
+                return Ok(());
+            }
+            change::tag(context, &arn(context, name), &before.tags, tags).await
+        };
+        // Expiry may be refused for an hour: that must not keep the others from being done.
+        let (expiry, recovery, tagging) = futures::join!(expiry, recovery, tagging);
+        recovery.and(tagging).and(expiry)?;
+        Ok(named(context, name))
+    }
+
+    async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
+        let Some(name) = outputs.get("name") else { return Ok(()) };
+        let client = &context.clients().dynamodb;
+        let deleted = context
+            .call(op("dynamodb", "DeleteTable"), || {
+                client.delete_table().table_name(name).send()
+            })
+            .await;
+        match deleted {
+            Err(error) if error.kind == ErrorKind::Invalid && error.message.contains("protected") => {
+                Err(AwsError::own(
+                    "dynamodb",
+                    "DeleteTable",
+                    ErrorKind::Invalid,
+                    format!(
+                        "table {name} is protected against deletion; set `deletion_protection: false` for it in the template, \
+                     run `taskctl deploy`, then the same command again"
+                    ),
+                ))
+            }
+            other => {
+                gone(other.map(drop))?;
+                until_gone(context, name).await
+            }
+        }
+    }
+}
+
+/// Whether a table has no item. The item count that AWS reports is hours old, so one item is asked for; a table that
+/// does not exist is empty. <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html>
+pub async fn is_empty(context: &Context, name: &str) -> Result<bool, AwsError> {
+    let client = &context.clients().dynamodb;
+    let mut start = None;
+    loop {
+        let page = context
+            .call(op("dynamodb", "Scan"), || {
+                client
+                    .scan()
+                    .table_name(name)
+                    .limit(1)
+                    .consistent_read(true)
+                    .set_exclusive_start_key(start.clone())
+                    .send()
+            })
+            .await;
+        let Some(page) = found(page)? else { return Ok(true) };
+        if page.count > 0 {
+            return Ok(false);
+        }
+        start = page.last_evaluated_key;
+        if start.is_none() {
+            return Ok(true);
+        }
+    }
+}
+
+async fn until_gone(context: &Context, name: &str) -> Result<(), AwsError> {
+    context
+        .poll("table to be gone", TABLE_LIMIT, || async {
+            Ok(observe::describe(context, name).await?.is_none().then_some(()))
+        })
+        .await
+}
+
+fn arn(context: &Context, name: &str) -> String {
+    context.identity().arn("dynamodb", &format!("table/{name}"))
+}
+
+fn named(context: &Context, name: &str) -> Outputs {
+    outputs([("name", name.to_owned()), ("arn", arn(context, name))])
+}

@@ -1,0 +1,826 @@
+//! Lambda function: its working copy (`$LATEST`) – code, configuration, reserved concurrency, tags. What serves traffic
+//! is a version of it (`lambda_version`), never the working copy.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
+use aws_sdk_lambda::operation::update_function_configuration::builders::UpdateFunctionConfigurationFluentBuilder;
+use aws_sdk_lambda::types::{
+    ApplicationLogLevel, Architecture, DeadLetterConfig, Environment, EphemeralStorage, FunctionCode,
+    FunctionConfiguration, LastUpdateStatus, Layer, LogFormat, LoggingConfig, Runtime, State, SystemLogLevel,
+    TracingConfig, TracingMode, VpcConfig, VpcConfigResponse,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::aws::client::context::{Context, op};
+use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::kinds::lambda;
+use crate::aws::kinds::lambda::permission::Statements;
+use crate::aws::kinds::lambda::version::VersionAlias;
+use crate::aws::read::inventory::{Naming, logical, ours, settled};
+use crate::aws::read::reader::{Reader, Tags, managed, ownership};
+use crate::plan::{Replacement, Rollback, Scope};
+use crate::resource::{Observed, Outputs, ResourceId, outputs};
+
+/// The kind.
+pub struct LambdaFunction;
+
+/// Settings of a function.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Name, 1–64 characters.
+    pub name: String,
+    /// ARN of the execution role.
+    pub role: String,
+    /// base64 of the SHA-256 of the zip.
+    pub code_sha256: String,
+    /// `x86_64` or `arm64`.
+    pub architecture: String,
+    /// Managed runtime identifier.
+    pub runtime: String,
+    /// Handler; an OS-only runtime ignores it, the API wants it.
+    pub handler: String,
+    /// At most 256 characters.
+    pub description: Option<String>,
+    /// MiB, 128–10,240.
+    pub memory_mb: i32,
+    /// Seconds, 1–900.
+    pub timeout_seconds: i32,
+    /// MiB of /tmp, 512–10,240.
+    pub ephemeral_storage_mb: i32,
+    /// Environment variables, at most 4 KB.
+    pub environment: BTreeMap<String, String>,
+    /// Whether X-Ray samples requests.
+    pub tracing: bool,
+    /// Log group of the function's JSON lines.
+    pub log_group: String,
+    /// Level of the function's own lines.
+    pub log_level: String,
+    /// Level of Lambda's lines.
+    pub system_log_level: String,
+    /// Reserved concurrency; 0 switches the function off.
+    pub reserved_concurrency: Option<i32>,
+    /// Statements of policies on the function itself ([`ITSELF`]) and on aliases that taskctl did not make; never desired. Nothing
+    /// of this stack calls those.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_callers: BTreeMap<String, Statements>,
+    /// Function URLs by what they call, with who may: `AWS_IAM` or `NONE`; never desired.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub urls: BTreeMap<String, String>,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+    /// `ready`, unless the last change failed on AWS's side.
+    pub status: String,
+    /// Settings that taskctl did not write, in words: code and data that would come in beside the package. Never desired.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
+}
+
+/// Status of a function whose last change went through.
+pub const READY: &str = "ready";
+/// Stands for the function itself among its aliases; no alias can be called so.
+pub const ITSELF: &str = "(function)";
+
+impl Model {
+    /// Hash over everything that a published version contains: code and configuration, not tags or concurrency.
+    pub fn fingerprint(&self) -> String {
+        let mut versioned = self.clone();
+        versioned.tags = BTreeMap::new();
+        versioned.other_callers = BTreeMap::new();
+        versioned.urls = BTreeMap::new();
+        versioned.reserved_concurrency = None;
+        versioned.status = READY.to_owned();
+        let text = serde_json::to_string(&versioned).unwrap_or_default();
+        Sha256::digest(text.as_bytes())
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+/// Fields that `UpdateFunctionConfiguration` sets.
+const CONFIGURATION: &[&str] = &[
+    "role",
+    "runtime",
+    "handler",
+    "description",
+    "memory_mb",
+    "timeout_seconds",
+    "ephemeral_storage_mb",
+    "environment",
+    "tracing",
+    "log_group",
+    "log_level",
+    "system_log_level",
+    "status",
+    "others",
+];
+
+static SPEC: Spec = Spec {
+    name: "lambda_function",
+    title: "Lambda function",
+    documentation: "https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html",
+    read_actions: &[
+        "lambda:GetFunction",
+        "lambda:GetPolicy",
+        "lambda:ListAliases",
+        "lambda:ListFunctions",
+        "lambda:ListFunctionUrlConfigs",
+        "lambda:ListTags",
+    ],
+    write_actions: &[
+        "lambda:CreateFunction",
+        "lambda:UpdateFunctionCode",
+        "lambda:UpdateFunctionConfiguration",
+        "lambda:PutFunctionConcurrency",
+        "lambda:DeleteFunctionConcurrency",
+        "lambda:DeleteFunctionUrlConfig",
+        "lambda:RemovePermission",
+        "lambda:TagResource",
+        "lambda:UntagResource",
+        "iam:PassRole",
+        "s3:PutObject",
+        "s3:GetObject",
+        "s3:DeleteObject",
+    ],
+    delete_actions: &["lambda:DeleteFunction"],
+    holds_data: false,
+    rollback: Rollback::WithRelease,
+    replacement: Replacement::DeleteFirst,
+    replace_on: &["name"],
+    hidden: &["environment"],
+    deleted_after: &[("http_api", Scope::Any), ("api_integration", Scope::Same)],
+    usual: Duration::from_secs(12),
+};
+
+/// ARN of a function.
+pub fn arn(context: &Context, name: &str) -> String {
+    context.identity().arn("lambda", &format!("function:{name}"))
+}
+
+#[async_trait]
+impl Kind for LambdaFunction {
+    type Model = Model;
+
+    fn spec(&self) -> &'static Spec {
+        &SPEC
+    }
+
+    fn examples(&self) -> Vec<Model> {
+        let small = Model {
+            name: "shop-dev-tasks".into(),
+            role: "arn:aws:iam::123456789012:role/taskctl/shop/dev/shop-dev-tasks".into(),
+            code_sha256: "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".into(),
+            architecture: "x86_64".into(),
+            runtime: "provided.al2023".into(),
+            handler: "bootstrap".into(),
+            description: None,
+            memory_mb: 512,
+            timeout_seconds: 30,
+            ephemeral_storage_mb: 512,
+            environment: BTreeMap::new(),
+            tracing: false,
+            log_group: "/aws/lambda/shop-dev-tasks".into(),
+            log_level: "INFO".into(),
+            system_log_level: "INFO".into(),
+            reserved_concurrency: None,
+            other_callers: BTreeMap::new(),
+            urls: BTreeMap::new(),
+            tags: BTreeMap::from([("app".to_owned(), "shop".to_owned())]),
+            status: READY.into(),
+            others: Vec::new(),
+        };
+        let full = Model {
+            description: Some("Creates, lists and changes tasks".into()),
+            memory_mb: 1024,
+            timeout_seconds: 10,
+            ephemeral_storage_mb: 1024,
+            environment: BTreeMap::from([("TASKS_TABLE".to_owned(), "shop-dev-tasks".to_owned())]),
+            tracing: true,
+            log_level: "DEBUG".into(),
+            system_log_level: "WARN".into(),
+            reserved_concurrency: Some(5),
+            tags: BTreeMap::from([
+                ("app".to_owned(), "shop".to_owned()),
+                ("team".to_owned(), "web".to_owned()),
+            ]),
+            ..small.clone()
+        };
+        vec![small, full]
+    }
+
+    fn serves_function(&self) -> bool {
+        true
+    }
+
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
+        let context = reader.context();
+        let Some(answer) = get(context, &desired.name).await? else {
+            return Ok(None);
+        };
+        let (other_callers, urls) =
+            futures::try_join!(other_callers(reader, &desired.name), urls(context, &desired.name))?;
+        let mut observed = observed(context, desired, &answer);
+        observed.model.other_callers = other_callers;
+        observed.model.urls = urls;
+        Ok(Some(observed))
+    }
+
+    async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError> {
+        let context = reader.context();
+        let naming = Naming {
+            start: context.identity().arn("lambda", "function:"),
+        };
+        let listed = match settled(reader, &naming).await? {
+            Some(names) => names,
+            None => names(context).await?,
+        };
+        let own_tags = |name: String| async move { read_tags(context, &arn(context, &name)).await };
+        let names = ours(reader, &naming, listed, own_tags).await?;
+        let found = names.iter().map(|name| Discovered {
+            id: ResourceId::new(SPEC.name, logical(context.identity(), name, "")),
+            outputs: outputs([("name", name.clone())]),
+        });
+        Ok(found.collect())
+    }
+
+    async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
+        let Model {
+            name,
+            role,
+            code_sha256,
+            architecture,
+            runtime,
+            handler,
+            description,
+            memory_mb,
+            timeout_seconds,
+            ephemeral_storage_mb,
+            environment,
+            tracing: _,
+            log_group: _,
+            log_level: _,
+            system_log_level: _,
+            reserved_concurrency,
+            other_callers: _,
+            urls: _,
+            tags,
+            status: _,
+            others: _,
+        } = desired;
+        let client = &context.clients().lambda;
+        let place = context.stage(code_sha256).await?;
+        let _turn = context.serial(format!("lambda/{name}")).await;
+        let created = context
+            .call(op("lambda", "CreateFunction"), || {
+                client
+                    .create_function()
+                    .function_name(name)
+                    .role(role)
+                    .runtime(Runtime::from(runtime.as_str()))
+                    .handler(handler)
+                    .set_description(description.clone())
+                    .memory_size(*memory_mb)
+                    .timeout(*timeout_seconds)
+                    .set_ephemeral_storage(storage(*ephemeral_storage_mb))
+                    .environment(variables(environment))
+                    .tracing_config(tracing_config(desired))
+                    .logging_config(logging_config(desired))
+                    .architectures(Architecture::from(architecture.as_str()))
+                    .set_tags(Some(tags.clone().into_iter().collect()))
+                    .code(
+                        FunctionCode::builder()
+                            .s3_bucket(&place.bucket)
+                            .s3_key(&place.key)
+                            .build(),
+                    )
+                    .publish(true)
+                    .send()
+            })
+            .await?;
+        settle(context, name, "function to become active").await?;
+        if reserved_concurrency.is_some() {
+            put_concurrency(context, name, *reserved_concurrency).await?;
+        }
+        let mut outputs = identity_outputs(context, name);
+        outputs.extend(created.version.map(|version| ("published".to_owned(), version)));
+        Ok(outputs)
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        _: &ResourceId,
+        desired: &Model,
+        observed: &Observed<Model>,
+        changes: &Fields,
+    ) -> Result<Outputs, AwsError> {
+        let name = &desired.name;
+        let client = &context.clients().lambda;
+        let _turn = context.serial(format!("lambda/{name}")).await;
+        let mut outputs = identity_outputs(context, name);
+        // What lets others in goes before anything that takes its time.
+        for qualifier in observed.model.urls.keys() {
+            delete_url(context, name, of_alias(qualifier)).await?;
+        }
+        for (qualifier, statements) in &observed.model.other_callers {
+            for sid in statements.keys() {
+                lambda::permission::remove(context, name, of_alias(qualifier), sid).await?;
+            }
+        }
+        if changes.touch_any(CONFIGURATION) {
+            let without_others = changes.touch("others");
+            context
+                .call(op("lambda", "UpdateFunctionConfiguration"), || {
+                    let request = client.update_function_configuration();
+                    let request = match without_others {
+                        true => plain(request),
+                        false => request,
+                    };
+                    request
+                        .function_name(name)
+                        .role(&desired.role)
+                        .runtime(Runtime::from(desired.runtime.as_str()))
+                        .handler(&desired.handler)
+                        .description(desired.description.clone().unwrap_or_default())
+                        .memory_size(desired.memory_mb)
+                        .timeout(desired.timeout_seconds)
+                        .set_ephemeral_storage(storage(desired.ephemeral_storage_mb))
+                        .environment(variables(&desired.environment))
+                        .tracing_config(tracing_config(desired))
+                        .logging_config(logging_config(desired))
+                        .send()
+                })
+                .await?;
+            settle(context, name, "configuration to take effect").await?;
+        }
+        if changes.touch_any(&["code_sha256", "architecture", "status"]) {
+            let place = context.stage(&desired.code_sha256).await?;
+            let updated = context
+                .call(op("lambda", "UpdateFunctionCode"), || {
+                    client
+                        .update_function_code()
+                        .function_name(name)
+                        .s3_bucket(&place.bucket)
+                        .s3_key(&place.key)
+                        .architectures(Architecture::from(desired.architecture.as_str()))
+                        .publish(true)
+                        .send()
+                })
+                .await?;
+            let published = updated.version.filter(|version| version != "$LATEST");
+            outputs.extend(settle_and_name(context, desired, published).await?);
+        }
+        if changes.touch("reserved_concurrency") {
+            put_concurrency(context, name, desired.reserved_concurrency).await?;
+        }
+        if changes.touch("tags") {
+            let arn = arn(context, name);
+            context
+                .call(op("lambda", "TagResource"), || {
+                    client
+                        .tag_resource()
+                        .resource(&arn)
+                        .set_tags(Some(desired.tags.clone().into_iter().collect()))
+                        .send()
+                })
+                .await?;
+            let stale: Vec<String> = observed
+                .model
+                .tags
+                .keys()
+                .filter(|key| !desired.tags.contains_key(*key))
+                .cloned()
+                .collect();
+            if !stale.is_empty() {
+                context
+                    .call(op("lambda", "UntagResource"), || {
+                        client
+                            .untag_resource()
+                            .resource(&arn)
+                            .set_tag_keys(Some(stale.clone()))
+                            .send()
+                    })
+                    .await?;
+            }
+        }
+        Ok(outputs)
+    }
+
+    async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
+        let Some(name) = outputs.get("name") else { return Ok(()) };
+        let client = &context.clients().lambda;
+        let _turn = context.serial(format!("lambda/{name}")).await;
+        let deleted = context
+            .call(op("lambda", "DeleteFunction"), || {
+                client.delete_function().function_name(name).send()
+            })
+            .await;
+        gone(deleted.map(drop))?;
+        context
+            .poll("function to be gone", Duration::from_secs(300), || async {
+                Ok(get(context, name).await?.is_none().then_some(()))
+            })
+            .await
+    }
+}
+
+fn identity_outputs(context: &Context, name: &str) -> Outputs {
+    outputs([("name", name.to_owned()), ("arn", arn(context, name))])
+}
+
+async fn get(context: &Context, name: &str) -> Result<Option<GetFunctionOutput>, AwsError> {
+    let client = &context.clients().lambda;
+    found(
+        context
+            .call(op("lambda", "GetFunction"), || {
+                client.get_function().function_name(name).send()
+            })
+            .await,
+    )
+}
+
+/// How a function is, in a few words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FunctionState {
+    /// `Active`, `Pending`, `Failed`, …; `Missing` when it is not there.
+    pub state: String,
+    /// MiB.
+    pub memory_mb: Option<i32>,
+    /// Architecture.
+    pub architecture: Option<String>,
+    /// When its code or configuration last changed, as AWS writes it.
+    pub last_modified: Option<String>,
+}
+
+/// How a function is.
+pub async fn state(context: &Context, name: &str) -> Result<FunctionState, AwsError> {
+    let answer = get(context, name).await?;
+    let Some(config) = answer.as_ref().and_then(GetFunctionOutput::configuration) else {
+        return Ok(FunctionState {
+            state: "Missing".to_owned(),
+            ..FunctionState::default()
+        });
+    };
+    Ok(FunctionState {
+        state: config.state().map_or("Active", State::as_str).to_owned(),
+        memory_mb: config.memory_size(),
+        architecture: config
+            .architectures()
+            .first()
+            .map(|architecture| architecture.as_str().to_owned()),
+        last_modified: config.last_modified().map(str::to_owned),
+    })
+}
+
+/// What `GetFunction` says, in the model's shape.
+fn observed(context: &Context, desired: &Model, answer: &GetFunctionOutput) -> Observed<Model> {
+    let tags = managed(
+        answer
+            .tags()
+            .into_iter()
+            .flatten()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
+    );
+    let owner = ownership(context, &tags);
+    let Some(config) = answer.configuration() else {
+        return Observed::ours(desired.clone(), identity_outputs(context, &desired.name));
+    };
+    let logging = config.logging_config();
+    let text = |value: Option<&str>, default: &str| value.unwrap_or(default).to_owned();
+    let failed =
+        config.state() == Some(&State::Failed) || config.last_update_status() == Some(&LastUpdateStatus::Failed);
+    let model = Model {
+        name: desired.name.clone(),
+        role: text(config.role(), ""),
+        code_sha256: text(config.code_sha256(), ""),
+        architecture: text(config.architectures().first().map(Architecture::as_str), "x86_64"),
+        runtime: text(config.runtime().map(Runtime::as_str), ""),
+        handler: text(config.handler(), ""),
+        description: config.description().filter(|text| !text.is_empty()).map(str::to_owned),
+        memory_mb: config.memory_size().unwrap_or(128),
+        timeout_seconds: config.timeout().unwrap_or(3),
+        ephemeral_storage_mb: config.ephemeral_storage().map_or(512, EphemeralStorage::size),
+        environment: config
+            .environment()
+            .and_then(|environment| environment.variables())
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
+        tracing: config.tracing_config().and_then(|tracing| tracing.mode()) == Some(&TracingMode::Active),
+        log_group: text(
+            logging.and_then(LoggingConfig::log_group),
+            &format!("/aws/lambda/{}", desired.name),
+        ),
+        log_level: text(
+            logging
+                .and_then(LoggingConfig::application_log_level)
+                .map(ApplicationLogLevel::as_str),
+            if logging.and_then(LoggingConfig::log_format) == Some(&LogFormat::Json) {
+                "INFO"
+            } else {
+                "(text format)"
+            },
+        ),
+        system_log_level: text(
+            logging
+                .and_then(LoggingConfig::system_log_level)
+                .map(SystemLogLevel::as_str),
+            "INFO",
+        ),
+        reserved_concurrency: answer
+            .concurrency()
+            .and_then(|concurrency| concurrency.reserved_concurrent_executions()),
+        other_callers: BTreeMap::new(),
+        urls: BTreeMap::new(),
+        tags,
+        status: if failed {
+            format!(
+                "failed: {}",
+                config
+                    .last_update_status_reason()
+                    .or(config.state_reason())
+                    .unwrap_or("no reason given")
+            )
+        } else {
+            READY.to_owned()
+        },
+        others: others(config),
+    };
+    Observed {
+        model,
+        outputs: identity_outputs(context, &desired.name),
+        ownership: owner,
+        pending: Vec::new(),
+    }
+}
+
+/// What a configuration has that taskctl does not write, in words.
+fn others(config: &FunctionConfiguration) -> Vec<String> {
+    let layers = config
+        .layers()
+        .iter()
+        .filter_map(Layer::arn)
+        .map(|arn| format!("layer {arn}"));
+    let queue = config.dead_letter_config().and_then(DeadLetterConfig::target_arn);
+    let queue = queue
+        .filter(|arn| !arn.is_empty())
+        .map(|arn| format!("dead letters to {arn}"));
+    let network = config.vpc_config().and_then(VpcConfigResponse::vpc_id);
+    let network = network.filter(|id| !id.is_empty()).map(|id| format!("network {id}"));
+    let files = config
+        .file_system_configs()
+        .iter()
+        .map(|files| format!("file system {}", files.arn()));
+    layers.chain(queue).chain(network).chain(files).collect()
+}
+
+/// A request that takes all that away.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionConfiguration.html>
+fn plain(request: UpdateFunctionConfigurationFluentBuilder) -> UpdateFunctionConfigurationFluentBuilder {
+    let none = || Some(Vec::new());
+    let network = VpcConfig::builder()
+        .set_subnet_ids(none())
+        .set_security_group_ids(none());
+    request
+        .set_layers(none())
+        .dead_letter_config(DeadLetterConfig::builder().target_arn("").build())
+        .vpc_config(network.build())
+        .set_file_system_configs(Some(Vec::new()))
+}
+
+/// Waits for a change of code, and meanwhile gives the version that it published its alias (a function that is pending takes none). One
+/// that could not be made is made with the version.
+async fn settle_and_name(context: &Context, desired: &Model, published: Option<String>) -> Result<Outputs, AwsError> {
+    let naming = async {
+        match &published {
+            Some(version) => lambda::version::name_early(context, &desired.name, version, &desired.fingerprint()).await,
+            None => None,
+        }
+    };
+    let (settled, alias) = futures::join!(settle(context, &desired.name, "code to take effect"), naming);
+    settled?;
+    let published = published.map(|version| ("published".to_owned(), version));
+    let alias = alias.map(|alias| ("published_alias".to_owned(), alias));
+    Ok(published.into_iter().chain(alias).collect())
+}
+
+/// Waits until the function is active and its last change is in effect.
+async fn settle(context: &Context, name: &str, reason: &str) -> Result<(), AwsError> {
+    let client = &context.clients().lambda;
+    context
+        .poll(reason, Duration::from_secs(600), || async {
+            let answer = context
+                .call(op("lambda", "GetFunction").just_made(), || {
+                    client.get_function().function_name(name).send()
+                })
+                .await?;
+            let Some(config) = answer.configuration() else {
+                return Ok(None);
+            };
+            let reason = config
+                .last_update_status_reason()
+                .or(config.state_reason())
+                .unwrap_or("no reason given");
+            if config.state() == Some(&State::Failed) || config.last_update_status() == Some(&LastUpdateStatus::Failed)
+            {
+                return Err(AwsError::own(
+                    "lambda",
+                    "GetFunction",
+                    ErrorKind::Invalid,
+                    format!("AWS could not make {name} ready: {reason}"),
+                ));
+            }
+            let active = matches!(config.state(), None | Some(State::Active | State::Inactive));
+            let updated = matches!(config.last_update_status(), None | Some(LastUpdateStatus::Successful));
+            Ok((active && updated).then_some(()))
+        })
+        .await
+}
+
+async fn put_concurrency(context: &Context, name: &str, reserved: Option<i32>) -> Result<(), AwsError> {
+    let client = &context.clients().lambda;
+    match reserved {
+        Some(reserved) => context
+            .call(op("lambda", "PutFunctionConcurrency"), || {
+                client
+                    .put_function_concurrency()
+                    .function_name(name)
+                    .reserved_concurrent_executions(reserved)
+                    .send()
+            })
+            .await
+            .map(drop),
+        None => context
+            .call(op("lambda", "DeleteFunctionConcurrency"), || {
+                client.delete_function_concurrency().function_name(name).send()
+            })
+            .await
+            .map(drop),
+    }
+}
+
+fn storage(mb: i32) -> Option<EphemeralStorage> {
+    EphemeralStorage::builder().size(mb).build().ok()
+}
+
+fn variables(environment: &BTreeMap<String, String>) -> Environment {
+    Environment::builder()
+        .set_variables(Some(environment.clone().into_iter().collect()))
+        .build()
+}
+
+fn tracing_config(model: &Model) -> TracingConfig {
+    TracingConfig::builder()
+        .mode(if model.tracing {
+            TracingMode::Active
+        } else {
+            TracingMode::PassThrough
+        })
+        .build()
+}
+
+fn logging_config(model: &Model) -> LoggingConfig {
+    LoggingConfig::builder()
+        .log_format(LogFormat::Json)
+        .application_log_level(ApplicationLogLevel::from(model.log_level.as_str()))
+        .system_log_level(SystemLogLevel::from(model.system_log_level.as_str()))
+        .log_group(&model.log_group)
+        .build()
+}
+
+/// What a call about an alias names; none for the function itself.
+fn of_alias(name: &str) -> Option<&str> {
+    (name != ITSELF).then_some(name)
+}
+
+/// Who may call what no release calls: the function itself, and aliases that taskctl did not make. The policies of the aliases
+/// `v{n}` are `lambda_permission`'s. There is none on `$LATEST`: "Lambda does not support adding policies to version $LATEST".
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html>
+async fn other_callers(reader: &Reader, name: &str) -> Result<BTreeMap<String, Statements>, AwsError> {
+    let aliases = async {
+        let aliases = reader.aliases(name).await?;
+        let others: Vec<String> = aliases
+            .iter()
+            .filter(|alias| VersionAlias::parse(alias).is_none())
+            .filter_map(|alias| alias.name().map(str::to_owned))
+            .collect();
+        let policies = others.into_iter().map(|alias| async move {
+            let statements = reader.policy(name, Some(&alias)).await?;
+            Ok::<_, AwsError>((alias, statements))
+        });
+        futures::future::try_join_all(policies).await
+    };
+    let (own, aliases) = futures::try_join!(reader.policy(name, None), aliases)?;
+    let all = aliases.into_iter().chain([(ITSELF.to_owned(), own)]);
+    Ok(all
+        .filter_map(|(alias, statements)| Some((alias, statements.filter(|all| !all.is_empty())?)))
+        .collect())
+}
+
+/// The URLs under which a function can be called past the API: who may, by what is called.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctionUrlConfigs.html>
+pub async fn urls(context: &Context, name: &str) -> Result<BTreeMap<String, String>, AwsError> {
+    let client = &context.clients().lambda;
+    let mut urls = BTreeMap::new();
+    let mut marker: Option<String> = None;
+    loop {
+        let page = found(
+            context
+                .call(op("lambda", "ListFunctionUrlConfigs"), || {
+                    let list = client.list_function_url_configs().function_name(name);
+                    list.set_marker(marker.clone()).send()
+                })
+                .await,
+        )?;
+        let Some(page) = page else { return Ok(urls) };
+        urls.extend(page.function_url_configs.into_iter().map(|url| {
+            // arn:aws:lambda:{region}:{account}:function:{name}[:{alias}]
+            let qualifier = url.function_arn.split(':').nth(7).unwrap_or(ITSELF).to_owned();
+            (qualifier, url.auth_type.as_str().to_owned())
+        }));
+        marker = page.next_marker.filter(|marker| !marker.is_empty());
+        if marker.is_none() {
+            return Ok(urls);
+        }
+    }
+}
+
+async fn delete_url(context: &Context, name: &str, qualifier: Option<&str>) -> Result<(), AwsError> {
+    let client = &context.clients().lambda;
+    let deleted = context
+        .call(op("lambda", "DeleteFunctionUrlConfig"), || {
+            let delete = client.delete_function_url_config().function_name(name);
+            delete.set_qualifier(qualifier.map(str::to_owned)).send()
+        })
+        .await;
+    gone(deleted.map(drop))
+}
+
+/// Names of all functions of the account and region.
+async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
+    let client = &context.clients().lambda;
+    let mut names = BTreeSet::new();
+    let mut marker: Option<String> = None;
+    loop {
+        let page = context
+            .call(op("lambda", "ListFunctions"), || {
+                client.list_functions().max_items(50).set_marker(marker.clone()).send()
+            })
+            .await?;
+        let functions = page.functions.unwrap_or_default();
+        names.extend(functions.into_iter().filter_map(|function| function.function_name));
+        marker = page.next_marker.filter(|marker| !marker.is_empty());
+        if marker.is_none() {
+            return Ok(names);
+        }
+    }
+}
+
+async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {
+    let client = &context.clients().lambda;
+    let answer = context
+        .call(op("lambda", "ListTags"), || client.list_tags().resource(arn).send())
+        .await?;
+    Ok(answer.tags.unwrap_or_default().into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_in_beside_the_package_is_seen() {
+        let layer = "arn:aws:lambda:eu-central-1:111122223333:layer:extra:1";
+        let config = FunctionConfiguration::builder()
+            .layers(Layer::builder().arn(layer).build())
+            .dead_letter_config(
+                DeadLetterConfig::builder()
+                    .target_arn("arn:aws:sqs:eu-central-1:1:q")
+                    .build(),
+            )
+            .vpc_config(VpcConfigResponse::builder().vpc_id("vpc-1").build())
+            .build();
+        let expected = [
+            format!("layer {layer}"),
+            "dead letters to arn:aws:sqs:eu-central-1:1:q".to_owned(),
+            "network vpc-1".to_owned(),
+        ];
+        assert_eq!(others(&config), expected);
+        let empty = VpcConfigResponse::builder().vpc_id("").build();
+        let config = FunctionConfiguration::builder().vpc_config(empty).build();
+        assert_eq!(others(&config), Vec::<String>::new());
+    }
+}

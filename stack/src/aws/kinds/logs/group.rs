@@ -1,0 +1,279 @@
+//! CloudWatch log group: one per function, one for the API's access log. Made before the function, or Lambda makes it
+//! itself, without retention and tags.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::try_join_all;
+use serde::{Deserialize, Serialize};
+
+use crate::aws::client::context::{Context, Identity, op};
+use crate::aws::client::error::AwsError;
+use crate::aws::kinds::kind;
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::read::reader::{Reader, Tags, ownership};
+use crate::plan::{Replacement, Rollback, Scope};
+use crate::resource::{Observed, Outputs, Ownership, ResourceId, outputs};
+
+/// The kind.
+pub struct LogGroup;
+
+/// Settings of a log group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Name, 1–512 characters.
+    pub name: String,
+    /// Days events are kept: 1, 3, 5, 7, 14, 30, 60, 90, …, 3653; none = for ever.
+    pub retention_days: Option<i32>,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+static SPEC: Spec = Spec {
+    name: "log_group",
+    title: "log group",
+    documentation: "https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html",
+    read_actions: &["logs:DescribeLogGroups", "logs:ListTagsForResource", "tag:GetResources"],
+    write_actions: &[
+        "logs:CreateLogGroup",
+        "logs:PutRetentionPolicy",
+        "logs:DeleteRetentionPolicy",
+        "logs:TagResource",
+        "logs:UntagResource",
+    ],
+    delete_actions: &["logs:DeleteLogGroup"],
+    holds_data: false,
+    rollback: Rollback::Immediate,
+    replacement: Replacement::CreateFirst,
+    replace_on: &["name"],
+    hidden: &[],
+    deleted_after: &[
+        ("lambda_function", Scope::Same),
+        ("api_stage", Scope::Any),
+        ("http_api", Scope::Any),
+    ],
+    usual: Duration::from_millis(400),
+};
+
+/// Where access logs of a stack's API go; the name keeps the account's log resource policy small.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging.html>
+pub fn access_log_prefix(identity: &Identity) -> String {
+    format!("/aws/vendedlogs/taskctl/{}/{}/", identity.app, identity.stage)
+}
+
+fn arn(context: &Context, name: &str) -> String {
+    context.identity().arn("logs", &format!("log-group:{name}"))
+}
+
+#[async_trait]
+impl Kind for LogGroup {
+    type Model = Model;
+
+    fn spec(&self) -> &'static Spec {
+        &SPEC
+    }
+
+    fn examples(&self) -> Vec<Model> {
+        let tags: BTreeMap<String, String> = BTreeMap::from([("app".to_owned(), "shop".to_owned())]);
+        vec![
+            Model {
+                name: "/aws/lambda/shop-dev-tasks".into(),
+                retention_days: None,
+                tags: BTreeMap::new(),
+            },
+            Model {
+                name: "/aws/lambda/shop-dev-users".into(),
+                retention_days: Some(30),
+                tags,
+            },
+        ]
+    }
+
+    fn serves_function(&self) -> bool {
+        true
+    }
+
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
+        let groups = reader.log_groups().await?;
+        let Some(group) = groups
+            .iter()
+            .find(|group| group.log_group_name() == Some(desired.name.as_str()))
+        else {
+            return Ok(None);
+        };
+        let context = reader.context();
+        let arn = arn(context, &desired.name);
+        let tags = reader
+            .tags(&arn, &desired.tags, async || read_tags(context, &arn).await)
+            .await?;
+        let mut observed = Observed::ours(
+            Model {
+                name: desired.name.clone(),
+                retention_days: group.retention_in_days(),
+                tags: tags.clone(),
+            },
+            outputs([("name", desired.name.clone()), ("arn", arn)]),
+        );
+        // A group that Lambda made by itself has no tags at all; it is the function's, and is taken over.
+        if !tags.is_empty() {
+            observed.ownership = ownership(context, &tags);
+        }
+        Ok(Some(observed))
+    }
+
+    async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError> {
+        let context = reader.context();
+        let tagged = reader.tagged().await?;
+        let functions = format!("/aws/lambda/{}", context.identity().prefix());
+        let access = access_log_prefix(context.identity());
+        let of_stack = reader.log_groups().await?.iter().filter_map(|group| {
+            let name = group.log_group_name()?;
+            let of_function = name.strip_prefix(&functions).map(str::to_owned);
+            let logical = of_function.or_else(|| Some(format!("{}.access", name.strip_prefix(&access)?)))?;
+            Some((name.to_owned(), logical))
+        });
+        // The tagging API lags behind. What is wanted is found by its name anyway; of anything else its own tags decide.
+        let judged = of_stack.map(|(name, logical)| async move {
+            let arn = arn(context, &name);
+            let ours = if tagged.contains_key(&arn) {
+                true
+            } else if reader.expected().is_some_and(|expected| expected.contains(&name)) {
+                false
+            } else {
+                let tags = kind::found(read_tags(context, &arn).await)?;
+                tags.is_some_and(|tags| ownership(context, &tags) == Ownership::Ours)
+            };
+            Ok::<_, AwsError>(ours.then(|| Discovered {
+                id: ResourceId::new(SPEC.name, logical),
+                outputs: outputs([("name", name)]),
+            }))
+        });
+        let found = try_join_all(judged).await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
+        let Model {
+            name,
+            retention_days,
+            tags,
+        } = desired;
+        let client = &context.clients().logs;
+        context
+            .call(op("logs", "CreateLogGroup"), || {
+                client
+                    .create_log_group()
+                    .log_group_name(name)
+                    .set_tags(some_tags(tags))
+                    .send()
+            })
+            .await?;
+        if retention_days.is_some() {
+            put_retention(context, name, *retention_days).await?;
+        }
+        Ok(outputs([("name", name.clone()), ("arn", arn(context, name))]))
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        _: &ResourceId,
+        desired: &Model,
+        observed: &Observed<Model>,
+        changes: &Fields,
+    ) -> Result<Outputs, AwsError> {
+        let Model {
+            name,
+            retention_days,
+            tags,
+        } = desired;
+        let client = &context.clients().logs;
+        if changes.touch("retention_days") {
+            put_retention(context, name, *retention_days).await?;
+        }
+        if changes.touch("tags") {
+            let arn = arn(context, name);
+            context
+                .call(op("logs", "TagResource"), || {
+                    client
+                        .tag_resource()
+                        .resource_arn(&arn)
+                        .set_tags(Some(tags.clone().into_iter().collect()))
+                        .send()
+                })
+                .await?;
+            let stale: Vec<String> = observed
+                .model
+                .tags
+                .keys()
+                .filter(|key| !tags.contains_key(*key))
+                .cloned()
+                .collect();
+            if !stale.is_empty() {
+                context
+                    .call(op("logs", "UntagResource"), || {
+                        client
+                            .untag_resource()
+                            .resource_arn(&arn)
+                            .set_tag_keys(Some(stale.clone()))
+                            .send()
+                    })
+                    .await?;
+            }
+        }
+        Ok(outputs([("name", name.clone()), ("arn", arn(context, name))]))
+    }
+
+    async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
+        let Some(name) = outputs.get("name") else { return Ok(()) };
+        let client = &context.clients().logs;
+        let deleted = context
+            .call(op("logs", "DeleteLogGroup"), || {
+                client.delete_log_group().log_group_name(name).send()
+            })
+            .await;
+        gone(deleted.map(drop))
+    }
+}
+
+async fn put_retention(context: &Context, name: &str, days: Option<i32>) -> Result<(), AwsError> {
+    let client = &context.clients().logs;
+    match days {
+        Some(days) => context
+            .call(op("logs", "PutRetentionPolicy").just_made(), || {
+                client
+                    .put_retention_policy()
+                    .log_group_name(name)
+                    .retention_in_days(days)
+                    .send()
+            })
+            .await
+            .map(drop),
+        None => context
+            .call(op("logs", "DeleteRetentionPolicy"), || {
+                client.delete_retention_policy().log_group_name(name).send()
+            })
+            .await
+            .map(drop),
+    }
+}
+
+async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {
+    let client = &context.clients().logs;
+    let answer = context
+        .call(op("logs", "ListTagsForResource"), || {
+            client.list_tags_for_resource().resource_arn(arn).send()
+        })
+        .await?;
+    Ok(answer.tags.unwrap_or_default().into_iter().collect())
+}
+
+fn some_tags(tags: &BTreeMap<String, String>) -> Option<std::collections::HashMap<String, String>> {
+    (!tags.is_empty()).then(|| tags.clone().into_iter().collect())
+}

@@ -1,0 +1,15 @@
+//! The resource kinds by AWS service. A kind is a folder or file here, and a line in [`registry`].
+
+pub mod apigateway;
+pub mod cloudwatch;
+pub mod dynamodb;
+pub mod events;
+pub mod iam;
+pub mod kind;
+pub mod lambda;
+pub mod logs;
+pub mod placeholder;
+pub mod registry;
+pub mod s3;
+pub mod site;
+pub mod sns;

@@ -1,0 +1,492 @@
+//! S3 bucket with all its settings: public access block, ownership, encryption, policy, lifecycle, cross-origin rules,
+//! web site, versioning, tags. Objects are the application's (and the site's publisher's); this file only asks whether
+//! there are any, and removes them when the bucket is deleted.
+
+mod desired;
+mod empty;
+mod lifecycle;
+mod setting;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, ObjectOwnership, Tag, Tagging};
+use aws_smithy_types::error::operation::BuildError;
+
+use crate::aws::client::context::{Context, Identity, op};
+use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::kinds::kind::{Discovered, Emptiness, Fields, Kind, Spec, found, gone};
+use crate::aws::policy::document::Document;
+use crate::aws::read::inventory::{Naming, logical, ours};
+use crate::aws::read::reader::{Reader, Tags, managed, ownership};
+use crate::plan::{Replacement, Rollback};
+use crate::resource::{Observed, Outputs, Ownership, ResourceId, outputs};
+use crate::template::model::{self, Bucket};
+pub use desired::{CorsRule, Encryption, Model, PublicAccessBlock, Website, website_host};
+use empty::Contents;
+use setting::Setting;
+
+/// The kind.
+pub struct S3Bucket;
+
+static SPEC: Spec = Spec {
+    name: "s3_bucket",
+    title: "S3 bucket",
+    documentation: "https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html",
+    read_actions: &[
+        "s3:GetBucketTagging",
+        "s3:GetBucketPolicy",
+        "s3:GetBucketPublicAccessBlock",
+        "s3:GetEncryptionConfiguration",
+        "s3:GetLifecycleConfiguration",
+        "s3:GetBucketCORS",
+        "s3:GetBucketOwnershipControls",
+        "s3:GetBucketVersioning",
+        "s3:GetBucketWebsite",
+        "s3:ListAllMyBuckets",
+        "tag:GetResources",
+    ],
+    write_actions: &[
+        "s3:CreateBucket",
+        "s3:TagResource",
+        "s3:PutBucketTagging",
+        "s3:PutBucketPolicy",
+        "s3:DeleteBucketPolicy",
+        "s3:PutBucketPublicAccessBlock",
+        "s3:PutEncryptionConfiguration",
+        "s3:PutLifecycleConfiguration",
+        "s3:PutBucketCORS",
+        "s3:PutBucketOwnershipControls",
+        "s3:PutBucketVersioning",
+        "s3:PutBucketWebsite",
+        "s3:DeleteBucketWebsite",
+    ],
+    delete_actions: &[
+        "s3:ListBucketVersions",
+        "s3:ListBucket",
+        "s3:ListBucketMultipartUploads",
+        "s3:DeleteObject",
+        "s3:DeleteObjectVersion",
+        "s3:AbortMultipartUpload",
+        "s3:DeleteBucket",
+    ],
+    holds_data: true,
+    rollback: Rollback::Immediate,
+    replacement: Replacement::DeleteFirst,
+    replace_on: &["name"],
+    hidden: &[],
+    deleted_after: &[],
+    usual: Duration::from_secs(2),
+};
+
+/// How long changed settings may take to be seen by those who ask.
+const SETTLING_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a new bucket may take to show the tags it was made with.
+const TAGS_LIMIT: Duration = Duration::from_secs(15);
+
+#[async_trait]
+impl Kind for S3Bucket {
+    type Model = Model;
+
+    fn spec(&self) -> &'static Spec {
+        &SPEC
+    }
+
+    fn examples(&self) -> Vec<Model> {
+        let identity = Identity {
+            app: "shop".to_owned(),
+            stage: "dev".to_owned(),
+            region: "us-east-1".to_owned(),
+            account: "000000000000".to_owned(),
+            partition: "aws".to_owned(),
+        };
+        let bucket = Bucket {
+            name: None,
+            expire_days: None,
+            abort_incomplete_upload_days: None,
+            cors: None,
+            website: None,
+            versioning: false,
+            kms_key: None,
+        };
+        let cors = model::Cors {
+            allow_origins: vec!["http://localhost:1580".to_owned()],
+            allow_methods: vec!["GET".to_owned(), "PUT".to_owned()],
+            allow_headers: vec!["*".to_owned()],
+            expose_headers: vec!["etag".to_owned()],
+            max_age_seconds: 3600,
+            allow_credentials: false,
+        };
+        let site = model::Website {
+            source: None,
+            index_document: "index.html".to_owned(),
+            error_document: "error.html".to_owned(),
+        };
+        let full = Bucket {
+            name: None,
+            expire_days: Some(30),
+            abort_incomplete_upload_days: Some(7),
+            cors: Some(cors),
+            website: Some(site),
+            versioning: true,
+            kms_key: Some("arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555".to_owned()),
+        };
+        let name = || "shop-dev-assets-000000000000-us-east-1".to_owned();
+        vec![
+            Self::Model::new(name(), &bucket, &[], &identity, identity.tags()),
+            Self::Model::new(name(), &full, &["https://shop.example".to_owned()], &identity, {
+                let mut tags = identity.tags();
+                tags.insert("owner".to_owned(), "team".to_owned());
+                tags
+            }),
+        ]
+    }
+
+    async fn read(
+        &self,
+        reader: &Reader,
+        _: &ResourceId,
+        desired: &Model,
+    ) -> Result<Option<Observed<Model>>, AwsError> {
+        let context = reader.context();
+        let name = desired.name.as_str();
+        let arn = arn(context, name);
+        // A bucket that is not known by its tags is looked for; one that is may be gone all the same.
+        let tags = match reader.tagged().await?.get(&arn) {
+            Some(tags) if *tags == desired.tags => None,
+            Some(_) | None => match there(read_tags(context, name).await)? {
+                Some(tags) => Some(managed(tags)),
+                None => return Ok(None),
+            },
+        };
+        let tags = tags.unwrap_or_else(|| desired.tags.clone());
+        let Some(model) = there(setting::read(context, desired, tags.clone()).await)? else {
+            return Ok(None);
+        };
+        Ok(Some(Observed {
+            model,
+            outputs: named(context, name),
+            ownership: owner(context, &tags),
+            pending: Vec::new(),
+        }))
+    }
+
+    async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError> {
+        let context = reader.context();
+        let identity = context.identity();
+        let (listed, _) = futures::try_join!(names(context), reader.tagged())?;
+        let own_tags = |name: String| async move { read_tags(context, &name).await };
+        let names = ours(
+            reader,
+            &Naming {
+                start: arn(context, ""),
+            },
+            listed,
+            own_tags,
+        )
+        .await?;
+        let suffix = format!("-{}-{}", identity.account, identity.region);
+        let found = names.iter().map(|name| Discovered {
+            id: ResourceId::new(SPEC.name, logical(identity, name, &suffix)),
+            outputs: named(context, name),
+        });
+        Ok(found.collect())
+    }
+
+    async fn is_empty(&self, context: &Context, outputs: &Outputs) -> Result<bool, AwsError> {
+        match outputs.get("name") {
+            Some(name) => match empty::contents(context, name).await? {
+                Contents::NoBucket | Contents::Remains(_) => Ok(true),
+                Contents::Data(_) => Ok(false),
+            },
+            None => Ok(true),
+        }
+    }
+
+    async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
+        make(context, desired).await?;
+        // A new bucket blocks all public access, has no ACLs and uses SSE-S3; the rest is written. The block is written
+        // in any case: it must not depend on a default.
+        // https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-overview.html
+        let settings = Setting::ALL
+            .into_iter()
+            .filter(|setting| setting.differs_from_new(desired));
+        setting::write(context, desired, &settings.collect::<Vec<_>>()).await?;
+        Ok(named(context, &desired.name))
+    }
+
+    async fn update(
+        &self,
+        context: &Context,
+        _: &ResourceId,
+        desired: &Model,
+        _: &Observed<Model>,
+        changes: &Fields,
+    ) -> Result<Outputs, AwsError> {
+        let settings = Setting::ALL
+            .into_iter()
+            .filter(|setting| changes.touch_any(setting.fields()));
+        setting::write(context, desired, &settings.collect::<Vec<_>>()).await?;
+        Ok(named(context, &desired.name))
+    }
+
+    async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
+        let Some(name) = outputs.get("name") else { return Ok(()) };
+        let _turn = context.serial(turn(name)).await;
+        // What is written while the bucket is being emptied makes S3 refuse: then once more.
+        const ROUNDS: usize = 5;
+        for round in 1..=ROUNDS {
+            if !empty::empty(context, name).await? {
+                return Ok(());
+            }
+            match remove(context, name).await {
+                Err(error) if is_not_empty(&error) && round < ROUNDS => {}
+                other => return gone(other),
+            }
+        }
+        Ok(())
+    }
+
+    /// The bucket is not emptied: S3 deletes none that holds anything, whenever it was written.
+    async fn delete_if_empty(
+        &self,
+        context: &Context,
+        _: &ResourceId,
+        outputs: &Outputs,
+    ) -> Result<Emptiness, AwsError> {
+        let Some(name) = outputs.get("name") else {
+            return Ok(Emptiness::Gone);
+        };
+        let _turn = context.serial(turn(name)).await;
+        match empty::contents(context, name).await? {
+            Contents::NoBucket => return Ok(Emptiness::Gone),
+            Contents::Data(found) => return Ok(Emptiness::HoldsData(found)),
+            Contents::Remains(remains) => empty::clear(context, name, remains).await?,
+        }
+        match gone(remove(context, name).await) {
+            Err(error) if is_not_empty(&error) => Ok(Emptiness::data()),
+            other => other.map(|()| Emptiness::Gone),
+        }
+    }
+}
+
+/// Deletes a bucket as it is. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucket.html>
+async fn remove(context: &Context, name: &str) -> Result<(), AwsError> {
+    let client = &context.clients().s3;
+    context
+        .call(op("s3", "DeleteBucket"), || {
+            client
+                .delete_bucket()
+                .bucket(name)
+                .expected_bucket_owner(&context.identity().account)
+                .send()
+        })
+        .await
+        .map(drop)
+}
+
+fn is_not_empty(error: &AwsError) -> bool {
+    error.code.as_deref() == Some("BucketNotEmpty")
+}
+
+/// Names of the buckets of this Region under the stack's prefix.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html>
+async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
+    let client = &context.clients().s3;
+    let identity = context.identity();
+    let mut names = BTreeSet::new();
+    let mut token: Option<String> = None;
+    loop {
+        let page = context
+            .call(op("s3", "ListBuckets"), || {
+                client
+                    .list_buckets()
+                    .prefix(identity.prefix())
+                    .bucket_region(&identity.region)
+                    .max_buckets(1_000)
+                    .set_continuation_token(token.clone())
+                    .send()
+            })
+            .await?;
+        names.extend(
+            page.buckets
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|bucket| bucket.name),
+        );
+        token = page.continuation_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(names);
+        }
+    }
+}
+
+/// Who a bucket lets in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exposure {
+    /// What of public access is blocked.
+    pub public_access_block: PublicAccessBlock,
+    /// Whether access control lists count.
+    pub has_acls: bool,
+    /// Bucket policy.
+    pub policy: Document,
+    /// Whether it is served as a web site.
+    pub is_website: bool,
+}
+
+/// Who a bucket lets in; none when there is no such bucket.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html>
+pub async fn exposure(context: &Context, name: &str) -> Result<Option<Exposure>, AwsError> {
+    let read = async {
+        let (public_access_block, ownership, policy, website) = futures::try_join!(
+            setting::read_public_access_block(context, name),
+            setting::read_ownership(context, name),
+            setting::read_policy(context, name),
+            setting::read_website(context, name)
+        )?;
+        Ok(Exposure {
+            public_access_block,
+            has_acls: ownership != ObjectOwnership::BucketOwnerEnforced.as_str(),
+            policy,
+            is_website: website.is_some(),
+        })
+    };
+    there(read.await)
+}
+
+/// Whether a bucket is served as a web site. One that does not exist is not.
+pub async fn is_website(context: &Context, name: &str) -> Result<bool, AwsError> {
+    Ok(there(setting::read_website(context, name).await)?.flatten().is_some())
+}
+
+/// Makes the bucket with its tags.
+async fn make(context: &Context, desired: &Model) -> Result<(), AwsError> {
+    let Model {
+        name,
+        tags,
+        object_ownership,
+        ..
+    } = desired;
+    let identity = context.identity();
+    let elsewhere = identity.region != "us-east-1";
+    let configuration = CreateBucketConfiguration::builder()
+        // us-east-1 is the one Region that must not be named.
+        .set_location_constraint(elsewhere.then(|| BucketLocationConstraint::from(identity.region.as_str())))
+        .set_tags((!tags.is_empty()).then(|| labels(tags)).transpose()?)
+        .build();
+    let client = &context.clients().s3;
+    context
+        .call(op("s3", "CreateBucket"), || {
+            client
+                .create_bucket()
+                .bucket(name)
+                .object_ownership(ObjectOwnership::from(object_ownership.as_str()))
+                .create_bucket_configuration(configuration.clone())
+                .send()
+        })
+        .await?;
+    if elsewhere {
+        return Ok(());
+    }
+    // us-east-1 answers 200 for a bucket that the account has already: only its tags tell whether this call made it.
+    // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html (BucketAlreadyOwnedByYou)
+    let tagged = context
+        .poll("bucket to show its tags", TAGS_LIMIT, || async {
+            let found = there(read_tags(context, name).await)?.map(managed).unwrap_or_default();
+            Ok((!found.is_empty() || tags.is_empty()).then_some(found))
+        })
+        .await
+        .or_else(|error| {
+            if error.service == "taskctl" && error.kind == ErrorKind::Busy {
+                Ok(Tags::new())
+            } else {
+                Err(error)
+            }
+        })?;
+    if tagged == *tags {
+        return Ok(());
+    }
+    Err(AwsError::own(
+        "s3",
+        "CreateBucket",
+        ErrorKind::AlreadyExists,
+        format!("bucket {name} was there before, with other tags"),
+    ))
+}
+
+/// Whether a bucket is ours. One without any tags is not: it was not made by taskctl, which tags in the call that makes
+/// a bucket, so nothing but `adopt` may take it over, empty or not.
+fn owner(context: &Context, tags: &Tags) -> Ownership {
+    ownership(context, tags)
+}
+
+/// Reads the tags; none set is an empty map.
+async fn read_tags(context: &Context, name: &str) -> Result<Tags, AwsError> {
+    let client = &context.clients().s3;
+    let answer = context
+        .call(op("s3", "GetBucketTagging"), || {
+            client
+                .get_bucket_tagging()
+                .bucket(name)
+                .expected_bucket_owner(&context.identity().account)
+                .send()
+        })
+        .await;
+    let tags = unset(answer)?.map(|answer| answer.tag_set).unwrap_or_default();
+    Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
+}
+
+async fn write_tags(context: &Context, name: &str, tags: &Tags) -> Result<(), AwsError> {
+    let client = &context.clients().s3;
+    let tagging = fits(Tagging::builder().set_tag_set(Some(labels(tags)?)).build())?;
+    context
+        .call(op("s3", "PutBucketTagging").just_made(), || {
+            client
+                .put_bucket_tagging()
+                .bucket(name)
+                .tagging(tagging.clone())
+                .expected_bucket_owner(&context.identity().account)
+                .send()
+        })
+        .await
+        .map(drop)
+}
+
+fn labels(tags: &Tags) -> Result<Vec<Tag>, AwsError> {
+    tags.iter()
+        .map(|(key, value)| fits(Tag::builder().key(key).value(value).build()))
+        .collect()
+}
+
+/// Treats "this setting is not set" as an answer, but not "there is no such bucket".
+fn unset<T>(result: Result<T, AwsError>) -> Result<Option<T>, AwsError> {
+    match result {
+        Err(error) if error.code.as_deref() == Some("NoSuchBucket") => Err(error),
+        other => found(other),
+    }
+}
+
+/// Treats "there is no such bucket" as an answer.
+fn there<T>(result: Result<T, AwsError>) -> Result<Option<T>, AwsError> {
+    found(result)
+}
+
+/// A part of a request that the SDK could not put together.
+fn fits<T>(built: Result<T, BuildError>) -> Result<T, AwsError> {
+    built.map_err(|error| AwsError::own("s3", "request", ErrorKind::Invalid, error.to_string()))
+}
+
+/// The queue of calls that change a bucket: S3 refuses two at a time.
+fn turn(name: &str) -> String {
+    format!("s3:{name}")
+}
+
+fn arn(context: &Context, name: &str) -> String {
+    format!("arn:{}:s3:::{name}", context.identity().partition)
+}
+
+fn named(context: &Context, name: &str) -> Outputs {
+    outputs([("name", name.to_owned()), ("arn", arn(context, name))])
+}

@@ -1,0 +1,5 @@
+//! Web sites in buckets.
+
+pub mod content;
+pub mod objects;
+pub mod pages;

@@ -1,0 +1,896 @@
+//! The policy of whoever runs taskctl: the actions that the kinds of a template declare, and those of the engine itself, on
+//! the names that the stack can have. Pure.
+//!
+//! What changes something is bounded in one of these ways, the narrowest that AWS knows for it:
+//! - tables, buckets and dashboards: by their exact names, those of the template and those that stand;
+//! - APIs: by their ids, once there is one; before, by the tags that their creation gives them;
+//! - functions, log groups, alarms, topics, rules: by the start of their names, and never what has another stack's tags;
+//! - roles: by the stack's path, and by the permissions boundary where the template has one;
+//! - keys: by alias or ARN, only through the service and only for its own grants.
+//!
+//! <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::aws::client::context::Identity;
+use crate::aws::policy::document::{Document, Statement};
+use crate::aws::registry;
+use crate::template::model::Stack;
+use crate::template::names::Names;
+
+/// Characters of a managed policy, white space not counted.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+pub const MANAGED_LIMIT: usize = 6_144;
+
+/// Commands that take the same permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Commands {
+    /// They change nothing: `plan`, `status`, `releases`, `logs`, `export`.
+    Read,
+    /// `deploy`, and everything that [`Commands::Release`] can.
+    Deploy,
+    /// `promote`, `rollback`, `prune`, `invoke`.
+    Release,
+    /// `destroy`.
+    Destroy,
+}
+
+/// What stands on AWS and is the stack's, by its tags.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Ids of its APIs; more than one where the answer of a create was lost.
+    pub apis: BTreeSet<String>,
+    /// Physical names of its tables.
+    pub tables: BTreeSet<String>,
+    /// Physical names of its buckets.
+    pub buckets: BTreeSet<String>,
+    /// Physical names of its dashboards.
+    pub dashboards: BTreeSet<String>,
+}
+
+/// On what an action is allowed. The name is the statement's Sid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    /// Actions that AWS cannot narrow to a resource.
+    Account,
+    Alarms,
+    /// What is made and changed of the stack's API.
+    ApiChanges,
+    /// What goes of the stack's API, or all of it.
+    ApiRemovals,
+    Buckets,
+    ControlBucket,
+    ControlObjects,
+    Dashboards,
+    Functions,
+    /// Who may invoke functions: services alone.
+    Invokers,
+    Keys,
+    LogGroups,
+    /// The making of the API.
+    NewApi,
+    /// Objects of every bucket; for `destroy` alone.
+    Objects,
+    PassRoles,
+    /// Everything that only looks at the stack's own.
+    Read,
+    /// What gives roles permissions.
+    RolePermissions,
+    Roles,
+    Rules,
+    /// Buckets of web sites, and their pages.
+    Sites,
+    Tables,
+    Topics,
+    Versions,
+}
+
+/// Actions that list, or whose resource AWS does not look at.
+const ACCOUNT: &[&str] = &[
+    "cloudwatch:DescribeAlarms",
+    "cloudwatch:GetMetricData",
+    "cloudwatch:ListDashboards",
+    "dynamodb:ListTables",
+    "events:ListRules",
+    "iam:ListRoles",
+    "lambda:ListFunctions",
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "s3:ListAllMyBuckets",
+    "sns:ListTopics",
+    "tag:GetResources",
+];
+
+/// Actions that kinds can take and no template asks for: a policy never has them. Whoever has to put such a thing right, since
+/// somebody else changed it, needs rights of their own.
+const NEVER: &[&str] = &[
+    // Roles of functions have inline policies only.
+    "iam:AttachRolePolicy",
+    // The boundary is what bounds this very policy.
+    "iam:DeleteRolePermissionsBoundary",
+    // IAM has no condition for the content of a trust policy; that of a function's role never changes.
+    "iam:UpdateAssumeRolePolicy",
+];
+
+/// Actions on objects of a bucket.
+const OBJECTS: &[&str] = &[
+    "s3:AbortMultipartUpload",
+    "s3:DeleteObject",
+    "s3:DeleteObjectVersion",
+    "s3:GetObject",
+    "s3:PutObject",
+];
+
+/// Services that invoke functions of a stack.
+const INVOKERS: &[&str] = &["apigateway.amazonaws.com", "events.amazonaws.com"];
+
+/// Whether an action shows what something is, and neither changes it nor shows what it holds.
+fn is_look(action: &str) -> bool {
+    let (service, verb) = action.split_once(':').unwrap_or_default();
+    match service {
+        "apigateway" => verb == "GET",
+        "s3" => verb.starts_with("Get") && !verb.starts_with("GetObject"),
+        "kms" => false,
+        _ => ["Describe", "Get", "List", "Simulate"]
+            .iter()
+            .any(|start| verb.starts_with(start)),
+    }
+}
+
+/// What the engine does beside the kinds: lease, release records, metrics and logs.
+fn of_engine(commands: Commands) -> &'static [(Scope, &'static str)] {
+    const READ: &[(Scope, &str)] = &[
+        (Scope::Account, "cloudwatch:DescribeAlarmHistory"),
+        (Scope::Account, "cloudwatch:GetMetricData"),
+        (Scope::Account, "logs:GetQueryResults"),
+        (Scope::Account, "logs:StopQuery"),
+        // Not by `s3:prefix`: without the right to list a bucket S3 answers 403 for an object that is not there, and whether
+        // the lease is there has to be known. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+        (Scope::ControlBucket, "s3:ListBucket"),
+        (Scope::ControlObjects, "s3:GetObject"),
+        (Scope::LogGroups, "logs:FilterLogEvents"),
+        (Scope::LogGroups, "logs:StartLiveTail"),
+        (Scope::LogGroups, "logs:StartQuery"),
+        (Scope::Read, "lambda:GetAlias"),
+        (Scope::Read, "lambda:ListVersionsByFunction"),
+    ];
+    const WRITE: &[(Scope, &str)] = &[
+        (Scope::ControlBucket, "s3:CreateBucket"),
+        (Scope::ControlBucket, "s3:GetBucketPolicy"),
+        (Scope::ControlBucket, "s3:PutBucketPublicAccessBlock"),
+        (Scope::ControlObjects, "s3:DeleteObject"),
+        (Scope::ControlObjects, "s3:PutObject"),
+    ];
+    const MOVE: &[(Scope, &str)] = &[
+        (Scope::ApiChanges, "apigateway:PATCH"),
+        (Scope::ApiRemovals, "apigateway:DELETE"),
+        (Scope::ControlBucket, "s3:CreateBucket"),
+        (Scope::ControlBucket, "s3:PutBucketPublicAccessBlock"),
+        (Scope::ControlObjects, "s3:DeleteObject"),
+        (Scope::ControlObjects, "s3:PutObject"),
+        (Scope::Functions, "lambda:DeleteAlias"),
+        (Scope::Functions, "lambda:InvokeFunction"),
+        (Scope::Functions, "lambda:UpdateAlias"),
+        (Scope::Roles, "iam:DeleteRolePolicy"),
+        (Scope::Versions, "lambda:DeleteFunction"),
+    ];
+    match commands {
+        Commands::Read => READ,
+        Commands::Deploy | Commands::Destroy => WRITE,
+        Commands::Release => MOVE,
+    }
+}
+
+/// The permissions boundaries that cap the roles of all functions; none when a function has none.
+pub fn boundaries(stack: &Stack) -> Option<BTreeSet<&str>> {
+    let of = |function: &'_ crate::template::model::Function| function.permissions_boundary.is_some();
+    let all = !stack.functions.is_empty() && stack.functions.values().all(of);
+    let named = stack
+        .functions
+        .values()
+        .filter_map(|function| function.permissions_boundary.as_deref());
+    all.then(|| named.collect())
+}
+
+/// What a policy amounts to, in plain words: what it gives beyond the names in it.
+pub fn amounts_to(commands: &BTreeSet<Commands>, stack: &Stack) -> Vec<String> {
+    let mut told = Vec::new();
+    if commands.contains(&Commands::Deploy) && !stack.functions.is_empty() {
+        let (app, stage) = (&stack.app, &stack.stage);
+        match boundaries(stack) {
+            None => {
+                let open = stack.functions.iter().filter(|(_, function)| function.permissions_boundary.is_none());
+                let open: Vec<&str> = open.map(|(name, _)| name.as_str()).collect();
+                told.push(format!(
+                    "whoever has this policy can become administrator of the account: it may write any permission into the \
+                     roles below /taskctl/{app}/{stage}/ and run code with them, since {} no permissions boundary ({}); \
+                     `permissions_boundary` below `defaults: {{function: …}}` bounds it",
+                    if open.len() == 1 { "a function has" } else { "functions have" },
+                    open.join(", ")
+                ));
+            }
+            Some(boundaries) => told.push(format!(
+                "whoever has this policy can do whatever {} allows: it may give that to the roles below \
+                 /taskctl/{app}/{stage}/, run code with them, and make new ones that others may take on, since IAM has no \
+                 condition for the trust policy of a new role",
+                boundaries.into_iter().collect::<Vec<_>>().join(" or ")
+            )),
+        }
+    }
+    told
+}
+
+/// Other stages whose names begin like this one's: `prod-eu` beside `prod`.
+pub fn alike<'a>(stage: &str, stages: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let begins = |longer: &str, shorter: &str| longer.strip_prefix(shorter).is_some_and(|rest| rest.starts_with('-'));
+    stages.filter(|other| begins(other, stage)).collect()
+}
+
+/// The policy for some commands on a stack. `kinds` are those that the template has.
+pub fn deployer_policy(
+    commands: &BTreeSet<Commands>,
+    kinds: &BTreeSet<String>,
+    stack: &Stack,
+    identity: &Identity,
+    control_bucket: &str,
+    standing: &Standing,
+) -> Document {
+    let mut wanted = commands.clone();
+    wanted.insert(Commands::Read);
+    if wanted.contains(&Commands::Deploy) {
+        wanted.insert(Commands::Release);
+    }
+    let boundaries = boundaries(stack);
+    let mut allowed: BTreeMap<Scope, BTreeSet<&str>> = BTreeMap::new();
+    for commands in &wanted {
+        for (scope, action) in of_engine(*commands) {
+            allowed.entry(*scope).or_default().insert(action);
+        }
+    }
+    for kind in registry().kinds() {
+        let spec = kind.spec();
+        let is_used = kinds.contains(spec.name);
+        let mut actions: Vec<&str> = spec.read_actions.to_vec();
+        if wanted.contains(&Commands::Deploy) {
+            actions.extend(spec.write_actions);
+        }
+        // What somebody's data is in goes with `destroy` alone.
+        if wanted.contains(&Commands::Destroy) || (wanted.contains(&Commands::Deploy) && !spec.holds_data) {
+            actions.extend(spec.delete_actions);
+        }
+        if wanted.contains(&Commands::Release) && spec.name == "site_pages" {
+            actions.extend(spec.write_actions);
+        }
+        for action in actions {
+            // Without a boundary in the template there is none to be put.
+            if NEVER.contains(&action) || action == "iam:PutRolePermissionsBoundary" && boundaries.is_none() {
+                continue;
+            }
+            let scope = scope(spec.name, action);
+            // A kind that the template lacks is still looked for, and whose it is what is found.
+            let is_look = matches!(scope, Scope::Account | Scope::Read) && spec.read_actions.contains(&action);
+            if is_used || is_look {
+                allowed.entry(scope).or_default().insert(action);
+                if scope == Scope::ApiChanges && spec.name == "http_api" && action != "apigateway:PATCH" {
+                    allowed.entry(Scope::NewApi).or_default().insert(action);
+                }
+            }
+        }
+    }
+    // Who may do it to a function may do it to each of its versions.
+    if let (Some(functions), Some(versions)) = (
+        allowed.get(&Scope::Functions).cloned(),
+        allowed.get_mut(&Scope::Versions),
+    ) {
+        versions.retain(|action| !functions.contains(action));
+    }
+    let names = Patterns {
+        stack,
+        identity,
+        control_bucket,
+        standing,
+        wanted: &wanted,
+    };
+    let mut statements = Vec::new();
+    for (scope, actions) in allowed {
+        if scope == Scope::Keys {
+            let keys = names.keys(&actions).into_iter();
+            statements.extend(keys.map(|statement| (format!("{scope:?}"), statement)));
+            continue;
+        }
+        let resources = names.of(scope);
+        if actions.is_empty() || resources.is_empty() {
+            continue;
+        }
+        let mut statement = Statement::allow(&actions.into_iter().collect::<Vec<_>>(), resources);
+        statement.conditions = names.conditions(scope, boundaries.as_ref());
+        statements.push((format!("{scope:?}"), statement));
+    }
+    Document::new(statements)
+}
+
+fn scope(kind: &str, action: &str) -> Scope {
+    if ACCOUNT.contains(&action) {
+        return Scope::Account;
+    }
+    if is_look(action) {
+        return Scope::Read;
+    }
+    let is_object = OBJECTS.contains(&action);
+    match (action.split(':').next().unwrap_or_default(), kind) {
+        ("apigateway", _) => match action {
+            "apigateway:DELETE" | "apigateway:UntagResource" => Scope::ApiRemovals,
+            _ => Scope::ApiChanges,
+        },
+        ("cloudwatch", "cloudwatch_dashboard") => Scope::Dashboards,
+        ("cloudwatch", _) => Scope::Alarms,
+        ("dynamodb", _) => Scope::Tables,
+        ("events", _) => Scope::Rules,
+        ("iam", _) => match action {
+            "iam:PassRole" => Scope::PassRoles,
+            "iam:CreateRole" | "iam:PutRolePermissionsBoundary" | "iam:PutRolePolicy" => Scope::RolePermissions,
+            _ => Scope::Roles,
+        },
+        ("kms", _) => Scope::Keys,
+        ("lambda", _) if action == "lambda:AddPermission" => Scope::Invokers,
+        ("lambda", _) => Scope::Functions,
+        ("logs", _) => Scope::LogGroups,
+        // Packages lie in the control bucket.
+        ("s3", "lambda_function") => Scope::ControlObjects,
+        ("s3", "site_content" | "site_pages") => Scope::Sites,
+        ("s3", _) if is_object => Scope::Objects,
+        ("s3", _) => Scope::Buckets,
+        ("sns", _) => Scope::Topics,
+        _ => Scope::Account,
+    }
+}
+
+type Conditions = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+
+/// One condition.
+fn condition<'a>(operator: &str, key: &str, values: impl IntoIterator<Item = &'a str>) -> Conditions {
+    let values = values.into_iter().map(str::to_owned).collect();
+    BTreeMap::from([(operator.to_owned(), BTreeMap::from([(key.to_owned(), values)]))])
+}
+
+/// The ARNs that a stack's resources have or could have.
+struct Patterns<'a> {
+    stack: &'a Stack,
+    identity: &'a Identity,
+    control_bucket: &'a str,
+    standing: &'a Standing,
+    wanted: &'a BTreeSet<Commands>,
+}
+
+impl Patterns<'_> {
+    /// The tags that tell a stack's resources, under `aws:ResourceTag` or `aws:RequestTag`.
+    fn tags(&self, operator: &str, key: &str) -> Conditions {
+        let mut keys = BTreeMap::new();
+        for (tag, value) in [("app", &self.identity.app), ("stage", &self.identity.stage)] {
+            keys.insert(format!("{key}/{tag}"), BTreeSet::from([value.clone()]));
+        }
+        BTreeMap::from([(operator.to_owned(), keys)])
+    }
+
+    fn conditions(&self, scope: Scope, boundaries: Option<&BTreeSet<&str>>) -> Conditions {
+        // What does not stand yet, and what AWS does not tell the tags of, has no such key; another stack's has another value.
+        let not_of_others = || self.tags("StringEqualsIfExists", "aws:ResourceTag");
+        match scope {
+            // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+            Scope::PassRoles => condition("StringEquals", "iam:PassedToService", ["lambda.amazonaws.com"]),
+            Scope::RolePermissions => match boundaries {
+                Some(boundaries) => condition("StringEquals", "iam:PermissionsBoundary", boundaries.iter().copied()),
+                None => Conditions::new(),
+            },
+            // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html
+            Scope::NewApi => {
+                let mut conditions = self.tags("StringEquals", "aws:RequestTag");
+                conditions.extend(not_of_others());
+                conditions
+            }
+            Scope::ApiChanges | Scope::ApiRemovals if self.standing.apis.is_empty() => {
+                self.tags("StringEquals", "aws:ResourceTag")
+            }
+            // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
+            Scope::Invokers => {
+                let mut conditions = condition("StringEquals", "lambda:Principal", INVOKERS.iter().copied());
+                conditions.extend(not_of_others());
+                conditions
+            }
+            Scope::Alarms | Scope::Functions | Scope::LogGroups | Scope::Rules | Scope::Topics | Scope::Versions => {
+                not_of_others()
+            }
+            Scope::Account
+            | Scope::ApiChanges
+            | Scope::ApiRemovals
+            | Scope::Buckets
+            | Scope::ControlBucket
+            | Scope::ControlObjects
+            | Scope::Dashboards
+            | Scope::Keys
+            | Scope::Objects
+            | Scope::Read
+            | Scope::Roles
+            | Scope::Sites
+            | Scope::Tables => Conditions::new(),
+        }
+    }
+
+    /// The use of each key of a table: through DynamoDB, and only for grants that it makes for itself.
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html>
+    fn keys(&self, actions: &BTreeSet<&str>) -> Vec<Statement> {
+        let Identity { region, .. } = self.identity;
+        let keys: BTreeSet<&str> = self
+            .stack
+            .tables
+            .values()
+            .filter_map(|table| table.kms_key.as_deref())
+            .collect();
+        let via = format!("dynamodb.{region}.amazonaws.com");
+        let mut statements = Vec::new();
+        for key in keys {
+            for action in actions {
+                let mut conditions = condition("StringEquals", "kms:ViaService", [via.as_str()]);
+                if *action == "kms:CreateGrant" {
+                    conditions.extend(condition("Bool", "kms:GrantIsForAWSResource", ["true"]));
+                }
+                let alias = key
+                    .strip_prefix("alias/")
+                    .or_else(|| key.split_once(":alias/").map(|(_, alias)| alias));
+                let resource = match alias {
+                    // A policy cannot name an alias as a resource; the condition narrows the keys down to the one that has it.
+                    Some(alias) => {
+                        let alias = format!("alias/{alias}");
+                        conditions.extend(condition(
+                            "ForAnyValue:StringEquals",
+                            "kms:ResourceAliases",
+                            [alias.as_str()],
+                        ));
+                        self.identity.arn("kms", "key/*")
+                    }
+                    None if key.starts_with("arn:") => key.to_owned(),
+                    None => self.identity.arn("kms", &format!("key/{key}")),
+                };
+                statements.push(Statement {
+                    conditions,
+                    ..Statement::allow(&[action], [resource])
+                });
+            }
+        }
+        statements
+    }
+
+    /// Exact names of what holds data: those of the template, and those that stand.
+    fn exact<'b>(
+        &self,
+        derived: Vec<String>,
+        given: Vec<&Option<String>>,
+        standing: impl IntoIterator<Item = &'b String>,
+    ) -> BTreeSet<String> {
+        let mut names: BTreeSet<String> = standing.into_iter().cloned().collect();
+        for (derived, given) in derived.into_iter().zip(given) {
+            names.insert(given.clone().unwrap_or(derived));
+        }
+        names
+    }
+
+    fn names(&self) -> Names<'_> {
+        let Identity {
+            app,
+            stage,
+            region,
+            account,
+            partition: _,
+        } = self.identity;
+        Names {
+            app,
+            stage,
+            region,
+            account,
+        }
+    }
+
+    fn tables(&self) -> BTreeSet<String> {
+        let tables = &self.stack.tables;
+        let derived = tables.keys().map(|logical| self.names().table(logical)).collect();
+        self.exact(
+            derived,
+            tables.values().map(|one| &one.name).collect(),
+            &self.standing.tables,
+        )
+    }
+
+    /// Buckets, or those of web sites alone.
+    fn buckets(&self, sites_alone: bool) -> BTreeSet<String> {
+        let buckets = self
+            .stack
+            .buckets
+            .iter()
+            .filter(|(_, one)| !sites_alone || one.website.is_some());
+        let buckets: Vec<_> = buckets.collect();
+        let derived = buckets
+            .iter()
+            .map(|(logical, _)| self.names().bucket(logical))
+            .collect();
+        let nothing = BTreeSet::new();
+        let standing = if sites_alone { &nothing } else { &self.standing.buckets };
+        self.exact(derived, buckets.iter().map(|(_, one)| &one.name).collect(), standing)
+    }
+
+    fn of(&self, scope: Scope) -> Vec<String> {
+        let Self {
+            stack,
+            identity,
+            control_bucket,
+            standing,
+            wanted,
+        } = self;
+        let Identity {
+            app,
+            stage,
+            region,
+            account,
+            partition,
+        } = identity;
+        let derived = format!("{}*", identity.prefix());
+        let global = |service: &str, resource: &str| format!("arn:{partition}:{service}::{account}:{resource}");
+        let s3 = |resource: &str| format!("arn:{partition}:s3:::{resource}");
+        let gateway = |path: &str| format!("arn:{partition}:apigateway:{region}::{path}");
+        // Names by pattern, those given in the template after them.
+        let names = |derived: &str, given: Vec<&Option<String>>| -> Vec<String> {
+            let given = given.into_iter().flatten().cloned();
+            std::iter::once(derived.to_owned()).chain(given).collect()
+        };
+        let functions = || names(&derived, stack.functions.values().map(|one| &one.name).collect());
+        let each = |names: Vec<String>, arn: &dyn Fn(&str) -> String| names.iter().map(|name| arn(name)).collect();
+        let exact =
+            |names: BTreeSet<String>, arn: &dyn Fn(&str) -> String| names.iter().map(|name| arn(name)).collect();
+        // The path of a tag call holds an ARN, encoded or not.
+        let tags_of = |id: &str| gateway(&format!("/tags/*apis*{id}*"));
+        // Before there is an API its tags tell which it is.
+        let apis: Vec<&str> = match standing.apis.is_empty() {
+            true => vec!["*"],
+            false => standing.apis.iter().map(String::as_str).collect(),
+        };
+        let of_apis = |parts: &[&str]| -> Vec<String> {
+            let paths = apis
+                .iter()
+                .flat_map(|id| parts.iter().map(move |part| format!("/apis/{id}{part}")));
+            paths.map(|path| gateway(&path)).collect()
+        };
+        match scope {
+            Scope::Account => vec!["*".to_owned()],
+            Scope::Alarms => each(
+                names(&derived, stack.alarms.values().map(|one| &one.name).collect()),
+                &|name| identity.arn("cloudwatch", &format!("alarm:{name}")),
+            ),
+            // Not the deployments that stand: their descriptions are the labels of releases.
+            Scope::ApiChanges => match wanted.contains(&Commands::Deploy) {
+                true => {
+                    let mut all = of_apis(&["", "/deployments", "/integrations*", "/routes*", "/stages*"]);
+                    all.extend(apis.iter().map(|id| tags_of(id)));
+                    all
+                }
+                false => of_apis(&["/stages/*"]),
+            },
+            Scope::ApiRemovals => {
+                let mut parts = BTreeSet::new();
+                if wanted.contains(&Commands::Release) {
+                    parts.insert("/deployments/*");
+                }
+                if wanted.contains(&Commands::Destroy) {
+                    parts.insert("");
+                }
+                if wanted.contains(&Commands::Deploy) {
+                    parts.extend(["", "/cors", "/integrations/*", "/routes/*", "/stages/*"]);
+                }
+                let mut all = of_apis(&parts.into_iter().collect::<Vec<_>>());
+                if wanted.contains(&Commands::Deploy) {
+                    all.extend(apis.iter().map(|id| tags_of(id)));
+                }
+                all
+            }
+            Scope::NewApi => vec![gateway("/apis"), gateway("/tags/*")],
+            Scope::Buckets => exact(self.buckets(false), &|name| s3(name)),
+            Scope::ControlBucket => vec![s3(control_bucket)],
+            Scope::ControlObjects => vec![s3(&format!("{control_bucket}/{app}/{stage}/*"))],
+            Scope::Dashboards => {
+                let dashboards = &stack.dashboards;
+                let derived = dashboards
+                    .keys()
+                    .map(|logical| self.names().dashboard(logical))
+                    .collect();
+                let given = dashboards.values().map(|one| &one.name).collect();
+                exact(self.exact(derived, given, &standing.dashboards), &|name| {
+                    global("cloudwatch", &format!("dashboard/{name}"))
+                })
+            }
+            Scope::Functions | Scope::Invokers => {
+                let mut names = functions();
+                // The pattern has the versions already.
+                let versions: Vec<String> = names.iter().skip(1).map(|name| format!("{name}:*")).collect();
+                names.extend(versions);
+                each(names, &|name| identity.arn("lambda", &format!("function:{name}")))
+            }
+            Scope::Versions => each(functions(), &|name| {
+                identity.arn("lambda", &format!("function:{name}:*"))
+            }),
+            Scope::Keys => Vec::new(),
+            Scope::LogGroups => {
+                let of_functions = functions().into_iter().map(|name| format!("/aws/lambda/{name}"));
+                let names: Vec<String> = of_functions
+                    .chain([format!("/aws/vendedlogs/taskctl/{app}/{stage}/*")])
+                    .flat_map(|name| match name.ends_with('*') {
+                        true => vec![name],
+                        false => vec![format!("{name}:*"), name],
+                    })
+                    .collect();
+                each(names, &|name| identity.arn("logs", &format!("log-group:{name}")))
+            }
+            Scope::Objects => exact(self.buckets(false), &|name| s3(&format!("{name}/*"))),
+            // Names of roles end in the region.
+            Scope::PassRoles | Scope::RolePermissions | Scope::Roles => {
+                vec![global("iam", &format!("role/taskctl/{app}/{stage}/*-{region}"))]
+            }
+            Scope::Rules => vec![identity.arn("events", &format!("rule/{derived}"))],
+            Scope::Sites => {
+                let sites = self.buckets(true);
+                sites
+                    .iter()
+                    .flat_map(|name| [s3(name), s3(&format!("{name}/*"))])
+                    .collect()
+            }
+            Scope::Tables => exact(self.tables(), &|name| {
+                identity.arn("dynamodb", &format!("table/{name}"))
+            }),
+            Scope::Topics => each(
+                names(&derived, stack.topics.values().map(|one| &one.name).collect()),
+                &|name| identity.arn("sns", name),
+            ),
+            Scope::Read => {
+                let mut all: Vec<String> = of_apis(&["", "/*"]);
+                all.push(gateway("/apis"));
+                for scope in [
+                    Scope::Alarms,
+                    Scope::Functions,
+                    Scope::LogGroups,
+                    Scope::Roles,
+                    Scope::Rules,
+                    Scope::Topics,
+                ] {
+                    all.extend(self.of(scope));
+                }
+                let tables = names(&derived, stack.tables.values().map(|one| &one.name).collect());
+                all.extend(
+                    tables
+                        .iter()
+                        .map(|name| identity.arn("dynamodb", &format!("table/{name}"))),
+                );
+                let of_stack = format!("{derived}-{account}-{region}");
+                let buckets = names(&of_stack, stack.buckets.values().map(|one| &one.name).collect());
+                all.extend(buckets.iter().map(|name| s3(name)));
+                let dashboards = names(&derived, stack.dashboards.values().map(|one| &one.name).collect());
+                all.extend(
+                    dashboards
+                        .iter()
+                        .map(|name| global("cloudwatch", &format!("dashboard/{name}"))),
+                );
+                all
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::template::{Options, Source, load};
+
+    fn identity() -> Identity {
+        Identity {
+            app: "shop".into(),
+            stage: "prod".into(),
+            region: "eu-central-1".into(),
+            account: "123456789012".into(),
+            partition: "aws".into(),
+        }
+    }
+
+    fn stack(boundary: &str) -> Stack {
+        let text = format!(
+            "app: shop\nregion: eu-central-1\nstages: {{prod: }}\ndefaults: {{function: {{architecture: x86_64{boundary}}}}}\n\
+             tables:\n  tasks: {{partition_key: id, kms_key: alias/shop}}\n  users: {{partition_key: id, name: people}}\n\
+             buckets: {{assets: , site: {{website: true}}}}\n\
+             functions: {{tasks: {{grants: [{{table: tasks, access: read}}]}}}}\n\
+             api: {{routes: {{GET /tasks: tasks}}}}\ntopics: {{ops: {{emails: []}}}}\n\
+             warmup: {{functions: [tasks]}}\n"
+        );
+        match load(&Source::new("taskctl.yaml", text), "prod", &Options::default()) {
+            Ok(loaded) => loaded.stack,
+            Err(faults) => panic!("{}", faults.render(crate::template::Color::Plain)),
+        }
+    }
+
+    fn policy(commands: &[Commands], boundary: &str, standing: &Standing) -> Document {
+        let kinds = registry().kinds().map(|kind| kind.spec().name.to_owned()).collect();
+        let commands = commands.iter().copied().collect();
+        deployer_policy(
+            &commands,
+            &kinds,
+            &stack(boundary),
+            &identity(),
+            "taskctl-control",
+            standing,
+        )
+    }
+
+    fn standing() -> Standing {
+        Standing {
+            apis: BTreeSet::from(["a1b2c3".to_owned()]),
+            ..Standing::default()
+        }
+    }
+
+    const EVERY: [Commands; 4] = [Commands::Read, Commands::Release, Commands::Deploy, Commands::Destroy];
+    const CAP: &str = ", permissions_boundary: 'arn:aws:iam::123456789012:policy/cap'";
+
+    /// What changes something names what it changes, but for these.
+    #[test]
+    fn nothing_is_changed_on_every_resource() {
+        let open = [
+            // AWS has no resources for deliveries and resource policies of CloudWatch Logs, nor for queries.
+            // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
+            "logs:CreateLogDelivery",
+            "logs:DeleteLogDelivery",
+            "logs:PutResourcePolicy",
+            "logs:StopQuery",
+            "logs:UpdateLogDelivery",
+        ];
+        for commands in EVERY {
+            for standing in [Standing::default(), standing()] {
+                for (sid, statement) in policy(&[commands], CAP, &standing).statements() {
+                    assert!(
+                        statement.not_actions.is_empty() && statement.not_resources.is_empty(),
+                        "{sid}"
+                    );
+                    assert!(statement.actions.iter().all(|action| !action.contains('*')), "{sid}");
+                    if statement.resources.contains("*") {
+                        let changing = statement
+                            .actions
+                            .iter()
+                            .filter(|action| !is_look(action) && !action.contains(":List"));
+                        let unknown: Vec<_> = changing.filter(|action| !open.contains(&action.as_str())).collect();
+                        assert!(unknown.is_empty(), "{commands:?} {sid}: {unknown:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sid, resources and conditions of the statements that allow an action.
+    fn allowing(document: &Document, action: &str) -> String {
+        let statements = document
+            .statements()
+            .iter()
+            .filter(|(_, one)| one.actions.contains(action));
+        let lines = statements.map(|(sid, one)| {
+            let resources: Vec<&str> = one.resources.iter().map(String::as_str).collect();
+            let conditions = serde_json::to_string(&one.conditions).unwrap();
+            format!("{sid}: {} {conditions}", resources.join(" "))
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn keys_are_used_through_the_service_alone() {
+        let deploy = policy(&[Commands::Deploy], "", &standing());
+        assert_eq!(
+            allowing(&deploy, "kms:CreateGrant"),
+            r#"Keys: arn:aws:kms:eu-central-1:123456789012:key/* {"Bool":{"kms:GrantIsForAWSResource":["true"]},"ForAnyValue:StringEquals":{"kms:ResourceAliases":["alias/shop"]},"StringEquals":{"kms:ViaService":["dynamodb.eu-central-1.amazonaws.com"]}}"#
+        );
+        assert!(allowing(&deploy, "kms:DescribeKey").contains("kms:ResourceAliases"));
+    }
+
+    #[test]
+    fn permissions_go_to_roles_with_the_boundary_only() {
+        let bounded = policy(&EVERY, CAP, &standing());
+        for action in ["iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"] {
+            assert_eq!(
+                allowing(&bounded, action),
+                r#"RolePermissions: arn:aws:iam::123456789012:role/taskctl/shop/prod/*-eu-central-1 {"StringEquals":{"iam:PermissionsBoundary":["arn:aws:iam::123456789012:policy/cap"]}}"#
+            );
+        }
+        let open = policy(&EVERY, "", &standing());
+        for document in [&bounded, &open] {
+            for action in NEVER {
+                assert_eq!(allowing(document, action), "", "{action}");
+            }
+            assert_eq!(
+                allowing(document, "lambda:AddPermission").split(' ').next_back(),
+                Some(
+                    r#"{"StringEquals":{"lambda:Principal":["apigateway.amazonaws.com","events.amazonaws.com"]},"StringEqualsIfExists":{"aws:ResourceTag/app":["shop"],"aws:ResourceTag/stage":["prod"]}}"#
+                )
+            );
+        }
+        assert_eq!(allowing(&open, "iam:PutRolePermissionsBoundary"), "");
+        for commands in [Commands::Read, Commands::Release, Commands::Destroy] {
+            let document = policy(&[commands], "", &standing());
+            for action in ["iam:CreateRole", "iam:PutRolePolicy"] {
+                assert_eq!(allowing(&document, action), "", "{commands:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_holds_data_is_named_exactly() {
+        let deploy = policy(&[Commands::Deploy, Commands::Release], "", &standing());
+        assert_eq!(
+            allowing(&deploy, "dynamodb:UpdateTable"),
+            "Tables: arn:aws:dynamodb:eu-central-1:123456789012:table/people arn:aws:dynamodb:eu-central-1:123456789012:table/shop-prod-tasks {}"
+        );
+        for action in ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"] {
+            let allowed = allowing(&deploy, action);
+            let sites = "Sites: arn:aws:s3:::shop-prod-site-123456789012-eu-central-1 arn:aws:s3:::shop-prod-site-123456789012-eu-central-1/* {}";
+            assert_eq!(allowed.lines().last(), Some(sites), "{allowed}");
+            assert!(!allowed.contains("assets"), "{allowed}");
+        }
+        let left = Standing {
+            tables: BTreeSet::from(["shop-prod-former".to_owned()]),
+            ..standing()
+        };
+        let destroy = policy(&[Commands::Destroy], "", &left);
+        assert!(allowing(&destroy, "dynamodb:DeleteTable").contains("table/shop-prod-former"));
+    }
+
+    #[test]
+    fn the_api_is_named_by_its_id() {
+        let release = policy(&[Commands::Release], "", &standing());
+        assert_eq!(
+            allowing(&release, "apigateway:PATCH"),
+            "ApiChanges: arn:aws:apigateway:eu-central-1::/apis/a1b2c3/stages/* {}"
+        );
+        assert_eq!(
+            allowing(&release, "apigateway:DELETE"),
+            "ApiRemovals: arn:aws:apigateway:eu-central-1::/apis/a1b2c3/deployments/* {}"
+        );
+        let first = policy(&[Commands::Deploy], "", &Standing::default());
+        let by = |key: &str| format!(r#"{{"StringEquals":{{"aws:{key}/app":["shop"],"aws:{key}/stage":["prod"]}}"#);
+        let post = allowing(&first, "apigateway:POST");
+        for (sid, condition) in [("ApiChanges", by("ResourceTag")), ("NewApi", by("RequestTag"))] {
+            let line = post.lines().find(|line| line.starts_with(sid)).unwrap();
+            assert!(line.contains(&condition), "{line}");
+        }
+        assert!(allowing(&first, "apigateway:DELETE").contains(&by("ResourceTag")));
+    }
+
+    #[test]
+    fn what_it_amounts_to_is_told() {
+        let deploy = BTreeSet::from([Commands::Deploy]);
+        let told = amounts_to(&deploy, &stack("")).join("\n");
+        assert!(
+            told.contains("administrator of the account") && told.contains("(tasks)"),
+            "{told}"
+        );
+        let told = amounts_to(&deploy, &stack(CAP)).join("\n");
+        assert!(
+            told.contains("whatever arn:aws:iam::123456789012:policy/cap allows"),
+            "{told}"
+        );
+        assert!(amounts_to(&BTreeSet::from([Commands::Release]), &stack("")).is_empty());
+    }
+
+    #[test]
+    fn names_that_begin_alike() {
+        assert_eq!(
+            alike("prod", ["dev", "prod", "prod-eu", "production"].into_iter()),
+            ["prod-eu"]
+        );
+    }
+}

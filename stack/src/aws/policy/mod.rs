@@ -1,0 +1,6 @@
+//! IAM policies: the document, what it allows, and the two that are generated.
+
+pub mod deployer;
+pub mod document;
+pub mod evaluation;
+pub mod grants;

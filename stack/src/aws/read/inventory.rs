@@ -1,0 +1,85 @@
+//! Which resources of a service are ours, found without knowing what is wanted. Neither source is enough: the tagging
+//! API lags behind and lists what is gone, and a listing shows names, which anyone can use.
+
+use std::collections::BTreeSet;
+
+use futures::future::try_join_all;
+
+use crate::aws::client::context::Identity;
+use crate::aws::client::error::AwsError;
+use crate::aws::kinds::kind::found;
+use crate::aws::read::reader::{Reader, Tags, ownership};
+use crate::resource::Ownership;
+
+/// How resources of a service are named in ARNs: `{start}{name}`.
+pub(in crate::aws) struct Naming {
+    /// ARN up to the name.
+    pub start: String,
+}
+
+impl Naming {
+    /// Whether the rest of an ARN is a name, and not something inside a resource.
+    fn name<'a>(&self, arn: &'a str) -> Option<&'a str> {
+        arn.strip_prefix(&self.start).filter(|name| !name.contains(['/', ':']))
+    }
+}
+
+/// Names of what is ours, where nothing is in doubt: the reader knows what is wanted, and the tagging API has nothing
+/// beside it. A listing, which grows with the account, is then not needed; what the tagging API has not caught up with
+/// yet is wanted anyway, or is found by the next plan.
+pub(in crate::aws) async fn settled(reader: &Reader, naming: &Naming) -> Result<Option<BTreeSet<String>>, AwsError> {
+    let Some(expected) = reader.expected() else {
+        return Ok(None);
+    };
+    let tagged = reader.tagged().await?;
+    let names: BTreeSet<String> = tagged
+        .keys()
+        .filter_map(|arn| naming.name(arn))
+        .map(str::to_owned)
+        .collect();
+    Ok(names.is_subset(expected).then_some(names))
+}
+
+/// Names of what is ours: at once where listing and tagging API agree; where they do not, the resource's own tags
+/// decide (they are asked for, and "not found" is "no").
+pub(in crate::aws) async fn ours<F>(
+    reader: &Reader,
+    naming: &Naming,
+    listed: BTreeSet<String>,
+    own_tags: impl Fn(String) -> F,
+) -> Result<Vec<String>, AwsError>
+where
+    F: Future<Output = Result<Tags, AwsError>> + Send,
+{
+    let context = reader.context();
+    let prefix = context.identity().prefix();
+    let tagged: BTreeSet<String> = reader
+        .tagged()
+        .await?
+        .keys()
+        .filter_map(|arn| naming.name(arn))
+        .map(str::to_owned)
+        .collect();
+    let doubtful = listed
+        .iter()
+        .filter(|name| name.starts_with(&prefix) && !tagged.contains(*name))
+        .chain(tagged.iter().filter(|name| !listed.contains(*name)));
+    let judged = doubtful.map(|name| {
+        let tags = own_tags(name.clone());
+        async move {
+            let tags = found(tags.await)?;
+            let ours = tags.is_some_and(|tags| ownership(context, &tags) == Ownership::Ours);
+            Ok::<_, AwsError>(ours.then(|| name.clone()))
+        }
+    });
+    let judged = try_join_all(judged).await?;
+    let agreed = listed.intersection(&tagged).cloned();
+    Ok(agreed.chain(judged.into_iter().flatten()).collect())
+}
+
+/// The logical name in a derived name; a name of its own stands for itself.
+pub(in crate::aws) fn logical<'a>(identity: &Identity, name: &'a str, suffix: &str) -> &'a str {
+    name.strip_prefix(&identity.prefix())
+        .and_then(|rest| rest.strip_suffix(suffix))
+        .unwrap_or(name)
+}

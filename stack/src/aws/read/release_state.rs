@@ -1,0 +1,118 @@
+//! Reads what AWS has of releases, from calls that planning makes anyway.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, stage_of};
+use crate::aws::kinds::apigateway::state::ApiState;
+use crate::aws::kinds::lambda::version::{OWN_VERSION, VersionAlias};
+use crate::aws::read::reader::Reader;
+use crate::release::label::{FORMAT, too_new};
+use crate::release::layout::{ReleaseState, SlotState, is_set};
+
+/// Reads the facts. `functions` are physical names by logical name.
+pub async fn read(reader: &Reader, functions: &BTreeMap<String, String>) -> Result<ReleaseState, AwsError> {
+    let versions = stream::iter(functions.clone())
+        .map(|(logical, physical)| async move {
+            let aliases = reader.aliases(&physical).await?;
+            let aliases: Vec<VersionAlias> = aliases.iter().filter_map(VersionAlias::parse).collect();
+            let mut versions: Vec<(u64, String)> = aliases
+                .iter()
+                .map(|alias| (alias.version, alias.fingerprint.clone()))
+                .collect();
+            versions.sort();
+            let moved: Vec<VersionAlias> = aliases
+                .into_iter()
+                .filter(|alias| alias.routing != OWN_VERSION)
+                .collect();
+            // Most likely the one that its permission is asked about next: one round trip less.
+            if let Some((newest, _)) = versions.last() {
+                reader.policy(&physical, Some(&format!("v{newest}"))).await?;
+            }
+            Ok::<_, AwsError>((logical, (versions, moved)))
+        })
+        .buffer_unordered(64)
+        .try_collect();
+    let (versions, api): (BTreeMap<String, (Vec<_>, Vec<VersionAlias>)>, _) =
+        futures::try_join!(versions, reader.api())?;
+    let mut moved = BTreeMap::new();
+    let mut known = BTreeMap::new();
+    for (function, (versions, aliases)) in versions {
+        moved.insert(function.clone(), aliases);
+        known.insert(function, versions);
+    }
+    let versions = known;
+    Ok(match api {
+        Some(api) => {
+            let facts = of(api, versions);
+            readable(&facts)?;
+            let live = facts.live.as_ref().and_then(|live| live.release);
+            let label = live.and_then(|live| facts.releases.get(&live));
+            let under_live = label.into_iter().flat_map(|label| &label.versions);
+            let diverted = under_live.filter_map(|(function, version)| {
+                let aliases = moved.get(function)?;
+                let alias = aliases.iter().find(|alias| alias.version.to_string() == *version)?;
+                Some((function.clone(), alias.fingerprint.clone()))
+            });
+            ReleaseState {
+                diverted: diverted.collect(),
+                ..facts
+            }
+        }
+        None => ReleaseState {
+            versions,
+            ..ReleaseState::default()
+        },
+    })
+}
+
+/// Refuses releases whose labels a newer taskctl wrote: what they say is not known here.
+pub fn readable(facts: &ReleaseState) -> Result<(), AwsError> {
+    match too_new(facts.releases.values()) {
+        None => Ok(()),
+        Some(label) => Err(AwsError::own(
+            "apigateway",
+            "GetDeployments",
+            ErrorKind::Invalid,
+            format!(
+                "release {} was made by a newer taskctl: its label has format {}, this one reads formats up to {FORMAT}; use \
+                 that taskctl or a newer one",
+                label.number, label.format
+            ),
+        )),
+    }
+}
+
+/// The facts that an API's state tells.
+pub fn of(api: &ApiState, versions: BTreeMap<String, Vec<(u64, String)>>) -> ReleaseState {
+    let releases = api.releases();
+    ReleaseState {
+        deployments: releases.iter().map(|(number, (_, id))| (*number, id.clone())).collect(),
+        releases: releases
+            .into_iter()
+            .map(|(number, (label, _))| (number, label))
+            .collect(),
+        live: slot(api, LIVE),
+        preview: slot(api, PREVIEW),
+        versions,
+        diverted: BTreeMap::new(),
+    }
+}
+
+fn slot(api: &ApiState, slot: &str) -> Option<SlotState> {
+    let stage = api.stage(stage_of(slot))?;
+    let deployment = stage.deployment_id()?.to_owned();
+    Some(SlotState {
+        release: api.release_of(&deployment).map(|label| label.number),
+        deployment,
+        variables: stage
+            .stage_variables()
+            .into_iter()
+            .flatten()
+            .filter(|(_, value)| is_set(value))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
+    })
+}

@@ -1,0 +1,4 @@
+//! What moving between releases does on AWS.
+
+pub mod control_bucket;
+pub mod traffic_shift;
