@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -230,6 +231,24 @@ impl Local {
         local
     }
 
+    /// One that another version of taskctl made, in a directory of the caller's: the archive of `options.json`, `secret` and `state`.
+    ///
+    /// # Panics
+    /// When it cannot be unpacked, or does not start.
+    pub fn recorded(archive: &Path, root: &Path, website_port: u16) -> Self {
+        // The emulator is installed once, for all roots.
+        let shared = Self::shared();
+        run_tool(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(root));
+        must(symlink(shared.root.join("venv"), root.join("venv")));
+        let local = Self {
+            root: root.to_owned(),
+            port: free_port(),
+            website_port,
+        };
+        local.run(&["local", "up"], &repository()).expect(0);
+        local
+    }
+
     /// Starts with nothing of an earlier run.
     fn start() -> Self {
         let local = Self {
@@ -328,7 +347,8 @@ impl Drop for Local {
     fn drop(&mut self) {
         // The next one starts after the end of this one: they have the same root.
         let shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if shared.strong_count() == 0 {
+        let another = shared.strong_count() > 0 && self.root == scratch().join("local");
+        if !another {
             let _ = self.run(&["local", "down"], &repository());
         }
     }

@@ -22,6 +22,7 @@ mod output;
 mod page;
 mod policy_bounds;
 mod privilege;
+mod recorded;
 mod releases;
 mod retention;
 mod security_check;
