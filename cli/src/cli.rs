@@ -1,14 +1,10 @@
-//! The command line. Each command's own arguments stand in its file under `commands/`.
+//! Arguments that several commands share. Each command's own are in its file under `commands/`.
 
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{
-    alarms, check, completions, deploy, destroy, dev, export, init, invoke, load, local, logs, man, metrics, package,
-    plan, promote, prune, rollback, schema, status, templates, unlock,
-};
 use crate::exit::Exit;
 use taskctl_stack::aws::client::clients::is_in_the_clear;
 
@@ -18,7 +14,7 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// Stands up and runs a serverless backend on AWS, or on this machine with --local.
+/// Deploy and operate a serverless backend on AWS, or on this machine with --local
 #[derive(Debug, Parser)]
 #[command(
     name = "taskctl",
@@ -32,35 +28,62 @@ const STYLES: Styles = Styles::styled()
     after_help = Exit::TABLE,
     max_term_width = 100
 )]
-pub struct Cli {
-    /// What every command takes.
+pub struct Cli<C: Subcommand> {
     #[command(flatten)]
     pub global: Global,
-    /// The command.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: C,
 }
 
 /// Arguments of every command.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Stage of the application.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Output format
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        help_heading = GLOBAL
+    )]
+    pub output: Output,
+    /// Assume yes; never prompt
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
+    pub yes: bool,
+    /// Disable colors (as NO_COLOR does)
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub no_color: bool,
+    /// Log every AWS call
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub trace: bool,
+}
+
+const GLOBAL: &str = "Global options";
+
+/// Which stack a command works on, and how it is reached.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Target options")]
+pub struct TargetArgs {
+    /// Stage of the application
     #[arg(long, short, global = true, default_value = "dev", value_name = "STAGE")]
     pub stage: String,
-    /// AWS region instead of the template's.
+    /// AWS region [default: the template's]
     #[arg(long, global = true, value_name = "REGION")]
     pub region: Option<String>,
-    /// Profile of the AWS configuration files.
+    /// Profile of the AWS configuration files
     #[arg(long, global = true, value_name = "PROFILE")]
     pub profile: Option<String>,
-    /// One endpoint for all AWS calls, such as an emulator's; http only to this machine.
+    /// Endpoint for all AWS calls, such as an emulator's; https unless it is on this machine
     #[arg(long, global = true, value_name = "URL", value_parser = endpoint_url, conflicts_with = "local")]
     pub endpoint_url: Option<String>,
-    /// Use this machine instead of AWS; needs no account.
+    /// Use this machine instead of AWS; needs no account
     #[arg(long, global = true)]
     pub local: bool,
-    /// Port of the local target's AWS endpoint [default: 4580, or as before].
+    /// Port of the local target's AWS endpoint [default: the last one used, else 4580]
     #[arg(
         long,
         global = true,
@@ -69,24 +92,12 @@ pub struct Global {
         hide_env_values = true
     )]
     pub local_port: Option<u16>,
-    /// Template [default: the nearest taskctl.yaml up to the repository's root, else the shipped `platform`].
+    /// Template file [default: the nearest taskctl.yaml up to the repository root, else the built-in `platform`]
     #[arg(long, short, global = true, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Application, for commands that need no template.
+    /// Application name, for commands that need no template
     #[arg(long, global = true, value_name = "APP", conflicts_with = "file")]
     pub app: Option<String>,
-    /// Form of the output.
-    #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORM")]
-    pub output: Output,
-    /// Do not ask.
-    #[arg(long, short, global = true)]
-    pub yes: bool,
-    /// No colours (NO_COLOR does the same).
-    #[arg(long, global = true)]
-    pub no_color: bool,
-    /// Tell every AWS call.
-    #[arg(long, global = true)]
-    pub trace: bool,
 }
 
 /// Form of the output.
@@ -134,65 +145,6 @@ pub struct PromotionArgs {
     pub no_promote: bool,
 }
 
-/// The commands, in the order of a first day.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Begin a project from a template.
-    Init(init::Args),
-    /// List the shipped templates, or print one.
-    Templates(templates::Args),
-    /// Show what deploy would change.
-    Plan(plan::Args),
-    /// Build the functions, bring the stack to what the template says, release.
-    Deploy(deploy::Args),
-    /// Move live to the release that waits in preview, after checking it.
-    Promote(promote::Args),
-    /// Move live back to the release before, or to a kept one.
-    Rollback(rollback::Args),
-    /// List the releases: number, commit, who, when, state.
-    Releases,
-    /// Take the lock of a stage from a holder that died.
-    Unlock(unlock::Args),
-    /// Show endpoints, releases, functions and alarms.
-    Status(status::Args),
-    /// Show requests, errors, latency and capacity as numbers and charts.
-    Metrics(metrics::Args),
-    /// Take away what no kept release needs: old releases, function versions, grants, pages.
-    Prune(prune::Args),
-    /// Run the request checks against live, preview or a URL.
-    Check(check::Args),
-    /// Make load, and show how long users waited.
-    Load(load::Args),
-    /// Show what functions and API say, merged by time.
-    Logs(logs::Args),
-    /// Show alarms: what they watch, since when they are red, and what to do.
-    Alarms(alarms::Args),
-    /// Print the link to the stage's CloudWatch dashboard.
-    Dashboard,
-    /// Call a function, and show its answer and what it logged.
-    Invoke(invoke::Args),
-    /// Print the API's document, or its checks for Postman.
-    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
-    Export(export::Command),
-    /// Delete everything of a stage, except data.
-    Destroy(destroy::Args),
-    /// Build and zip the functions.
-    Package(package::Args),
-    /// Check that this machine and account have what is needed.
-    Doctor,
-    /// Rebuild and deploy to the local target whenever a file is saved, and show what functions say.
-    Dev(dev::Args),
-    /// The local target: start, look at, end.
-    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
-    Local(local::Command),
-    /// Print the JSON Schema of templates, or of what a command answers with --output json.
-    Schema(schema::Args),
-    /// Print a completion script for a shell.
-    Completions(completions::Args),
-    /// Print the manual page, or write one per command.
-    Man(man::Args),
-}
-
 /// Why an endpoint is not called.
 pub const IN_THE_CLEAR: &str = "credentials and data would go over the network in the clear";
 /// What to do about it.
@@ -213,19 +165,6 @@ fn endpoint_url(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn the_default_stage_is_dev() {
-        let cli = Cli::try_parse_from(["taskctl", "status"]).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(cli.global.stage, "dev");
-        assert_eq!(cli.global.output, Output::Human);
-    }
 
     #[test]
     fn endpoints_are_urls() {

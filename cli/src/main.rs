@@ -1,41 +1,49 @@
 //! `taskctl`: arguments in, one command per file, reporters out. What it does is in `taskctl-stack`.
 
+mod answers;
 mod cli;
 mod code_source;
 mod commands;
+mod deployment;
 mod env;
 mod exit;
 mod failure;
 mod http_probe;
 mod lease;
+mod log_line;
+mod log_view;
 mod prepare;
 mod project;
 mod project_discovery;
 mod promotion_gate;
+mod pruning;
 mod refresh;
 mod report;
 mod session;
 mod stack_ref;
 mod target;
 mod time_arg;
+mod transition;
 mod ui;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use crate::cli::Cli;
+use crate::commands::CommandLine;
 use crate::env::Env;
 use crate::exit::Exit;
+use crate::session::Invocation;
 use crate::ui::guard::guarded;
 use crate::ui::style::Paint;
 
 fn main() -> ExitCode {
-    match Cli::try_parse() {
-        Ok(cli) => commands::run(cli).into(),
+    match commands::parse() {
+        Ok(CommandLine { global, command }) => {
+            let env = Env::read(global.no_color);
+            commands::run(&Invocation { global, env }, command).into()
+        }
         Err(error) => {
-            tell(&error);
+            show(&error);
             if error.use_stderr() {
                 Exit::Usage.into()
             } else {
@@ -45,9 +53,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what is wrong with a command line, or answers with help. Nobody may be reading; that is no failure.
-fn tell(error: &clap::Error) {
-    let env = Env::read(false);
+/// Shows help, the version, or what is wrong with a command line. A reader that went away is no failure.
+fn show(error: &clap::Error) {
+    // Nothing was parsed, but colors are unwanted all the same.
+    let env = Env::read(std::env::args().any(|argument| argument == "--no-color"));
     let style = if error.use_stderr() { env.err } else { env.out };
     let text = match style.paint {
         Paint::Colored => error.render().ansi().to_string(),

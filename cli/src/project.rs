@@ -49,9 +49,9 @@ impl Project {
     pub fn open(global: &Global, env: &Env) -> Result<Self, Failure> {
         let file = find(global, env)?;
         let options = Options {
-            region: global.region.clone(),
+            region: global.target.region.clone(),
         };
-        let template = load(&file.source, &global.stage, &options)?;
+        let template = load(&file.source, &global.target.stage, &options)?;
         let is_shipped = file.directory.is_none();
         let directory = file.directory.unwrap_or_else(|| env.directory.clone());
         Ok(Self {
@@ -100,7 +100,7 @@ impl Project {
 
 /// The template's text: the given file, the nearest one up to the root of the repository, or the shipped default.
 pub fn find(global: &Global, env: &Env) -> Result<TemplateFile, Failure> {
-    if let Some(path) = &global.file {
+    if let Some(path) = &global.target.file {
         return read(path);
     }
     let find = |folder: &Path| {

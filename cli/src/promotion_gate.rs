@@ -49,7 +49,7 @@ impl PromotionGate {
 
     /// The checks of the command line, of the project, or those shipped for its functions.
     pub fn open(session: &Session, args: &CheckArgs) -> Result<Self, Failure> {
-        let project = match &session.global.app {
+        let project = match &session.global.target.app {
             Some(_) => None,
             None => Some(session.project()?),
         };

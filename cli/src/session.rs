@@ -17,28 +17,32 @@ use crate::failure::Failure;
 use crate::project::Project;
 use crate::report::plan::Details;
 use crate::report::{
-    CommandHint, Github, Human, Json, PipeAwareStdout, Purpose, Renderer, Reporter, StderrSink, Trace,
+    CommandHint, Github, Human, Json, PipeAwareStdout, Purpose, Renderer, Reporter, StderrSink, Trace, direct,
 };
 use crate::stack_ref::StackRef;
 use crate::target::Target;
+use crate::ui::confirm::{Confirmation, Unattended};
 use crate::ui::guard::{Guard, Out, guarded};
 use crate::ui::progress::Live;
 use crate::ui::style::Motion;
 
+/// What a command is started with.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    pub global: Global,
+    pub env: Env,
+}
+
 /// A run.
 pub struct Session {
-    /// What every command takes.
     pub global: Global,
     pub env: Env,
     /// Where the stack stands.
     pub target: Target,
-    /// Who reports.
     pub reporter: Reporter,
-    /// Asks running work to stop.
+    /// Asks running work to stop; never reset.
     pub cancel: Cancel,
-    /// When it began.
     began: Instant,
-    /// Standard output.
     out: PipeAwareStdout,
 }
 
@@ -66,14 +70,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// Runs a command to its end and tells how it ended.
-pub fn run<F>(global: &Global, purpose: Purpose, details: Details, work: impl FnOnce(Arc<Session>) -> F) -> Exit
+/// Runs a command to its end and reports how it ended.
+pub fn run<F>(invocation: &Invocation, purpose: Purpose, details: Details, work: impl FnOnce(Arc<Session>) -> F) -> Exit
 where
     F: Future<Output = Result<Exit, Failure>>,
 {
-    let env = Env::read(global.no_color);
+    let Invocation { global, env } = invocation;
     let out = PipeAwareStdout::default();
-    let reporter = Reporter::start(renderer(global, &env, purpose, details, &out));
+    let reporter = Reporter::start(renderer(global, env, purpose, details, &out));
     if let Some(refusal) = env.refusal() {
         let exit = refusal.exit;
         reporter.fail(refusal);
@@ -94,8 +98,8 @@ where
     };
     let session = Arc::new(Session {
         global: global.clone(),
-        target: Target::of(global, &env),
-        env,
+        target: Target::of(global, env),
+        env: env.clone(),
         reporter,
         cancel: Cancel::default(),
         began: Instant::now(),
@@ -116,11 +120,14 @@ where
     });
     session.reporter.finish();
     let exit = match (out.lost(), exit) {
-        (Some(error), Exit::Ok | Exit::Changes) => super::commands::fail(&Failure::new(
-            Exit::Error,
-            format!("the output could not be written: {error}"),
-            "what was asked for is done; look at it with `taskctl status`",
-        )),
+        (Some(error), Exit::Ok | Exit::Changes) => direct::fail(
+            env,
+            &Failure::new(
+                Exit::Error,
+                format!("the output could not be written: {error}"),
+                "what was asked for is done; look at it with `taskctl status`",
+            ),
+        ),
         (_, exit) => exit,
     };
     // A thread that still waits for an answer on standard input must not hold up the end.
@@ -175,16 +182,22 @@ fn renderer(
 /// The flags that name the same stack again.
 fn command_hint(global: &Global) -> CommandHint {
     let mut flags = String::new();
-    if global.local {
+    if global.target.local {
         flags.push_str(" --local");
     }
     let given = [
-        ("endpoint-url", global.endpoint_url.clone()),
-        ("profile", global.profile.clone()),
-        ("region", global.region.clone()),
-        ("app", global.app.clone()),
-        ("stage", (global.stage != "dev").then(|| global.stage.clone())),
-        ("file", global.file.as_ref().map(|path| path.display().to_string())),
+        ("endpoint-url", global.target.endpoint_url.clone()),
+        ("profile", global.target.profile.clone()),
+        ("region", global.target.region.clone()),
+        ("app", global.target.app.clone()),
+        (
+            "stage",
+            (global.target.stage != "dev").then(|| global.target.stage.clone()),
+        ),
+        (
+            "file",
+            global.target.file.as_ref().map(|path| path.display().to_string()),
+        ),
     ];
     for (name, value) in given {
         if let Some(value) = value {
@@ -268,7 +281,7 @@ impl Session {
                 .await?;
             let target = engine::Target {
                 app: stack_ref.app.clone(),
-                stage: self.global.stage.clone(),
+                stage: self.global.target.stage.clone(),
                 connection,
                 control_bucket: self.env.control_bucket.clone(),
             };
@@ -316,12 +329,39 @@ impl Session {
     }
 
     /// Whether somebody is there to be asked.
-    pub fn can_ask(&self) -> bool {
+    fn can_ask(&self) -> bool {
         self.env.audience == Audience::Person && self.global.output == Output::Human
     }
 
+    /// Asks the operator to agree. `--yes` agrees; where nobody can be asked, the confirmation says what follows.
+    pub async fn confirm(&self, confirmation: Confirmation) -> Result<(), Failure> {
+        let Confirmation {
+            question,
+            expected,
+            unattended,
+            declined,
+        } = confirmation;
+        if self.global.yes {
+            return Ok(());
+        }
+        if !self.can_ask() {
+            return match unattended {
+                Unattended::Proceed => Ok(()),
+                Unattended::Refuse(message) => Err(Failure::usage(message, "add --yes to proceed without a prompt")),
+            };
+        }
+        match self.ask(&expected.prompt(&question)).await? {
+            Some(answer) if expected.accepts(&answer) => Ok(()),
+            Some(_) | None => Err(Failure::new(
+                Exit::Error,
+                declined,
+                format!("nothing was changed; {}, or add --yes", expected.instruction()),
+            )),
+        }
+    }
+
     /// Asks for a line. None when the input ended.
-    pub async fn ask(&self, question: &str) -> Result<Option<String>, Failure> {
+    async fn ask(&self, question: &str) -> Result<Option<String>, Failure> {
         self.reporter.rest();
         let (sender, answer) = tokio::sync::oneshot::channel();
         let style = self.env.err;

@@ -17,10 +17,10 @@ pub struct StackRef {
 impl StackRef {
     /// From `--app`, or from the template.
     pub fn resolve(global: &Global, env: &Env) -> Result<Self, Failure> {
-        let Some(app) = &global.app else {
+        let Some(app) = &global.target.app else {
             return Ok(Self::of(&Project::open(global, env)?.template.stack));
         };
-        let Some(region) = global.region.clone().or_else(|| env.region.clone()) else {
+        let Some(region) = global.target.region.clone().or_else(|| env.region.clone()) else {
             return Err(Failure::usage(
                 "--app needs a region, since no template is read",
                 "add --region REGION, or set AWS_REGION",

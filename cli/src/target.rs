@@ -24,7 +24,7 @@ pub enum Target {
 impl Target {
     /// The place that the arguments name.
     pub fn of(global: &Global, env: &Env) -> Self {
-        if global.local {
+        if global.target.local {
             Self::Local(local_options(global, env))
         } else {
             Self::Aws
@@ -58,7 +58,7 @@ impl Target {
         let region = region.to_owned();
         match self {
             // One that is given counts before those of the environment.
-            Self::Aws if global.endpoint_url.is_none() => {
+            Self::Aws if global.target.endpoint_url.is_none() => {
                 for (name, url) in endpoints {
                     if is_in_the_clear(url) {
                         return Err(Failure::usage(format!("{name}={url}: {IN_THE_CLEAR}"), BY_HTTPS));
@@ -66,15 +66,15 @@ impl Target {
                 }
                 Ok(Connection {
                     region,
-                    profile: global.profile.clone(),
+                    profile: global.target.profile.clone(),
                     endpoint_url: None,
                     credentials: None,
                 })
             }
             Self::Aws => Ok(Connection {
                 region,
-                profile: global.profile.clone(),
-                endpoint_url: global.endpoint_url.clone(),
+                profile: global.target.profile.clone(),
+                endpoint_url: global.target.endpoint_url.clone(),
                 credentials: None,
             }),
             Self::Local(options) => {
@@ -123,7 +123,7 @@ pub async fn up(options: &LocalOptions, events: &Events) -> Result<taskctl_local
 pub fn local_options(global: &Global, env: &Env) -> LocalOptions {
     let root = env.local_root.clone().unwrap_or_else(|| env.keep().join("local"));
     let mut options = LocalOptions::load(Path::new(&root));
-    if let Some(port) = global.local_port {
+    if let Some(port) = global.target.local_port {
         options.port = port;
     }
     if let Some(port) = env.local_website_port {

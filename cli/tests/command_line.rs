@@ -187,6 +187,21 @@ fn colours_come_when_forced_and_go_when_unwanted() {
     assert!(!said(&|command| _ = command.env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1")).contains('\u{1b}'));
 }
 
+/// Of commands that need no stack, and of command lines that cannot be parsed.
+#[test]
+fn no_color_holds_without_a_session() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("taskctl.yaml"), "").unwrap();
+    for arguments in [["init"], ["depoly"]] {
+        let said = |flags: &[&str]| {
+            let mut command = taskctl(dir.path(), &arguments);
+            text(&command.args(flags).env("CLICOLOR_FORCE", "1").output().unwrap().stderr)
+        };
+        assert!(said(&[]).contains('\u{1b}'), "{arguments:?}");
+        assert!(!said(&["--no-color"]).contains('\u{1b}'), "{arguments:?}");
+    }
+}
+
 #[test]
 fn a_project_begins_from_every_template() {
     let names = text(&run(Path::new("/"), &["templates", "--output", "json"]).stdout);
@@ -209,7 +224,7 @@ fn a_project_begins_from_every_template() {
 #[test]
 fn what_must_be_agreed_to_is_refused_where_nobody_can_be_asked() {
     let dir = tempfile::tempdir().unwrap();
-    check_refused(dir.path(), &["local", "reset"], 64, &["give --yes"]);
+    check_refused(dir.path(), &["local", "reset"], 64, &["needs confirmation", "add --yes"]);
 }
 
 #[test]

@@ -5,12 +5,12 @@ use taskctl_stack::engine::EngineError;
 use taskctl_stack::observe::alarms::{self, Alarm, Watched};
 use taskctl_stack::release::ledger;
 
-use crate::cli::{Global, Output};
+use crate::cli::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, json_answer, where_to};
-use crate::session::{self, Session};
+use crate::session::{self, Invocation, Session};
 use crate::time_arg::moment;
 use crate::ui::style::{Style, Tone};
 use crate::ui::text::{count, cut, fill, long_duration, plain, wrap};
@@ -33,8 +33,8 @@ pub struct Args {
 }
 
 /// Runs it.
-pub fn run(global: &Global, args: Args) -> Exit {
-    session::run(global, Purpose::Answer, Details::Changes, async |session| {
+pub fn run(invocation: &Invocation, args: Args) -> Exit {
+    session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         show(&session, &args).await
     })
 }

@@ -9,7 +9,7 @@ use taskctl_checks::{Folder, Outcome as Checked, Report, State, Verdict, junit, 
 use taskctl_stack::engine::EngineError;
 use taskctl_stack::observe::security;
 
-use crate::cli::{CheckArgs, Global, Output};
+use crate::cli::{CheckArgs, Output};
 use crate::env::absolute;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -17,7 +17,7 @@ use crate::http_probe::{CheckClient, allowed_origin};
 use crate::promotion_gate::PromotionGate;
 use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, json_answer};
-use crate::session::{self, Session};
+use crate::session::{self, Invocation, Session};
 use crate::ui::style::{Style, Tone};
 use crate::ui::text::{columns, count, cut, duration, fill, plain};
 
@@ -71,8 +71,8 @@ impl From<FolderName> for Folder {
 }
 
 /// Runs it.
-pub fn run(global: &Global, args: Args) -> Exit {
-    session::run(global, Purpose::Answer, Details::Changes, async |session| {
+pub fn run(invocation: &Invocation, args: Args) -> Exit {
+    session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         check(&session, args).await
     })
 }
@@ -179,7 +179,7 @@ async fn endpoint(session: &Session, preview: bool) -> Result<String, Failure> {
             Exit::Error,
             format!(
                 "{}/{} has no API that could be checked",
-                stack_ref.app, session.global.stage
+                stack_ref.app, session.global.target.stage
             ),
             "`taskctl deploy` makes it; --url URL checks another one",
         )

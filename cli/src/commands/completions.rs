@@ -1,23 +1,21 @@
 //! `taskctl completions`: a completion script for a shell.
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::print;
-use crate::cli::Cli;
 use crate::exit::Exit;
+use crate::report::direct::print;
+use crate::session::Invocation;
 
 /// Arguments of `completions`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The shell.
+    /// Shell to complete for
     #[arg(value_enum)]
     shell: Shell,
 }
 
-/// Runs it.
-pub fn run(args: &Args) -> Exit {
+pub fn run(invocation: &Invocation, args: &Args, mut command_line: clap::Command) -> Exit {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "taskctl", &mut script);
-    print(&String::from_utf8_lossy(&script))
+    clap_complete::generate(args.shell, &mut command_line, "taskctl", &mut script);
+    print(&invocation.env, &String::from_utf8_lossy(&script))
 }

@@ -1,30 +1,20 @@
 //! `taskctl dashboard`: where the stage's dashboard is.
 
-use schemars::JsonSchema;
-use serde::Serialize;
 use taskctl_stack::aws::read::reader::Reader;
 use taskctl_stack::engine::EngineError;
 
-use crate::cli::{Global, Output};
+use crate::answers::DashboardLink;
+use crate::cli::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, json_answer};
-use crate::session::{self, Session};
+use crate::session::{self, Invocation, Session};
 use crate::ui::style::Tone;
 
-/// Where a dashboard is.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Link {
-    /// Name of the dashboard.
-    name: String,
-    /// Its page in the console.
-    url: String,
-}
-
 /// Runs it.
-pub fn run(global: &Global) -> Exit {
-    session::run(global, Purpose::Answer, Details::Changes, async |session| {
+pub fn run(invocation: &Invocation) -> Exit {
+    session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         show(&session).await
     })
 }
@@ -45,9 +35,9 @@ async fn show(session: &Session) -> Result<Exit, Failure> {
             "`dashboard: true` in the template (the default) makes one; `taskctl metrics` shows the numbers here",
         ));
     }
-    let links: Vec<Link> = names
+    let links: Vec<DashboardLink> = names
         .iter()
-        .map(|name| Link {
+        .map(|name| DashboardLink {
             name: name.clone(),
             url: link(&identity.partition, &identity.region, name),
         })

@@ -3,24 +3,15 @@
 use std::fs;
 use std::path::PathBuf;
 
-use taskctl_stack::engine::Engine;
-use taskctl_stack::event::{Endpoints, Outcome};
-use taskctl_stack::execute::{Execution, Timing};
-use taskctl_stack::plan::{Plan, SavedPlan};
-use taskctl_stack::release::lease::Lease;
-use taskctl_stack::resource::ResourceId;
+use taskctl_stack::plan::SavedPlan;
 
-use crate::cli::{CodeArgs, Global, Output, PromotionArgs};
+use crate::cli::{CodeArgs, PromotionArgs};
+use crate::deployment::{Request, deploy};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::lease;
-use crate::prepare::{Prepared, prepare_locked};
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::session::{self, Session};
-use crate::ui::style::Style;
-use crate::ui::table::table;
-use crate::ui::text::duration;
+use crate::session::{self, Invocation};
 
 /// Arguments of `deploy`.
 #[derive(Debug, Clone, clap::Args)]
@@ -40,149 +31,22 @@ pub struct Args {
     promotion: PromotionArgs,
 }
 
-impl Args {
-    /// Without a saved plan.
-    pub fn of(code: CodeArgs, promotion: PromotionArgs) -> Self {
-        Self {
-            plan: None,
-            details: false,
-            timings: false,
-            code,
-            promotion,
-        }
-    }
-}
-
 /// Runs it.
-pub fn run(global: &Global, args: Args) -> Exit {
+pub fn run(invocation: &Invocation, args: Args) -> Exit {
     let details = if args.details {
         Details::Everything
     } else {
         Details::Changes
     };
-    session::run(global, Purpose::Change, details, async |session| {
-        deploy(&session, &args).await
+    session::run(invocation, Purpose::Change, details, async |session| {
+        let request = Request {
+            saved: args.plan.as_ref().map(read_plan).transpose()?,
+            code: args.code,
+            promotion: args.promotion,
+            timings: args.timings,
+        };
+        deploy(&session, &request).await
     })
-}
-
-/// Deploys once.
-pub async fn deploy(session: &Session, args: &Args) -> Result<Exit, Failure> {
-    let saved = args.plan.as_ref().map(read_plan).transpose()?;
-    let holder = lease::holder(session, "deploy");
-    let user = holder.user.clone();
-    let (prepared, lease) = prepare_locked(session, "deploy", &args.code, &args.promotion, holder).await?;
-    let result = apply(session, &prepared, &lease, &user, saved.as_ref(), args.timings).await;
-    lease::give_back(session, lease).await;
-    result
-}
-
-async fn apply(
-    session: &Session,
-    prepared: &Prepared,
-    lease: &Lease,
-    user: &str,
-    saved: Option<&SavedPlan>,
-    timings: bool,
-) -> Result<Exit, Failure> {
-    prepared.refuse_errors(session)?;
-    let Prepared {
-        project,
-        engine,
-        planned,
-        site,
-    } = prepared;
-    if let Some(saved) = saved {
-        let identity = engine.context().identity();
-        saved.check(
-            &identity.app,
-            &identity.stage,
-            &identity.region,
-            &identity.account,
-            &planned.plan,
-        )?;
-    }
-    if !planned.plan.has_changes() {
-        let endpoints = engine.endpoints(site.clone()).await?;
-        session.finished(Outcome::NoChanges, engine.context().calls(), endpoints);
-        return Ok(Exit::Ok);
-    }
-    if saved.is_none() && wants_consent(&planned.plan, project.template.stack.protected) {
-        consent(session).await?;
-    }
-    let execution = engine.apply(planned, lease, user).await?;
-    let exit = conclude(session, engine, &execution, site.clone()).await?;
-    // Programs have them in the events.
-    if timings && session.global.output != Output::Json {
-        session.reporter.answer(timings_table(&execution, &session.env.out));
-    }
-    Ok(exit)
-}
-
-/// Where the time went, in the order of beginning. What decided the whole is marked.
-fn timings_table(execution: &Execution, style: &Style) -> String {
-    let critical: Vec<&ResourceId> = execution.critical_path().into_iter().map(|one| &one.id).collect();
-    let mut timings: Vec<&Timing> = execution.timings.iter().collect();
-    timings.sort_by_key(|one| (one.began, one.took));
-    let mut table = table(
-        style,
-        &["", "resource", "began", "took", "calls", "calling", "waiting", "after"],
-    );
-    for one in timings {
-        let shown = |time: std::time::Duration| duration(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        table.add_row([
-            if critical.contains(&&one.id) { "*" } else { "" }.to_owned(),
-            one.id.to_string(),
-            shown(one.began),
-            shown(one.took),
-            one.spent.calls.to_string(),
-            shown(one.spent.calling),
-            shown(one.spent.waiting),
-            one.after.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
-        ]);
-    }
-    format!("{}\n* the chain that decided how long it took\n", table.trim_fmt())
-}
-
-/// Tells how it ended.
-pub async fn conclude(
-    session: &Session,
-    engine: &Engine,
-    execution: &Execution,
-    site: Option<String>,
-) -> Result<Exit, Failure> {
-    let calls = || engine.context().calls();
-    if execution.is_complete() {
-        let endpoints = engine.endpoints(site).await?;
-        session.finished(Outcome::Done, calls(), endpoints);
-        return Ok(Exit::Ok);
-    }
-    let (outcome, exit) = match session.cancel.is_cancelled() {
-        true => (Outcome::Interrupted, Exit::Interrupted),
-        false => (Outcome::Failed, Exit::Error),
-    };
-    session.finished(outcome, calls(), Endpoints::default());
-    Ok(exit)
-}
-
-/// Whether a person should agree first: something goes, or the stage is protected.
-fn wants_consent(plan: &Plan, protected: bool) -> bool {
-    let counts = plan.counts();
-    protected || counts.delete > 0 || counts.replace > 0
-}
-
-/// Asks a person at the terminal. Where nobody can be asked, the command line was the answer.
-async fn consent(session: &Session) -> Result<(), Failure> {
-    if session.global.yes || !session.can_ask() {
-        return Ok(());
-    }
-    match session.ask("Apply this? [y/N] ").await?.as_deref() {
-        Some("y" | "Y" | "yes" | "Yes") => Ok(()),
-        Some(_) | None => Err(Failure::new(
-            Exit::Error,
-            "not applied",
-            "nothing was changed; answer `y`, or give --yes",
-        )),
-    }
 }
 
 fn read_plan(path: &PathBuf) -> Result<SavedPlan, Failure> {

@@ -7,13 +7,13 @@ use taskctl_stack::engine::{DeleteData, Engine};
 use taskctl_stack::event::{Endpoints, Event, Outcome};
 use taskctl_stack::release::lease::Lease;
 
-use crate::cli::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::lease;
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::session::{self, Session};
+use crate::session::{self, Invocation, Session};
+use crate::ui::confirm::{Confirmation, Expected, Unattended};
 
 /// Arguments of `destroy`.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,8 +24,8 @@ pub struct Args {
 }
 
 /// Runs it.
-pub fn run(global: &Global, args: Args) -> Exit {
-    session::run(global, Purpose::Change, Details::Changes, async |session| {
+pub fn run(invocation: &Invocation, args: Args) -> Exit {
+    session::run(invocation, Purpose::Change, Details::Changes, async |session| {
         destroy(&session, &args).await
     })
 }
@@ -82,23 +82,14 @@ fn delete_data(names: &[String]) -> DeleteData {
 
 /// The stage's name must be typed, or `--yes` given.
 async fn consent(session: &Session, app: &str) -> Result<(), Failure> {
-    if session.global.yes {
-        return Ok(());
-    }
-    let stage = &session.global.stage;
-    if !session.can_ask() {
-        return Err(Failure::usage(
-            format!("destroying {app}/{stage} needs consent, and nobody can be asked here"),
-            "give --yes",
-        ));
-    }
-    let question = format!("This cannot be undone. Type the stage's name ({stage}) to destroy {app}/{stage}: ");
-    match session.ask(&question).await? {
-        Some(answer) if answer == *stage => Ok(()),
-        Some(_) | None => Err(Failure::new(
-            Exit::Error,
-            "not destroyed: that was not the stage's name",
-            "nothing was changed; type it as shown, or give --yes",
+    let stage = &session.global.target.stage;
+    let confirmation = Confirmation {
+        question: format!("This cannot be undone. Type the stage's name ({stage}) to destroy {app}/{stage}"),
+        expected: Expected::Word(stage.clone()),
+        unattended: Unattended::Refuse(format!(
+            "destroying {app}/{stage} needs confirmation, and there is no terminal to ask on"
         )),
-    }
+        declined: "nothing was destroyed: the stage's name was not typed",
+    };
+    session.confirm(confirmation).await
 }

@@ -8,15 +8,15 @@ use std::time::{Duration, SystemTime};
 
 use taskctl_stack::event::Event;
 
-use crate::cli::{CodeArgs, Global, Output, PromotionArgs};
-use crate::commands::deploy::{self, deploy};
-use crate::commands::logs;
+use crate::cli::{CodeArgs, Output, PromotionArgs};
+use crate::deployment::{Request, deploy};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::log_view::follow_all;
 use crate::project::find;
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::session::{self, Session};
+use crate::session::{self, Invocation, Session};
 use crate::ui::text::count;
 
 /// Arguments of `dev`.
@@ -30,33 +30,33 @@ pub struct Args {
 }
 
 /// Runs it.
-pub fn run(global: &Global, args: Args) -> Exit {
-    let global = Global {
-        // Nothing is lost on this machine that the template does not say.
-        yes: true,
-        local: global.endpoint_url.is_none(),
-        ..global.clone()
-    };
-    session::run(&global, Purpose::Change, Details::Changes, async |session| {
+pub fn run(invocation: &Invocation, args: Args) -> Exit {
+    let mut invocation = invocation.clone();
+    // Nothing on this machine is lost that the template does not say.
+    invocation.global.yes = true;
+    invocation.global.target.local = invocation.global.target.endpoint_url.is_none();
+    session::run(&invocation, Purpose::Change, Details::Changes, async |session| {
         dev(&session, &args).await
     })
 }
 
 async fn dev(session: &Arc<Session>, args: &Args) -> Result<Exit, Failure> {
-    let deploying = deploy::Args::of(
-        args.code.clone(),
-        PromotionArgs {
+    let request = Request {
+        saved: None,
+        code: args.code.clone(),
+        promotion: PromotionArgs {
             promote: true,
             no_promote: false,
         },
-    );
+        timings: false,
+    };
     // A template that is wrong now may be right after the next save, but one that is not there is no project.
     find(&session.global, &session.env)?;
     let mut tail = None;
     loop {
         // What is saved from here on is not in what is being built.
         let seen = Files::of(session, args);
-        match deploy(session, &deploying).await {
+        match deploy(session, &request).await {
             Ok(Exit::Interrupted) => return Ok(Exit::Interrupted),
             Ok(_) => {}
             Err(failure) if session.cancel.is_cancelled() => return Err(failure),
@@ -86,7 +86,7 @@ async fn follow(session: &Arc<Session>) -> Option<tokio::task::JoinHandle<()>> {
     let stack_ref = session.stack_ref().ok()?;
     let engine = session.connect_quietly(&stack_ref).await.ok()?;
     let session = Arc::clone(session);
-    Some(tokio::spawn(async move { logs::follow_all(&session, &engine).await }))
+    Some(tokio::spawn(async move { follow_all(&session, &engine).await }))
 }
 
 /// Time between two looks at the files.

@@ -4,8 +4,6 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
 
-use schemars::JsonSchema;
-use serde::Serialize;
 use taskctl_local::{LocalOptions, LocalState};
 use taskctl_stack::event::ErrorReport;
 use taskctl_stack::observe::diagnosis;
@@ -13,103 +11,24 @@ use taskctl_stack::package::{PackageRequest, functions_of, preflight};
 use taskctl_stack::status;
 use tokio::process::Command;
 
-use crate::cli::{Global, Output};
+use crate::answers::{Finding, Findings, Verdict};
+use crate::cli::Output;
 use crate::code_source::CodeSource;
 use crate::exit::Exit;
-use crate::failure::{Failure, Message};
+use crate::failure::Failure;
 use crate::http_probe::allowed_origin;
 use crate::project::Project;
 use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, json_answer};
-use crate::session::{self, Session};
+use crate::session::{self, Invocation, Session};
 use crate::stack_ref::StackRef;
 use crate::target::{Target, local_options};
 use crate::ui::style::{Style, Tone};
 use crate::ui::text::{fill, plain, size, wrap};
 
-/// What was looked at.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Findings<'a> {
-    /// What was found out about each thing.
-    checks: &'a [Finding],
-}
-
-/// What was found out about one thing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-struct Finding {
-    /// What was looked at.
-    check: &'static str,
-    /// How it is.
-    verdict: Verdict,
-    /// What was seen.
-    found: String,
-    /// What to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fix: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum Verdict {
-    /// As it should be.
-    Good,
-    /// Something that is needed for a part only.
-    Attention,
-    /// Something does not work.
-    Bad,
-}
-
-impl Finding {
-    fn good(check: &'static str, found: impl Into<String>) -> Self {
-        Self {
-            check,
-            verdict: Verdict::Good,
-            found: found.into(),
-            fix: None,
-        }
-    }
-
-    fn attention(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self {
-            check,
-            verdict: Verdict::Attention,
-            found: found.into(),
-            fix: Some(fix.into()),
-        }
-    }
-
-    fn bad(check: &'static str, report: &ErrorReport) -> Self {
-        let found = std::iter::once(&report.message)
-            .chain(&report.causes)
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(": ");
-        Self {
-            check,
-            verdict: Verdict::Bad,
-            found,
-            fix: report.hint.clone(),
-        }
-    }
-
-    fn failed(check: &'static str, failure: &Failure) -> Self {
-        match &failure.message {
-            Message::Report(report) => Self::bad(check, report),
-            Message::Faults(faults) => Self::bad(
-                check,
-                &ErrorReport {
-                    message: faults.to_string(),
-                    causes: Vec::new(),
-                    hint: Some("`taskctl plan` shows them".to_owned()),
-                },
-            ),
-        }
-    }
-}
-
 /// Runs it.
-pub fn run(global: &Global) -> Exit {
-    session::run(global, Purpose::Answer, Details::Changes, async |session| {
+pub fn run(invocation: &Invocation) -> Exit {
+    session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         doctor(&session).await
     })
 }

@@ -12,14 +12,14 @@ use taskctl_stack::engine::PlanInputs;
 use taskctl_stack::event::{Endpoints, Event};
 use taskctl_stack::template::model::Stack;
 
-use crate::cli::{CheckArgs, Global, Output};
+use crate::cli::{CheckArgs, Output};
 use crate::env::absolute;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::promotion_gate::PromotionGate;
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::session::{self, Session};
+use crate::session::{self, Invocation, Session};
 use crate::stack_ref::StackRef;
 
 /// What is exported.
@@ -79,8 +79,8 @@ impl From<Permitted> for Commands {
 }
 
 /// Runs it.
-pub fn run(global: &Global, command: Command) -> Exit {
-    session::run(global, Purpose::Answer, Details::Changes, async |session| {
+pub fn run(invocation: &Invocation, command: Command) -> Exit {
+    session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         let text = match &command {
             Command::Openapi => openapi(&session).await?,
             Command::Policy { commands, out } => policy(&session, commands, out.as_deref()).await?,
@@ -240,7 +240,7 @@ fn narrow(document: &mut Value, stack: &Stack) {
 async fn postman(session: &Session, out: Option<&Path>, checks: &CheckArgs) -> Result<String, Failure> {
     let gate = PromotionGate::open(session, checks)?;
     let stack_ref = session.stack_ref()?;
-    let stage = &session.global.stage;
+    let stage = &session.global.target.stage;
     let collection = collection(&stack_ref.app, &gate.suites);
     let Some(out) = out else {
         return Ok(format!("{collection:#}\n"));

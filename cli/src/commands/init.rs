@@ -8,11 +8,11 @@ use clap::builder::PossibleValuesParser;
 use taskctl_checks::{FILES, shipped as shipped_checks};
 use taskctl_stack::template::{EMBEDDED, Options, Source, embedded_names, load};
 
-use super::{fail, print};
-use crate::cli::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::project::TEMPLATE_NAMES;
+use crate::report::direct::{fail, print};
+use crate::session::Invocation;
 
 /// Arguments of `init`.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,10 +26,10 @@ pub struct Args {
 }
 
 /// Runs it.
-pub fn run(_: &Global, args: &Args) -> Exit {
+pub fn run(invocation: &Invocation, args: &Args) -> Exit {
     match init(args) {
-        Ok(text) => print(&text),
-        Err(failure) => fail(&failure),
+        Ok(text) => print(&invocation.env, &text),
+        Err(failure) => fail(&invocation.env, &failure),
     }
 }
 

@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::Serialize;
 use serde_json::{Value, json};
 use taskctl_local::gateway::SampleEvent;
 use taskctl_stack::aws::client::context::Context;
@@ -16,14 +14,15 @@ use taskctl_stack::observe::logs::LogEvent;
 use taskctl_stack::release::driver::look;
 use taskctl_stack::release::movement::physical_name;
 
-use crate::cli::{Global, Output};
-use crate::commands::logs::Line;
+use crate::answers::InvokeResult;
+use crate::cli::Output;
 use crate::env::absolute;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::log_line::Line;
 use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, json_answer};
-use crate::session::{self, Session};
+use crate::session::{self, Invocation, Session};
 use crate::ui::style::{Style, Tone};
 use crate::ui::text::{plain, safe_json};
 
@@ -50,34 +49,9 @@ pub struct Args {
     release: Option<u64>,
 }
 
-/// What came of a call.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Answer {
-    /// Physical name of the function.
-    function: String,
-    /// Its version.
-    version: String,
-    /// `Unhandled` when the function failed.
-    error: Option<String>,
-    /// What it answered.
-    payload: Value,
-    /// How long it took.
-    duration_ms: Option<f64>,
-    /// How much of it is paid for.
-    billed_ms: Option<f64>,
-    /// Memory it may use.
-    memory_mb: Option<f64>,
-    /// Memory it used at most.
-    max_memory_used_mb: Option<f64>,
-    /// How long its environment took to begin; null when there was one already.
-    init_ms: Option<f64>,
-    /// The last 4 KB that it logged, by lines.
-    log: Vec<String>,
-}
-
 /// Runs it.
-pub fn run(global: &Global, args: Args) -> Exit {
-    session::run(global, Purpose::Answer, Details::Changes, async |session| {
+pub fn run(invocation: &Invocation, args: Args) -> Exit {
+    session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         invoke(&session, &args).await
     })
 }
@@ -126,12 +100,12 @@ async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
         log,
         error,
     } = session.unless_stopped(calling).await?.map_err(EngineError::from)?;
-    let answer = Answer {
+    let answer = InvokeResult {
         payload: serde_json::from_str(&body).unwrap_or_else(|_| json!(body)),
         error: error.clone(),
         version: version.clone(),
         function,
-        ..Answer::of_log(&log)
+        ..InvokeResult::of_log(&log)
     };
     let text = match session.global.output {
         Output::Json => json_answer("the answer", &answer, Lines::Many)?,
@@ -148,32 +122,8 @@ async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
     }
 }
 
-impl Answer {
-    /// The log, and what the platform's report in it says.
-    fn of_log(log: &str) -> Self {
-        let report = log
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .find(|line| line["type"] == "platform.report")
-            .unwrap_or_default();
-        let metric = |name: &str| report["record"]["metrics"][name].as_f64();
-        Self {
-            function: String::new(),
-            version: String::new(),
-            error: None,
-            payload: Value::Null,
-            duration_ms: metric("durationMs"),
-            billed_ms: metric("billedDurationMs"),
-            memory_mb: metric("memorySizeMB"),
-            max_memory_used_mb: metric("maxMemoryUsedMB"),
-            init_ms: metric("initDurationMs"),
-            log: log.lines().map(str::to_owned).collect(),
-        }
-    }
-}
-
 /// The log as `taskctl logs` shows it, then the answer.
-fn render(answer: &Answer, function: &str, style: &Style) -> String {
+fn render(answer: &InvokeResult, function: &str, style: &Style) -> String {
     let sources = BTreeSet::from([function.to_owned()]);
     let mut text = String::new();
     for message in &answer.log {
@@ -257,10 +207,10 @@ mod tests {
             "not \u{1b}[31mJSON",
             r#"{"time":"2026-03-01T12:00:00.120Z","type":"platform.report","record":{"requestId":"7f9c","status":"success","metrics":{"durationMs":8.4,"billedDurationMs":21,"initDurationMs":12.1,"memorySizeMB":512,"maxMemoryUsedMB":18}}}"#,
         ];
-        let answer = Answer {
+        let answer = InvokeResult {
             version: "3".to_owned(),
             payload: json!({"statusCode": 200, "body": "{\"value\":7}"}),
-            ..Answer::of_log(&log.join("\n"))
+            ..InvokeResult::of_log(&log.join("\n"))
         };
         assert_eq!((answer.duration_ms, answer.init_ms), (Some(8.4), Some(12.1)));
         lines("invoke", |style| render(&answer, "counter", style));

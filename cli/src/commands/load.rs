@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use taskctl_checks::{Latency, Load, LoadReport, Model, Progress, Suite, load as make_load, parse};
 
-use crate::cli::{Global, Output};
+use crate::cli::Output;
 use crate::env::absolute;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::http_probe::CheckClient;
 use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, json_answer};
-use crate::session::{self, Session};
+use crate::session::{self, Invocation, Session};
 use crate::time_arg::duration;
 use crate::ui::chart;
+use crate::ui::confirm::{Confirmation, Expected, Unattended};
 use crate::ui::style::{Motion, Style, Tone};
 use crate::ui::table::table;
 use crate::ui::text::{count, plain};
@@ -63,8 +64,8 @@ pub struct Args {
 }
 
 /// Runs it.
-pub fn run(global: &Global, args: Args) -> Exit {
-    session::run(global, Purpose::Answer, Details::Changes, async |session| {
+pub fn run(invocation: &Invocation, args: Args) -> Exit {
+    session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         load(&session, &args).await
     })
 }
@@ -150,16 +151,15 @@ fn scenario(args: &Args) -> Result<Suite, Failure> {
 async fn target(session: &Session, args: &Args) -> Result<String, Failure> {
     if let Some(url) = &args.url {
         if !session.global.yes && !own(session, url).await {
-            if !session.can_ask() {
-                return Err(Failure::usage(
-                    format!("{url} is not this stack's, and nobody can be asked whether it may be loaded"),
-                    "give --yes if it is yours",
-                ));
-            }
-            let question = format!("{url} is not this stack's. Load it all the same? [y/N] ");
-            if !matches!(session.ask(&question).await?.as_deref(), Some("y" | "Y" | "yes")) {
-                return Err(Failure::new(Exit::Error, "not loaded", "answer y, or give --yes"));
-            }
+            let confirmation = Confirmation {
+                question: format!("{url} is not an endpoint of this stack. Generate load on it anyway?"),
+                expected: Expected::Yes,
+                unattended: Unattended::Refuse(format!(
+                    "{url} is not an endpoint of this stack: loading it needs confirmation, and there is no terminal to ask on"
+                )),
+                declined: "no load was generated: not confirmed",
+            };
+            session.confirm(confirmation).await?;
         }
         return Ok(url.clone());
     }
@@ -176,7 +176,7 @@ async fn target(session: &Session, args: &Args) -> Result<String, Failure> {
             Exit::Error,
             format!(
                 "{}/{} has no API that could be loaded",
-                stack_ref.app, session.global.stage
+                stack_ref.app, session.global.target.stage
             ),
             "`taskctl deploy` makes it",
         )

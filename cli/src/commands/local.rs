@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use taskctl_local::{Ended, LocalOptions, LocalState, LocalStatus, PartState, down, reset, serve, status};
 use taskctl_stack::event::Event;
 
-use crate::cli::{Global, Output};
+use crate::cli::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::report::plan::Details;
-use crate::report::{Lines, Purpose, json_answer};
-use crate::session::{self, Session};
+use crate::report::{Lines, Purpose, direct, json_answer};
+use crate::session::{self, Invocation, Session};
 use crate::target;
+use crate::ui::confirm::{Confirmation, Expected, Unattended};
 use crate::ui::style::{Style, Tone};
 use crate::ui::table::table;
 use crate::ui::text::{plain, wrap};
@@ -41,15 +42,15 @@ pub enum Command {
 }
 
 /// Runs one.
-pub fn run(global: &Global, command: Command) -> Exit {
+pub fn run(invocation: &Invocation, command: Command) -> Exit {
     match command {
-        Command::Serve { root } => background(&root),
+        Command::Serve { root } => background(invocation, &root),
         Command::Up | Command::Down | Command::Status | Command::Reset | Command::Env(_) => {
             let purpose = match command {
                 Command::Up | Command::Status | Command::Env(_) => Purpose::Answer,
                 _ => Purpose::Change,
             };
-            session::run(global, purpose, Details::Changes, async |session| {
+            session::run(invocation, purpose, Details::Changes, async |session| {
                 let options = target::local_options(&session.global, &session.env);
                 match command {
                     Command::Env(args) => env::run(&session, &options, &args).await,
@@ -69,14 +70,14 @@ pub fn run(global: &Global, command: Command) -> Exit {
 }
 
 /// The background process. It has signals and a log of its own.
-fn background(root: &std::path::Path) -> Exit {
+fn background(invocation: &Invocation, root: &std::path::Path) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return super::fail(&Failure::caused("starting failed", &error, None)),
+        Err(error) => return direct::fail(&invocation.env, &Failure::caused("starting failed", &error, None)),
     };
     match runtime.block_on(serve(LocalOptions::load(root))) {
         Ok(()) => Exit::Ok,
-        Err(error) => super::fail(&error.into()),
+        Err(error) => direct::fail(&invocation.env, &error.into()),
     }
 }
 
@@ -93,22 +94,16 @@ async fn end(session: &Session, options: &LocalOptions) -> Result<Exit, Failure>
 }
 
 async fn start_over(session: &Session, options: &LocalOptions) -> Result<Exit, Failure> {
-    if !session.global.yes {
-        if !session.can_ask() {
-            return Err(Failure::usage(
-                "this throws away all local tables, objects and releases, and nobody can be asked here",
-                "give --yes",
-            ));
-        }
-        let question = "This throws away all local tables, objects and releases. Go on? [y/N] ";
-        if !matches!(session.ask(question).await?.as_deref(), Some("y" | "Y" | "yes")) {
-            return Err(Failure::new(
-                Exit::Error,
-                "not reset",
-                "nothing was changed; answer `y`, or give --yes",
-            ));
-        }
-    }
+    let confirmation = Confirmation {
+        question: "Delete all local tables, objects and releases?".to_owned(),
+        expected: Expected::Yes,
+        unattended: Unattended::Refuse(
+            "deleting all local tables, objects and releases needs confirmation, and there is no terminal to ask on"
+                .to_owned(),
+        ),
+        declined: "the local target was not reset: not confirmed",
+    };
+    session.confirm(confirmation).await?;
     reset(options).await?;
     tell(session, "the local target has ended and is empty");
     Ok(Exit::Ok)

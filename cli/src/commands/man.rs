@@ -3,34 +3,33 @@
 use std::fs;
 use std::path::PathBuf;
 
-use clap::CommandFactory as _;
 use clap_mangen::{Man, generate_to};
 
-use super::print;
-use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::report::direct::{fail, print};
+use crate::session::Invocation;
 
 /// Arguments of `man`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Write the pages of all commands into this directory.
+    /// Write one page per command into this directory
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
-/// Runs it.
-pub fn run(args: &Args) -> Exit {
+pub fn run(invocation: &Invocation, args: &Args, command_line: clap::Command) -> Exit {
+    let env = &invocation.env;
     let Some(directory) = &args.out else {
         let mut page = Vec::new();
-        return match Man::new(Cli::command()).render(&mut page) {
-            Ok(()) => print(&String::from_utf8_lossy(&page)),
+        return match Man::new(command_line).render(&mut page) {
+            Ok(()) => print(env, &String::from_utf8_lossy(&page)),
             Err(_) => Exit::Error,
         };
     };
-    let written = fs::create_dir_all(directory).and_then(|()| generate_to(Cli::command(), directory));
+    let written = fs::create_dir_all(directory).and_then(|()| generate_to(command_line, directory));
     match written {
         Ok(()) => Exit::Ok,
-        Err(error) => super::fail(&Failure::io("writing", directory, &error)),
+        Err(error) => fail(env, &Failure::io("writing", directory, &error)),
     }
 }

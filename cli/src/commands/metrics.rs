@@ -9,13 +9,13 @@ use jiff::tz::TimeZone;
 use taskctl_stack::engine::{Engine, EngineError};
 use taskctl_stack::observe::metrics::{self, Measures, Metrics, REQUESTS, Series, Window};
 
-use crate::cli::{Global, Output};
+use crate::cli::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::refresh::refresh;
 use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, json_answer, where_to};
-use crate::session::{self, Session};
+use crate::session::{self, Invocation, Session};
 use crate::time_arg::ago;
 use crate::ui::chart;
 use crate::ui::style::{Style, Tone};
@@ -40,8 +40,8 @@ pub struct Args {
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Runs it.
-pub fn run(global: &Global, args: Args) -> Exit {
-    session::run(global, Purpose::Answer, Details::Changes, async |session| {
+pub fn run(invocation: &Invocation, args: Args) -> Exit {
+    session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         show(&session, &args).await
     })
 }

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use taskctl_stack::event::{Endpoints, Outcome};
 use taskctl_stack::package::{PackageError, functions_of, write_artifacts};
 
-use crate::cli::{Global, Output};
+use crate::cli::Output;
 use crate::code_source::CodeSource;
 use crate::env::absolute;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::session::{self, Session};
+use crate::session::{self, Invocation, Session};
 use crate::ui::table::table;
 use crate::ui::text::size;
 
@@ -28,8 +28,8 @@ pub struct Args {
 }
 
 /// Runs it.
-pub fn run(global: &Global, args: Args) -> Exit {
-    session::run(global, Purpose::Package, Details::Changes, async |session| {
+pub fn run(invocation: &Invocation, args: Args) -> Exit {
+    session::run(invocation, Purpose::Package, Details::Changes, async |session| {
         package(&session, &args).await
     })
 }

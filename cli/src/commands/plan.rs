@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use taskctl_stack::event::{Endpoints, Event, Outcome};
 use taskctl_stack::plan::SavedPlan;
 
-use crate::cli::{CodeArgs, Global, PromotionArgs};
+use crate::cli::{CodeArgs, PromotionArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::prepare::{Prepared, prepare};
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::session::{self, Session};
+use crate::session::{self, Invocation, Session};
 
 /// Arguments of `plan`.
 #[derive(Debug, Clone, clap::Args)]
@@ -31,13 +31,13 @@ pub struct Args {
 }
 
 /// Runs it.
-pub fn run(global: &Global, args: Args) -> Exit {
+pub fn run(invocation: &Invocation, args: Args) -> Exit {
     let details = if args.details {
         Details::Everything
     } else {
         Details::Changes
     };
-    session::run(global, Purpose::Plan, details, async |session| {
+    session::run(invocation, Purpose::Plan, details, async |session| {
         plan(&session, &args).await
     })
 }

@@ -2,19 +2,19 @@
 
 use taskctl_stack::release::history::{Release, State};
 
-use crate::cli::{Global, Output};
+use crate::cli::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, json_answer};
-use crate::session::{self, Session};
+use crate::session::{self, Invocation, Session};
 use crate::ui::style::{Style, Tone};
 use crate::ui::table::table;
 use crate::ui::text::{cut, duration, plain};
 
 /// Runs it.
-pub fn run(global: &Global) -> Exit {
-    session::run(global, Purpose::Answer, Details::Changes, async |session| {
+pub fn run(invocation: &Invocation) -> Exit {
+    session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         show(&session).await
     })
 }

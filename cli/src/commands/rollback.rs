@@ -5,13 +5,12 @@ use taskctl_stack::release::canary::Rollout;
 use taskctl_stack::release::driver::Way;
 use taskctl_stack::template::model::Hooks;
 
-use crate::cli::Global;
-use crate::commands::promote;
 use crate::exit::Exit;
 use crate::promotion_gate::{KEEP, PromotionGate};
 use crate::report::Purpose;
 use crate::report::plan::Details;
-use crate::session;
+use crate::session::{self, Invocation};
+use crate::transition;
 
 /// Arguments of `rollback`.
 #[derive(Debug, Clone, clap::Args)]
@@ -25,9 +24,9 @@ pub struct Args {
 }
 
 /// Runs it.
-pub fn run(global: &Global, args: &Args) -> Exit {
+pub fn run(invocation: &Invocation, args: &Args) -> Exit {
     let (to, preempt) = (args.to, args.preempt);
-    session::run(global, Purpose::Change, Details::Changes, async |session| {
+    session::run(invocation, Purpose::Change, Details::Changes, async |session| {
         let way = Way {
             rollout: Rollout::at_once(),
             metering: session.target.metering(),
@@ -35,9 +34,9 @@ pub fn run(global: &Global, args: &Args) -> Exit {
             keep: KEEP,
         };
         if preempt {
-            promote::preempt(&session).await?;
+            transition::preempt(&session).await?;
         }
-        promote::go(
+        transition::run(
             &session,
             "rollback",
             Wanted::Rollback { to },

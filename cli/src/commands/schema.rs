@@ -12,9 +12,12 @@ use taskctl_stack::release::history::Release;
 use taskctl_stack::status::Status;
 use taskctl_stack::template::json_schema;
 
-use super::{dashboard, doctor, invoke, logs, print, templates, unlock};
+use crate::answers::{DashboardLink, Findings, InvokeResult, Templates, Unlocked};
 use crate::exit::Exit;
+use crate::log_line::Record;
 use crate::report;
+use crate::report::direct::print;
+use crate::session::Invocation;
 
 /// Arguments of `schema`.
 #[derive(Debug, Clone, clap::Args)]
@@ -61,8 +64,8 @@ pub enum Of {
 }
 
 /// Runs it.
-pub fn run(args: &Args) -> Exit {
-    print(&format!("{:#}\n", schema(args.of)))
+pub fn run(invocation: &Invocation, args: &Args) -> Exit {
+    print(&invocation.env, &format!("{:#}\n", schema(args.of)))
 }
 
 /// The schema of something.
@@ -77,12 +80,12 @@ pub fn schema(of: Of) -> Value {
         Of::Releases => generator().into_root_schema_for::<Vec<Release>>(),
         Of::Check => generator().into_root_schema_for::<Report>(),
         Of::Load => generator().into_root_schema_for::<LoadReport>(),
-        Of::Logs => generator().into_root_schema_for::<logs::Record<'_>>(),
-        Of::Invoke => generator().into_root_schema_for::<invoke::Answer>(),
-        Of::Dashboard => generator().into_root_schema_for::<Vec<dashboard::Link>>(),
-        Of::Doctor => generator().into_root_schema_for::<doctor::Findings<'_>>(),
-        Of::Templates => generator().into_root_schema_for::<templates::List>(),
-        Of::Unlock => generator().into_root_schema_for::<unlock::Answer>(),
+        Of::Logs => generator().into_root_schema_for::<Record<'_>>(),
+        Of::Invoke => generator().into_root_schema_for::<InvokeResult>(),
+        Of::Dashboard => generator().into_root_schema_for::<Vec<DashboardLink>>(),
+        Of::Doctor => generator().into_root_schema_for::<Findings<'_>>(),
+        Of::Templates => generator().into_root_schema_for::<Templates>(),
+        Of::Unlock => generator().into_root_schema_for::<Unlocked>(),
         Of::LocalStatus => generator().into_root_schema_for::<LocalStatus>(),
     };
     schema.to_value()

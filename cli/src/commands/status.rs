@@ -7,13 +7,13 @@ use taskctl_stack::engine::Engine;
 use taskctl_stack::event::Event;
 use taskctl_stack::status::{self, FunctionStatus, Recent, SlotStatus, Status};
 
-use crate::cli::{Global, Output};
+use crate::cli::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::refresh::refresh;
 use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, json_answer, where_to};
-use crate::session::{self, Session};
+use crate::session::{self, Invocation, Session};
 use crate::stack_ref::StackRef;
 use crate::ui::style::{Style, Tone};
 use crate::ui::table::table;
@@ -35,8 +35,8 @@ pub struct Args {
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Runs it.
-pub fn run(global: &Global, args: Args) -> Exit {
-    session::run(global, Purpose::Answer, Details::Changes, async |session| {
+pub fn run(invocation: &Invocation, args: Args) -> Exit {
+    session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         show(&session, &args).await
     })
 }
@@ -77,7 +77,7 @@ async fn fetch(session: &Session, engine: &Engine, stack_ref: &StackRef) -> Resu
         .map_err(taskctl_stack::engine::EngineError::from)?;
     status.ok_or_else(|| {
         let StackRef { app, region } = stack_ref;
-        let stage = &session.global.stage;
+        let stage = &session.global.target.stage;
         Failure::new(
             Exit::Error,
             format!("nothing of {app}/{stage} stands in {region}"),

@@ -1,13 +1,13 @@
 //! `taskctl templates`: the shipped templates.
 
 use clap::builder::PossibleValuesParser;
-use schemars::JsonSchema;
-use serde::Serialize;
 use taskctl_stack::template::{EMBEDDED, embedded, embedded_names};
 
-use super::print;
-use crate::cli::{Global, Output};
+use crate::answers::{ShippedTemplate, Templates};
+use crate::cli::Output;
 use crate::exit::Exit;
+use crate::report::direct::print;
+use crate::session::Invocation;
 
 /// Arguments of `templates`.
 #[derive(Debug, Clone, clap::Args)]
@@ -17,34 +17,18 @@ pub struct Args {
     name: Option<String>,
 }
 
-/// The shipped templates.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct List {
-    /// In the order they are listed.
-    templates: Vec<Shipped>,
-}
-
-/// A shipped template.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Shipped {
-    /// Name, for `taskctl init`.
-    name: &'static str,
-    /// What it makes.
-    summary: &'static str,
-}
-
 /// Runs it.
-pub fn run(global: &Global, args: &Args) -> Exit {
+pub fn run(invocation: &Invocation, args: &Args) -> Exit {
     if let Some(text) = args.name.as_deref().and_then(embedded) {
-        return print(text);
+        return print(&invocation.env, text);
     }
-    let text = match global.output {
+    let text = match invocation.global.output {
         Output::Json => {
-            let templates = EMBEDDED.iter().map(|template| Shipped {
+            let templates = EMBEDDED.iter().map(|template| ShippedTemplate {
                 name: template.name,
                 summary: template.summary,
             });
-            let list = List {
+            let list = Templates {
                 templates: templates.collect(),
             };
             format!("{:#}\n", serde_json::json!(list))
@@ -54,5 +38,5 @@ pub fn run(global: &Global, args: &Args) -> Exit {
             .map(|template| format!("{:<16} {}\n", template.name, template.summary))
             .collect(),
     };
-    print(&text)
+    print(&invocation.env, &text)
 }

@@ -1,15 +1,14 @@
 //! `taskctl unlock`: who holds the stage, and taking it away from a dead holder.
 
-use schemars::JsonSchema;
-use serde::Serialize;
-use taskctl_stack::release::lease::{Force, LeaseRecord};
+use taskctl_stack::release::lease::Force;
 
-use crate::cli::{Global, Output};
+use crate::answers::Unlocked;
+use crate::cli::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, json_answer};
-use crate::session::{self, Session};
+use crate::session::{self, Invocation, Session};
 use crate::ui::text::plain;
 
 /// Arguments of `unlock`.
@@ -20,17 +19,10 @@ pub struct Args {
     force: bool,
 }
 
-/// What came of it.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Answer {
-    /// The lease that was taken away; null when nobody held it.
-    taken_from: Option<LeaseRecord>,
-}
-
 /// Runs it.
-pub fn run(global: &Global, args: &Args) -> Exit {
+pub fn run(invocation: &Invocation, args: &Args) -> Exit {
     let force = if args.force { Force::Any } else { Force::Expired };
-    session::run(global, Purpose::Answer, Details::Changes, async |session| {
+    session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         unlock(&session, force).await
     })
 }
@@ -40,7 +32,7 @@ async fn unlock(session: &Session, force: Force) -> Result<Exit, Failure> {
     let engine = session.connect_quietly(&stack_ref).await?;
     let taken = session.unless_stopped(engine.unlock(force)).await??;
     if session.global.output == Output::Json {
-        let answer = Answer { taken_from: taken };
+        let answer = Unlocked { taken_from: taken };
         session
             .reporter
             .answer(json_answer("the answer", &answer, Lines::Many)?);

@@ -2,6 +2,7 @@
 //! of their own renders them in order.
 
 mod change;
+pub mod direct;
 mod github;
 mod human;
 mod json;

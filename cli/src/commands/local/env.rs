@@ -83,7 +83,7 @@ pub async fn run(session: &Session, options: &LocalOptions, args: &Args) -> Resu
 /// The region that commands of this directory work in.
 fn region(session: &Session) -> String {
     let of_template = || session.project().ok();
-    let named = session.global.region.clone();
+    let named = session.global.target.region.clone();
     let named = named.or_else(|| of_template().map(|project| project.template.stack.region));
     named
         .or_else(|| session.env.region.clone())

@@ -10,10 +10,10 @@ use taskctl_stack::event::Event;
 use taskctl_stack::observe::insights::{self, Answer, KNOWN};
 use taskctl_stack::observe::logs::Group;
 
-use super::Format;
 use crate::cli::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::log_view::Format;
 use crate::session::Session;
 use crate::ui::style::Style;
 use crate::ui::table::table;
@@ -37,7 +37,7 @@ pub async fn ask(
     asked: &Asked<'_>,
     (from, to): (Timestamp, Timestamp),
 ) -> Result<Exit, Failure> {
-    let own = match &session.global.app {
+    let own = match &session.global.target.app {
         Some(_) => BTreeMap::new(),
         None => session.project()?.template.stack.queries,
     };

@@ -1,16 +1,33 @@
-//! A log line as people read it.
+//! A log line as people read it, and as programs do.
+
+mod first_member;
 
 use std::collections::BTreeSet;
 
+use clap::ValueEnum;
 use jiff::{Timestamp, tz::TimeZone};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use taskctl_stack::observe::logs::{API, LogEvent};
 
-use super::{Level, first};
 use crate::ui::style::{Style, Tone};
 use crate::ui::text::{fill, plain};
+
+/// Severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Level {
+    /// Everything.
+    Trace,
+    /// Details.
+    Debug,
+    /// What happened.
+    Info,
+    /// What looks wrong.
+    Warn,
+    /// What failed.
+    Error,
+}
 
 /// What a line is.
 pub enum Line {
@@ -54,7 +71,7 @@ impl Line {
     /// them.
     pub fn of(event: &LogEvent) -> Self {
         let is_platform = |value: &Value| value["type"].as_str().is_some_and(|kind| kind.starts_with("platform."));
-        match first::read(&event.message) {
+        match first_member::read(&event.message) {
             Some(value) if event.source == API => match value["integrationLatencyMs"].is_string() {
                 true => Self::Access(value),
                 false => Self::Text(event.message.trim_end().to_owned()),

@@ -13,7 +13,7 @@ use taskctl_stack::release::driver::look;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Args, Chosen, Count, Form, Format, Shown, Wanted, ended, groups};
+use super::{Chosen, Count, Form, Format, Selection, Shown, Slot, Wanted, ended};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -38,11 +38,21 @@ struct Live {
     began: Instant,
 }
 
+/// What is followed, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub selection: Selection,
+    /// Only the release in this slot, whichever that is.
+    pub slot: Option<Slot>,
+    /// By Live Tail, as far as that is possible.
+    pub live: bool,
+}
+
 /// What is followed and shown.
-pub(super) struct Following<'a> {
+pub struct Following<'a> {
     session: &'a Session,
     source: &'a CloudWatchLogs,
-    args: &'a Args,
+    options: Options,
     groups: Vec<Group>,
     pattern: Option<String>,
     wanted: Wanted,
@@ -61,17 +71,17 @@ pub(super) struct Following<'a> {
 }
 
 impl<'a> Following<'a> {
-    pub(super) fn new(
+    pub fn new(
         session: &'a Session,
         source: &'a CloudWatchLogs,
-        args: &'a Args,
+        options: Options,
         (groups, window): (Vec<Group>, Window),
         (wanted, shown): (Wanted, Shown),
     ) -> Self {
         Self {
             session,
             source,
-            args,
+            options,
             groups,
             tail: Tail::from(window.from, window.pattern.clone()),
             pattern: window.pattern,
@@ -88,7 +98,7 @@ impl<'a> Following<'a> {
     }
 
     /// Until the command is stopped.
-    pub(super) async fn run(mut self) -> Result<Exit, Failure> {
+    pub async fn run(mut self) -> Result<Exit, Failure> {
         let Err(end) = self.go_on().await;
         match self.session.cancel.is_cancelled() {
             true => Ok(ended(self.session, &self.count)),
@@ -97,7 +107,7 @@ impl<'a> Following<'a> {
     }
 
     async fn go_on(&mut self) -> Result<Infallible, Failure> {
-        if self.args.live {
+        if self.options.live {
             self.live = self.start_live().await?;
         }
         loop {
@@ -166,7 +176,7 @@ impl<'a> Following<'a> {
 
     /// Goes over to the release that is in the slot now, with what it has written since the last look at the slot.
     async fn look_at_slot(&mut self) -> Result<(), Failure> {
-        let Some(slot) = self.args.slot else { return Ok(()) };
+        let Some(slot) = self.options.slot else { return Ok(()) };
         if self.slot_read.0.elapsed() < SLOT_EVERY {
             return Ok(());
         }
@@ -208,7 +218,11 @@ impl<'a> Following<'a> {
             return Ok(());
         }
         self.groups_read = Instant::now();
-        let Ok(found) = self.session.unless_stopped(groups(self.source, self.args)).await? else {
+        let Ok(found) = self
+            .session
+            .unless_stopped(self.options.selection.groups(self.source))
+            .await?
+        else {
             return Ok(());
         };
         if found != self.groups {
@@ -274,10 +288,10 @@ fn is_final(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Denied | ErrorKind::Credentials | ErrorKind::Invalid)
 }
 
-/// Shows what all functions say from now on, until the session is stopped.
+/// Shows what all functions log from now on, until the session is stopped.
 pub async fn follow_all(session: &Session, engine: &Engine) {
     let source = CloudWatchLogs::new(engine.context().clone());
-    let args = Args::all();
+    let options = Options::default();
     let wanted = Wanted {
         grep: None,
         level: None,
@@ -285,7 +299,7 @@ pub async fn follow_all(session: &Session, engine: &Engine) {
         release: None,
         former: None,
     };
-    let groups = groups(&source, &args).await.unwrap_or_default();
+    let groups = options.selection.groups(&source).await.unwrap_or_default();
     let shown = Shown {
         form: Form::Known(Format::Pretty),
         sources: groups.iter().map(|group| group.source.clone()).collect(),
@@ -295,7 +309,7 @@ pub async fn follow_all(session: &Session, engine: &Engine) {
         to: None,
         pattern: None,
     };
-    let following = Following::new(session, &source, &args, (groups, window), (wanted, shown));
+    let following = Following::new(session, &source, options, (groups, window), (wanted, shown));
     // It ends with the session, and says itself what it cannot read.
     let _ = following.run().await;
 }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 use taskctl_stack::observe::logs::LogEvent;
 
-use super::line::{self, Line};
 use crate::failure::Failure;
+use crate::log_line::{self, Line};
 use crate::ui::text::plain;
 
 /// A part of a template.
@@ -67,7 +67,7 @@ pub fn tabs(fields: &[String]) -> Vec<Piece> {
 
 /// A line of its own. A field that the line does not have is `-`.
 pub fn filled(pieces: &[Piece], event: &LogEvent, line: &Line) -> String {
-    let values = line::json(event, line);
+    let values = log_line::json(event, line);
     let mut out = String::new();
     for piece in pieces {
         match piece {
@@ -85,7 +85,7 @@ pub fn filled(pieces: &[Piece], event: &LogEvent, line: &Line) -> String {
 
 /// A JSON object of fields, null where the line has none.
 pub fn picked(fields: &[String], event: &LogEvent, line: &Line) -> String {
-    let values = line::json(event, line);
+    let values = log_line::json(event, line);
     let of = |field: &String| (field.clone(), value(&values, field).cloned().unwrap_or_default());
     let object: Map<String, Value> = fields.iter().map(of).collect();
     format!("{}\n", Value::Object(object))
