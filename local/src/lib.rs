@@ -9,8 +9,8 @@ pub mod deps;
 pub mod gateway;
 pub mod ports;
 pub mod runtime;
+pub mod signing;
 
-mod control;
 mod daemon;
 mod emulator;
 mod endpoint;
@@ -20,10 +20,8 @@ mod hosts;
 mod keys;
 mod options;
 mod peer;
-mod schedule;
-pub mod signing;
-mod telemetry;
-mod websites;
+mod protocol;
+mod services;
 
 pub use daemon::{
     ApiStatus, Ended, Incident, LocalState, LocalStatus, PartState, PartStatus, UpProgress, down, reset, serve, status,

@@ -14,11 +14,11 @@ use tokio::process::{Child, Command};
 use super::record::{DaemonRecord, StartFailure, is_served};
 use super::status::{LocalState, LocalStatus, PartState};
 use crate::emulator;
-use crate::endpoint::OWN_PATHS;
 use crate::error::LocalError;
 use crate::files;
 use crate::keys::{self, DEFAULT_ACCOUNT, Keys};
 use crate::options::{DaemonCommand, LocalOptions};
+use crate::protocol::OWN_PATHS;
 use crate::signing::{self, Payload, Signable};
 
 /// How long a start may take once everything is installed.

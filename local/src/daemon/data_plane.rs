@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use super::port::listen;
 use super::status::{PartState, PartStatus, StatusBoard};
-use crate::control::apigateway::{ApiEvent, ApiSummary, Apis};
 use crate::gateway::Gateway;
+use crate::services::apigateway::{ApiEvent, ApiSummary, Apis};
 
 /// How often a taken port is tried again.
 const RETRY: Duration = Duration::from_secs(3);

@@ -6,34 +6,42 @@ use std::time::{Duration, Instant};
 
 use ::http::request::Parts;
 use ::http::{Request, Response, StatusCode};
+use tokio::net::TcpListener;
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::data_plane::DataPlane;
 use super::port::listen;
 use super::record::{DaemonRecord, StartFailure, daemon_lock};
 use super::status::{ApiStatus, LocalState, LocalStatus, PartState, PartStatus, StatusBoard};
-use crate::control::apigateway::{ApiSummary, Apis};
-use crate::control::cloudwatch::{self, Alarms};
-use crate::control::lambda::{Downloads, Functions};
 use crate::deps::Deps;
-use crate::emulator::{self, Emulator};
+use crate::emulator::{self, Emulator, Installation};
 use crate::endpoint::authenticate::Authenticator;
 use crate::endpoint::authorize::Authorizer;
-use crate::endpoint::compat::Memory;
-use crate::endpoint::http::{Body, EmulatorClient, answer, full};
-use crate::endpoint::{Endpoint, OWN_PATHS, OwnPaths};
+use crate::endpoint::{Endpoint, OwnPaths};
 use crate::error::LocalError;
 use crate::files;
 use crate::gateway::{Gateway, GatewayPorts};
 use crate::keys::Keys;
 use crate::options::LocalOptions;
+use crate::ports::Invoker;
+use crate::protocol::OWN_PATHS;
+use crate::protocol::emulator_client::EmulatorClient;
+use crate::protocol::http::{Body, answer, full};
 use crate::runtime::{RuntimeConfig, RuntimeHost, RuntimePorts};
-use crate::schedule::Schedules;
-use crate::telemetry::Telemetry;
-use crate::websites::{WebsiteServer, Websites};
+use crate::services::Services;
+use crate::services::apigateway::{ApiEvent, ApiSummary, Apis};
+use crate::services::cloudwatch::metric_sink::MetricDelivery;
+use crate::services::cloudwatch::{self, Alarms};
+use crate::services::compat::{MEMORY_FILE, Memory};
+use crate::services::events::schedule::Schedules;
+use crate::services::lambda::{Downloads, Functions};
+use crate::services::logs::insights::Queries;
+use crate::services::logs::sink::LogDelivery;
+use crate::services::s3::websites::{WebsiteServer, Websites};
 
 /// How long the emulator may take to answer after its start.
 const EMULATOR_START: Duration = Duration::from_secs(45);
@@ -92,102 +100,20 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     let keys = Keys::open(options)?;
     let record = DaemonRecord::current(options);
     files::write_json(&DaemonRecord::path(options), &record)?;
-    let endpoint_port = listen(options.port, "AWS endpoint").await?;
+    let endpoint_listener = listen(options.port, "AWS endpoint").await?;
     let website_listener = listen(options.website_port, "websites").await?;
-    let for_install = options.clone();
-    let installation = tokio::task::spawn_blocking(move || emulator::ensure_installed(&for_install))
-        .await
-        .unwrap_or_else(|failed| {
-            Err(LocalError::io(
-                "installing",
-                &options.root,
-                std::io::Error::other(failed),
-            ))
-        })?;
+    let installation = install(options).await?;
 
     let emulator = Emulator::bind(options, installation)?;
     let client = EmulatorClient::new(emulator.socket());
     let mut child = emulator.spawn()?;
-
     let board = Arc::new(StatusBoard::new(initial_status(options, &record)));
     board.set(emulator_part(&child, PartState::Starting));
-    let (stop, stopped) = watch::channel(false);
-    let (telemetry_stop, telemetry_stopped) = watch::channel(false);
-    let (endpoint_stop, endpoint_stopped) = watch::channel(false);
-    let mut tasks = JoinSet::new();
-
-    let state = options.path("state");
-    let alarms = Arc::new(Alarms::open(state.join("alarms.json"))?);
-    let telemetry = Arc::new(Telemetry::default());
-    let bringing = tokio::spawn(Arc::clone(&telemetry).run(client.clone(), Arc::clone(&alarms), telemetry_stopped));
-    let (events, api_events) = mpsc::unbounded_channel();
-    let apis = Arc::new(Apis::open(&state.join("apis"), options.first_api_port, events)?);
-    let functions = Arc::new(Functions::open(
-        &state.join("functions"),
-        Downloads {
-            endpoint_url: options.endpoint_url(),
-            keys: keys.clone(),
-        },
-    )?);
-    let runtime = Arc::new(start_runtime(options, &keys, &functions, &telemetry)?);
-    board.set(part("functions", None));
-    let gateway_ports = GatewayPorts {
-        apis: Arc::clone(&apis) as _,
-        functions: Arc::clone(&functions) as _,
-        invoker: Arc::clone(&runtime) as _,
-        logs: Arc::clone(&telemetry) as _,
-        metrics: Arc::clone(&telemetry) as _,
+    let listeners = Listeners {
+        endpoint: endpoint_listener,
+        websites: website_listener,
     };
-    let gateway = Gateway::new(gateway_ports, Deps::system());
-    let data_plane = DataPlane::new(gateway, Arc::clone(&apis), Arc::clone(&board));
-    tasks.spawn(data_plane.run(api_events, stopped.clone()));
-
-    tasks.spawn(cloudwatch::evaluate_for_ever(
-        Arc::clone(&alarms),
-        client.clone(),
-        stopped.clone(),
-    ));
-    let memory = Arc::new(Memory::open(state.join("mends.json"))?);
-    let schedules = Schedules {
-        memory: Arc::clone(&memory),
-        emulator: client.clone(),
-        functions: Arc::clone(&functions) as _,
-        invoker: Arc::clone(&runtime) as _,
-    };
-    tasks.spawn(schedules.run(stopped.clone()));
-    let websites = Arc::new(Websites::open(state.join("websites.json"))?);
-    let website_server = Arc::new(WebsiteServer {
-        websites: Arc::clone(&websites),
-        emulator: client.clone(),
-    });
-    tasks.spawn(website_server.serve(website_listener, stopped.clone()));
-    board.set(part("websites", Some(options.website_port)));
-
-    let endpoint = Arc::new(Endpoint {
-        emulator: client.clone(),
-        apis: Arc::clone(&apis),
-        functions: Arc::clone(&functions),
-        invoker: Arc::clone(&runtime) as _,
-        alarms,
-        memory,
-        websites: Arc::clone(&websites),
-        queries: crate::endpoint::Queries::default(),
-        authenticator: Authenticator {
-            keys,
-            websites: Arc::clone(&websites),
-            website_port: options.website_port,
-        },
-        authorizer: Authorizer::default(),
-        own: Arc::new(Own {
-            board: Arc::clone(&board),
-            websites,
-            website_port: options.website_port,
-            apis,
-            functions,
-        }),
-    });
-    let serving = tokio::spawn(endpoint.serve(endpoint_port, endpoint_stopped));
-    board.set(part("endpoint", Some(options.port)));
+    let running = Running::start(options, keys, &client, &board, listeners)?;
 
     let mut terminate = on_signal(SignalKind::terminate(), options)?;
     let mut interrupt = on_signal(SignalKind::interrupt(), options)?;
@@ -211,14 +137,7 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     };
 
     tracing::info!("ending");
-    // Requests end first, then the functions that they ran, then the endpoint that functions call.
-    let _ = stop.send(true);
-    while tasks.join_next().await.is_some() {}
-    runtime.shut_down().await;
-    let _ = endpoint_stop.send(true);
-    let _ = serving.await;
-    let _ = telemetry_stop.send(true);
-    let _ = bringing.await;
+    running.end().await;
     Emulator::end(&mut child).await;
     if outcome.is_ok() {
         files::remove(&DaemonRecord::path(options))?;
@@ -226,11 +145,188 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     outcome
 }
 
+async fn install(options: &LocalOptions) -> Result<Installation, LocalError> {
+    let for_install = options.clone();
+    tokio::task::spawn_blocking(move || emulator::ensure_installed(&for_install))
+        .await
+        .unwrap_or_else(|failed| {
+            Err(LocalError::io(
+                "installing",
+                &options.root,
+                std::io::Error::other(failed),
+            ))
+        })
+}
+
+/// Ports that are listened on before anything is started, so that a taken one is reported at once.
+struct Listeners {
+    endpoint: TcpListener,
+    websites: TcpListener,
+}
+
+/// What the services keep, read from disk.
+struct Stores {
+    alarms: Arc<Alarms>,
+    apis: Arc<Apis>,
+    functions: Arc<Functions>,
+    memory: Arc<Memory>,
+    websites: Arc<Websites>,
+}
+
+impl Stores {
+    /// Also returns what happens to APIs from now on.
+    fn open(options: &LocalOptions, keys: &Keys) -> Result<(Self, UnboundedReceiver<ApiEvent>), LocalError> {
+        let state = options.path("state");
+        let (events, api_events) = mpsc::unbounded_channel();
+        let downloads = Downloads {
+            endpoint_url: options.endpoint_url(),
+            keys: keys.clone(),
+        };
+        let stores = Self {
+            alarms: Arc::new(Alarms::open(state.join("alarms.json"))?),
+            apis: Arc::new(Apis::open(&state.join("apis"), options.first_api_port, events)?),
+            functions: Arc::new(Functions::open(&state.join("functions"), downloads)?),
+            memory: Arc::new(Memory::open(state.join(MEMORY_FILE))?),
+            websites: Arc::new(Websites::open(state.join("websites.json"))?),
+        };
+        Ok((stores, api_events))
+    }
+}
+
+/// Where logs and metrics of functions and APIs go.
+#[derive(Default)]
+struct Sinks {
+    logs: Arc<LogDelivery>,
+    metrics: Arc<MetricDelivery>,
+}
+
+/// The parts of the target that run in this process, and how each group of them is stopped.
+struct Running {
+    runtime: Arc<RuntimeHost>,
+    requests: (JoinSet<()>, watch::Sender<bool>),
+    endpoint: (JoinHandle<()>, watch::Sender<bool>),
+    delivery: (JoinSet<()>, watch::Sender<bool>),
+}
+
+impl Running {
+    fn start(
+        options: &LocalOptions,
+        keys: Keys,
+        client: &EmulatorClient,
+        board: &Arc<StatusBoard>,
+        listeners: Listeners,
+    ) -> Result<Self, LocalError> {
+        let (stores, api_events) = Stores::open(options, &keys)?;
+        let sinks = Sinks::default();
+        let runtime = Arc::new(start_runtime(options, &keys, &stores.functions, &sinks)?);
+        board.set(part("functions", None));
+
+        let (stop_delivery, stopped) = watch::channel(false);
+        let mut delivery = JoinSet::new();
+        delivery.spawn(Arc::clone(&sinks.logs).run(client.clone(), stopped.clone()));
+        delivery.spawn(Arc::clone(&sinks.metrics).run(client.clone(), Arc::clone(&stores.alarms), stopped));
+
+        let (stop_requests, stopped) = watch::channel(false);
+        let mut requests = JoinSet::new();
+        let gateway_ports = GatewayPorts {
+            apis: Arc::clone(&stores.apis) as _,
+            functions: Arc::clone(&stores.functions) as _,
+            invoker: Arc::clone(&runtime) as _,
+            logs: sinks.logs,
+            metrics: sinks.metrics,
+        };
+        let gateway = Gateway::new(gateway_ports, Deps::system());
+        let data_plane = DataPlane::new(gateway, Arc::clone(&stores.apis), Arc::clone(board));
+        requests.spawn(data_plane.run(api_events, stopped.clone()));
+        requests.spawn(cloudwatch::evaluate_for_ever(
+            Arc::clone(&stores.alarms),
+            client.clone(),
+            stopped.clone(),
+        ));
+        let schedules = Schedules {
+            memory: Arc::clone(&stores.memory),
+            emulator: client.clone(),
+            functions: Arc::clone(&stores.functions) as _,
+            invoker: Arc::clone(&runtime) as _,
+        };
+        requests.spawn(schedules.run(stopped.clone()));
+        let website_server = Arc::new(WebsiteServer {
+            websites: Arc::clone(&stores.websites),
+            emulator: client.clone(),
+        });
+        requests.spawn(website_server.serve(listeners.websites, stopped));
+        board.set(part("websites", Some(options.website_port)));
+
+        let (stop_endpoint, stopped) = watch::channel(false);
+        let invoker = Arc::clone(&runtime) as _;
+        let endpoint = Arc::new(endpoint(options, keys, client, board, stores, invoker));
+        let endpoint = tokio::spawn(endpoint.serve(listeners.endpoint, stopped));
+        board.set(part("endpoint", Some(options.port)));
+        Ok(Self {
+            runtime,
+            requests: (requests, stop_requests),
+            endpoint: (endpoint, stop_endpoint),
+            delivery: (delivery, stop_delivery),
+        })
+    }
+
+    /// Requests end first, then the functions that they ran, then the endpoint that functions call, last what brings over
+    /// their logs and metrics.
+    async fn end(self) {
+        let (mut requests, stop) = self.requests;
+        let _ = stop.send(true);
+        while requests.join_next().await.is_some() {}
+        self.runtime.shut_down().await;
+        let (endpoint, stop) = self.endpoint;
+        let _ = stop.send(true);
+        let _ = endpoint.await;
+        let (mut delivery, stop) = self.delivery;
+        let _ = stop.send(true);
+        while delivery.join_next().await.is_some() {}
+    }
+}
+
+fn endpoint(
+    options: &LocalOptions,
+    keys: Keys,
+    client: &EmulatorClient,
+    board: &Arc<StatusBoard>,
+    stores: Stores,
+    invoker: Arc<dyn Invoker>,
+) -> Endpoint {
+    Endpoint {
+        authenticator: Authenticator {
+            keys: keys.clone(),
+            websites: Arc::clone(&stores.websites),
+            website_port: options.website_port,
+        },
+        authorizer: Authorizer::default(),
+        own: Arc::new(Own {
+            board: Arc::clone(board),
+            websites: Arc::clone(&stores.websites),
+            website_port: options.website_port,
+            apis: Arc::clone(&stores.apis),
+            functions: Arc::clone(&stores.functions),
+        }),
+        services: Services {
+            emulator: client.clone(),
+            apis: stores.apis,
+            functions: stores.functions,
+            invoker,
+            alarms: stores.alarms,
+            memory: stores.memory,
+            queries: Queries::default(),
+            websites: stores.websites,
+            keys,
+        },
+    }
+}
+
 fn start_runtime(
     options: &LocalOptions,
     keys: &Keys,
     functions: &Arc<Functions>,
-    telemetry: &Arc<Telemetry>,
+    sinks: &Sinks,
 ) -> Result<RuntimeHost, LocalError> {
     let search_path = std::env::var_os("PATH").unwrap_or_default();
     let config = RuntimeConfig::new(
@@ -241,8 +337,8 @@ fn start_runtime(
     );
     let ports = RuntimePorts {
         functions: Arc::clone(functions) as _,
-        logs: Arc::clone(telemetry) as _,
-        metrics: Arc::clone(telemetry) as _,
+        logs: Arc::clone(&sinks.logs) as _,
+        metrics: Arc::clone(&sinks.metrics) as _,
     };
     RuntimeHost::start(config, ports, Deps::system()).map_err(|source| {
         LocalError::io(

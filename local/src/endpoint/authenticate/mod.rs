@@ -20,16 +20,17 @@ use percent_encoding::percent_decode_str;
 
 pub(crate) use self::refusal::Refusal;
 use self::signature::{Claim, Form, without_signature};
-use super::OWN_PATHS;
-use super::classify::{Call, header_text};
-use super::cors::{Asked, Cors};
-use super::emulator_client::Caller;
-use super::http::{Body, EmulatorClient, answer};
-use super::s3::Target;
 use crate::hosts;
 use crate::keys::{DEFAULT_ACCOUNT, Keys, Session, is_account};
+use crate::protocol::OWN_PATHS;
+use crate::protocol::classify::{Call, header_text};
+use crate::protocol::emulator_client::Caller;
+use crate::protocol::emulator_client::EmulatorClient;
+use crate::protocol::http::{Body, answer};
+use crate::services::s3::Target;
+use crate::services::s3::cors::{Asked, Cors};
+use crate::services::s3::websites::Websites;
 use crate::signing::OWN_SERVICE;
-use crate::websites::Websites;
 
 /// Headers of a request that the emulator must not see.
 const SPENT: [&str; 2] = ["authorization", "x-amz-security-token"];

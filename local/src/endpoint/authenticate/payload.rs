@@ -14,8 +14,8 @@ use subtle::ConstantTimeEq as _;
 
 use super::refusal::Refusal;
 use super::signature::{ChunkSigner, Claim, Form};
-use crate::endpoint::classify::{header_text, query_parameter};
-use crate::endpoint::http::{Body, ReadError, collect, full};
+use crate::protocol::classify::{header_text, query_parameter};
+use crate::protocol::http::{Body, ReadError, collect, full};
 
 /// Largest object that one request puts.
 const LARGEST_OBJECT: usize = 5 * 1024 * 1024 * 1024;

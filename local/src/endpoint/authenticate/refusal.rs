@@ -6,8 +6,8 @@
 use ::http::request::Parts;
 use ::http::{Method, Response, StatusCode};
 
-use crate::endpoint::fault::{Style, fault};
-use crate::endpoint::http::Body;
+use crate::protocol::fault::{Style, fault};
+use crate::protocol::http::Body;
 
 /// Why a request is not let in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use aws_sigv4::sign::v4::SigningParams;
 use subtle::ConstantTimeEq as _;
 
 use super::refusal::Refusal;
-use crate::endpoint::classify::{header_text, query_parameter, query_parameters};
+use crate::protocol::classify::{header_text, query_parameter, query_parameters};
 
 /// How far the clock of a client may be off.
 const SKEW: Duration = Duration::from_secs(15 * 60);

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use super::payload;
 use super::refusal::Refusal;
 use super::signature::Claim;
-use crate::endpoint::http::{collect, full};
+use crate::protocol::http::{collect, full};
 
 /// The secret of the examples of IAM, and of those of S3.
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";

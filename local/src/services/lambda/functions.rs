@@ -1,0 +1,321 @@
+//! Calls on functions themselves: code, configuration, concurrency, tags.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::model::{ConcurrencyInput, ConfigurationInput, CreateInput, FunctionRecord, UpdateCodeInput, Version};
+use super::rules::{
+    check_revision, conflict, constraint, invalid, new_configuration, parse_name, update_configuration,
+};
+use super::view::{self, States};
+use super::{Functions, Owner, StoredCode, hex_of, key};
+use crate::ports::Architecture;
+use crate::services::Fault;
+
+/// Concurrency of an account, of which so much must stay unreserved.
+const ACCOUNT_CONCURRENCY: u32 = 1000;
+const UNRESERVED_MINIMUM: u32 = 100;
+
+impl Functions {
+    pub(super) fn create(
+        &self,
+        owner: Owner<'_>,
+        input: CreateInput,
+        configuration: ConfigurationInput,
+        code: StoredCode,
+    ) -> Result<Value, Fault> {
+        let (name, _) = parse_name(input.function_name.as_deref().unwrap_or_default())?;
+        if input.package_type.as_deref().is_some_and(|kind| kind != "Zip") {
+            return Err(invalid("Container images are not run by the local target"));
+        }
+        let architecture = one_architecture(input.architectures)?;
+        let configuration = new_configuration(&name, architecture, configuration)?;
+        let mut records = self.lock();
+        if records.contains_key(&owner.key(&name)) {
+            return Err(conflict(format!("Function already exist: {name}")));
+        }
+        let latest = Version {
+            version: "$LATEST".to_owned(),
+            code_sha256: code.sha256,
+            code_size: code.size,
+            configuration,
+            published_description: None,
+            last_modified: modified(),
+            revision_id: new_revision(),
+        };
+        let mut record = FunctionRecord {
+            account: owner.account.to_owned(),
+            region: owner.region.to_owned(),
+            name,
+            latest,
+            versions: BTreeMap::new(),
+            next_version: 1,
+            aliases: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            reserved_concurrency: None,
+            urls: BTreeMap::new(),
+            tags: input.tags.unwrap_or_default(),
+        };
+        let shown = self.shown_after(&mut record, input.publish == Some(true), None);
+        self.keep(&mut records, record)?;
+        Ok(shown)
+    }
+
+    /// What a create or update answers: the version it published, or `$LATEST`.
+    fn shown_after(&self, record: &mut FunctionRecord, publish: bool, description: Option<String>) -> Value {
+        if publish {
+            let version = super::publishing::publish(record, description);
+            let arn = format!("{}:{}", record.arn(), version.version);
+            view::configuration(record, &version, &arn, States::Shown)
+        } else {
+            view::configuration(record, &record.latest, &record.arn(), States::Shown)
+        }
+    }
+
+    pub(super) fn update_code(
+        &self,
+        owner: Owner<'_>,
+        name: &str,
+        input: UpdateCodeInput,
+        code: StoredCode,
+    ) -> Result<Value, Fault> {
+        let architecture = one_architecture(input.architectures)?;
+        let change = |record: &mut FunctionRecord| {
+            check_revision(input.revision_id.as_deref(), &record.latest.revision_id)?;
+            record.latest.code_sha256 = code.sha256;
+            record.latest.code_size = code.size;
+            record.latest.configuration.architecture = architecture;
+            record.latest.last_modified = modified();
+            record.latest.revision_id = new_revision();
+            Ok(self.shown_after(record, input.publish == Some(true), None))
+        };
+        if input.dry_run == Some(true) {
+            let mut copy = self.read(owner, name, |record| Ok(record.clone()))?;
+            return change(&mut copy);
+        }
+        self.change(owner, name, change)
+    }
+
+    pub(super) fn update_configuration(
+        &self,
+        owner: Owner<'_>,
+        name: &str,
+        input: ConfigurationInput,
+    ) -> Result<Value, Fault> {
+        self.change(owner, name, |record| {
+            check_revision(input.revision_id.as_deref(), &record.latest.revision_id)?;
+            update_configuration(&mut record.latest.configuration, input)?;
+            record.latest.last_modified = modified();
+            record.latest.revision_id = new_revision();
+            Ok(self.shown_after(record, false, None))
+        })
+    }
+
+    pub(super) fn get_configuration(
+        &self,
+        owner: Owner<'_>,
+        name: &str,
+        qualifier: Option<&str>,
+    ) -> Result<Value, Fault> {
+        self.read(owner, name, |record| {
+            let (version, arn) = find(owner, record, qualifier)?;
+            Ok(view::configuration(record, version, &arn, States::Shown))
+        })
+    }
+
+    pub(super) fn get(&self, owner: Owner<'_>, name: &str, qualifier: Option<&str>) -> Result<Value, Fault> {
+        self.read(owner, name, |record| {
+            let (version, arn) = find(owner, record, qualifier)?;
+            let location = self.downloads.url(owner.account, &hex_of(&version.code_sha256));
+            let mut shown = json!({
+                "Configuration": view::configuration(record, version, &arn, States::Shown),
+                "Code": {"RepositoryType": "S3", "Location": location},
+            });
+            if !record.tags.is_empty() {
+                shown["Tags"] = json!(record.tags);
+            }
+            if let (Some(reserved), None) = (record.reserved_concurrency, qualifier) {
+                shown["Concurrency"] = json!({"ReservedConcurrentExecutions": reserved});
+            }
+            Ok(shown)
+        })
+    }
+
+    pub(super) fn delete(&self, owner: Owner<'_>, name: &str, qualifier: Option<&str>) -> Result<(), Fault> {
+        if let Some(qualifier) = qualifier {
+            return self.delete_version(owner, name, qualifier);
+        }
+        let mut records = self.lock();
+        let record = records
+            .get(&owner.key(name))
+            .cloned()
+            .ok_or_else(|| owner.unknown(name, None))?;
+        crate::files::remove(&self.record_path(&record))?;
+        records.remove(&key(&record));
+        self.withdraw(&record.arn());
+        self.collect_code(&records, &record);
+        Ok(())
+    }
+
+    pub(super) fn list(&self, owner: Owner<'_>, every_version: bool) -> Vec<Value> {
+        let records = self.lock();
+        let of_caller = records
+            .values()
+            .filter(|record| record.account == owner.account && record.region == owner.region);
+        of_caller
+            .flat_map(|record| {
+                let published = record.versions.values().filter(|_| every_version);
+                [&record.latest].into_iter().chain(published).map(|version| {
+                    let arn = if every_version {
+                        format!("{}:{}", record.arn(), version.version)
+                    } else {
+                        record.arn()
+                    };
+                    view::configuration(record, version, &arn, States::Hidden)
+                })
+            })
+            .collect()
+    }
+
+    pub(super) fn put_concurrency(
+        &self,
+        owner: Owner<'_>,
+        name: &str,
+        input: ConcurrencyInput,
+    ) -> Result<Value, Fault> {
+        let Some(wanted) = input.reserved_concurrent_executions else {
+            return Err(constraint(
+                "null",
+                "reservedConcurrentExecutions",
+                "Member must not be null",
+            ));
+        };
+        let others: u32 = self
+            .lock()
+            .values()
+            .filter(|record| record.account == owner.account && record.region == owner.region && record.name != name)
+            .filter_map(|record| record.reserved_concurrency)
+            .sum();
+        if others.saturating_add(wanted) > ACCOUNT_CONCURRENCY - UNRESERVED_MINIMUM {
+            return Err(invalid(format!(
+                "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below \
+                 its minimum value of [{UNRESERVED_MINIMUM}]."
+            )));
+        }
+        self.change(owner, name, |record| {
+            record.reserved_concurrency = Some(wanted);
+            Ok(json!({"ReservedConcurrentExecutions": wanted}))
+        })
+    }
+
+    pub(super) fn get_concurrency(&self, owner: Owner<'_>, name: &str) -> Result<Value, Fault> {
+        self.read(owner, name, |record| {
+            Ok(record.reserved_concurrency.map_or_else(
+                || json!({}),
+                |reserved| json!({"ReservedConcurrentExecutions": reserved}),
+            ))
+        })
+    }
+
+    pub(super) fn delete_concurrency(&self, owner: Owner<'_>, name: &str) -> Result<(), Fault> {
+        self.change(owner, name, |record| {
+            record.reserved_concurrency = None;
+            Ok(())
+        })
+    }
+
+    /// Limits and use of the account.
+    pub(super) fn account_settings(&self, owner: Owner<'_>) -> Value {
+        let records = self.lock();
+        let of_caller: Vec<_> = records
+            .values()
+            .filter(|record| record.account == owner.account && record.region == owner.region)
+            .collect();
+        let reserved: u32 = of_caller.iter().filter_map(|record| record.reserved_concurrency).sum();
+        let code: u64 = of_caller
+            .iter()
+            .flat_map(|record| record.versions.values().chain([&record.latest]))
+            .map(|version| version.code_size)
+            .sum();
+        json!({
+            "AccountLimit": {
+                "TotalCodeSize": 80_530_636_800_u64,
+                "CodeSizeUnzipped": 262_144_000,
+                "CodeSizeZipped": 52_428_800,
+                "ConcurrentExecutions": ACCOUNT_CONCURRENCY,
+                "UnreservedConcurrentExecutions": ACCOUNT_CONCURRENCY - reserved,
+            },
+            "AccountUsage": {"TotalCodeSize": code, "FunctionCount": of_caller.len()},
+        })
+    }
+
+    /// Changes the tags of a function, named by ARN, and says what they are then.
+    pub(crate) fn tags(
+        &self,
+        owner: Owner<'_>,
+        arn: &str,
+        change: impl FnOnce(&mut BTreeMap<String, String>),
+    ) -> Result<BTreeMap<String, String>, Fault> {
+        let (name, qualifier) = parse_name(arn)?;
+        if qualifier.is_some() {
+            return Err(invalid(
+                "Tags on function aliases and versions are not supported. Please specify a function ARN.",
+            ));
+        }
+        let mut records = self.lock();
+        let mut next = records
+            .get(&owner.key(&name))
+            .cloned()
+            .ok_or_else(|| owner.unknown(&name, None))?;
+        change(&mut next.tags);
+        let tags = next.tags.clone();
+        if records.get(&owner.key(&name)).is_some_and(|record| record.tags != tags) {
+            self.keep(&mut records, next)?;
+        }
+        Ok(tags)
+    }
+}
+
+/// The version that a qualifier stands for, and the ARN as it was addressed.
+pub(super) fn find<'record>(
+    owner: Owner<'_>,
+    record: &'record FunctionRecord,
+    qualifier: Option<&str>,
+) -> Result<(&'record Version, String), Fault> {
+    let Some(qualifier) = qualifier else {
+        return Ok((&record.latest, record.arn()));
+    };
+    let arn = format!("{}:{qualifier}", record.arn());
+    let name = record
+        .aliases
+        .get(qualifier)
+        .map_or(qualifier, |alias| alias.function_version.as_str());
+    let version = match name {
+        "$LATEST" => Some(&record.latest),
+        number => number.parse().ok().and_then(|number: u64| record.versions.get(&number)),
+    };
+    version
+        .map(|version| (version, arn))
+        .ok_or_else(|| owner.unknown(&record.name, Some(qualifier)))
+}
+
+fn one_architecture(given: Option<Vec<Architecture>>) -> Result<Architecture, Fault> {
+    match given.as_deref() {
+        None => Ok(Architecture::X86_64),
+        Some([architecture]) => Ok(*architecture),
+        Some(_) => Err(constraint("[]", "architectures", "Member must have length equal to 1")),
+    }
+}
+
+pub(super) fn new_revision() -> String {
+    Uuid::new_v4().to_string()
+}
+
+/// Now, as the service writes times.
+pub(super) fn modified() -> String {
+    jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%S.%3f+0000")
+        .to_string()
+}

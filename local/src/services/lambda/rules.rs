@@ -1,0 +1,393 @@
+//! What Lambda accepts, and how a configuration is made and updated. Pure.
+
+use super::model::{AliasInput, Configuration, ConfigurationInput, FunctionRecord};
+use crate::ports::{Architecture, LogFormat, TracingMode};
+use crate::services::Fault;
+
+/// Environment variables that a function cannot set itself.
+const RESERVED: [&str; 17] = [
+    "_HANDLER",
+    "_X_AMZN_TRACE_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_LAMBDA_RUNTIME_API",
+    "LAMBDA_TASK_ROOT",
+];
+const ENVIRONMENT_LIMIT: usize = 4096;
+
+/// `InvalidParameterValueException`
+pub(super) fn invalid(message: impl Into<String>) -> Fault {
+    Fault::new(400, "InvalidParameterValueException", message).with("Type", "User")
+}
+
+/// `ValidationException`, in the words of the service's own front.
+pub(super) fn constraint(value: &str, member: &str, rule: &str) -> Fault {
+    Fault::new(
+        400,
+        "ValidationException",
+        format!("1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: {rule}"),
+    )
+}
+
+/// `ResourceConflictException`
+pub(super) fn conflict(message: impl Into<String>) -> Fault {
+    Fault::new(409, "ResourceConflictException", message).with("Type", "User")
+}
+
+/// `ResourceNotFoundException`
+pub(super) fn missing(message: impl Into<String>) -> Fault {
+    Fault::new(404, "ResourceNotFoundException", message).with("Type", "User")
+}
+
+/// Whether a revision id that a call carries is the current one.
+pub(super) fn check_revision(given: Option<&str>, current: &str) -> Result<(), Fault> {
+    match given {
+        Some(given) if !given.is_empty() && given != current => Err(Fault::new(
+            412,
+            "PreconditionFailedException",
+            "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve \
+             the latest Revision Id",
+        )
+        .with("Type", "User")),
+        _ => Ok(()),
+    }
+}
+
+/// The name without qualifier and the qualifier of `name`, `name:qualifier`, `account:function:name` or an ARN.
+pub(super) fn parse_name(text: &str) -> Result<(String, Option<String>), Fault> {
+    let rest = match text.split_once(":function:") {
+        Some((_, rest)) => rest,
+        None => text.strip_prefix("function:").unwrap_or(text),
+    };
+    let (name, qualifier) = match rest.split_once(':') {
+        Some((name, qualifier)) => (name, Some(qualifier.to_owned())),
+        None => (rest, None),
+    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
+        return Err(constraint(
+            text,
+            "functionName",
+            "Member must satisfy regular expression pattern: [a-zA-Z0-9-_]+ and have length less than or equal to 64",
+        ));
+    }
+    Ok((name.to_owned(), qualifier))
+}
+
+/// A new configuration with the service's defaults.
+pub(super) fn new_configuration(
+    name: &str,
+    architecture: Architecture,
+    input: ConfigurationInput,
+) -> Result<Configuration, Fault> {
+    let (Some(runtime), Some(handler)) = (input.runtime.clone(), input.handler.clone()) else {
+        return Err(invalid(
+            "Runtime and Handler are mandatory parameters for functions created with deployment packages.",
+        ));
+    };
+    let mut configuration = Configuration {
+        architecture,
+        dead_letter: None,
+        description: String::new(),
+        environment: None,
+        ephemeral_storage_mb: 512,
+        file_systems: Vec::new(),
+        handler,
+        kms_key_arn: None,
+        layers: Vec::new(),
+        log_format: LogFormat::Text,
+        application_log_level: None,
+        system_log_level: None,
+        log_group: format!("/aws/lambda/{name}"),
+        memory_mb: 128,
+        role: String::new(),
+        runtime,
+        snap_start: "None".to_owned(),
+        timeout_seconds: 3,
+        tracing: TracingMode::PassThrough,
+        vpc: None,
+    };
+    update_configuration(&mut configuration, input)?;
+    if configuration.role.is_empty() {
+        return Err(constraint("null", "role", "Member must not be null"));
+    }
+    Ok(configuration)
+}
+
+/// An update: an absent member keeps what is there, a given one replaces it whole.
+pub(super) fn update_configuration(kept: &mut Configuration, input: ConfigurationInput) -> Result<(), Fault> {
+    let ConfigurationInput {
+        dead_letter_config,
+        description,
+        environment,
+        ephemeral_storage,
+        file_system_configs,
+        handler,
+        kms_key_arn,
+        layers,
+        logging_config,
+        memory_size,
+        role,
+        runtime,
+        snap_start,
+        timeout,
+        tracing_config,
+        vpc_config,
+        revision_id: _,
+    } = input;
+    if let Some(config) = dead_letter_config {
+        let set = config
+            .get("TargetArn")
+            .and_then(|arn| arn.as_str())
+            .is_some_and(|arn| !arn.is_empty());
+        kept.dead_letter = set.then_some(config);
+    }
+    if let Some(text) = description {
+        if text.len() > 256 {
+            return Err(constraint(
+                &text,
+                "description",
+                "Member must have length less than or equal to 256",
+            ));
+        }
+        kept.description = text;
+    }
+    if let Some(environment) = environment {
+        let variables = environment.variables;
+        let reserved: Vec<&str> = variables
+            .keys()
+            .map(String::as_str)
+            .filter(|key| RESERVED.contains(key))
+            .collect();
+        if !reserved.is_empty() {
+            return Err(invalid(format!(
+                "Lambda was unable to configure your environment variables because the environment variables you have \
+                 provided contains reserved keys that are currently not supported for modification. Reserved keys used in \
+                 this request: {}",
+                reserved.join(", ")
+            )));
+        }
+        let measured = serde_json::to_string(&variables).unwrap_or_default();
+        if measured.len() > ENVIRONMENT_LIMIT {
+            return Err(invalid(format!(
+                "Lambda was unable to configure your environment variables because the environment variables you have \
+                 provided exceeded the 4KB limit. String measured: {measured}"
+            )));
+        }
+        kept.environment = (!variables.is_empty()).then_some(variables);
+    }
+    if let Some(storage) = ephemeral_storage {
+        check_range(storage.size, 512, 10_240, "ephemeralStorage.size")?;
+        kept.ephemeral_storage_mb = storage.size;
+    }
+    if let Some(configs) = file_system_configs {
+        kept.file_systems = configs;
+    }
+    if let Some(handler) = handler {
+        if handler.is_empty() || handler.len() > 128 || handler.contains(char::is_whitespace) {
+            return Err(constraint(
+                &handler,
+                "handler",
+                "Member must satisfy regular expression pattern: [^\\s]+",
+            ));
+        }
+        kept.handler = handler;
+    }
+    if let Some(key) = kms_key_arn {
+        kept.kms_key_arn = (!key.is_empty()).then_some(key);
+    }
+    if let Some(layers) = layers {
+        if layers.len() > 5 {
+            return Err(invalid("Cannot reference more than 5 layers."));
+        }
+        kept.layers = layers;
+    }
+    if let Some(logging) = logging_config {
+        update_logging(kept, logging)?;
+    }
+    if let Some(memory) = memory_size {
+        check_range(memory, 128, 10_240, "memorySize")?;
+        kept.memory_mb = memory;
+    }
+    if let Some(role) = role {
+        if !(role.starts_with("arn:") && role.contains(":iam::") && role.contains(":role/")) {
+            return Err(constraint(
+                &role,
+                "role",
+                "Member must satisfy regular expression pattern: arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+",
+            ));
+        }
+        kept.role = role;
+    }
+    if let Some(runtime) = runtime {
+        kept.runtime = runtime;
+    }
+    if let Some(snap_start) = snap_start {
+        kept.snap_start = snap_start.apply_on;
+    }
+    if let Some(timeout) = timeout {
+        check_range(timeout, 1, 900, "timeout")?;
+        kept.timeout_seconds = timeout;
+    }
+    if let Some(tracing) = tracing_config {
+        kept.tracing = tracing.mode;
+    }
+    if let Some(vpc) = vpc_config {
+        let attached = |member: &str| {
+            vpc.get(member)
+                .and_then(|ids| ids.as_array())
+                .is_some_and(|ids| !ids.is_empty())
+        };
+        if attached("SubnetIds") || attached("SecurityGroupIds") {
+            return Err(invalid("Functions in a VPC are not run by the local target"));
+        }
+        kept.vpc = None;
+    }
+    Ok(())
+}
+
+fn update_logging(kept: &mut Configuration, logging: super::model::LoggingInput) -> Result<(), Fault> {
+    let format = logging.log_format.unwrap_or(kept.log_format);
+    let levels_given = logging.application_log_level.is_some() || logging.system_log_level.is_some();
+    match format {
+        LogFormat::Text if levels_given => {
+            return Err(invalid(
+                "To use ApplicationLogLevel or SystemLogLevel, you must set your LogFormat to JSON.",
+            ));
+        }
+        LogFormat::Text => {
+            kept.application_log_level = None;
+            kept.system_log_level = None;
+        }
+        LogFormat::Json => {
+            let level = |given: Option<String>, kept: &Option<String>| {
+                Some(given.or_else(|| kept.clone()).unwrap_or_else(|| "INFO".to_owned()))
+            };
+            kept.application_log_level = level(logging.application_log_level, &kept.application_log_level);
+            kept.system_log_level = level(logging.system_log_level, &kept.system_log_level);
+        }
+    }
+    kept.log_format = format;
+    if let Some(group) = logging.log_group.filter(|group| !group.is_empty()) {
+        kept.log_group = group;
+    }
+    Ok(())
+}
+
+fn check_range(value: u32, lowest: u32, highest: u32, member: &str) -> Result<(), Fault> {
+    let rule = if value < lowest {
+        format!("Member must have value greater than or equal to {lowest}")
+    } else if value > highest {
+        format!("Member must have value less than or equal to {highest}")
+    } else {
+        return Ok(());
+    };
+    Err(constraint(&value.to_string(), member, &rule))
+}
+
+/// Whether an alias may point where a call says. `version` is what it will point at.
+pub(super) fn check_alias(record: &FunctionRecord, version: &str, input: &AliasInput) -> Result<(), Fault> {
+    let exists = |version: &str| {
+        version == "$LATEST"
+            || version
+                .parse()
+                .is_ok_and(|number: u64| record.versions.contains_key(&number))
+    };
+    let unknown = |version: &str| missing(format!("Function not found: {}:{version}", record.arn()));
+    if !exists(version) {
+        return Err(unknown(version));
+    }
+    let Some(weights) = input
+        .routing_config
+        .as_ref()
+        .and_then(|routing| routing.additional_version_weights.as_ref())
+    else {
+        return Ok(());
+    };
+    if weights.len() > 1 {
+        let items: Vec<&str> = weights.keys().map(String::as_str).collect();
+        return Err(invalid(format!(
+            "Number of items in AdditionalVersionWeights cannot be greater than 1. Item list: {}",
+            items.join(", ")
+        )));
+    }
+    for (other, weight) in weights {
+        if other == "$LATEST" || version == "$LATEST" {
+            return Err(invalid(
+                "$LATEST is not supported for an alias pointing to more than 1 version",
+            ));
+        }
+        if other == version {
+            return Err(invalid(format!(
+                "Invalid function version {other}. Function version {other} is already included in routing configuration."
+            )));
+        }
+        if !(0.0..=1.0).contains(weight) {
+            let rule = "Member must have value between 0.0 and 1.0";
+            return Err(constraint(
+                &weight.to_string(),
+                "routingConfig.additionalVersionWeights",
+                rule,
+            ));
+        }
+        if !exists(other) {
+            return Err(unknown(other));
+        }
+    }
+    Ok(())
+}
+
+/// 1–128 of letters, digits, `-`, `_`, not only digits.
+pub(super) fn check_alias_name(name: &str) -> Result<(), Fault> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let only_digits = name.chars().all(|c| c.is_ascii_digit());
+    if name.is_empty() || name.len() > 128 || only_digits || !name.chars().all(allowed) {
+        return Err(constraint(
+            name,
+            "name",
+            "Member must satisfy regular expression pattern: (?!^[0-9]+$)([a-zA-Z0-9-_]+)",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let expected = |name: &str, qualifier: Option<&str>| Ok((name.to_owned(), qualifier.map(str::to_owned)));
+        assert_eq!(parse_name("f"), expected("f", None));
+        assert_eq!(parse_name("f:v1"), expected("f", Some("v1")));
+        assert_eq!(
+            parse_name("arn:aws:lambda:eu-central-1:000000000000:function:f"),
+            expected("f", None)
+        );
+        assert_eq!(
+            parse_name("arn:aws:lambda:eu-central-1:000000000000:function:f:$LATEST"),
+            expected("f", Some("$LATEST"))
+        );
+        assert_eq!(parse_name("000000000000:function:f:3"), expected("f", Some("3")));
+        assert!(parse_name("").is_err());
+        assert!(parse_name("a b").is_err());
+    }
+
+    #[test]
+    fn alias_names() {
+        assert_eq!(check_alias_name("v12"), Ok(()));
+        assert!(check_alias_name("12").is_err());
+        assert!(check_alias_name("a.b").is_err());
+    }
+}
