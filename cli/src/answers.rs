@@ -4,8 +4,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
+use taskctl_stack::aws::release::lease::LeaseRecord;
 use taskctl_stack::event::ErrorReport;
-use taskctl_stack::release::lease::LeaseRecord;
 
 use crate::failure::{Failure, Message};
 

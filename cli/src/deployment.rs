@@ -1,10 +1,10 @@
 //! A deployment: plans under the lease, asks, applies. Used by `deploy` and `dev`.
 
+use taskctl_stack::aws::release::lease::Lease;
 use taskctl_stack::engine::Engine;
 use taskctl_stack::event::{Endpoints, Outcome};
 use taskctl_stack::execute::{Execution, Timing};
 use taskctl_stack::plan::{Plan, SavedPlan};
-use taskctl_stack::release::lease::Lease;
 use taskctl_stack::resource::ResourceId;
 
 use crate::cli::{CodeArgs, Output, PromotionArgs};

@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use taskctl_checks::{Incoming, Outgoing, State};
 use taskctl_stack::aws::client::context::Cancel;
-use taskctl_stack::release::driver::{Answer, Checked, Probe};
+use taskctl_stack::aws::release::driver::{Answer, Checked, Probe};
 
 use crate::failure::Failure;
 use crate::promotion_gate::PromotionGate;

@@ -1,8 +1,8 @@
 //! The lease on a stage, around work that changes it.
 
+use taskctl_stack::aws::release::lease::{Holder, Lease};
 use taskctl_stack::engine::Engine;
 use taskctl_stack::event::Event;
-use taskctl_stack::release::lease::{Holder, Lease};
 
 use crate::failure::Failure;
 use crate::session::Session;

@@ -12,7 +12,7 @@ use regex_lite::Regex;
 use taskctl_stack::engine::EngineError;
 use taskctl_stack::event::Event;
 use taskctl_stack::observe::logs::{API, CloudWatchLogs, Group, LogEvent};
-use taskctl_stack::release::layout::ReleaseState;
+use taskctl_stack::release::slots::ReleaseState;
 
 pub use self::follow::{Following, Options as FollowOptions, follow_all};
 use self::template::Piece;

@@ -1,11 +1,11 @@
 //! From arguments to a plan, as `plan` and `deploy` both need it: template, place, code, connection, plan.
 
+use taskctl_stack::aws::release::lease::{Holder, Lease};
 use taskctl_stack::compile::Inputs;
 use taskctl_stack::engine::{Engine, PlanInputs, Planned};
 use taskctl_stack::event::{Event, Outcome};
 use taskctl_stack::package::{PackageError, SourceVersion, functions_of};
-use taskctl_stack::release::layout::GoLive;
-use taskctl_stack::release::lease::{Holder, Lease};
+use taskctl_stack::release::slots::GoLive;
 
 use crate::cli::{CodeArgs, PromotionArgs};
 use crate::code_source::CodeSource;

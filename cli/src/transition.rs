@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use taskctl_stack::aws::release::driver::{Moved, RolloutOptions};
+use taskctl_stack::aws::release::lease::{Force, LIFETIME, Lease};
 use taskctl_stack::engine::{Engine, Wanted};
 use taskctl_stack::event::{Event, Outcome};
-use taskctl_stack::release::driver::{Moved, Way};
 use taskctl_stack::release::grants::Restoration;
-use taskctl_stack::release::lease::{Force, LIFETIME, Lease};
 use taskctl_stack::release::machine::End;
-use taskctl_stack::release::movement::Movement;
+use taskctl_stack::release::transition::Transition;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -50,19 +50,22 @@ pub async fn run(
     session: &Session,
     command: &str,
     wanted: Wanted,
-    way: Way,
+    options: RolloutOptions,
     gate: PromotionGate,
 ) -> Result<Exit, Failure> {
     let stack_ref = session.stack_ref()?;
     let web = HttpProbe::new(gate, session.cancel.clone())?;
     let engine = session.connect(command, &stack_ref).await?;
     if !session.global.yes {
-        match session.unless_stopped(engine.movement(wanted)).await?? {
-            Some(movement) => {
+        match session.unless_stopped(engine.transition(wanted)).await?? {
+            Some(transition) => {
                 if matches!(wanted, Wanted::Rollback { .. }) {
-                    tell_restoration(session, &session.unless_stopped(engine.restoration(&movement)).await??);
+                    tell_restoration(
+                        session,
+                        &session.unless_stopped(engine.restoration(&transition)).await??,
+                    );
                 }
-                consent(session, command, &stack_ref.app, &movement).await?;
+                consent(session, command, &stack_ref.app, &transition).await?;
             }
             None if engine.late_pages().await?.is_empty() => return nothing(session, &engine, wanted).await,
             // Somebody was cut off after the switch: what was agreed to is finished.
@@ -72,7 +75,7 @@ pub async fn run(
     let holder = lease::holder(session, command);
     let user = holder.user.clone();
     let lease = lease::take(session, &engine, holder).await?;
-    let result = locked(session, &engine, &lease, wanted, &way, &web, &user).await;
+    let result = locked(session, &engine, &lease, wanted, &options, &web, &user).await;
     lease::give_back(session, lease).await;
     result
 }
@@ -82,30 +85,35 @@ async fn locked(
     engine: &Engine,
     lease: &Lease,
     wanted: Wanted,
-    way: &Way,
+    options: &RolloutOptions,
     web: &HttpProbe,
     user: &str,
 ) -> Result<Exit, Failure> {
     // Read again under the lease: nobody else moves anything from here on.
-    let Some(movement) = engine.movement(wanted).await? else {
+    let Some(transition) = engine.transition(wanted).await? else {
         engine.show_pages(&engine.late_pages().await?).await?;
         return nothing(session, engine, wanted).await;
     };
     if matches!(wanted, Wanted::Rollback { .. }) {
-        give_back(session, engine, &movement, way).await?;
+        give_back(session, engine, &transition, options).await?;
     }
-    let moved = engine.go(&movement, lease, way, web, user).await?;
+    let moved = engine.run(&transition, lease, options, web, user).await?;
     let (exit, outcome) = judged(session, &moved);
     if exit == Exit::Ok && wanted == Wanted::Promotion {
-        pruning::after_promotion(session, engine, way.keep).await;
+        pruning::after_promotion(session, engine, options.keep).await;
     }
-    session.finished(outcome, engine.context().calls(), movement.endpoints());
+    session.finished(outcome, engine.context().calls(), transition.endpoints());
     Ok(exit)
 }
 
 /// Gives the functions back what a kept release needs, as far as its label proves that it was allowed.
-async fn give_back(session: &Session, engine: &Engine, movement: &Movement, way: &Way) -> Result<(), Failure> {
-    let restoration = engine.restoration(movement).await?;
+async fn give_back(
+    session: &Session,
+    engine: &Engine,
+    transition: &Transition,
+    options: &RolloutOptions,
+) -> Result<(), Failure> {
+    let restoration = engine.restoration(transition).await?;
     if restoration.is_unknown {
         session.reporter.tell(Event::Warning {
             message: format!(
@@ -122,7 +130,7 @@ async fn give_back(session: &Session, engine: &Engine, movement: &Movement, way:
         tell_restoration(session, &restoration);
     }
     engine.restore(&restoration).await?;
-    if !way.metering.partial {
+    if !options.metering.partial {
         session.reporter.tell(Event::Note {
             message: "grants that the release needs are back; waiting until they are known everywhere".to_owned(),
         });
@@ -193,10 +201,10 @@ fn judged(session: &Session, moved: &Moved) -> (Exit, Outcome) {
     }
 }
 
-async fn consent(session: &Session, command: &str, app: &str, movement: &Movement) -> Result<(), Failure> {
+async fn consent(session: &Session, command: &str, app: &str, transition: &Transition) -> Result<(), Failure> {
     let stage = &session.global.target.stage;
-    let to = movement.to;
-    let from = movement
+    let to = transition.to;
+    let from = transition
         .from
         .map(|number| format!(" from release {number}"))
         .unwrap_or_default();

@@ -224,7 +224,12 @@ fn a_project_begins_from_every_template() {
 #[test]
 fn what_must_be_agreed_to_is_refused_where_nobody_can_be_asked() {
     let dir = tempfile::tempdir().unwrap();
-    check_refused(dir.path(), &["local", "reset"], 64, &["needs confirmation", "add --yes"]);
+    check_refused(
+        dir.path(),
+        &["local", "reset"],
+        64,
+        &["needs confirmation", "add --yes"],
+    );
 }
 
 #[test]

@@ -18,13 +18,14 @@ use crate::aws::read::metrics::Query;
 use crate::aws::read::reader::Reader;
 use crate::aws::registry;
 use crate::aws::release::control_bucket::ControlBucket;
+use crate::aws::release::lease::{self, LIFETIME, Progress};
+use crate::aws::release::ledger;
 use crate::aws::release::traffic_shift;
 use crate::aws::release::traffic_shift::Changed;
 use crate::event::Endpoints;
 use crate::plan::Counts;
-use crate::release::layout::is_set;
-use crate::release::lease::{self, LIFETIME, Progress};
-use crate::release::ledger::{self, MoveRecord};
+use crate::release::record::MoveRecord;
+use crate::release::slots::is_set;
 
 /// One screen about a stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -98,7 +98,7 @@ impl Bench {
         build(
             &Request {
                 resources: vec![resource],
-                strays: Vec::new(),
+                orphans: Vec::new(),
             },
             &observed,
             registry(),

@@ -1,9 +1,9 @@
 //! `taskctl alarms`: which are red, since when, why, and what to do about it.
 
 use jiff::Timestamp;
+use taskctl_stack::aws::release::ledger;
 use taskctl_stack::engine::EngineError;
 use taskctl_stack::observe::alarms::{self, Alarm, Watched};
-use taskctl_stack::release::ledger;
 
 use crate::cli::Output;
 use crate::exit::Exit;

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use taskctl_stack::aws::release::lease::Lease;
 use taskctl_stack::engine::{DeleteData, Engine};
 use taskctl_stack::event::{Endpoints, Event, Outcome};
-use taskctl_stack::release::lease::Lease;
 
 use crate::exit::Exit;
 use crate::failure::Failure;

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use taskctl_local::gateway::SampleEvent;
 use taskctl_stack::aws::client::context::Context;
 use taskctl_stack::aws::kinds::apigateway::state::ApiState;
+use taskctl_stack::aws::release::driver::look;
 use taskctl_stack::engine::EngineError;
 use taskctl_stack::observe::invoke::{self as observe, Invoked};
 use taskctl_stack::observe::logs::LogEvent;
-use taskctl_stack::release::driver::look;
-use taskctl_stack::release::movement::physical_name;
+use taskctl_stack::release::transition::physical_name;
 
 use crate::answers::InvokeResult;
 use crate::cli::Output;

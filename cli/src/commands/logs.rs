@@ -5,10 +5,10 @@ mod insights;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use regex_lite::Regex;
+use taskctl_stack::aws::release::driver::look;
 use taskctl_stack::engine::{Engine, EngineError};
 use taskctl_stack::event::Event;
 use taskctl_stack::observe::logs::{CloudWatchLogs, Group, Window, stream};
-use taskctl_stack::release::driver::look;
 
 use crate::cli::Output;
 use crate::exit::Exit;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use taskctl_stack::aws::release::driver::RolloutOptions;
 use taskctl_stack::engine::Wanted;
 use taskctl_stack::event::{Event, Outcome};
 use taskctl_stack::release::canary::Rollout;
-use taskctl_stack::release::driver::Way;
 use taskctl_stack::template::model::{Hooks, ReleasePolicy};
 
 use crate::cli::CheckArgs;
@@ -60,7 +60,7 @@ fn linear(text: &str) -> Result<(u8, Duration), String> {
 
 impl Args {
     /// How the release goes live: as told, else as the stage's policy says.
-    fn way(&self, session: &Session) -> Result<Way, Failure> {
+    fn options(&self, session: &Session) -> Result<RolloutOptions, Failure> {
         let metering = session.target.metering();
         let policy = match &session.global.target.app {
             // Without a template there is no policy.
@@ -87,7 +87,7 @@ impl Args {
                 format!("watch for {} s at least", shortest.as_secs()),
             ));
         }
-        Ok(Way {
+        Ok(RolloutOptions {
             rollout,
             metering,
             hooks: Hooks::default(),
@@ -106,12 +106,12 @@ pub fn run(invocation: &Invocation, args: Args) -> Exit {
             return abort(&session).await;
         }
         let gate = PromotionGate::open(&session, &args.checks)?;
-        let way = Way {
+        let options = RolloutOptions {
             hooks: gate.hooks.clone(),
             keep: gate.keep,
-            ..args.way(&session)?
+            ..args.options(&session)?
         };
-        transition::run(&session, "promote", Wanted::Promotion, way, gate).await
+        transition::run(&session, "promote", Wanted::Promotion, options, gate).await
     })
 }
 

@@ -1,8 +1,8 @@
 //! `taskctl rollback`: live goes back to the release before, or to a kept one, with one call.
 
+use taskctl_stack::aws::release::driver::RolloutOptions;
 use taskctl_stack::engine::Wanted;
 use taskctl_stack::release::canary::Rollout;
-use taskctl_stack::release::driver::Way;
 use taskctl_stack::template::model::Hooks;
 
 use crate::exit::Exit;
@@ -27,7 +27,7 @@ pub struct Args {
 pub fn run(invocation: &Invocation, args: &Args) -> Exit {
     let (to, preempt) = (args.to, args.preempt);
     session::run(invocation, Purpose::Change, Details::Changes, async |session| {
-        let way = Way {
+        let options = RolloutOptions {
             rollout: Rollout::at_once(),
             metering: session.target.metering(),
             hooks: Hooks::default(),
@@ -40,7 +40,7 @@ pub fn run(invocation: &Invocation, args: &Args) -> Exit {
             &session,
             "rollback",
             Wanted::Rollback { to },
-            way,
+            options,
             PromotionGate::none(),
         )
         .await

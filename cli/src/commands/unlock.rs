@@ -1,6 +1,6 @@
 //! `taskctl unlock`: who holds the stage, and taking it away from a dead holder.
 
-use taskctl_stack::release::lease::Force;
+use taskctl_stack::aws::release::lease::Force;
 
 use crate::answers::Unlocked;
 use crate::cli::Output;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use taskctl_stack::aws::client::error::{AwsError, ErrorKind};
+use taskctl_stack::aws::release::driver::look;
 use taskctl_stack::engine::{Engine, EngineError};
 use taskctl_stack::event::Event;
 use taskctl_stack::observe::live_tail::{LiveTail, Sent};
 use taskctl_stack::observe::logs::{CloudWatchLogs, Group, LogEvent, Tail, Window, read};
-use taskctl_stack::release::driver::look;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 

@@ -2,6 +2,7 @@
 //! AWS enforces. Pure but for types; nothing is read here.
 
 mod alarm;
+pub mod former;
 mod warning;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +30,7 @@ use crate::aws::kinds::sns;
 use crate::aws::policy::document::Document;
 use crate::aws::policy::grants;
 use crate::release::grants::{Grants, hash};
-use crate::release::layout::{GoLive, Layout, ReleaseState, layout};
+use crate::release::slots::{GoLive, ReleaseState, Slots, slots};
 use crate::resource::{Resource, ResourceId};
 use crate::site::Site;
 use crate::template::model::{Api, Architecture, Cors, Function, GrantTarget, Stack};
@@ -401,10 +402,10 @@ fn callers(inputs: &Inputs<'_>, name: &str, is_routed: bool) -> Statements {
 fn former_callers(
     inputs: &Inputs<'_>,
     facts: &ReleaseState,
-    layout: &Layout,
+    slots: &Slots,
     wanted: &BTreeMap<String, String>,
 ) -> Vec<Resource> {
-    let reachable: BTreeSet<u64> = layout.reachable().into_iter().chain(facts.reachable()).collect();
+    let reachable: BTreeSet<u64> = slots.reachable().into_iter().chain(facts.reachable()).collect();
     let labels = reachable.iter().filter_map(|release| facts.releases.get(release));
     let versions: BTreeSet<(&String, &String)> = labels.flat_map(|label| &label.versions).collect();
     let mut resources = Vec::new();
@@ -445,9 +446,9 @@ fn warmup_name(inputs: &Inputs<'_>, function: &str) -> String {
 }
 
 /// The rules that ping the functions through live.
-fn warmup(inputs: &Inputs<'_>, layout: &Layout, resources: &mut Vec<Resource>) {
+fn warmup(inputs: &Inputs<'_>, slots: &Slots, resources: &mut Vec<Resource>) {
     let Some(warmup) = &inputs.stack.warmup else { return };
-    let alias = if layout.is_new && layout.live.release == layout.release {
+    let alias = if slots.is_new && slots.live.release == slots.release {
         events::warmup_rule::Alias::New
     } else {
         events::warmup_rule::Alias::Live
@@ -489,7 +490,7 @@ fn warmup(inputs: &Inputs<'_>, layout: &Layout, resources: &mut Vec<Resource>) {
 }
 
 /// What depends on which releases exist: integrations, the release itself, and the slots.
-pub fn released(inputs: &Inputs<'_>, facts: &ReleaseState) -> (Vec<Resource>, Option<Layout>) {
+pub fn released(inputs: &Inputs<'_>, facts: &ReleaseState) -> (Vec<Resource>, Option<Slots>) {
     let Some(api) = &inputs.stack.api else {
         return (Vec::new(), None);
     };
@@ -504,14 +505,14 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseState) -> (Vec<Resource>, Op
             ))
         })
         .collect();
-    let layout = layout(
+    let slots = slots(
         facts,
         &fingerprint(inputs, api, &fingerprints),
         &fingerprints,
         inputs.go_live,
     );
     let mut resources = Vec::new();
-    for (name, version) in &layout.versions {
+    for (name, version) in &slots.versions {
         let timeout = inputs
             .stack
             .functions
@@ -530,24 +531,24 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseState) -> (Vec<Resource>, Op
         resources.push(resource("api_integration", name, &model, vec![apigateway::api::id()]));
     }
     let release = apigateway::deployment::Model {
-        release: layout.release,
+        release: slots.release,
         fingerprint: fingerprint(inputs, api, &fingerprints),
-        versions: layout
+        versions: slots
             .versions
             .iter()
             .map(|(name, version)| (name.clone(), version.to_string()))
             .collect(),
-        commit: if layout.is_new {
+        commit: if slots.is_new {
             inputs.commit.clone()
         } else {
-            layout.commit.clone()
+            slots.commit.clone()
         },
         sites: inputs.site_ids(),
         grants: hash(&all_grants(inputs)),
     };
     let mut needs: Vec<ResourceId> = api.routes.iter().map(|route| id("api_route", &route.key)).collect();
     needs.extend(
-        layout
+        slots
             .versions
             .keys()
             .flat_map(|name| [id("api_integration", name), id("lambda_version", name)]),
@@ -555,29 +556,29 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseState) -> (Vec<Resource>, Op
     needs.push(apigateway::api::id());
     resources.push(resource("api_deployment", "release", &release, needs));
     let mut needs = vec![apigateway::deployment::id()];
-    needs.extend(layout.versions.keys().map(|name| id("lambda_permission", name)));
+    needs.extend(slots.versions.keys().map(|name| id("lambda_permission", name)));
     if api.access_log_retention_days.is_some() {
         needs.push(id("log_group", ACCESS_LOG));
     }
     let preview = apigateway::stage::Model {
         stage: stage_of(PREVIEW).into(),
-        release: Some(layout.preview.release),
-        variables: layout.preview.variables.clone(),
+        release: Some(slots.preview.release),
+        variables: slots.preview.variables.clone(),
         throttle_rate: PREVIEW_THROTTLE.0.min(f64::from(api.throttle_rate)),
         throttle_burst: PREVIEW_THROTTLE
             .1
             .min(i32::try_from(api.throttle_burst).unwrap_or(i32::MAX)),
         routes: BTreeMap::new(),
-        ..live_model(inputs, api, &layout)
+        ..live_model(inputs, api, &slots)
     };
     resources.push(resource("api_stage", PREVIEW, &preview, needs));
     resources.push(resource(
         "api_stage",
         LIVE,
-        &live_model(inputs, api, &layout),
+        &live_model(inputs, api, &slots),
         vec![apigateway::stage::id(PREVIEW)],
     ));
-    resources.extend(former_callers(inputs, facts, &layout, &fingerprints));
+    resources.extend(former_callers(inputs, facts, &slots, &fingerprints));
     // A share of live's traffic that a canary left behind: whoever deploys takes it back.
     for (name, fingerprint) in &facts.diverted {
         let is_wanted = fingerprints.get(name) == Some(fingerprint);
@@ -595,7 +596,7 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseState) -> (Vec<Resource>, Op
             ));
         }
     }
-    let live_sites = match facts.releases.get(&layout.live.release) {
+    let live_sites = match facts.releases.get(&slots.live.release) {
         Some(label) => label.sites.clone(),
         None => inputs.site_ids(),
     };
@@ -605,8 +606,8 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseState) -> (Vec<Resource>, Op
             resources.push(pages(inputs, logical, site.clone(), needs));
         }
     }
-    warmup(inputs, &layout, &mut resources);
-    (resources, Some(layout))
+    warmup(inputs, &slots, &mut resources);
+    (resources, Some(slots))
 }
 
 fn pages(inputs: &Inputs<'_>, logical: &str, site: String, needs: Vec<ResourceId>) -> Resource {
@@ -618,7 +619,7 @@ fn pages(inputs: &Inputs<'_>, logical: &str, site: String, needs: Vec<ResourceId
     resource("site_pages", logical, &model, needs)
 }
 
-fn live_model(inputs: &Inputs<'_>, api: &Api, layout: &Layout) -> apigateway::stage::Model {
+fn live_model(inputs: &Inputs<'_>, api: &Api, slots: &Slots) -> apigateway::stage::Model {
     let log = api.access_log_retention_days.map(|_| AccessLog {
         destination: inputs
             .identity
@@ -627,8 +628,8 @@ fn live_model(inputs: &Inputs<'_>, api: &Api, layout: &Layout) -> apigateway::st
     });
     apigateway::stage::Model {
         stage: stage_of(LIVE).into(),
-        release: Some(layout.live.release),
-        variables: layout.live.variables.clone(),
+        release: Some(slots.live.release),
+        variables: slots.live.variables.clone(),
         auto_deploy: false,
         throttle_rate: f64::from(api.throttle_rate),
         throttle_burst: i32::try_from(api.throttle_burst).unwrap_or(i32::MAX),

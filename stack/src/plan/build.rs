@@ -14,19 +14,19 @@ pub struct Request {
     /// What should exist.
     pub resources: Vec<Resource>,
     /// What exists and is ours, but is not wanted.
-    pub strays: Vec<Stray>,
+    pub orphans: Vec<Orphan>,
 }
 
 /// Something of ours that the template does not have.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stray {
+pub struct Orphan {
     /// Identity.
     pub id: ResourceId,
     /// What becomes of it.
     pub disposition: Disposition,
 }
 
-/// What becomes of a stray.
+/// What becomes of an orphan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
     /// Deleted.
@@ -59,7 +59,7 @@ pub trait KindRules {
     fn rollback(&self) -> Rollback;
     /// Kinds whose deletion comes first.
     fn deleted_after(&self) -> &'static [(&'static str, Scope)];
-    /// Kinds that change only after a stray of this kind is gone.
+    /// Kinds that change only after an orphan of this kind is gone.
     fn deleted_before(&self) -> &'static [&'static str];
 }
 
@@ -93,21 +93,21 @@ pub fn build(request: &Request, observed: &Observations, rules: &dyn Rules) -> P
     for resource in &request.resources {
         steps.push(step(resource, observed.get(&resource.id), rules.of(&resource.id.kind)));
     }
-    for stray in &request.strays {
-        let action = match &stray.disposition {
+    for orphan in &request.orphans {
+        let action = match &orphan.disposition {
             Disposition::Delete { reason, data } => Action::Delete {
-                observed: observed.get(&stray.id).cloned(),
+                observed: observed.get(&orphan.id).cloned(),
                 reason: reason.clone(),
                 data: *data,
             },
             Disposition::Keep { reason } => Action::Keep { reason: reason.clone() },
         };
         steps.push(Step {
-            id: stray.id.clone(),
+            id: orphan.id.clone(),
             action,
             after: Vec::new(),
             pending: Vec::new(),
-            rollback: rules.of(&stray.id.kind).rollback(),
+            rollback: rules.of(&orphan.id.kind).rollback(),
         });
     }
     order_edges(&mut steps, request, rules);
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_store_that_must_be_empty_goes_after_everything_that_could_write() {
-        let stray = |kind: &str, name: &str, data| Stray {
+        let orphan = |kind: &str, name: &str, data| Orphan {
             id: ResourceId::new(kind, name),
             disposition: Disposition::Delete {
                 reason: String::new(),
@@ -355,12 +355,12 @@ mod tests {
         };
         let request = Request {
             resources: vec![],
-            strays: vec![
-                stray("thing", "api", Data::None),
-                stray("thing", "role", Data::None),
-                stray("store", "named", Data::Named),
-                stray("store", "empty", Data::OnlyIfEmpty),
-                stray("store", "other", Data::OnlyIfEmpty),
+            orphans: vec![
+                orphan("thing", "api", Data::None),
+                orphan("thing", "role", Data::None),
+                orphan("store", "named", Data::Named),
+                orphan("store", "empty", Data::OnlyIfEmpty),
+                orphan("store", "other", Data::OnlyIfEmpty),
             ],
         };
         let plan = build(&request, &Observations::new(), &WithStores);
@@ -386,7 +386,7 @@ mod tests {
         let observed = Observations::from([(wanted.id.clone(), Observed::ours(before, Outputs::new()))]);
         let request = Request {
             resources: vec![wanted],
-            strays: vec![Stray {
+            orphans: vec![Orphan {
                 id: ResourceId::new("store", "b"),
                 disposition: Disposition::Delete {
                     reason: "not in the template".into(),
@@ -423,7 +423,7 @@ mod tests {
                 resource("b", &["a"], 1),
                 resource("c", &["b"], 1),
             ],
-            strays: vec![],
+            orphans: vec![],
         };
         let mut observed = Observations::new();
         observed.insert(
@@ -439,7 +439,7 @@ mod tests {
     fn pending_settings_are_shown_and_are_no_change() {
         let request = Request {
             resources: vec![resource("a", &[], 2)],
-            strays: vec![],
+            orphans: vec![],
         };
         let mut seen = Observed::ours(json!({"key": "a", "size": 1}), Outputs::new());
         seen.pending.push(crate::resource::Pending {
@@ -464,7 +464,7 @@ mod tests {
                 .iter()
                 .map(|r| (r.id.clone(), Observed::ours(r.desired.clone(), Outputs::new())))
                 .collect();
-            let plan = build(&Request { resources, strays: vec![] }, &observed, &Plain);
+            let plan = build(&Request { resources, orphans: vec![] }, &observed, &Plain);
             prop_assert!(!plan.has_changes());
         }
 
@@ -475,7 +475,7 @@ mod tests {
                 wanted.id.clone(),
                 Observed::ours(json!({"key": "a", "size": old}), Outputs::new()),
             )]);
-            let plan = build(&Request { resources: vec![wanted], strays: vec![] }, &observed, &Plain);
+            let plan = build(&Request { resources: vec![wanted], orphans: vec![] }, &observed, &Plain);
             let fields: Vec<&str> = plan.steps[0].action.changes().iter().map(|c| c.field.as_str()).collect();
             prop_assert_eq!(fields, if old == new { vec![] } else { vec!["size"] });
         }
@@ -492,7 +492,7 @@ mod tests {
         let plan = build(
             &Request {
                 resources: vec![wanted],
-                strays: vec![],
+                orphans: vec![],
             },
             &observed,
             &Plain,

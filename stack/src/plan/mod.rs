@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::resource::{Observed, Pending, ResourceId};
 
-pub use build::{Disposition, KindRules, Observations, Replacement, Request, Rules, Scope, Stray, build};
+pub use build::{Disposition, KindRules, Observations, Orphan, Replacement, Request, Rules, Scope, build};
 pub use diff::{Change, Effect, Sensitivity, diff};
 pub use lint::{LintError, lint};
 pub use saved::{SavedPlan, SavedPlanError};

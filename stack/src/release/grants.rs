@@ -61,6 +61,12 @@ pub fn is_believed(labels: &BTreeMap<u64, ReleaseLabel>, release: u64, grants: &
     label.is_some_and(|label| prove(label, grants) != Proof::Differs)
 }
 
+/// Everything that releases were recorded to need of a function's role.
+pub fn recorded(known: &[BTreeMap<String, Document>], function: &str) -> Document {
+    let grants = known.iter().filter_map(|grants| grants.get(function));
+    grants.fold(Document::default(), |all, grants| all.with(grants))
+}
+
 /// What a role allows now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InPlace {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::layout::ReleaseState;
-use super::ledger::{Cause, MoveRecord, ReleaseRecord};
+use super::record::{Cause, MoveRecord, ReleaseRecord};
+use super::slots::ReleaseState;
 use crate::plan::Counts;
 
 /// A release, as `taskctl releases` shows it.
@@ -115,7 +115,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::label::ReleaseLabel;
-    use super::super::layout::SlotState;
+    use super::super::slots::SlotState;
     use super::*;
 
     #[test]

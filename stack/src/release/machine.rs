@@ -9,7 +9,7 @@
 //! Whatever goes wrong before the switch ends with all traffic where it was; a promotion that cannot be confirmed after
 //! the switch goes back.
 
-/// Where live shall go, as a kind of movement.
+/// Where live shall go, as a kind of transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Aim {
     /// Forward, to what was checked.
@@ -27,7 +27,7 @@ pub struct Seen {
     pub arrived: bool,
 }
 
-/// Where a movement is.
+/// Where a transition is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Weights go, and are read back empty; then it goes on.
@@ -79,7 +79,7 @@ impl std::fmt::Display for Reason {
     }
 }
 
-/// How a movement ended.
+/// How a transition ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum End {
     /// Live serves the target.
@@ -136,7 +136,7 @@ pub struct Illegal {
     pub outcome: Outcome,
 }
 
-/// One movement of live.
+/// One transition of live.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Machine {
     aim: Aim,

@@ -1,13 +1,11 @@
-//! Releases: numbered, immutable, switched by one call.
+//! Releases: numbered, immutable, switched by one call. Pure: no async, no AWS; what is carried out is `aws::release`.
 
 pub mod canary;
-pub mod driver;
 pub mod grants;
 pub mod history;
 pub mod label;
-pub mod layout;
-pub mod lease;
-pub mod ledger;
 pub mod machine;
-pub mod movement;
+pub mod record;
 pub mod retention;
+pub mod slots;
+pub mod transition;

@@ -98,7 +98,7 @@ pub trait Kind: Send + Sync + 'static {
         None
     }
 
-    /// Kinds that must be changed only after a stray of this kind is gone.
+    /// Kinds that must be changed only after an orphan of this kind is gone.
     fn deleted_before(&self) -> &'static [&'static str] {
         &[]
     }

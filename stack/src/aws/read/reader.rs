@@ -77,7 +77,7 @@ impl Reader {
         }
     }
 
-    /// Knows the physical names of everything that is wanted, and so what would be a stray.
+    /// Knows the physical names of everything that is wanted, and so what would be an orphan.
     pub fn expecting(mut self, names: BTreeSet<String>) -> Self {
         self.expected = Some(Arc::new(names));
         self

@@ -10,7 +10,7 @@ use crate::aws::kinds::apigateway::state::ApiState;
 use crate::aws::kinds::lambda::version::{OWN_VERSION, VersionAlias};
 use crate::aws::read::reader::Reader;
 use crate::release::label::{FORMAT, too_new};
-use crate::release::layout::{ReleaseState, SlotState, is_set};
+use crate::release::slots::{ReleaseState, SlotState, is_set};
 
 /// Reads the facts. `functions` are physical names by logical name.
 pub async fn read(reader: &Reader, functions: &BTreeMap<String, String>) -> Result<ReleaseState, AwsError> {

@@ -12,9 +12,10 @@ use crate::aws::policy::evaluation::{allowed_on, allows, unknown_actions};
 use crate::aws::read::release_state;
 use crate::aws::registry;
 use crate::aws::release::control_bucket::ControlBucket;
+use crate::aws::release::ledger;
 use crate::release::grants::is_believed;
-use crate::release::ledger::{self, ReleaseRecord};
-use crate::release::retention::recorded;
+use crate::release::grants::recorded;
+use crate::release::record::ReleaseRecord;
 use crate::template::model::{Function, GrantTarget};
 
 /// What no function of a stack may do to anything, whatever it is granted, and what it would do it to.

@@ -17,7 +17,7 @@ use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
 use crate::aws::read::reader::{Reader, managed};
 use crate::plan::{Replacement, Rollback, Scope};
 use crate::release::label::ReleaseLabel;
-use crate::release::layout::{UNSET, is_set};
+use crate::release::slots::{UNSET, is_set};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
 
 /// The kind.

@@ -297,7 +297,7 @@ mod tests {
 
     use super::*;
     use crate::aws::client::context::Identity;
-    use crate::release::layout::GoLive;
+    use crate::release::slots::GoLive;
     use crate::template::{Options, Source, embedded, load, model::Stack};
 
     fn platform() -> Stack {

@@ -6,22 +6,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::canary::{Judgement, Metering, Rollout, judge};
-use super::layout::ReleaseState;
+use super::control_bucket::ControlBucket;
 use super::lease::{Lease, Progress};
-use super::ledger::{self, Cause, MoveRecord};
-use super::machine::{Aim, Effect, End, Machine, Outcome, Seen};
-use super::movement::{self, MoveError, Movement, back, forward};
+use super::ledger;
+use super::traffic_shift::{self, Changed};
 use crate::aws::client::context::{Context, Op, op};
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, stage_of};
 use crate::aws::kinds::apigateway::state::ApiState;
 use crate::aws::kinds::site;
 use crate::aws::read::release_state;
-use crate::aws::release::control_bucket::ControlBucket;
-use crate::aws::release::traffic_shift;
-use crate::aws::release::traffic_shift::Changed;
 use crate::event::Event;
+use crate::release::canary::{Judgement, Metering, Rollout, judge};
+use crate::release::machine::{Aim, Effect, End, Machine, Outcome, Seen};
+use crate::release::record::{Cause, MoveRecord};
+use crate::release::slots::ReleaseState;
+use crate::release::transition::{self, MoveError, Transition, back, forward};
 use crate::template::model::{Hook, Hooks};
 
 /// What an HTTP request from outside was answered with.
@@ -55,7 +55,7 @@ pub struct Checked {
     pub failures: Vec<String>,
 }
 
-/// How a movement went.
+/// How a transition went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
     /// The end.
@@ -88,9 +88,9 @@ pub async fn look(context: &Context) -> Result<(ApiState, ReleaseState), MoveErr
     Ok((state, facts))
 }
 
-/// How a movement is carried out.
+/// How a transition is carried out.
 #[derive(Debug, Clone)]
-pub struct Way {
+pub struct RolloutOptions {
     /// In which steps.
     pub rollout: Rollout,
     /// When metrics can be believed.
@@ -107,32 +107,32 @@ pub async fn diverted(
     state: &ApiState,
     facts: &ReleaseState,
 ) -> Result<BTreeMap<String, u8>, MoveError> {
-    let functions = movement::changed(context.identity(), state, facts, None);
+    let functions = transition::changed(context.identity(), state, facts, None);
     Ok(traffic_shift::diverted(context, &functions).await?)
 }
 
 /// Takes every share away that is diverted. Returns what was.
 pub async fn abort(context: &Context) -> Result<BTreeMap<String, u8>, MoveError> {
     let (state, facts) = look(context).await?;
-    let functions = movement::changed(context.identity(), &state, &facts, None);
+    let functions = transition::changed(context.identity(), &state, &facts, None);
     let diverted = traffic_shift::diverted(context, &functions).await?;
     traffic_shift::clear(context, &functions).await?;
     Ok(diverted)
 }
 
-/// Carries a movement out under a lease.
-pub async fn go(
+/// Carries a transition out under a lease.
+pub async fn run(
     context: &Context,
     control: &ControlBucket,
     lease: &Lease,
-    movement: &Movement,
-    way: &Way,
+    transition: &Transition,
+    options: &RolloutOptions,
     outside: &dyn Probe,
     user: &str,
 ) -> Result<Moved, MoveError> {
     let began = Instant::now();
     let seen = Seen {
-        diverted: !traffic_shift::diverted(context, &movement.changed).await?.is_empty(),
+        diverted: !traffic_shift::diverted(context, &transition.changed).await?.is_empty(),
         arrived: false,
     };
     if seen.diverted {
@@ -140,12 +140,12 @@ pub async fn go(
             message: "a canary that nobody attends is ended first".to_owned(),
         });
     }
-    let takes_shares = movement.changed.iter().any(|one| one.new.is_some());
+    let takes_shares = transition.changed.iter().any(|one| one.new.is_some());
     let steps = match takes_shares {
-        true => way.rollout.steps.clone(),
+        true => options.rollout.steps.clone(),
         false => Vec::new(),
     };
-    if !takes_shares && !way.rollout.steps.is_empty() {
+    if !takes_shares && !options.rollout.steps.is_empty() {
         context.emit(Event::Note {
             message: "no function changes: routes and pages move at once, without a canary".to_owned(),
         });
@@ -154,54 +154,70 @@ pub async fn go(
         true => BTreeSet::new(),
         false => traffic_shift::red(context).await?,
     };
-    let mut machine = Machine::begin(movement.aim, steps.clone(), seen);
+    let mut machine = Machine::begin(transition.aim, steps.clone(), seen);
     let mut since = 0;
     let end = loop {
         let outcome = match machine.effect() {
             Effect::End(end) => break end,
-            Effect::Check => match check(context, movement, outside).await {
-                Outcome::Good => hooks(context, movement, &way.hooks.before, &movement.preview_url, outside).await,
+            Effect::Check => match check(context, transition, outside).await {
+                Outcome::Good => {
+                    hooks(
+                        context,
+                        transition,
+                        &options.hooks.before,
+                        &transition.preview_url,
+                        outside,
+                    )
+                    .await
+                }
                 other => other,
             },
             Effect::Switch => {
                 let call = op("apigateway", "UpdateStage");
-                switch(context, call, movement, &movement.deployment, &forward(movement)).await?;
-                told(context, movement);
-                show_pages(context, &movement.sites).await?;
+                switch(context, call, transition, &transition.deployment, &forward(transition)).await?;
+                told(context, transition);
+                show_pages(context, &transition.sites).await?;
                 Outcome::Good
             }
             Effect::SwitchBack => {
                 let call = op("apigateway", "UpdateStage").even_when_stopped();
-                switch(context, call, movement, &movement.live.deployment, &back(movement)).await?;
-                show_pages(context, &movement.former_sites).await?;
+                switch(
+                    context,
+                    call,
+                    transition,
+                    &transition.live.deployment,
+                    &back(transition),
+                )
+                .await?;
+                show_pages(context, &transition.former_sites).await?;
                 Outcome::Good
             }
-            Effect::Confirm => match confirm(context, movement, outside).await {
-                Outcome::Good if movement.aim == Aim::Promote => {
-                    hooks(context, movement, &way.hooks.after, &movement.live_url, outside).await
+            Effect::Confirm => match confirm(context, transition, outside).await {
+                Outcome::Good if transition.aim == Aim::Promote => {
+                    hooks(context, transition, &options.hooks.after, &transition.live_url, outside).await
                 }
                 other => other,
             },
             Effect::ClearWeights => {
-                traffic_shift::clear(context, &movement.changed).await?;
+                traffic_shift::clear(context, &transition.changed).await?;
                 lease.tell(None);
                 Outcome::Good
             }
-            Effect::Divert(percent) => match traffic_shift::divert(context, &movement.changed, percent).await {
+            Effect::Divert(percent) => match traffic_shift::divert(context, &transition.changed, percent).await {
                 Ok(()) => {
                     since = context.now().as_second();
                     let place = steps.iter().position(|step| *step == percent);
                     lease.tell(place.map(|place| Progress {
-                        release: movement.to,
+                        release: transition.to,
                         percent,
                         step: place + 1,
                         steps: steps.len(),
                         since: context.now(),
-                        seconds: way.rollout.bake.as_secs(),
+                        seconds: options.rollout.bake.as_secs(),
                     }));
-                    let taking = movement.changed.iter().filter(|one| one.new.is_some());
+                    let taking = transition.changed.iter().filter(|one| one.new.is_some());
                     context.emit(Event::Diverted {
-                        release: movement.to,
+                        release: transition.to,
                         percent,
                         functions: taking.map(|one| one.name.clone()).collect(),
                     });
@@ -211,16 +227,16 @@ pub async fn go(
                 // Some functions may have their share already: what is diverted is taken back.
                 Err(error) => Outcome::Bad(format!("diverting {percent} % failed: {error}")),
             },
-            Effect::Bake(_) => bake(context, movement, way, since, &red_before).await,
+            Effect::Bake(_) => bake(context, transition, options, since, &red_before).await,
         };
         machine
             .step(outcome)
             .map_err(|illegal| AwsError::own("taskctl", "release", ErrorKind::Invalid, illegal.to_string()))?;
     };
     let record = MoveRecord {
-        from: movement.from,
-        to: movement.to,
-        cause: match movement.aim {
+        from: transition.from,
+        to: transition.to,
+        cause: match transition.aim {
             Aim::Promote => Cause::Promote,
             Aim::Rollback => Cause::Rollback,
         },
@@ -244,8 +260,8 @@ pub async fn go(
     }
     Ok(Moved {
         end,
-        from: movement.from,
-        to: movement.to,
+        from: transition.from,
+        to: transition.to,
     })
 }
 
@@ -265,18 +281,18 @@ pub async fn show_pages(context: &Context, contents: &BTreeMap<String, String>) 
     Ok(())
 }
 
-fn told(context: &Context, movement: &Movement) {
-    let color = movement.color.as_str().to_owned();
-    context.emit(match movement.aim {
+fn told(context: &Context, transition: &Transition) {
+    let color = transition.color.as_str().to_owned();
+    context.emit(match transition.aim {
         Aim::Promote => Event::Promoted {
-            release: movement.to,
+            release: transition.to,
             color,
-            previous: movement.from,
+            previous: transition.from,
         },
         Aim::Rollback => Event::RolledBack {
-            release: movement.to,
+            release: transition.to,
             color,
-            from: movement.from,
+            from: transition.from,
         },
     });
 }
@@ -285,7 +301,7 @@ fn told(context: &Context, movement: &Movement) {
 async fn switch(
     context: &Context,
     call: Op,
-    movement: &Movement,
+    transition: &Transition,
     deployment: &str,
     variables: &BTreeMap<String, String>,
 ) -> Result<(), AwsError> {
@@ -294,7 +310,7 @@ async fn switch(
         .call(call, || {
             client
                 .update_stage()
-                .api_id(&movement.api_id)
+                .api_id(&transition.api_id)
                 .stage_name(stage_of(LIVE))
                 .deployment_id(deployment)
                 .set_stage_variables(Some(variables.clone().into_iter().collect()))
@@ -305,7 +321,7 @@ async fn switch(
 }
 
 /// Runs hooks one after another; the first failure is the judgement.
-async fn hooks(context: &Context, movement: &Movement, hooks: &[Hook], url: &str, outside: &dyn Probe) -> Outcome {
+async fn hooks(context: &Context, transition: &Transition, hooks: &[Hook], url: &str, outside: &dyn Probe) -> Outcome {
     for hook in hooks {
         if context.cancel().is_cancelled() {
             return Outcome::Interrupted;
@@ -315,7 +331,7 @@ async fn hooks(context: &Context, movement: &Movement, hooks: &[Hook], url: &str
             Hook::Run(command) => {
                 let variables = [
                     ("TASKCTL_URL", url.to_owned()),
-                    ("TASKCTL_RELEASE", movement.to.to_string()),
+                    ("TASKCTL_RELEASE", transition.to.to_string()),
                     ("TASKCTL_APP", identity.app.clone()),
                     ("TASKCTL_STAGE", identity.stage.clone()),
                 ];
@@ -325,7 +341,7 @@ async fn hooks(context: &Context, movement: &Movement, hooks: &[Hook], url: &str
                 };
                 ran.map_err(|why| format!("hook `{command}` {why}"))
             }
-            Hook::Function(name) => call_function(context, movement, name, url).await,
+            Hook::Function(name) => call_function(context, transition, name, url).await,
         };
         if let Err(why) = ran {
             return Outcome::Bad(why);
@@ -340,12 +356,12 @@ async fn hooks(context: &Context, movement: &Movement, hooks: &[Hook], url: &str
 }
 
 /// Calls a function in the version of the target.
-async fn call_function(context: &Context, movement: &Movement, name: &str, url: &str) -> Result<(), String> {
-    let Some(one) = movement.changed.iter().find(|one| one.name == name) else {
+async fn call_function(context: &Context, transition: &Transition, name: &str, url: &str) -> Result<(), String> {
+    let Some(one) = transition.changed.iter().find(|one| one.name == name) else {
         return Err(format!("hook function {name} is not behind live"));
     };
     let version = one.new.unwrap_or(one.old);
-    let payload = serde_json::json!({"taskctl": "hook", "release": movement.to, "url": url}).to_string();
+    let payload = serde_json::json!({"taskctl": "hook", "release": transition.to, "url": url}).to_string();
     let client = &context.clients().lambda;
     let answer = context
         .call(op("lambda", "Invoke").upload(), || {
@@ -373,12 +389,18 @@ async fn call_function(context: &Context, movement: &Movement, name: &str, url: 
 }
 
 /// Watches a diverted share. What is bad ends it early; too few requests extend it once.
-async fn bake(context: &Context, movement: &Movement, way: &Way, since: i64, red_before: &BTreeSet<String>) -> Outcome {
+async fn bake(
+    context: &Context,
+    transition: &Transition,
+    options: &RolloutOptions,
+    since: i64,
+    red_before: &BTreeSet<String>,
+) -> Outcome {
     let began = Instant::now();
     let every = Duration::from_secs(15)
-        .min(way.rollout.bake / 4)
+        .min(options.rollout.bake / 4)
         .max(Duration::from_secs(1));
-    let mut until = way.rollout.bake;
+    let mut until = options.rollout.bake;
     let mut seen = Vec::new();
     loop {
         let left = until.saturating_sub(began.elapsed());
@@ -386,7 +408,7 @@ async fn bake(context: &Context, movement: &Movement, way: &Way, since: i64, red
             () = context.cancel().cancelled() => return Outcome::Interrupted,
             () = tokio::time::sleep(left.min(every)) => {}
         }
-        let judgement = match look_at_share(context, &movement.changed, way.metering, since, red_before).await {
+        let judgement = match look_at_share(context, &transition.changed, options.metering, since, red_before).await {
             Ok((judgement, samples)) => {
                 seen = samples;
                 judgement
@@ -402,8 +424,8 @@ async fn bake(context: &Context, movement: &Movement, way: &Way, since: i64, red
             continue;
         }
         match judgement {
-            Judgement::TooFew(requests) if until == way.rollout.bake => {
-                until += way.rollout.bake;
+            Judgement::TooFew(requests) if until == options.rollout.bake => {
+                until += options.rollout.bake;
                 context.emit(Event::Note {
                     message: format!("only {requests} requests so far: watching once more as long"),
                 });
@@ -421,9 +443,10 @@ async fn bake(context: &Context, movement: &Movement, way: &Way, since: i64, red
         clippy::cast_sign_loss,
         reason = "counts of requests"
     )]
-    let sum = |value: fn(&super::canary::Sample) -> f64| seen.iter().map(|one| value(&one.new)).sum::<f64>() as u64;
+    let sum =
+        |value: fn(&crate::release::canary::Sample) -> f64| seen.iter().map(|one| value(&one.new)).sum::<f64>() as u64;
     context.emit(Event::Judged {
-        release: movement.to,
+        release: transition.to,
         requests: sum(|sample| sample.requests),
         errors: sum(|sample| sample.errors),
     });
@@ -437,7 +460,7 @@ async fn look_at_share(
     metering: Metering,
     since: i64,
     red_before: &BTreeSet<String>,
-) -> Result<(Judgement, Vec<super::canary::Compared>), AwsError> {
+) -> Result<(Judgement, Vec<crate::release::canary::Compared>), AwsError> {
     let red_now = traffic_shift::red(context).await?;
     let samples = match metering.window(since, context.now().as_second()) {
         Some((from, to)) => traffic_shift::compare(context, changed, from, to).await?,
@@ -447,9 +470,9 @@ async fn look_at_share(
 }
 
 /// Asks preview: every function that can be reached without changing anything answers, and as this release.
-async fn check(context: &Context, movement: &Movement, outside: &dyn Probe) -> Outcome {
-    if !movement.unreached.is_empty() {
-        let names: Vec<&str> = movement.unreached.iter().map(String::as_str).collect();
+async fn check(context: &Context, transition: &Transition, outside: &dyn Probe) -> Outcome {
+    if !transition.unreached.is_empty() {
+        let names: Vec<&str> = transition.unreached.iter().map(String::as_str).collect();
         context.emit(Event::Note {
             message: format!(
                 "not asked before the switch, since none of their routes surely changes nothing: {}",
@@ -457,14 +480,14 @@ async fn check(context: &Context, movement: &Movement, outside: &dyn Probe) -> O
             ),
         });
     }
-    for path in &movement.probes {
+    for path in &transition.probes {
         // A new stage or deployment may take a moment to be served everywhere.
         let began = Instant::now();
         loop {
             if context.cancel().is_cancelled() {
                 return Outcome::Interrupted;
             }
-            let why = match judged(outside, &format!("{}{path}", movement.preview_url), movement.to).await {
+            let why = match judged(outside, &format!("{}{path}", transition.preview_url), transition.to).await {
                 Ok(()) => break,
                 Err(why) => why,
             };
@@ -474,7 +497,7 @@ async fn check(context: &Context, movement: &Movement, outside: &dyn Probe) -> O
             tokio::time::sleep(ASK_AGAIN).await;
         }
     }
-    let checked = outside.check(&movement.preview_url).await;
+    let checked = outside.check(&transition.preview_url).await;
     if context.cancel().is_cancelled() {
         return Outcome::Interrupted;
     }
@@ -482,16 +505,16 @@ async fn check(context: &Context, movement: &Movement, outside: &dyn Probe) -> O
         return Outcome::Bad(checked.failures.join("; "));
     }
     context.emit(Event::Checked {
-        release: movement.to,
-        requests: movement.probes.len() + checked.requests,
-        assertions: movement.probes.len() + checked.assertions,
+        release: transition.to,
+        requests: transition.probes.len() + checked.requests,
+        assertions: transition.probes.len() + checked.assertions,
     });
     Outcome::Good
 }
 
 /// Asks live until enough answers in a row are right.
-async fn confirm(context: &Context, movement: &Movement, outside: &dyn Probe) -> Outcome {
-    if movement.probes.is_empty() {
+async fn confirm(context: &Context, transition: &Transition, outside: &dyn Probe) -> Outcome {
+    if transition.probes.is_empty() {
         context.emit(Event::Note {
             message: "not confirmed from outside: the API has no route that surely changes nothing".to_owned(),
         });
@@ -499,12 +522,12 @@ async fn confirm(context: &Context, movement: &Movement, outside: &dyn Probe) ->
     }
     let began = Instant::now();
     let (mut row, mut tail, mut asked) = (0, Duration::ZERO, 0);
-    for path in movement.probes.iter().cycle() {
+    for path in transition.probes.iter().cycle() {
         if context.cancel().is_cancelled() {
             return Outcome::Interrupted;
         }
         asked += 1;
-        match judged(outside, &format!("{}{path}", movement.live_url), movement.to).await {
+        match judged(outside, &format!("{}{path}", transition.live_url), transition.to).await {
             Ok(()) => row += 1,
             Err(why) => {
                 row = 0;
@@ -520,7 +543,7 @@ async fn confirm(context: &Context, movement: &Movement, outside: &dyn Probe) ->
         }
     }
     context.emit(Event::Confirmed {
-        release: movement.to,
+        release: transition.to,
         requests: asked,
         tail_millis: u64::try_from(tail.as_millis()).unwrap_or(u64::MAX),
     });

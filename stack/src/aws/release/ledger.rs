@@ -1,47 +1,15 @@
 //! The ledger: immutable release records and the inventory, in the control bucket. History, not truth: everything that
 //! decides is read from AWS itself.
 
-use std::collections::BTreeMap;
-
 use futures::{StreamExt, TryStreamExt, stream};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::control_bucket::{Condition, ControlBucket};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
-use crate::aws::release::control_bucket::{Condition, ControlBucket};
 use crate::event::Event;
-use crate::plan::Counts;
-use crate::release::grants::Grants;
+use crate::release::record::{MoveRecord, ReleaseRecord};
 use crate::resource::ResourceId;
-
-/// What is known of a release, written once.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ReleaseRecord {
-    /// Number.
-    pub release: u64,
-    /// Colour it was given.
-    pub color: String,
-    /// Fingerprint of its content.
-    pub fingerprint: String,
-    /// Commit of the code, with `+` when the work tree was not clean.
-    pub commit: Option<String>,
-    /// Who deployed it.
-    pub user: String,
-    /// When the deploy ended.
-    pub at: jiff::Timestamp,
-    /// How long it took.
-    pub millis: u64,
-    /// What changed with it.
-    pub changes: Counts,
-    /// Function versions in it.
-    pub versions: BTreeMap<String, u64>,
-    /// What the functions' roles allow, by logical name.
-    #[serde(default)]
-    pub grants: Grants,
-    /// Fencing number of the lease it was written under.
-    pub fence: u64,
-}
 
 fn prefix(context: &Context) -> String {
     let identity = context.identity();
@@ -113,51 +81,7 @@ async fn read_all<T: for<'de> Deserialize<'de>>(
     Ok(parsed.collect())
 }
 
-/// Why live moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cause {
-    /// `promote`.
-    Promote,
-    /// `rollback`.
-    Rollback,
-    /// `unlock --force`.
-    Unlock,
-}
-
-impl Cause {
-    /// As in output.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Promote => "promote",
-            Self::Rollback => "rollback",
-            Self::Unlock => "unlock",
-        }
-    }
-}
-
-/// A movement of live, written once it is over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct MoveRecord {
-    /// Release before.
-    pub from: Option<u64>,
-    /// Release aimed at.
-    pub to: u64,
-    /// Why.
-    pub cause: Cause,
-    /// How it ended.
-    pub end: String,
-    /// Who.
-    pub user: String,
-    /// When it ended.
-    pub at: jiff::Timestamp,
-    /// How long it took.
-    pub millis: u64,
-    /// Fencing number of the lease it was made under.
-    pub fence: u64,
-}
-
-/// Writes a movement down. A control bucket that is gone is made again.
+/// Writes a transition down. A control bucket that is gone is made again.
 pub async fn record_move(context: &Context, bucket: &ControlBucket, made: &MoveRecord) -> Result<(), AwsError> {
     let key = format!(
         "{}moves/{}-{}.json",
@@ -177,7 +101,7 @@ pub async fn moves(context: &Context, bucket: &ControlBucket) -> Result<Vec<Move
     read_all(context, bucket, &format!("{}moves/", prefix(context))).await
 }
 
-/// The newest release and the newest movement.
+/// The newest release and the newest transition.
 pub async fn latest(
     context: &Context,
     bucket: &ControlBucket,

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::control_bucket::{Condition, ControlBucket};
 use crate::aws::client::context::{Clock, Context, LeaseGuard};
 use crate::aws::client::error::{AwsError, ErrorKind};
-use crate::aws::release::control_bucket::{Condition, ControlBucket};
 
 /// How long a lease lives without being renewed.
 pub const LIFETIME: Duration = Duration::from_secs(60);

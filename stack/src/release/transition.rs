@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::grants::Refusal;
 use super::label::ReleaseLabel;
-use super::layout::{Color, ReleaseState, SlotState, UNSET};
 use super::machine::Aim;
+use super::slots::{Color, ReleaseState, SlotState, UNSET};
 use crate::aws::client::context::Identity;
 use crate::aws::client::error::AwsError;
 use crate::aws::kinds::apigateway;
@@ -114,30 +114,30 @@ impl MoveError {
     }
 }
 
-/// A movement that is possible.
+/// A transition that is possible.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Movement {
-    pub(super) aim: Aim,
-    pub(super) api_id: String,
+pub struct Transition {
+    pub(crate) aim: Aim,
+    pub(crate) api_id: String,
     /// Release that live serves now.
     pub from: Option<u64>,
     /// Release that it shall serve.
     pub to: u64,
-    pub(super) live: SlotState,
-    pub(super) deployment: String,
-    pub(super) color: Color,
-    pub(super) live_url: String,
-    pub(super) preview_url: String,
-    pub(super) probes: Vec<String>,
-    pub(super) unreached: BTreeSet<String>,
+    pub(crate) live: SlotState,
+    pub(crate) deployment: String,
+    pub(crate) color: Color,
+    pub(crate) live_url: String,
+    pub(crate) preview_url: String,
+    pub(crate) probes: Vec<String>,
+    pub(crate) unreached: BTreeSet<String>,
     /// Content of each web site, by bucket, of the target and of what live serves now.
-    pub(super) sites: BTreeMap<String, String>,
+    pub(crate) sites: BTreeMap<String, String>,
     /// Functions of live, with the target's version where that is another.
-    pub(super) changed: Vec<Changed>,
-    pub(super) former_sites: BTreeMap<String, String>,
+    pub(crate) changed: Vec<Changed>,
+    pub(crate) former_sites: BTreeMap<String, String>,
 }
 
-impl Movement {
+impl Transition {
     /// Where the slots answer.
     pub fn endpoints(&self) -> Endpoints {
         Endpoints {
@@ -148,7 +148,7 @@ impl Movement {
     }
 }
 /// The promotion that is possible; none when nothing waits.
-pub fn promotion(identity: &Identity, state: &ApiState, facts: &ReleaseState) -> Result<Option<Movement>, MoveError> {
+pub fn promotion(identity: &Identity, state: &ApiState, facts: &ReleaseState) -> Result<Option<Transition>, MoveError> {
     let (live, preview) = slots(facts)?;
     let to = preview.release.ok_or_else(|| MoveError::NoTarget {
         message: "preview serves a deployment that is no release".to_owned(),
@@ -157,7 +157,7 @@ pub fn promotion(identity: &Identity, state: &ApiState, facts: &ReleaseState) ->
     if live.release == Some(to) {
         return Ok(None);
     }
-    movement(identity, Aim::Promote, state, facts, live, to).map(Some)
+    transition(identity, Aim::Promote, state, facts, live, to).map(Some)
 }
 
 /// The rollback that is possible: to the release before, or to a kept one.
@@ -166,7 +166,7 @@ pub fn rollback(
     state: &ApiState,
     facts: &ReleaseState,
     to: Option<u64>,
-) -> Result<Option<Movement>, MoveError> {
+) -> Result<Option<Transition>, MoveError> {
     let (live, _) = slots(facts)?;
     let kept: BTreeSet<u64> = facts
         .releases
@@ -197,7 +197,7 @@ pub fn rollback(
             kept,
         });
     }
-    movement(identity, Aim::Rollback, state, facts, live, to).map(Some)
+    transition(identity, Aim::Rollback, state, facts, live, to).map(Some)
 }
 
 fn slots(facts: &ReleaseState) -> Result<(&SlotState, &SlotState), MoveError> {
@@ -207,14 +207,14 @@ fn slots(facts: &ReleaseState) -> Result<(&SlotState, &SlotState), MoveError> {
     }
 }
 
-fn movement(
+fn transition(
     identity: &Identity,
     aim: Aim,
     state: &ApiState,
     facts: &ReleaseState,
     live: &SlotState,
     to: u64,
-) -> Result<Movement, MoveError> {
+) -> Result<Transition, MoveError> {
     let deployment = facts.deployments.get(&to).cloned().ok_or_else(|| MoveError::NoTarget {
         message: format!("release {to} has no deployment any more"),
         kept: facts.releases.keys().copied().collect(),
@@ -226,7 +226,7 @@ fn movement(
         Some("blue") => Color::Green,
         _ => Color::Blue,
     };
-    Ok(Movement {
+    Ok(Transition {
         aim,
         api_id: state.id().to_owned(),
         from: live.release,
@@ -259,7 +259,7 @@ pub fn physical_name(identity: &Identity, state: &ApiState, logical: &str) -> St
 }
 
 /// The functions of live with their physical names, and what a release has instead of them.
-pub(super) fn changed(identity: &Identity, state: &ApiState, facts: &ReleaseState, to: Option<u64>) -> Vec<Changed> {
+pub(crate) fn changed(identity: &Identity, state: &ApiState, facts: &ReleaseState, to: Option<u64>) -> Vec<Changed> {
     let label = |release: Option<u64>| release.and_then(|release| facts.releases.get(&release));
     let live = label(facts.live.as_ref().and_then(|live| live.release));
     let target = label(to);
@@ -329,25 +329,25 @@ fn probes(state: &ApiState) -> (Vec<String>, BTreeSet<String>) {
 }
 /// Stage variables of live once it serves the target. After a rollback nothing says what was live before: a second
 /// rollback must not land on what the first one left.
-pub(super) fn forward(movement: &Movement) -> BTreeMap<String, String> {
+pub(crate) fn forward(transition: &Transition) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::from([
-        ("release".to_owned(), movement.to.to_string()),
-        ("color".to_owned(), movement.color.as_str().to_owned()),
+        ("release".to_owned(), transition.to.to_string()),
+        ("color".to_owned(), transition.color.as_str().to_owned()),
     ]);
-    if let (Aim::Promote, Some(from)) = (movement.aim, movement.from) {
+    if let (Aim::Promote, Some(from)) = (transition.aim, transition.from) {
         variables.insert("previousRelease".to_owned(), from.to_string());
-        variables.insert("previousDeployment".to_owned(), movement.live.deployment.clone());
+        variables.insert("previousDeployment".to_owned(), transition.live.deployment.clone());
     }
-    for key in movement.live.variables.keys() {
+    for key in transition.live.variables.keys() {
         variables.entry(key.clone()).or_insert_with(|| UNSET.to_owned());
     }
     variables
 }
 
 /// Stage variables of live as they were.
-pub(super) fn back(movement: &Movement) -> BTreeMap<String, String> {
-    let mut variables = movement.live.variables.clone();
-    for key in forward(movement).into_keys() {
+pub(crate) fn back(transition: &Transition) -> BTreeMap<String, String> {
+    let mut variables = transition.live.variables.clone();
+    for key in forward(transition).into_keys() {
         variables.entry(key).or_insert_with(|| UNSET.to_owned());
     }
     variables
@@ -423,17 +423,17 @@ mod tests {
 
     #[test]
     fn what_waits_goes_live_and_remembers_what_was() {
-        let movement = promotion(&identity(), &state(), &facts(1, 2, None)).unwrap().unwrap();
+        let transition = promotion(&identity(), &state(), &facts(1, 2, None)).unwrap().unwrap();
         assert_eq!(
-            (movement.from, movement.to, movement.deployment.as_str()),
+            (transition.from, transition.to, transition.deployment.as_str()),
             (Some(1), 2, "d2")
         );
-        let variables = forward(&movement);
+        let variables = forward(&transition);
         assert_eq!(
             (variables["previousRelease"].as_str(), variables["color"].as_str()),
             ("1", "green")
         );
-        assert_eq!(back(&movement)["previousRelease"], UNSET);
+        assert_eq!(back(&transition)["previousRelease"], UNSET);
         assert!(
             promotion(&identity(), &state(), &facts(2, 2, Some(1)))
                 .unwrap()
@@ -443,11 +443,11 @@ mod tests {
 
     #[test]
     fn a_rollback_goes_to_what_was_live_also_while_another_waits_and_not_twice() {
-        let movement = rollback(&identity(), &state(), &facts(2, 3, Some(1)), None)
+        let transition = rollback(&identity(), &state(), &facts(2, 3, Some(1)), None)
             .unwrap()
             .unwrap();
-        assert_eq!((movement.from, movement.to), (Some(2), 1));
-        assert_eq!(forward(&movement)["previousRelease"], UNSET);
+        assert_eq!((transition.from, transition.to), (Some(2), 1));
+        assert_eq!(forward(&transition)["previousRelease"], UNSET);
         let refused = rollback(&identity(), &state(), &facts(1, 3, None), None).unwrap_err();
         assert!(refused.hint().unwrap().contains("2, 3"), "{refused}");
         assert!(rollback(&identity(), &state(), &facts(2, 3, Some(1)), Some(9)).is_err());

@@ -1,5 +1,5 @@
 //! Where releases stand after a deploy: which number the release has, what live and preview serve, with which variables.
-//! Pure: facts in, layout out.
+//! Pure: facts in, slots out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -98,7 +98,7 @@ pub struct Slot {
 
 /// Where releases stand after a deploy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
+pub struct Slots {
     /// The release with the wanted content.
     pub release: u64,
     /// Its colour.
@@ -117,7 +117,7 @@ pub struct Layout {
     pub fingerprint: String,
 }
 
-impl Layout {
+impl Slots {
     /// Releases that can be reached without further ado after the deploy: live, preview and the one before live.
     pub fn reachable(&self) -> BTreeSet<u64> {
         let previous = self
@@ -145,12 +145,7 @@ impl ReleaseState {
 }
 
 /// Lays out the releases. `fingerprint` is the wanted content, `functions` the wanted version fingerprints.
-pub fn layout(
-    facts: &ReleaseState,
-    fingerprint: &str,
-    functions: &BTreeMap<String, String>,
-    go_live: GoLive,
-) -> Layout {
+pub fn slots(facts: &ReleaseState, fingerprint: &str, functions: &BTreeMap<String, String>, go_live: GoLive) -> Slots {
     let live = facts.live.as_ref().and_then(|slot| settled(facts, slot));
     let preview = facts.preview.as_ref().and_then(|slot| settled(facts, slot));
     let live_color = facts.live.as_ref().and_then(|slot| Color::of(&slot.variables));
@@ -217,7 +212,7 @@ pub fn layout(
             (name.clone(), same.unwrap_or(next))
         })
         .collect();
-    Layout {
+    Slots {
         release,
         color,
         is_new: !facts.releases.contains_key(&release),
@@ -286,28 +281,28 @@ mod tests {
         }
     }
 
-    /// Carries a layout out, as the executor would.
-    fn apply(facts: &mut ReleaseState, layout: &Layout, fingerprint: &str) {
+    /// Carries a slots out, as the executor would.
+    fn apply(facts: &mut ReleaseState, slots: &Slots, fingerprint: &str) {
         facts
             .releases
-            .entry(layout.release)
-            .or_insert_with(|| label(layout.release, fingerprint));
+            .entry(slots.release)
+            .or_insert_with(|| label(slots.release, fingerprint));
         facts
             .deployments
-            .entry(layout.release)
-            .or_insert_with(|| format!("d{}", layout.release));
+            .entry(slots.release)
+            .or_insert_with(|| format!("d{}", slots.release));
         let slot = |slot: &Slot| SlotState {
             release: Some(slot.release),
             deployment: format!("d{}", slot.release),
             variables: slot.variables.clone(),
         };
-        facts.preview = Some(slot(&layout.preview));
-        facts.live = Some(slot(&layout.live));
+        facts.preview = Some(slot(&slots.preview));
+        facts.live = Some(slot(&slots.live));
     }
 
     #[test]
     fn the_first_release_is_blue_and_live() {
-        let first = layout(
+        let first = slots(
             &ReleaseState::default(),
             "aa",
             &BTreeMap::from([("tasks".to_owned(), "f".to_owned())]),
@@ -321,14 +316,14 @@ mod tests {
     #[test]
     fn a_second_release_is_green_and_remembers_the_first() {
         let mut facts = ReleaseState::default();
-        let first = layout(&facts, "aa", &BTreeMap::new(), GoLive::AtOnce);
+        let first = slots(&facts, "aa", &BTreeMap::new(), GoLive::AtOnce);
         apply(&mut facts, &first, "aa");
-        let waiting = layout(&facts, "bb", &BTreeMap::new(), GoLive::Wait);
+        let waiting = slots(&facts, "bb", &BTreeMap::new(), GoLive::Wait);
         assert_eq!(
             (waiting.preview.release, waiting.live.release, waiting.color),
             (2, 1, Color::Green)
         );
-        let second = layout(&facts, "bb", &BTreeMap::new(), GoLive::AtOnce);
+        let second = slots(&facts, "bb", &BTreeMap::new(), GoLive::AtOnce);
         assert_eq!(second.live.variables["previousDeployment"], "d1");
         assert_eq!(second.live.variables["color"], "green");
     }
@@ -338,12 +333,12 @@ mod tests {
         let mut facts = ReleaseState::default();
         apply(
             &mut facts,
-            &layout(&ReleaseState::default(), "aa", &BTreeMap::new(), GoLive::AtOnce),
+            &slots(&ReleaseState::default(), "aa", &BTreeMap::new(), GoLive::AtOnce),
             "aa",
         );
-        let waiting = layout(&facts, "bb", &BTreeMap::new(), GoLive::Wait);
+        let waiting = slots(&facts, "bb", &BTreeMap::new(), GoLive::Wait);
         apply(&mut facts, &waiting, "bb");
-        let promoted = layout(&facts, "bb", &BTreeMap::new(), GoLive::AtOnce);
+        let promoted = slots(&facts, "bb", &BTreeMap::new(), GoLive::AtOnce);
         assert_eq!(
             (promoted.release, promoted.is_new, promoted.live.release),
             (2, false, 2)
@@ -355,7 +350,7 @@ mod tests {
         let mut facts = ReleaseState::default();
         facts.releases.insert(1, label(1, "aa"));
         facts.deployments.insert(1, "d1".to_owned());
-        let resumed = layout(&facts, "aa", &BTreeMap::new(), GoLive::AtOnce);
+        let resumed = slots(&facts, "aa", &BTreeMap::new(), GoLive::AtOnce);
         assert_eq!((resumed.release, resumed.is_new), (1, false));
     }
 
@@ -364,14 +359,14 @@ mod tests {
         let mut facts = ReleaseState::default();
         apply(
             &mut facts,
-            &layout(&ReleaseState::default(), "aa", &BTreeMap::new(), GoLive::AtOnce),
+            &slots(&ReleaseState::default(), "aa", &BTreeMap::new(), GoLive::AtOnce),
             "aa",
         );
         if let Some(live) = facts.live.as_mut() {
             live.release = None;
             live.deployment = "foreign".to_owned();
         }
-        let repaired = layout(&facts, "aa", &BTreeMap::new(), GoLive::AtOnce);
+        let repaired = slots(&facts, "aa", &BTreeMap::new(), GoLive::AtOnce);
         assert_eq!(
             (repaired.release, repaired.live.release, repaired.is_new),
             (1, 1, false)
@@ -387,10 +382,10 @@ mod tests {
             for (fingerprint, wait) in deploys {
                 let go_live = if wait { GoLive::Wait } else { GoLive::AtOnce };
                 let newest = facts.releases.keys().next_back().copied().unwrap_or(0);
-                let first = layout(&facts, &fingerprint, &BTreeMap::new(), go_live);
+                let first = slots(&facts, &fingerprint, &BTreeMap::new(), go_live);
                 prop_assert!(!first.is_new || first.release == newest + 1);
                 apply(&mut facts, &first, &fingerprint);
-                let again = layout(&facts, &fingerprint, &BTreeMap::new(), go_live);
+                let again = slots(&facts, &fingerprint, &BTreeMap::new(), go_live);
                 prop_assert!(!again.is_new);
                 prop_assert_eq!(&again.live, &first.live);
                 prop_assert_eq!(&again.preview, &first.preview);

@@ -1,0 +1,112 @@
+//! Carries a plan out under a lease.
+
+use std::sync::Arc;
+
+use super::{Engine, EngineError, Planned};
+use crate::aws::kinds::apigateway;
+use crate::aws::release::lease::Lease;
+use crate::aws::release::ledger;
+use crate::event::Event;
+use crate::execute::{Execution, execute};
+use crate::plan::{Action, Plan};
+use crate::release::record::ReleaseRecord;
+use crate::resource::ResourceId;
+
+impl Engine {
+    /// Carries a plan out under a lease. What it is about to make is written down before the first of it is made, and
+    /// the release it made afterwards.
+    pub async fn apply(&self, planned: &Planned, lease: &Lease, user: &str) -> Result<Execution, EngineError> {
+        if !planned.errors.is_empty() {
+            return Err(EngineError::Lint(planned.errors.clone()));
+        }
+        let began = tokio::time::Instant::now();
+        let created: Vec<ResourceId> = planned.plan.steps.iter().map(|step| step.id.clone()).collect();
+        for package in &planned.packages {
+            self.context
+                .add_package(self.control.name(), &package.code_sha256, &package.zip_path);
+        }
+        let announcing = async {
+            match planned.plan.counts().create {
+                0 => Ok(()),
+                _ => futures::try_join!(
+                    ledger::announce(&self.context, &self.control, &created),
+                    self.control.keep_policy(&self.context)
+                )
+                .map(drop),
+            }
+        };
+        // What could not be sent now is sent when it is needed, and the error told then.
+        let sending = new_code(&planned.plan).map(|code_sha256| self.context.stage(code_sha256));
+        let (announced, _) = futures::join!(announcing, futures::future::join_all(sending));
+        announced?;
+        for (bucket, site) in &planned.sites {
+            self.context.add_site(bucket, Arc::clone(site));
+        }
+        let execution = execute(&self.context, self.registry, &planned.plan).await;
+        let sweeping = async {
+            match planned.slots {
+                Some(_) => self.context.unstage().await,
+                None => self.context.sweep_packages(&self.control).await,
+            }
+        };
+        let recording = async {
+            let Some(slots) = planned
+                .slots
+                .as_ref()
+                .filter(|_| execution.done.contains(&apigateway::deployment::id()))
+            else {
+                return Ok(());
+            };
+            let made = ReleaseRecord {
+                release: slots.release,
+                color: slots.color.as_str().to_owned(),
+                fingerprint: planned.fingerprint.clone().unwrap_or_default(),
+                commit: planned.commit.clone(),
+                user: user.to_owned(),
+                at: self.context.now(),
+                millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                changes: planned.plan.counts(),
+                versions: slots.versions.clone(),
+                grants: planned.grants.clone(),
+                fence: lease.fence(),
+            };
+            ledger::record(&self.context, &self.control, &made).await
+        };
+        let (swept, recorded) = futures::join!(sweeping, recording);
+        if let Err(error) = swept {
+            self.context.emit(Event::Warning {
+                message: format!("packages were left in the control bucket: {error}"),
+            });
+        }
+        recorded?;
+        if let Some(slots) = &planned.slots {
+            let before = planned.facts.live.as_ref().and_then(|live| live.release);
+            if execution.done.contains(&apigateway::stage::id(apigateway::stage::LIVE))
+                && before != Some(slots.live.release)
+            {
+                self.context.emit(Event::Promoted {
+                    release: slots.live.release,
+                    color: slots.live.variables.get("color").cloned().unwrap_or_default(),
+                    previous: before,
+                });
+            }
+        }
+        Ok(execution)
+    }
+}
+
+/// The packages that a plan needs, by their hashes.
+fn new_code(plan: &Plan) -> impl Iterator<Item = &str> {
+    plan.steps
+        .iter()
+        .filter(|step| step.id.kind == "lambda_function")
+        .filter_map(|step| match &step.action {
+            Action::Create { desired, .. } => Some(desired),
+            Action::Update { desired, changes, .. } => changes
+                .iter()
+                .any(|change| change.field == "code_sha256")
+                .then_some(desired),
+            _ => None,
+        })
+        .filter_map(|desired| desired.get("code_sha256")?.as_str())
+}

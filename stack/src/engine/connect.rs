@@ -1,0 +1,80 @@
+//! Which stack, where, and as whom: what names and ARNs are made of.
+
+use std::sync::Arc;
+
+use super::{Engine, EngineError};
+use crate::aws::client::clients::{Clients, Connection, is_in_the_clear};
+use crate::aws::client::context::{Cancel, Clock, Context, Identity, op};
+use crate::aws::registry;
+use crate::aws::release::control_bucket::ControlBucket;
+use crate::event::Events;
+
+/// Which stack, and where.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Application.
+    pub app: String,
+    /// Stage.
+    pub stage: String,
+    /// How AWS is reached.
+    pub connection: Connection,
+    /// Name of the control bucket; none = derived from account and region.
+    pub control_bucket: Option<String>,
+}
+
+impl Engine {
+    /// Connects: who we are decides names and ARNs.
+    pub async fn connect(
+        target: &Target,
+        events: Events,
+        clock: Arc<dyn Clock>,
+        cancel: Cancel,
+    ) -> Result<Self, EngineError> {
+        let clients = Clients::connect(&target.connection).await;
+        if let Some(url) = clients.endpoint_url.as_ref().filter(|url| is_in_the_clear(url)) {
+            return Err(EngineError::InTheClear(url.clone()));
+        }
+        let unknown = Identity {
+            app: target.app.clone(),
+            stage: target.stage.clone(),
+            region: target.connection.region.clone(),
+            account: String::new(),
+            partition: "aws".to_owned(),
+        };
+        let anonymous = Context::new(
+            unknown.clone(),
+            clients.clone(),
+            events.clone(),
+            clock.clone(),
+            cancel.clone(),
+        );
+        let sts = &clients.sts;
+        let caller = anonymous
+            .call(op("sts", "GetCallerIdentity"), || sts.get_caller_identity().send())
+            .await?;
+        let partition = caller
+            .arn()
+            .and_then(|arn| arn.split(':').nth(1))
+            .unwrap_or("aws")
+            .to_owned();
+        let account = caller.account().unwrap_or_default().to_owned();
+        let context = Context::new(
+            Identity {
+                account,
+                partition,
+                ..unknown
+            },
+            clients,
+            events,
+            clock,
+            cancel,
+        );
+        context.count_calls(anonymous.calls());
+        let control = ControlBucket::new(&context, target.control_bucket.as_deref());
+        Ok(Self {
+            context,
+            control,
+            registry: registry(),
+        })
+    }
+}

@@ -1,0 +1,64 @@
+//! Why the engine stopped, for people and programs.
+
+use std::collections::BTreeSet;
+
+use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::release::lease::LeaseError;
+use crate::event::ErrorReport;
+use crate::package::PackageError;
+use crate::plan::LintError;
+use crate::release::transition::MoveError;
+
+/// Why the engine stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// AWS refused or could not be reached.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// The functions could not be packaged.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// The lease on the stage was not had.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// Live did not move.
+    #[error(transparent)]
+    Move(#[from] MoveError),
+    /// The endpoint is elsewhere, and not of https.
+    #[error("the endpoint {0} is not called: credentials and data would go over the network in the clear")]
+    InTheClear(String),
+    /// The plan must not be executed.
+    #[error("the plan cannot be carried out: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Lint(Vec<LintError>),
+}
+
+impl EngineError {
+    /// For people and programs.
+    pub fn report(&self) -> ErrorReport {
+        let hint = match self {
+            Self::Aws(error) => error.hint(),
+            Self::Package(error) => error.hint(),
+            Self::Lease(error) => error.hint(),
+            Self::Move(error) => error.hint(),
+            Self::InTheClear(_) => Some(
+                "it comes from the environment or the profile (endpoint_url): use https://, or a port of this machine"
+                    .to_owned(),
+            ),
+            Self::Lint(errors) => {
+                let hints: BTreeSet<String> = errors.iter().map(LintError::hint).collect();
+                Some(hints.into_iter().collect::<Vec<_>>().join("; "))
+            }
+        };
+        ErrorReport::new(self, hint)
+    }
+
+    /// Whether somebody else holds the lease.
+    pub fn is_lock_held(&self) -> bool {
+        matches!(self, Self::Lease(LeaseError::Held { .. }))
+    }
+
+    /// Whether the operator asked for the stop.
+    pub fn is_interrupt(&self) -> bool {
+        matches!(self, Self::Aws(error) | Self::Move(MoveError::Aws(error)) if error.kind == ErrorKind::Interrupted)
+    }
+}

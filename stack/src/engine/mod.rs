@@ -1,0 +1,89 @@
+//! The engine's front door: connect, plan, apply, destroy, status. It orchestrates and decides nothing by itself – what
+//! should exist is `compile`'s, what happens is the plan's, how is the executor's.
+
+mod apply;
+mod connect;
+mod destroy;
+mod error;
+mod plan;
+mod policy;
+mod prune;
+mod release;
+
+use crate::aws::Registry;
+use crate::aws::client::context::Context;
+use crate::aws::kinds::apigateway;
+use crate::aws::read::reader::Reader;
+use crate::aws::release::control_bucket::ControlBucket;
+use crate::aws::release::lease::{self, Force, Holder, Lease, LeaseRecord};
+use crate::event::Endpoints;
+
+pub use connect::Target;
+pub use destroy::DeleteData;
+pub use error::EngineError;
+pub use plan::{PlanInputs, Planned};
+pub use prune::Pruned;
+pub use release::Wanted;
+
+/// The engine, connected.
+pub struct Engine {
+    context: Context,
+    control: ControlBucket,
+    registry: &'static Registry,
+}
+
+/// Reads that run side by side.
+const READS: usize = 64;
+
+impl Engine {
+    /// The context, for what runs beside the engine.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Takes the lease on the stage: from here on nobody else changes it, and no call is made without it.
+    pub async fn lock(&self, holder: Holder, nonce: String) -> Result<Lease, EngineError> {
+        Ok(Lease::acquire(&self.context, &self.control, holder, nonce).await?)
+    }
+
+    /// The control bucket.
+    pub fn control(&self) -> &ControlBucket {
+        &self.control
+    }
+
+    /// Who holds the stage, and for how many seconds that lease has been silent.
+    pub async fn holder(&self) -> Result<Option<(LeaseRecord, i64)>, EngineError> {
+        Ok(lease::holder(&self.context, &self.control).await?)
+    }
+
+    /// Takes the lease away from whoever holds it.
+    pub async fn unlock(&self, force: Force) -> Result<Option<LeaseRecord>, EngineError> {
+        Ok(lease::take_away(&self.context, &self.control, force).await?)
+    }
+
+    /// Where the stack answers.
+    pub async fn endpoints(&self, site: Option<String>) -> Result<Endpoints, EngineError> {
+        if let Some(known) = self.known_endpoints(&site) {
+            return Ok(known);
+        }
+        let reader = Reader::new(self.context.clone());
+        Ok(match reader.api().await? {
+            Some(state) => crate::status::endpoints(state, site),
+            None => Endpoints {
+                site,
+                ..Endpoints::default()
+            },
+        })
+    }
+
+    /// The same, from what this run has read or made.
+    fn known_endpoints(&self, site: &Option<String>) -> Option<Endpoints> {
+        let base = self.context.output(&apigateway::api::id(), "endpoint").ok()?;
+        let stands = |slot: &str| !self.context.outputs(&apigateway::stage::id(slot)).is_empty();
+        (stands(apigateway::stage::LIVE) && stands(apigateway::stage::PREVIEW) && !base.is_empty()).then(|| Endpoints {
+            live: Some(base.clone()),
+            preview: Some(format!("{base}/{}", apigateway::stage::PREVIEW)),
+            site: site.clone(),
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! Deletes what no kept release uses.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Engine, EngineError};
+use crate::aws::kinds::lambda::version::VersionAlias;
+use crate::aws::kinds::{apigateway, iam, site};
+use crate::aws::read::reader::Reader;
+use crate::aws::release::driver;
+use crate::release::retention::Kept;
+use crate::resource::Outputs;
+
+/// What was pruned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Releases that cannot be rolled back to any more.
+    pub releases: BTreeSet<u64>,
+    /// Function versions.
+    pub versions: usize,
+    /// Policies with grants of former releases.
+    pub grants: usize,
+    /// Files of web sites.
+    pub files: usize,
+}
+
+impl Pruned {
+    /// Whether nothing went.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Engine {
+    /// Takes away what no kept release needs: grants of former releases, function versions, deployments, web site content.
+    pub async fn prune(&self, keep: usize) -> Result<Pruned, EngineError> {
+        let context = &self.context;
+        let (_, facts) = driver::look(context).await?;
+        let kept = Kept::of(&facts, keep);
+        let mut pruned = Pruned::default();
+        let reader = Reader::new(context.clone());
+        if let Some(oldest) = kept.oldest_reachable {
+            let roles = self.registry.kind("iam_role").enumerate(&reader).await?;
+            let names = roles.iter().filter_map(|role| role.outputs.get("name"));
+            let dropped = names.map(|name| iam::role::drop_former(context, name, oldest));
+            pruned.grants = futures::future::try_join_all(dropped).await?.into_iter().sum();
+        }
+        if facts.releases.keys().all(|release| kept.releases.contains(release)) {
+            return Ok(pruned);
+        }
+        let api = reader.api().await?.map(|api| api.id().to_owned()).unwrap_or_default();
+        for (number, deployment) in facts
+            .deployments
+            .iter()
+            .filter(|(number, _)| !kept.releases.contains(number))
+        {
+            let outputs = Outputs::from([
+                ("api_id".to_owned(), api.clone()),
+                ("deployment_id".to_owned(), deployment.clone()),
+            ]);
+            let kind = self.registry.kind("api_deployment");
+            kind.delete(context, &apigateway::deployment::id(), &outputs).await?;
+            pruned.releases.insert(*number);
+        }
+        let versions = self.registry.kind("lambda_version");
+        for function in self.registry.kind("lambda_function").enumerate(&reader).await? {
+            let Some(physical) = function.outputs.get("name") else {
+                continue;
+            };
+            let aliases = reader.aliases(physical).await?;
+            let known: Vec<u64> = aliases
+                .iter()
+                .filter_map(VersionAlias::parse)
+                .map(|alias| alias.version)
+                .collect();
+            let stay = kept.versions(&facts, &function.id.name, &known, keep);
+            for version in known.into_iter().filter(|version| !stay.contains(version)) {
+                let outputs = Outputs::from([
+                    ("function".to_owned(), physical.clone()),
+                    ("version".to_owned(), version.to_string()),
+                ]);
+                versions.delete(context, &function.id, &outputs).await?;
+                pruned.versions += 1;
+            }
+        }
+        let labels = facts
+            .releases
+            .iter()
+            .filter(|(number, _)| kept.releases.contains(number));
+        let mut needed: BTreeMap<&String, BTreeSet<String>> = BTreeMap::new();
+        for (bucket, content) in labels.flat_map(|(_, label)| &label.sites) {
+            needed.entry(bucket).or_default().insert(content.clone());
+        }
+        for (bucket, contents) in needed {
+            pruned.files += site::objects::prune(context, bucket, &contents).await?;
+        }
+        Ok(pruned)
+    }
+}

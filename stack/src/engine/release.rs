@@ -1,0 +1,144 @@
+//! Moves live between releases, and says which there are.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{Engine, EngineError, READS};
+use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::kinds::{apigateway, iam, site};
+use crate::aws::read::reader::Reader;
+use crate::aws::release::driver::{self, Moved, Probe, RolloutOptions};
+use crate::aws::release::lease::Lease;
+use crate::aws::release::ledger;
+use crate::release::grants::{self, InPlace, Restoration};
+use crate::release::history;
+use crate::release::transition::{self, MoveError, Transition};
+use crate::site::md5;
+
+/// Where live shall go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// To what waits in preview.
+    Promotion,
+    /// To the release before, or to a kept one.
+    Rollback {
+        /// Its number.
+        to: Option<u64>,
+    },
+}
+
+impl Engine {
+    /// The releases there are: what AWS keeps, with what the ledger remembers of it. Newest first.
+    pub async fn releases(&self) -> Result<Vec<history::Release>, EngineError> {
+        let looking = async { Ok(driver::look(&self.context).await?) };
+        let records = async { Ok::<_, EngineError>(ledger::records(&self.context, &self.control).await?) };
+        let moves = async { Ok::<_, EngineError>(ledger::moves(&self.context, &self.control).await?) };
+        let ((_, facts), records, moves) = futures::try_join!(looking, records, moves)?;
+        Ok(history::releases(&facts, &records, &moves))
+    }
+
+    /// What could move now: the promotion of what waits, or a rollback.
+    pub async fn transition(&self, wanted: Wanted) -> Result<Option<Transition>, EngineError> {
+        let identity = self.context.identity();
+        let (state, facts) = driver::look(&self.context).await?;
+        Ok(match wanted {
+            Wanted::Promotion => transition::promotion(identity, &state, &facts)?,
+            Wanted::Rollback { to } => transition::rollback(identity, &state, &facts, to)?,
+        })
+    }
+
+    /// Ends a canary: no share of live's traffic goes elsewhere any more. Returns what did, in percent by function.
+    pub async fn abort(&self) -> Result<BTreeMap<String, u8>, EngineError> {
+        Ok(driver::abort(&self.context).await?)
+    }
+
+    /// Moves live.
+    pub async fn run(
+        &self,
+        transition: &Transition,
+        lease: &Lease,
+        options: &RolloutOptions,
+        outside: &dyn Probe,
+        user: &str,
+    ) -> Result<Moved, EngineError> {
+        Ok(driver::run(&self.context, &self.control, lease, transition, options, outside, user).await?)
+    }
+
+    /// Web sites whose users do not see the pages of the live release: somebody was cut off between the switch and the
+    /// pages. Content by bucket.
+    pub async fn late_pages(&self) -> Result<BTreeMap<String, String>, EngineError> {
+        let (state, facts) = driver::look(&self.context).await?;
+        let live = facts.live.as_ref().and_then(|live| live.release);
+        let label = live.and_then(|live| facts.releases.get(&live));
+        let config = site::objects::config(&apigateway::api::endpoint(&state));
+        let mut late = BTreeMap::new();
+        for (bucket, content) in label.into_iter().flat_map(|label| &label.sites) {
+            let objects = site::objects::list(&self.context, bucket).await?.unwrap_or_default();
+            if site::objects::seen(&objects, content, Some(&md5(&config))).as_ref() != Some(content) {
+                late.insert(bucket.clone(), content.clone());
+            }
+        }
+        Ok(late)
+    }
+
+    /// Shows contents to the users of web sites, by bucket.
+    pub async fn show_pages(&self, contents: &BTreeMap<String, String>) -> Result<(), EngineError> {
+        Ok(driver::show_pages(&self.context, contents).await?)
+    }
+
+    /// What the functions' roles get back before live goes to a kept release that is neither live, in preview nor the one
+    /// before live. Its record in the ledger says what it needs, its label on AWS whether that is true.
+    pub async fn restoration(&self, transition: &Transition) -> Result<Restoration, EngineError> {
+        let context = &self.context;
+        let (_, facts) = driver::look(context).await?;
+        let release = transition.to;
+        let nothing = Restoration {
+            release,
+            ..Restoration::default()
+        };
+        let Some(label) = facts.releases.get(&release) else {
+            return Ok(nothing);
+        };
+        if facts.reachable().first().is_none_or(|oldest| *oldest <= release) {
+            return Ok(nothing);
+        }
+        let reader = Reader::new(context.clone());
+        let roles = self.registry.kind("iam_role").enumerate(&reader);
+        let record = ledger::of_release(context, &self.control, release);
+        let (roles, record) = futures::try_join!(roles, record)?;
+        let roles = roles
+            .into_iter()
+            .filter_map(|mut role| Some((role.id.name, role.outputs.remove("name")?)));
+        let in_place: Vec<Option<(String, InPlace)>> = stream::iter(roles)
+            .map(|(function, role)| async move {
+                let now = iam::role::in_place(context, &role, release).await?;
+                Ok::<_, AwsError>(now.map(|now| (function, now)))
+            })
+            .buffer_unordered(READS)
+            .try_collect()
+            .await?;
+        let in_place = in_place.into_iter().flatten().collect();
+        let record = record.map(|record| record.grants);
+        grants::restoration(label, record.as_ref(), &in_place).map_err(|refusal| {
+            let record = format!("s3://{}/{}", self.control.name(), ledger::key_of(context, release));
+            MoveError::grants(label, &record, refusal).into()
+        })
+    }
+
+    /// Gives it back.
+    pub async fn restore(&self, restoration: &Restoration) -> Result<(), EngineError> {
+        for one in restoration.roles.values() {
+            iam::role::put_former(&self.context, &one.role, restoration.release, &one.needed)
+                .await
+                .map_err(|error| match error.kind {
+                    ErrorKind::Denied => EngineError::Move(MoveError::GrantsDenied {
+                        release: restoration.release,
+                        source: error,
+                    }),
+                    _ => error.into(),
+                })?;
+        }
+        Ok(())
+    }
+}
