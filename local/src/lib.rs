@@ -16,6 +16,8 @@ mod emulator;
 mod endpoint;
 mod error;
 mod files;
+#[cfg(test)]
+mod floors;
 mod hosts;
 mod keys;
 mod options;

@@ -1,8 +1,8 @@
 //! What the parts of the local target know of each other: plain data and small traits, no I/O.
 //!
-//! The control plane (`control`) says what exists, the runtime host (`runtime`) runs functions, the data plane
-//! (`gateway`) serves HTTP APIs; logs and metrics leave through sinks. Nobody reaches into another part except by
-//! these traits.
+//! The services (`services`) say what exists, the runtime host (`runtime`) runs functions, the data plane (`gateway`)
+//! serves HTTP APIs; logs and metrics leave through sinks. None of the three imports another: they reach each other by
+//! these traits, and `daemon` connects them. The test in `floors` holds it.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,12 +1,12 @@
 //! A headless Chromium, driven over WebDriver: <https://www.w3.org/TR/webdriver2/>.
 
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use serde_json::{Value, json};
 
+use crate::eventually;
 use crate::local::free_port;
 
 /// How long a page may take for what is waited for.
@@ -67,14 +67,9 @@ impl Browser {
             "goog:chromeOptions": {"args": arguments},
             "goog:loggingPrefs": {"browser": "ALL"},
         }}});
-        let began = Instant::now();
-        let made = loop {
-            match browser.try_call("POST", "/session", Some(&wanted)) {
-                Ok(made) => break made,
-                Err(error) if began.elapsed() > PATIENCE => panic!("no session: {error}"),
-                Err(_) => sleep(Duration::from_millis(100)),
-            }
-        };
+        let made = eventually("a session of the browser", PATIENCE, || {
+            browser.try_call("POST", "/session", Some(&wanted)).ok()
+        });
         let id = made["sessionId"].as_str().unwrap_or_default().to_owned();
         browser.session = format!("{}/session/{id}", browser.session);
         // A phone is narrower than the narrowest window.
@@ -140,14 +135,15 @@ impl Browser {
     #[track_caller]
     pub fn until(&self, expression: &str) {
         let began = Instant::now();
-        while self.run(&format!("return Boolean({expression})")) != json!(true) {
+        eventually(expression, PATIENCE + Duration::from_secs(1), || {
+            let is_true = self.run(&format!("return Boolean({expression})")) == json!(true);
             assert!(
-                began.elapsed() < PATIENCE,
+                is_true || began.elapsed() < PATIENCE,
                 "not true: {expression}\n{}",
                 self.run("return document.body.innerText").as_str().unwrap_or_default()
             );
-            sleep(Duration::from_millis(50));
-        }
+            is_true.then_some(())
+        });
     }
 
     /// Whether the page reaches the network.

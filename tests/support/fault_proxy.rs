@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 use crate::fault_profile::{Fault, FaultPlan, FaultProfile, Refusal};
 use crate::log_fixture::LogFixture;
@@ -87,7 +88,8 @@ struct State {
     plan: Mutex<Option<Arc<FaultPlan>>>,
     log_fixture: Mutex<Option<Arc<LogFixture>>>,
     mutating: AtomicUsize,
-    victim: AtomicU32,
+    /// Process id of the caller that is to be killed; 0 while it is not known.
+    victim: watch::Sender<u32>,
     struck: Mutex<Option<String>>,
     seen: Mutex<BTreeSet<String>>,
 }
@@ -119,7 +121,7 @@ impl FaultProxy {
             plan: Mutex::default(),
             log_fixture: Mutex::default(),
             mutating: AtomicUsize::new(0),
-            victim: AtomicU32::new(0),
+            victim: watch::Sender::new(0),
             struck: Mutex::default(),
             seen: Mutex::default(),
         });
@@ -134,14 +136,14 @@ impl FaultProxy {
     /// Strikes at the mutating call of this number, from 1, counted from now on.
     pub fn arm(&self, number: usize, at: At) {
         self.state.mutating.store(0, Ordering::SeqCst);
-        self.state.victim.store(0, Ordering::SeqCst);
+        self.state.victim.send_replace(0);
         *lock(&self.state.struck) = None;
         *lock(&self.state.strike) = Some((number, at));
     }
 
     /// Who is killed.
     pub fn aim(&self, pid: u32) {
-        self.state.victim.store(pid, Ordering::SeqCst);
+        self.state.victim.send_replace(pid);
     }
 
     /// Lets everything pass. Returns the call that was struck, if one was.
@@ -309,14 +311,9 @@ impl From<Infallible> for Cut {
 
 async fn kill(state: &State) {
     // The caller may have been quicker than whoever aims.
-    loop {
-        match state.victim.load(Ordering::SeqCst) {
-            0 => tokio::time::sleep(std::time::Duration::from_millis(2)).await,
-            pid => {
-                let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).output();
-                return;
-            }
-        }
+    let mut victim = state.victim.subscribe();
+    if let Ok(pid) = victim.wait_for(|pid| *pid != 0).await {
+        let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).output();
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod browser;
 mod caller;
+mod eventually;
 mod fault_profile;
 mod fault_proxy;
 mod local;
@@ -13,6 +14,7 @@ mod terminal;
 
 pub use browser::Browser;
 pub use caller::Caller;
+pub use eventually::{eventually, settled};
 pub use fault_profile::FaultProfile;
 pub use fault_proxy::{At, FaultProxy, Held};
 pub use local::{Local, Run, Running, artifacts, binary, repository};

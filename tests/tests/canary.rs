@@ -2,25 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use sha2::Digest as _;
-use taskctl_tests::Project;
+use taskctl_tests::{Project, eventually, settled};
 
 /// Visitors who ask one route all the time.
 struct Visitors {
     stop: Arc<AtomicBool>,
+    answers: Arc<AtomicUsize>,
     threads: Vec<JoinHandle<Vec<(u16, String)>>>,
 }
 
 impl Visitors {
     fn of(url: &str, count: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
+        let answers = Arc::new(AtomicUsize::new(0));
         let visit = |_| {
-            let (stop, url) = (Arc::clone(&stop), url.to_owned());
+            let (stop, answers, url) = (Arc::clone(&stop), Arc::clone(&answers), url.to_owned());
             thread::spawn(move || {
                 let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
                 let mut seen = Vec::new();
@@ -31,6 +33,7 @@ impl Visitors {
                             .get("x-version")
                             .map(|value| value.to_str().unwrap().to_owned());
                         seen.push((answer.status().as_u16(), version.unwrap_or_default()));
+                        answers.fetch_add(1, Ordering::Relaxed);
                     }
                     thread::sleep(Duration::from_millis(10));
                 }
@@ -38,7 +41,12 @@ impl Visitors {
             })
         };
         let threads = (0..count).map(visit).collect();
-        Self { stop, threads }
+        Self { stop, answers, threads }
+    }
+
+    /// How many answers there were so far.
+    fn answers(&self) -> usize {
+        self.answers.load(Ordering::Relaxed)
     }
 
     /// How often each version answered, and how.
@@ -85,11 +93,7 @@ fn weights(project: &Project) -> Vec<(String, f64)> {
 
 #[track_caller]
 fn until(what: &str, is: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is() {
-        assert!(began.elapsed() < Duration::from_secs(90), "{what}");
-        thread::sleep(Duration::from_millis(50));
-    }
+    eventually(what, Duration::from_secs(90), || is().then_some(()));
 }
 
 #[test]
@@ -146,7 +150,7 @@ fn a_bad_release_goes_back_by_itself() {
     assert!(said.contains("counter fails") || said.contains("turned red"), "{said}");
     assert_eq!(weights(&project), []);
     let after = Visitors::of(&format!("{}/counter", project.live("dev")), 1);
-    thread::sleep(Duration::from_millis(500));
+    until("some have visited since", || after.answers() > 20);
     let after = after.end();
     assert!(
         after.keys().all(|(version, status)| version == "1" && *status == 200),
@@ -300,11 +304,12 @@ fn a_fix_passes_while_the_alarm_of_what_it_fixes_is_red() {
         red.map(|alarm| alarm["name"].to_string()).collect()
     };
     // One that turns red only during the canary would be held against it.
-    until("all alarms that turn red are red", || {
-        let before = red();
-        thread::sleep(Duration::from_secs(8));
-        !before.is_empty() && red() == before
-    });
+    settled(
+        "all alarms that turn red are red",
+        Duration::from_secs(8),
+        Duration::from_secs(90),
+        || Some(red()).filter(|red| !red.is_empty()),
+    );
     let text = project.template().replacen(
         "{table: users, access: increment}",
         "{table: counter, access: increment}",

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use taskctl_stack::aws::client::clients::Clients;
 use taskctl_tests::{At, FaultProxy, Project, Run};
 
 const TEMPLATE: &str = "app: APP
@@ -98,258 +99,325 @@ impl Case {
 
 /// Everything of a stack as AWS lists it, without what differs from run to run.
 async fn dump(project: &Project) -> Value {
-    let clients = project.clients().await;
-    let prefix = format!("{}-dev-", project.app);
-    let mut all: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let mut add = |what: &'static str, name: String| {
-        all.entry(what).or_default().push(name.replace(&project.app, "APP"));
+    let mut inventory = Inventory {
+        clients: project.clients().await,
+        app: &project.app,
+        prefix: format!("{}-dev-", project.app),
+        all: BTreeMap::new(),
     };
-    for table in clients
-        .dynamodb
-        .list_tables()
-        .into_paginator()
-        .items()
-        .send()
-        .collect::<Result<Vec<_>, _>>()
-        .await
-        .unwrap()
-    {
-        if table.starts_with(&prefix) {
-            let table = clients
-                .dynamodb
-                .describe_table()
-                .table_name(table)
+    inventory.tables().await;
+    inventory.buckets().await;
+    inventory.roles().await;
+    inventory.log_groups().await;
+    inventory.functions().await;
+    inventory.apis().await;
+    inventory.alarms().await;
+    inventory.dashboards().await;
+    inventory.topics().await;
+    inventory.rules().await;
+    for names in inventory.all.values_mut() {
+        names.sort();
+    }
+    json!(inventory.all)
+}
+
+/// The names of what a stack has, by what it is.
+struct Inventory<'a> {
+    clients: Clients,
+    app: &'a str,
+    prefix: String,
+    all: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl Inventory<'_> {
+    fn add(&mut self, what: &'static str, name: &str) {
+        self.all.entry(what).or_default().push(name.replace(self.app, "APP"));
+    }
+
+    async fn tables(&mut self) {
+        let clients = self.clients.clone();
+        for table in clients
+            .dynamodb
+            .list_tables()
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .unwrap()
+        {
+            if table.starts_with(&self.prefix) {
+                let table = clients
+                    .dynamodb
+                    .describe_table()
+                    .table_name(table)
+                    .send()
+                    .await
+                    .unwrap()
+                    .table
+                    .unwrap();
+                let mut indexes: Vec<&str> = table
+                    .global_secondary_indexes()
+                    .iter()
+                    .filter_map(|one| one.index_name())
+                    .collect();
+                indexes.sort_unstable();
+                self.add("table", &format!("{} {indexes:?}", table.table_name().unwrap()));
+            }
+        }
+    }
+
+    async fn buckets(&mut self) {
+        let clients = self.clients.clone();
+        for bucket in clients.s3.list_buckets().send().await.unwrap().buckets() {
+            let name = bucket.name().unwrap();
+            if !name.starts_with(&self.prefix) {
+                continue;
+            }
+            self.add("bucket", name);
+            let mut keys: Vec<String> = clients
+                .s3
+                .list_objects_v2()
+                .bucket(name)
                 .send()
                 .await
                 .unwrap()
-                .table
-                .unwrap();
-            let mut indexes: Vec<&str> = table
-                .global_secondary_indexes()
-                .iter()
-                .filter_map(|one| one.index_name())
+                .contents
+                .unwrap_or_default()
+                .into_iter()
+                .map(|object| {
+                    let key = object.key.unwrap();
+                    // A page carries the API's URL, whose port differs.
+                    let size = match name.contains("site") && !key.ends_with(".html") {
+                        true => object.size.unwrap_or(0),
+                        false => 0,
+                    };
+                    format!("{key} {size}")
+                })
+                .filter(|key| !key.contains("config.json"))
                 .collect();
-            indexes.sort_unstable();
-            add("table", format!("{} {indexes:?}", table.table_name().unwrap()));
+            keys.sort();
+            for key in keys {
+                self.add("object", &key);
+            }
         }
     }
-    for bucket in clients.s3.list_buckets().send().await.unwrap().buckets() {
-        let name = bucket.name().unwrap();
-        if !name.starts_with(&prefix) {
-            continue;
-        }
-        add("bucket", name.to_owned());
-        let mut keys: Vec<String> = clients
-            .s3
-            .list_objects_v2()
-            .bucket(name)
-            .send()
-            .await
-            .unwrap()
-            .contents
-            .unwrap_or_default()
-            .into_iter()
-            .map(|object| {
-                let key = object.key.unwrap();
-                // A page carries the API's URL, whose port differs.
-                let size = match name.contains("site") && !key.ends_with(".html") {
-                    true => object.size.unwrap_or(0),
-                    false => 0,
-                };
-                format!("{key} {size}")
-            })
-            .filter(|key| !key.contains("config.json"))
-            .collect();
-        keys.sort();
-        keys.into_iter().for_each(|key| add("object", key));
-    }
-    for role in clients
-        .iam
-        .list_roles()
-        .path_prefix(format!("/taskctl/{}/", project.app))
-        .send()
-        .await
-        .unwrap()
-        .roles()
-    {
-        let policies = clients
+
+    async fn roles(&mut self) {
+        let clients = self.clients.clone();
+        for role in clients
             .iam
-            .list_role_policies()
-            .role_name(role.role_name())
-            .send()
-            .await
-            .unwrap();
-        add("role", format!("{} {:?}", role.role_name(), policies.policy_names()));
-    }
-    for group in clients
-        .logs
-        .describe_log_groups()
-        .into_paginator()
-        .items()
-        .send()
-        .collect::<Result<Vec<_>, _>>()
-        .await
-        .unwrap()
-    {
-        let name = group.log_group_name().unwrap();
-        if name.contains(&format!("{}-dev-", project.app)) || name.contains(&format!("/{}/dev/", project.app)) {
-            add("log group", format!("{name} {:?}", group.retention_in_days()));
-        }
-    }
-    for function in clients
-        .lambda
-        .list_functions()
-        .into_paginator()
-        .items()
-        .send()
-        .collect::<Result<Vec<_>, _>>()
-        .await
-        .unwrap()
-    {
-        let name = function.function_name().unwrap();
-        if !name.starts_with(&prefix) {
-            continue;
-        }
-        add("function", format!("{name} {:?}", function.memory_size()));
-        let versions = clients
-            .lambda
-            .list_versions_by_function()
-            .function_name(name)
-            .send()
-            .await
-            .unwrap();
-        for version in versions.versions() {
-            add("version", format!("{name} {}", version.version().unwrap()));
-        }
-        for alias in clients
-            .lambda
-            .list_aliases()
-            .function_name(name)
+            .list_roles()
+            .path_prefix(format!("/taskctl/{}/", self.app))
             .send()
             .await
             .unwrap()
-            .aliases()
+            .roles()
         {
-            let alias_name = alias.name().unwrap();
-            let policy = clients
-                .lambda
-                .get_policy()
-                .function_name(name)
-                .qualifier(alias_name)
+            let policies = clients
+                .iam
+                .list_role_policies()
+                .role_name(role.role_name())
                 .send()
-                .await;
-            let statements = policy.ok().and_then(|policy| {
-                let policy: Value = serde_json::from_str(policy.policy()?).ok()?;
-                policy["Statement"].as_array().map(Vec::len)
-            });
-            add("alias", format!("{name} {alias_name} {statements:?}"));
+                .await
+                .unwrap();
+            self.add("role", &format!("{} {:?}", role.role_name(), policies.policy_names()));
         }
     }
-    for api in clients
-        .apigateway
-        .get_apis()
-        .max_results("500")
-        .send()
-        .await
-        .unwrap()
-        .items()
-    {
-        if api.tags().and_then(|tags| tags.get("app")) != Some(&project.app) {
-            continue;
+
+    async fn log_groups(&mut self) {
+        let clients = self.clients.clone();
+        for group in clients
+            .logs
+            .describe_log_groups()
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .unwrap()
+        {
+            let name = group.log_group_name().unwrap();
+            if name.contains(&format!("{}-dev-", self.app)) || name.contains(&format!("/{}/dev/", self.app)) {
+                self.add("log group", &format!("{name} {:?}", group.retention_in_days()));
+            }
         }
-        let id = api.api_id().unwrap();
-        add("api", api.name().unwrap().to_owned());
-        for route in clients.apigateway.get_routes().api_id(id).send().await.unwrap().items() {
-            add("route", route.route_key().unwrap().to_owned());
+    }
+
+    async fn functions(&mut self) {
+        let clients = self.clients.clone();
+        for function in clients
+            .lambda
+            .list_functions()
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .unwrap()
+        {
+            let name = function.function_name().unwrap();
+            if !name.starts_with(&self.prefix) {
+                continue;
+            }
+            self.add("function", &format!("{name} {:?}", function.memory_size()));
+            let versions = clients
+                .lambda
+                .list_versions_by_function()
+                .function_name(name)
+                .send()
+                .await
+                .unwrap();
+            for version in versions.versions() {
+                self.add("version", &format!("{name} {}", version.version().unwrap()));
+            }
+            for alias in clients
+                .lambda
+                .list_aliases()
+                .function_name(name)
+                .send()
+                .await
+                .unwrap()
+                .aliases()
+            {
+                let alias_name = alias.name().unwrap();
+                let policy = clients
+                    .lambda
+                    .get_policy()
+                    .function_name(name)
+                    .qualifier(alias_name)
+                    .send()
+                    .await;
+                let statements = policy.ok().and_then(|policy| {
+                    let policy: Value = serde_json::from_str(policy.policy()?).ok()?;
+                    policy["Statement"].as_array().map(Vec::len)
+                });
+                self.add("alias", &format!("{name} {alias_name} {statements:?}"));
+            }
         }
-        for integration in clients
+    }
+
+    async fn apis(&mut self) {
+        let clients = self.clients.clone();
+        for api in clients
             .apigateway
-            .get_integrations()
-            .api_id(id)
+            .get_apis()
+            .max_results("500")
             .send()
             .await
             .unwrap()
             .items()
         {
-            add("integration", integration.integration_uri().unwrap().to_owned());
-        }
-        let deployments = clients.apigateway.get_deployments().api_id(id).send().await.unwrap();
-        for deployment in deployments.items() {
-            let words: Vec<&str> = deployment.description().unwrap().split(' ').collect();
-            add("deployment", format!("{} {}", words[0], words[2]));
-        }
-        for stage in clients.apigateway.get_stages().api_id(id).send().await.unwrap().items() {
-            let deployment = deployments
+            let app = api.tags().and_then(|tags| tags.get("app"));
+            if app.map(String::as_str) != Some(self.app) {
+                continue;
+            }
+            let id = api.api_id().unwrap();
+            self.add("api", api.name().unwrap());
+            for route in clients.apigateway.get_routes().api_id(id).send().await.unwrap().items() {
+                self.add("route", route.route_key().unwrap());
+            }
+            for integration in clients
+                .apigateway
+                .get_integrations()
+                .api_id(id)
+                .send()
+                .await
+                .unwrap()
                 .items()
-                .iter()
-                .find(|one| one.deployment_id() == stage.deployment_id());
-            let release = deployment
-                .and_then(|one| one.description())
-                .unwrap_or_default()
-                .split(' ')
-                .next();
-            let mut variables: Vec<_> = stage
-                .stage_variables()
-                .into_iter()
-                .flatten()
-                .filter(|(key, _)| *key != "previousDeployment")
-                .collect();
-            variables.sort();
-            add(
-                "stage",
-                format!("{} {release:?} {variables:?}", stage.stage_name().unwrap()),
+            {
+                self.add("integration", integration.integration_uri().unwrap());
+            }
+            let deployments = clients.apigateway.get_deployments().api_id(id).send().await.unwrap();
+            for deployment in deployments.items() {
+                let words: Vec<&str> = deployment.description().unwrap().split(' ').collect();
+                self.add("deployment", &format!("{} {}", words[0], words[2]));
+            }
+            for stage in clients.apigateway.get_stages().api_id(id).send().await.unwrap().items() {
+                let deployment = deployments
+                    .items()
+                    .iter()
+                    .find(|one| one.deployment_id() == stage.deployment_id());
+                let release = deployment
+                    .and_then(|one| one.description())
+                    .unwrap_or_default()
+                    .split(' ')
+                    .next();
+                let mut variables: Vec<_> = stage
+                    .stage_variables()
+                    .into_iter()
+                    .flatten()
+                    .filter(|(key, _)| *key != "previousDeployment")
+                    .collect();
+                variables.sort();
+                self.add(
+                    "stage",
+                    &format!("{} {release:?} {variables:?}", stage.stage_name().unwrap()),
+                );
+            }
+        }
+    }
+
+    async fn alarms(&mut self) {
+        let clients = self.clients.clone();
+        for alarm in clients
+            .cloudwatch
+            .describe_alarms()
+            .alarm_name_prefix(&self.prefix)
+            .send()
+            .await
+            .unwrap()
+            .metric_alarms()
+        {
+            self.add("alarm", alarm.alarm_name().unwrap());
+        }
+    }
+
+    async fn dashboards(&mut self) {
+        let clients = self.clients.clone();
+        for dashboard in clients
+            .cloudwatch
+            .list_dashboards()
+            .dashboard_name_prefix(&self.prefix)
+            .send()
+            .await
+            .unwrap()
+            .dashboard_entries()
+        {
+            self.add("dashboard", dashboard.dashboard_name().unwrap());
+        }
+    }
+
+    async fn topics(&mut self) {
+        let clients = self.clients.clone();
+        for topic in clients.sns.list_topics().send().await.unwrap().topics() {
+            if topic.topic_arn().unwrap().contains(&self.prefix) {
+                self.add("topic", topic.topic_arn().unwrap());
+            }
+        }
+    }
+
+    async fn rules(&mut self) {
+        let clients = self.clients.clone();
+        for rule in clients
+            .events
+            .list_rules()
+            .name_prefix(&self.prefix)
+            .send()
+            .await
+            .unwrap()
+            .rules()
+        {
+            self.add(
+                "rule",
+                &format!(
+                    "{} {}",
+                    rule.name().unwrap(),
+                    rule.schedule_expression().unwrap_or_default()
+                ),
             );
         }
     }
-    for alarm in clients
-        .cloudwatch
-        .describe_alarms()
-        .alarm_name_prefix(&prefix)
-        .send()
-        .await
-        .unwrap()
-        .metric_alarms()
-    {
-        add("alarm", alarm.alarm_name().unwrap().to_owned());
-    }
-    for dashboard in clients
-        .cloudwatch
-        .list_dashboards()
-        .dashboard_name_prefix(&prefix)
-        .send()
-        .await
-        .unwrap()
-        .dashboard_entries()
-    {
-        add("dashboard", dashboard.dashboard_name().unwrap().to_owned());
-    }
-    for topic in clients.sns.list_topics().send().await.unwrap().topics() {
-        if topic.topic_arn().unwrap().contains(&prefix) {
-            add("topic", topic.topic_arn().unwrap().to_owned());
-        }
-    }
-    for rule in clients
-        .events
-        .list_rules()
-        .name_prefix(&prefix)
-        .send()
-        .await
-        .unwrap()
-        .rules()
-    {
-        add(
-            "rule",
-            format!(
-                "{} {}",
-                rule.name().unwrap(),
-                rule.schedule_expression().unwrap_or_default()
-            ),
-        );
-    }
-    for names in all.values_mut() {
-        names.sort();
-    }
-    json!(all)
 }
 
 /// What is interrupted, after what.
@@ -409,7 +477,7 @@ fn stride(scenario: &Scenario) -> usize {
     }
 }
 
-fn walk(name: &str, at: At) {
+fn run_case(name: &str, at: At) {
     let scenario = SCENARIOS.iter().find(|one| one.name == name).unwrap();
     let letter = match at {
         At::Before => "b",
@@ -491,7 +559,7 @@ macro_rules! crashes {
         $(
             #[test]
             fn $name() {
-                walk($scenario, At::$at);
+                run_case($scenario, At::$at);
             }
         )*
     };

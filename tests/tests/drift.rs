@@ -1,25 +1,99 @@
 //! Whatever is changed behind taskctl's back, plan shows exactly that, and deploy repairs it.
 
-use std::future::Future;
-
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, Statistic};
 use aws_sdk_dynamodb::types::{DeleteGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate, TimeToLiveSpecification};
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use percent_encoding::percent_decode_str;
 use taskctl_stack::aws::client::clients::Clients;
 use taskctl_tests::Project;
 
-/// Changes something, and expects the plan to show exactly `expected`, and a deploy to repair it.
-#[track_caller]
-fn check<F: Future<Output = ()>>(project: &Project, expected: &[&str], change: impl FnOnce(Clients) -> F) {
+/// A deployed stack, and clients to change it behind the back of taskctl.
+struct Stack<'a> {
+    project: &'a Project,
+    clients: Clients,
+}
+
+impl Stack<'_> {
+    async fn api_id(&self) -> String {
+        api_id(&self.clients, &format!("{}-dev", self.project.app)).await
+    }
+}
+
+/// A change behind the back of taskctl, and the line of the plan that shows it.
+struct Case {
+    expected: &'static str,
+    change: for<'a> fn(Stack<'a>) -> LocalBoxFuture<'a, ()>,
+}
+
+const CASES: [Case; 10] = [
+    Case {
+        expected: "update lambda_function.tasks timeout_seconds",
+        change: |stack| function_timeout(stack).boxed_local(),
+    },
+    Case {
+        expected: "update iam_role.tasks policy.Logs",
+        change: |stack| role_statement(stack).boxed_local(),
+    },
+    Case {
+        expected: "create api_route.GET /counter",
+        change: |stack| route_removed(stack).boxed_local(),
+    },
+    Case {
+        expected: "delete api_route.GET /extra",
+        change: |stack| route_added(stack).boxed_local(),
+    },
+    Case {
+        expected: "update cloudwatch_alarm.tasks-errors threshold",
+        change: |stack| alarm_threshold(stack).boxed_local(),
+    },
+    Case {
+        expected: "update log_group.tasks retention_days",
+        change: |stack| log_retention(stack).boxed_local(),
+    },
+    Case {
+        expected: "update lambda_function.tasks tags.owner",
+        change: |stack| function_tag(stack).boxed_local(),
+    },
+    Case {
+        expected: "update http_api.api cors.max_age_seconds",
+        change: |stack| cors_age(stack).boxed_local(),
+    },
+    Case {
+        expected: "update dynamodb_table.tasks ttl_attribute",
+        change: |stack| table_ttl(stack).boxed_local(),
+    },
+    Case {
+        expected: "update dynamodb_table.users indexes.email-index",
+        change: |stack| table_index(stack).boxed_local(),
+    },
+];
+
+/// Makes the change, and expects the plan to show exactly this, and a deploy to repair it.
+fn run_case(project: &Project, case: &Case) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async { change(project.clients().await).await });
+    runtime.block_on(async {
+        let clients = project.clients().await;
+        (case.change)(Stack { project, clients }).await;
+    });
     let plan = project.run(&["plan", "--output", "json"]).expect(2);
-    assert_eq!(plan.changes(), expected);
+    assert_eq!(plan.changes(), [case.expected]);
     project.run(&["deploy", "--yes"]).expect(0);
     let after = project.run(&["plan", "--output", "json"]).expect(0);
-    assert_eq!(after.changes(), Vec::<String>::new());
+    assert_eq!(after.changes(), Vec::<String>::new(), "{}", case.expected);
+}
+
+#[test]
+fn ten_changes_behind_its_back_are_shown_and_repaired() {
+    let project = Project::platform("drift");
+    project.run(&["deploy"]).expect(0);
+    for case in &CASES {
+        run_case(&project, case);
+    }
+    project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
 }
 
 async fn api_id(clients: &Clients, name: &str) -> String {
@@ -32,244 +106,251 @@ async fn api_id(clients: &Clients, name: &str) -> String {
         .to_owned()
 }
 
-#[test]
-fn ten_changes_behind_its_back_are_shown_and_repaired() {
-    let project = Project::platform("drift");
-    project.run(&["deploy"]).expect(0);
-    let function = project.name("tasks");
-    let table = project.name("tasks");
-    let users = project.name("users");
-    let alarm = project.name("tasks-errors");
-    let api = format!("{}-dev", project.app);
+async fn function_timeout(stack: Stack<'_>) {
+    let function = stack.project.name("tasks");
+    stack
+        .clients
+        .lambda
+        .update_function_configuration()
+        .function_name(&function)
+        .timeout(7)
+        .send()
+        .await
+        .unwrap();
+}
 
-    check(
-        &project,
-        &["update lambda_function.tasks timeout_seconds"],
-        async |clients| {
-            clients
-                .lambda
-                .update_function_configuration()
-                .function_name(&function)
-                .timeout(7)
-                .send()
-                .await
-                .unwrap();
-        },
-    );
-    check(&project, &["update iam_role.tasks policy.Logs"], async |clients| {
-        let roles = clients
-            .iam
-            .list_roles()
-            .path_prefix("/taskctl/drift/dev/")
-            .send()
-            .await
-            .unwrap();
-        let role = roles
-            .roles()
-            .iter()
-            .find(|role| role.role_name().contains("-tasks"))
-            .unwrap()
-            .role_name()
-            .to_owned();
-        let policies = clients.iam.list_role_policies().role_name(&role).send().await.unwrap();
-        let policy = policies.policy_names().first().unwrap().clone();
-        let read = clients
-            .iam
-            .get_role_policy()
-            .role_name(&role)
-            .policy_name(&policy)
-            .send()
-            .await
-            .unwrap();
-        let decoded = percent_decode(read.policy_document());
-        let mut document: serde_json::Value = serde_json::from_str(&decoded).unwrap();
-        document["Statement"]
-            .as_array_mut()
-            .unwrap()
-            .retain(|statement| statement["Sid"] != "Logs");
-        let put = clients.iam.put_role_policy().role_name(&role).policy_name(&policy);
-        put.policy_document(document.to_string()).send().await.unwrap();
-    });
-    check(&project, &["create api_route.GET /counter"], async |clients| {
-        let id = api_id(&clients, &api).await;
-        let routes = clients
-            .apigateway
-            .get_routes()
-            .api_id(&id)
-            .max_results("500")
-            .send()
-            .await
-            .unwrap();
-        let route = routes
-            .items()
-            .iter()
-            .find(|route| route.route_key() == Some("GET /counter"))
-            .unwrap();
-        clients
-            .apigateway
-            .delete_route()
-            .api_id(&id)
-            .route_id(route.route_id().unwrap())
-            .send()
-            .await
-            .unwrap();
-    });
-    check(&project, &["delete api_route.GET /extra"], async |clients| {
-        let id = api_id(&clients, &api).await;
-        let routes = clients
-            .apigateway
-            .get_routes()
-            .api_id(&id)
-            .max_results("500")
-            .send()
-            .await
-            .unwrap();
-        let target = routes.items().first().unwrap().target().unwrap().to_owned();
-        clients
-            .apigateway
-            .create_route()
-            .api_id(&id)
-            .route_key("GET /extra")
-            .target(target)
-            .send()
-            .await
-            .unwrap();
-    });
-    check(
-        &project,
-        &["update cloudwatch_alarm.tasks-errors threshold"],
-        async |clients| {
-            let read = clients
-                .cloudwatch
-                .describe_alarms()
-                .alarm_names(&alarm)
-                .send()
-                .await
-                .unwrap();
-            let seen = read.metric_alarms().first().unwrap().clone();
-            clients
-                .cloudwatch
-                .put_metric_alarm()
-                .alarm_name(&alarm)
-                .set_alarm_description(seen.alarm_description)
-                .set_alarm_actions(seen.alarm_actions)
-                .set_ok_actions(seen.ok_actions)
-                .namespace("AWS/Lambda")
-                .metric_name("Errors")
-                .dimensions(Dimension::builder().name("FunctionName").value(&function).build())
-                .statistic(Statistic::Sum)
-                .set_period(seen.period)
-                .set_evaluation_periods(seen.evaluation_periods)
-                .set_datapoints_to_alarm(seen.datapoints_to_alarm)
-                .threshold(99.0)
-                .comparison_operator(ComparisonOperator::GreaterThanOrEqualToThreshold)
-                .set_treat_missing_data(seen.treat_missing_data)
-                .send()
-                .await
-                .unwrap();
-        },
-    );
-    check(&project, &["update log_group.tasks retention_days"], async |clients| {
-        let group = format!("/aws/lambda/{function}");
-        clients
-            .logs
-            .put_retention_policy()
-            .log_group_name(group)
-            .retention_in_days(3)
-            .send()
-            .await
-            .unwrap();
-    });
-    check(
-        &project,
-        &["update lambda_function.tasks tags.owner"],
-        async |clients| {
-            let read = clients
-                .lambda
-                .get_function()
-                .function_name(&function)
-                .send()
-                .await
-                .unwrap();
-            let arn = read
-                .configuration()
-                .and_then(|config| config.function_arn())
-                .unwrap()
-                .to_owned();
-            clients
-                .lambda
-                .tag_resource()
-                .resource(arn)
-                .tags("owner", "somebody")
-                .send()
-                .await
-                .unwrap();
-        },
-    );
-    check(
-        &project,
-        &["update http_api.api cors.max_age_seconds"],
-        async |clients| {
-            let id = api_id(&clients, &api).await;
-            let read = clients.apigateway.get_api().api_id(&id).send().await.unwrap();
-            let cors = read.cors_configuration().unwrap();
-            let changed = aws_sdk_apigatewayv2::types::Cors::builder()
-                .set_allow_origins(cors.allow_origins.clone())
-                .set_allow_methods(cors.allow_methods.clone())
-                .set_allow_headers(cors.allow_headers.clone())
-                .set_expose_headers(cors.expose_headers.clone())
-                .set_allow_credentials(cors.allow_credentials)
-                .max_age(1)
-                .build();
-            clients
-                .apigateway
-                .update_api()
-                .api_id(&id)
-                .cors_configuration(changed)
-                .send()
-                .await
-                .unwrap();
-        },
-    );
-    check(
-        &project,
-        &["update dynamodb_table.tasks ttl_attribute"],
-        async |clients| {
-            let off = TimeToLiveSpecification::builder()
-                .enabled(false)
-                .attribute_name("ttl")
-                .build()
-                .unwrap();
-            clients
-                .dynamodb
-                .update_time_to_live()
-                .table_name(&table)
-                .time_to_live_specification(off)
-                .send()
-                .await
-                .unwrap();
-        },
-    );
-    check(
-        &project,
-        &["update dynamodb_table.users indexes.email-index"],
-        async |clients| {
-            let delete = DeleteGlobalSecondaryIndexAction::builder()
-                .index_name("email-index")
-                .build()
-                .unwrap();
-            let update = GlobalSecondaryIndexUpdate::builder().delete(delete).build();
-            clients
-                .dynamodb
-                .update_table()
-                .table_name(&users)
-                .global_secondary_index_updates(update)
-                .send()
-                .await
-                .unwrap();
-        },
-    );
-    project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
+async fn role_statement(stack: Stack<'_>) {
+    let roles = stack
+        .clients
+        .iam
+        .list_roles()
+        .path_prefix("/taskctl/drift/dev/")
+        .send()
+        .await
+        .unwrap();
+    let role = roles
+        .roles()
+        .iter()
+        .find(|role| role.role_name().contains("-tasks"))
+        .unwrap()
+        .role_name()
+        .to_owned();
+    let policies = stack
+        .clients
+        .iam
+        .list_role_policies()
+        .role_name(&role)
+        .send()
+        .await
+        .unwrap();
+    let policy = policies.policy_names().first().unwrap().clone();
+    let read = stack
+        .clients
+        .iam
+        .get_role_policy()
+        .role_name(&role)
+        .policy_name(&policy)
+        .send()
+        .await
+        .unwrap();
+    let decoded = percent_decode_str(read.policy_document()).decode_utf8().unwrap();
+    let mut document: serde_json::Value = serde_json::from_str(&decoded).unwrap();
+    document["Statement"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|statement| statement["Sid"] != "Logs");
+    let put = stack
+        .clients
+        .iam
+        .put_role_policy()
+        .role_name(&role)
+        .policy_name(&policy);
+    put.policy_document(document.to_string()).send().await.unwrap();
+}
+
+async fn route_removed(stack: Stack<'_>) {
+    let id = stack.api_id().await;
+    let routes = stack
+        .clients
+        .apigateway
+        .get_routes()
+        .api_id(&id)
+        .max_results("500")
+        .send()
+        .await
+        .unwrap();
+    let route = routes
+        .items()
+        .iter()
+        .find(|route| route.route_key() == Some("GET /counter"))
+        .unwrap();
+    stack
+        .clients
+        .apigateway
+        .delete_route()
+        .api_id(&id)
+        .route_id(route.route_id().unwrap())
+        .send()
+        .await
+        .unwrap();
+}
+
+async fn route_added(stack: Stack<'_>) {
+    let id = stack.api_id().await;
+    let routes = stack
+        .clients
+        .apigateway
+        .get_routes()
+        .api_id(&id)
+        .max_results("500")
+        .send()
+        .await
+        .unwrap();
+    let target = routes.items().first().unwrap().target().unwrap().to_owned();
+    stack
+        .clients
+        .apigateway
+        .create_route()
+        .api_id(&id)
+        .route_key("GET /extra")
+        .target(target)
+        .send()
+        .await
+        .unwrap();
+}
+
+async fn alarm_threshold(stack: Stack<'_>) {
+    let function = stack.project.name("tasks");
+    let alarm = stack.project.name("tasks-errors");
+    let read = stack
+        .clients
+        .cloudwatch
+        .describe_alarms()
+        .alarm_names(&alarm)
+        .send()
+        .await
+        .unwrap();
+    let seen = read.metric_alarms().first().unwrap().clone();
+    stack
+        .clients
+        .cloudwatch
+        .put_metric_alarm()
+        .alarm_name(&alarm)
+        .set_alarm_description(seen.alarm_description)
+        .set_alarm_actions(seen.alarm_actions)
+        .set_ok_actions(seen.ok_actions)
+        .namespace("AWS/Lambda")
+        .metric_name("Errors")
+        .dimensions(Dimension::builder().name("FunctionName").value(&function).build())
+        .statistic(Statistic::Sum)
+        .set_period(seen.period)
+        .set_evaluation_periods(seen.evaluation_periods)
+        .set_datapoints_to_alarm(seen.datapoints_to_alarm)
+        .threshold(99.0)
+        .comparison_operator(ComparisonOperator::GreaterThanOrEqualToThreshold)
+        .set_treat_missing_data(seen.treat_missing_data)
+        .send()
+        .await
+        .unwrap();
+}
+
+async fn log_retention(stack: Stack<'_>) {
+    let function = stack.project.name("tasks");
+    let group = format!("/aws/lambda/{function}");
+    stack
+        .clients
+        .logs
+        .put_retention_policy()
+        .log_group_name(group)
+        .retention_in_days(3)
+        .send()
+        .await
+        .unwrap();
+}
+
+async fn function_tag(stack: Stack<'_>) {
+    let function = stack.project.name("tasks");
+    let read = stack
+        .clients
+        .lambda
+        .get_function()
+        .function_name(&function)
+        .send()
+        .await
+        .unwrap();
+    let arn = read
+        .configuration()
+        .and_then(|config| config.function_arn())
+        .unwrap()
+        .to_owned();
+    stack
+        .clients
+        .lambda
+        .tag_resource()
+        .resource(arn)
+        .tags("owner", "somebody")
+        .send()
+        .await
+        .unwrap();
+}
+
+async fn cors_age(stack: Stack<'_>) {
+    let id = stack.api_id().await;
+    let read = stack.clients.apigateway.get_api().api_id(&id).send().await.unwrap();
+    let cors = read.cors_configuration().unwrap();
+    let changed = aws_sdk_apigatewayv2::types::Cors::builder()
+        .set_allow_origins(cors.allow_origins.clone())
+        .set_allow_methods(cors.allow_methods.clone())
+        .set_allow_headers(cors.allow_headers.clone())
+        .set_expose_headers(cors.expose_headers.clone())
+        .set_allow_credentials(cors.allow_credentials)
+        .max_age(1)
+        .build();
+    stack
+        .clients
+        .apigateway
+        .update_api()
+        .api_id(&id)
+        .cors_configuration(changed)
+        .send()
+        .await
+        .unwrap();
+}
+
+async fn table_ttl(stack: Stack<'_>) {
+    let table = stack.project.name("tasks");
+    let off = TimeToLiveSpecification::builder()
+        .enabled(false)
+        .attribute_name("ttl")
+        .build()
+        .unwrap();
+    stack
+        .clients
+        .dynamodb
+        .update_time_to_live()
+        .table_name(&table)
+        .time_to_live_specification(off)
+        .send()
+        .await
+        .unwrap();
+}
+
+async fn table_index(stack: Stack<'_>) {
+    let users = stack.project.name("users");
+    let delete = DeleteGlobalSecondaryIndexAction::builder()
+        .index_name("email-index")
+        .build()
+        .unwrap();
+    let update = GlobalSecondaryIndexUpdate::builder().delete(delete).build();
+    stack
+        .clients
+        .dynamodb
+        .update_table()
+        .table_name(&users)
+        .global_secondary_index_updates(update)
+        .send()
+        .await
+        .unwrap();
 }
 
 /// What comes in beside what is wanted, everywhere at once: one plan shows all of it, one deploy takes it away.
@@ -365,23 +446,4 @@ async fn add_extras(project: &Project) {
     );
     let tag = clients.logs.tag_resource().resource_arn(group);
     tag.tags("extra", "1").send().await.unwrap();
-}
-
-pub(crate) fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        match (first, tail) {
-            (b'%', [high, low, after @ ..]) => {
-                let hex = std::str::from_utf8(&[*high, *low]).unwrap().to_owned();
-                bytes.push(u8::from_str_radix(&hex, 16).unwrap());
-                rest = after;
-            }
-            _ => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).unwrap()
 }

@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use taskctl_tests::{Entry, FaultProxy, LogFixture, Project, Run, Running};
+use taskctl_tests::{Entry, FaultProxy, LogFixture, Project, Run, Running, eventually, settled};
+
+/// The time between two requests.
+const PACE: Duration = Duration::from_millis(150);
 
 fn lines(project: &Project, arguments: &[&str]) -> Vec<Value> {
     let all = [&["logs", "--format", "json"], arguments].concat();
@@ -26,16 +30,16 @@ fn ask(project: &Project, path: &str) -> String {
 
 /// Waits until the lines of a request are there and no more lines come.
 fn settle(project: &Project, request: &str) {
-    let began = Instant::now();
-    let (mut before, mut since) = (0, Instant::now());
-    while since.elapsed() < Duration::from_secs(2) {
-        assert!(began.elapsed() < Duration::from_secs(60), "the lines arrive");
-        let now = lines(project, &[]).len() + lines(project, &["--api"]).len();
-        if now != before || lines(project, &["--request-id", request]).is_empty() {
-            (before, since) = (now, Instant::now());
-        }
-        sleep(Duration::from_millis(200));
-    }
+    settled(
+        "the lines arrive",
+        Duration::from_secs(2),
+        Duration::from_secs(60),
+        || {
+            let of_request = lines(project, &["--request-id", request]).len();
+            let all = lines(project, &[]).len() + lines(project, &["--api"]).len();
+            (of_request > 0).then_some(all)
+        },
+    );
 }
 
 #[test]
@@ -90,19 +94,53 @@ fn what_functions_say_is_found_by_request_release_and_route() {
     project.run(&["logs", "--grep", "("]).expect(64);
 }
 
-/// Ends a tail of lines in JSON, and takes the requests that they are of.
-fn interrupted(running: Running) -> (Run, Vec<String>) {
-    running.signal("INT");
-    let run = running.end();
-    assert_eq!(run.code, 130, "{}", run.err);
-    let request = |line: &str| {
-        serde_json::from_str::<Value>(line).unwrap()["message"]["requestId"]
-            .as_str()
-            .unwrap()
-            .to_owned()
-    };
-    let requests = run.out.lines().map(request).collect();
-    (run, requests)
+/// The requests that a tail of lines in JSON shows, as they come.
+struct Tail {
+    running: Running,
+    lines: Receiver<(Instant, String)>,
+    requests: Vec<String>,
+}
+
+impl Tail {
+    fn of(mut running: Running) -> Self {
+        let lines = running.lines();
+        let requests = Vec::new();
+        Self {
+            running,
+            lines,
+            requests,
+        }
+    }
+
+    fn read(&mut self) -> &[String] {
+        let lines = self.lines.try_iter();
+        self.requests.extend(lines.map(|(_, line)| request_of(&line)));
+        &self.requests
+    }
+
+    /// Interrupts it when all of these are shown and nothing more comes: what is shown twice comes soon after the first time.
+    fn end_after(mut self, asked: &[String]) -> (Run, Vec<String>) {
+        settled(
+            "all lines are shown",
+            Duration::from_secs(2),
+            Duration::from_secs(30),
+            || {
+                let seen = self.read();
+                asked.iter().all(|one| seen.contains(one)).then_some(seen.len())
+            },
+        );
+        self.running.signal("INT");
+        let mut requests = self.requests;
+        let run = self.running.end();
+        assert_eq!(run.code, 130, "{}", run.err);
+        requests.extend(self.lines.iter().map(|(_, line)| request_of(&line)));
+        (run, requests)
+    }
+}
+
+fn request_of(line: &str) -> String {
+    let line: Value = serde_json::from_str(line).unwrap();
+    line["message"]["requestId"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -122,10 +160,10 @@ fn following_shows_each_line_once() {
     let mut asked = BTreeSet::new();
     for _ in 0..40 {
         asked.insert(ask(&project, "/health"));
-        sleep(Duration::from_millis(100));
+        sleep(PACE);
     }
-    sleep(Duration::from_secs(5));
-    let (_, mut seen) = interrupted(running);
+    let asked_for: Vec<String> = asked.iter().cloned().collect();
+    let (_, mut seen) = Tail::of(running).end_after(&asked_for);
     let all = seen.len();
     seen.sort();
     seen.dedup();
@@ -164,10 +202,9 @@ fn following_a_slot_goes_over_to_its_next_release() {
     // Before, while and after it goes over.
     for _ in 0..60 {
         asked.push(ask(&project, "/health"));
-        sleep(Duration::from_millis(150));
+        sleep(PACE);
     }
-    sleep(Duration::from_secs(8));
-    let (run, mut seen) = interrupted(running);
+    let (run, mut seen) = Tail::of(running).end_after(&asked);
     seen.sort();
     asked.sort();
     assert_eq!(seen, asked, "{}", run.err);
@@ -348,12 +385,10 @@ fn a_reader_that_leaves_ends_the_command() {
     let lines = running.lines();
     lines.recv_timeout(Duration::from_secs(30)).expect("a line");
     drop(lines);
-    let began = Instant::now();
-    while !running.has_ended() {
-        assert!(began.elapsed() < Duration::from_secs(30), "it ends");
+    eventually("it ends", Duration::from_secs(30), || {
         ask(&project, "/health");
-        sleep(Duration::from_millis(500));
-    }
+        running.has_ended().then_some(())
+    });
     let run = running.end().expect(0);
     assert_eq!(run.err, "", "nobody is told");
 }

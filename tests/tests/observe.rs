@@ -4,22 +4,15 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use taskctl_tests::Project;
+use taskctl_tests::{Project, eventually};
 
 fn json(project: &Project, arguments: &[&str]) -> Value {
     let run = project.run(&[arguments, &["--output", "json"]].concat()).expect(0);
     serde_json::from_str(&run.out).unwrap()
 }
 
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed() < Duration::from_secs(90), "{what}");
-        sleep(Duration::from_millis(200));
-    }
+fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually(what, Duration::from_secs(90), look)
 }
 
 fn ask(live: &str, path: &str) -> u16 {

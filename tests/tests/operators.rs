@@ -1,9 +1,8 @@
 //! Several operators, and operators that die: the lease, and what works without the ledger.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
-use taskctl_tests::Project;
+use taskctl_tests::{Project, eventually};
 
 fn second_release(project: &Project) {
     let text = project
@@ -61,15 +60,12 @@ fn the_lease_of_a_killed_holder_frees_itself() {
         "{}",
         held.err
     );
-    loop {
+    let patience = Duration::from_secs(180).saturating_sub(killed.elapsed());
+    eventually("the lease of who died is free", patience, || {
         let run = project.run(&["deploy"]);
-        if run.code == 0 {
-            break;
-        }
-        assert_eq!(run.code, 3, "{}", run.err);
-        assert!(killed.elapsed() < Duration::from_secs(180), "{}", run.err);
-        thread::sleep(Duration::from_secs(2));
-    }
+        assert!(matches!(run.code, 0 | 3), "{}\n{}", run.code, run.err);
+        (run.code == 0).then_some(())
+    });
     let plan = project.run(&["plan", "--output", "json"]).expect(0);
     assert_eq!(plan.changes(), Vec::<String>::new());
 }
@@ -80,21 +76,15 @@ fn a_holder_that_wakes_up_after_its_lease_does_nothing_more() {
     project.run(&["deploy"]).expect(0);
     second_release(&project);
     let sleeper = project.start(&["promote", "--yes", "--canary", "20%", "--bake", "200s"]);
-    let began = Instant::now();
-    while !is_diverted(&project) {
-        assert!(began.elapsed() < Duration::from_secs(60));
-    }
+    eventually("the canary has its share", Duration::from_secs(60), || {
+        is_diverted(&project).then_some(())
+    });
     sleeper.signal("STOP");
-    let stopped = Instant::now();
-    let other = loop {
+    let other = eventually("the lease of the sleeper is free", Duration::from_secs(180), || {
         let run = project.run(&["promote", "--yes", "--at-once"]);
-        if run.code == 0 {
-            break run;
-        }
-        assert_eq!(run.code, 3, "{}", run.err);
-        assert!(stopped.elapsed() < Duration::from_secs(180), "{}", run.err);
-        thread::sleep(Duration::from_secs(2));
-    };
+        assert!(matches!(run.code, 0 | 3), "{}\n{}", run.code, run.err);
+        (run.code == 0).then_some(run)
+    });
     assert!(
         other.err.contains("a canary that nobody attends is ended first"),
         "{}",

@@ -38,15 +38,15 @@ pub struct Assets<S, O, C, I> {
 /// Its routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// A8
+    /// Announce an asset, and get the URL to upload it to.
     Create,
-    /// A9
+    /// List assets.
     List,
-    /// A9
+    /// Read an asset.
     Get,
-    /// A9
+    /// Get the URL to download an asset from.
     Download,
-    /// A9
+    /// Delete an asset.
     Delete,
 }
 

@@ -32,15 +32,15 @@ pub struct Tasks<S, C, I> {
 /// Its routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// A1
+    /// Create a task.
     Create,
-    /// A2
+    /// List tasks.
     List,
-    /// A3
+    /// Read a task.
     Get,
-    /// A4
+    /// Change a task.
     Update,
-    /// A5
+    /// Delete a task.
     Delete,
 }
 

@@ -32,15 +32,15 @@ pub struct Users<S, C, I> {
 /// Its routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// A6
+    /// Create a user.
     Create,
-    /// A7: by e-mail address, or all.
+    /// Find users by e-mail address, or list all.
     List,
-    /// A7
+    /// Read a user.
     Get,
-    /// A7
+    /// Change a user.
     Update,
-    /// A7
+    /// Delete a user.
     Delete,
 }
 

@@ -279,17 +279,20 @@ impl Environment {
             .invocation(&address, &self.version.version, begun_ms, duration, failure.as_ref());
         // The caller comes before the rest. Its slot is free before it can ask again.
         drop(slot);
-        let (pending, result) = match log_tail {
+        let reply = move |log_tail| {
+            // A caller that has gone does not matter.
+            let _ = answer.send(Answer {
+                result,
+                duration,
+                log_tail,
+            });
+        };
+        let pending = match log_tail {
             LogTail::Omit => {
-                // A caller that has gone does not matter.
-                let _ = answer.send(Answer {
-                    result,
-                    duration,
-                    log_tail: None,
-                });
-                (None, None)
+                reply(None);
+                None
             }
-            LogTail::Include => (Some(answer), Some(result)),
+            LogTail::Include => Some(reply),
         };
         let max_memory_used_mib = match &sandbox {
             Some(Fate::Settles(sandbox) | Fate::Ends(sandbox)) => sandbox.max_memory_mib().unwrap_or_default(),
@@ -319,12 +322,8 @@ impl Environment {
         });
         let tail = self.log.take_tail();
         self.log.flush();
-        if let (Some(answer), Some(result)) = (pending, result) {
-            let _ = answer.send(Answer {
-                result,
-                duration,
-                log_tail: tail,
-            });
+        if let Some(reply) = pending {
+            reply(tail);
         }
         self.settle(sandbox?).await
     }

@@ -1,4 +1,4 @@
-//! A8–A9: assets, with real uploads to presigned URLs.
+//! Assets, with real uploads to presigned URLs.
 
 use serde_json::{Value, json};
 

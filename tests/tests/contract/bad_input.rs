@@ -1,4 +1,4 @@
-//! A14: whatever is sent, the answer is the client's fault and names it.
+//! Whatever is sent, the answer is the client's fault and names it.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

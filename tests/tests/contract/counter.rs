@@ -1,4 +1,4 @@
-//! A10–A12: the counter, health, and what has no route.
+//! The counter, health, and what has no route.
 
 use super::{Deployed, at_once};
 

@@ -1,4 +1,4 @@
-//! A13: the same request with the same key has one effect.
+//! The same request with the same key has one effect.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! The HTTP API as REQUIREMENTS describe it, over HTTP against real handler processes: one module per part of the contract.
+//! The HTTP API as `docs/handlers.md` and `docs/openapi.yaml` describe it, over HTTP against real handler processes: one module per part of the contract.
 
 mod assets;
 mod bad_input;

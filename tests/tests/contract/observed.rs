@@ -1,8 +1,9 @@
-//! A15–A17: CORS, headers, logs.
+//! CORS, headers, logs.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use taskctl_tests::eventually;
 
 use super::{Deployed, unique};
 
@@ -65,8 +66,7 @@ fn logged(api: &Deployed, function: &str, request: &str) -> Vec<String> {
         .build()
         .unwrap();
     let group = format!("/aws/lambda/{}", api.project.name(function));
-    let began = Instant::now();
-    loop {
+    eventually("the end of the request is logged", Duration::from_secs(20), || {
         let found: Vec<String> = runtime.block_on(async {
             let clients = api.project.clients().await;
             let page = clients
@@ -83,11 +83,8 @@ fn logged(api: &Deployed, function: &str, request: &str) -> Vec<String> {
                 .collect()
         });
         let is_over = found.iter().any(|line| line.contains("platform.report"));
-        if is_over || began.elapsed() > Duration::from_secs(20) {
-            return found;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
+        is_over.then_some(found)
+    })
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A1–A5: tasks.
+//! Tasks.
 
 use serde_json::{Value, json};
 

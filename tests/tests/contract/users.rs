@@ -1,4 +1,4 @@
-//! A6–A7: users.
+//! Users.
 
 use serde_json::{Value, json};
 

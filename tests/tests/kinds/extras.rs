@@ -12,6 +12,7 @@ use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, CorsConfiguration, CorsRule, ExpirationStatus, LifecycleExpiration, LifecycleRule,
     LifecycleRuleFilter, Tag, Tagging,
 };
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use taskctl_stack::aws::client::clients::Clients;
 use taskctl_stack::aws::registry;
@@ -218,7 +219,7 @@ async fn something_extra_on_a_role_goes() {
     check(&world, "policy", async |clients| {
         let read = clients.iam.get_role_policy().role_name(role).policy_name("taskctl");
         let read = read.send().await.unwrap();
-        let text = crate::drift::percent_decode(read.policy_document());
+        let text = percent_decode_str(read.policy_document()).decode_utf8().unwrap();
         let mut policy: Value = serde_json::from_str(&text).unwrap();
         policy["Statement"]
             .as_array_mut()

@@ -1,5 +1,7 @@
 //! What Lambda accepts, and how a configuration is made and updated. Pure.
 
+use std::collections::BTreeMap;
+
 use super::model::{AliasInput, Configuration, ConfigurationInput, FunctionRecord};
 use crate::ports::{Architecture, LogFormat, TracingMode};
 use crate::services::Fault;
@@ -147,45 +149,14 @@ pub(super) fn update_configuration(kept: &mut Configuration, input: Configuratio
         revision_id: _,
     } = input;
     if let Some(config) = dead_letter_config {
-        let set = config
-            .get("TargetArn")
-            .and_then(|arn| arn.as_str())
-            .is_some_and(|arn| !arn.is_empty());
-        kept.dead_letter = set.then_some(config);
+        let target = config.get("TargetArn").and_then(|arn| arn.as_str());
+        kept.dead_letter = target.is_some_and(|arn| !arn.is_empty()).then_some(config);
     }
     if let Some(text) = description {
-        if text.len() > 256 {
-            return Err(constraint(
-                &text,
-                "description",
-                "Member must have length less than or equal to 256",
-            ));
-        }
-        kept.description = text;
+        kept.description = checked_description(text)?;
     }
     if let Some(environment) = environment {
-        let variables = environment.variables;
-        let reserved: Vec<&str> = variables
-            .keys()
-            .map(String::as_str)
-            .filter(|key| RESERVED.contains(key))
-            .collect();
-        if !reserved.is_empty() {
-            return Err(invalid(format!(
-                "Lambda was unable to configure your environment variables because the environment variables you have \
-                 provided contains reserved keys that are currently not supported for modification. Reserved keys used in \
-                 this request: {}",
-                reserved.join(", ")
-            )));
-        }
-        let measured = serde_json::to_string(&variables).unwrap_or_default();
-        if measured.len() > ENVIRONMENT_LIMIT {
-            return Err(invalid(format!(
-                "Lambda was unable to configure your environment variables because the environment variables you have \
-                 provided exceeded the 4KB limit. String measured: {measured}"
-            )));
-        }
-        kept.environment = (!variables.is_empty()).then_some(variables);
+        kept.environment = checked_variables(environment.variables)?;
     }
     if let Some(storage) = ephemeral_storage {
         check_range(storage.size, 512, 10_240, "ephemeralStorage.size")?;
@@ -195,14 +166,7 @@ pub(super) fn update_configuration(kept: &mut Configuration, input: Configuratio
         kept.file_systems = configs;
     }
     if let Some(handler) = handler {
-        if handler.is_empty() || handler.len() > 128 || handler.contains(char::is_whitespace) {
-            return Err(constraint(
-                &handler,
-                "handler",
-                "Member must satisfy regular expression pattern: [^\\s]+",
-            ));
-        }
-        kept.handler = handler;
+        kept.handler = checked_handler(handler)?;
     }
     if let Some(key) = kms_key_arn {
         kept.kms_key_arn = (!key.is_empty()).then_some(key);
@@ -221,14 +185,7 @@ pub(super) fn update_configuration(kept: &mut Configuration, input: Configuratio
         kept.memory_mb = memory;
     }
     if let Some(role) = role {
-        if !(role.starts_with("arn:") && role.contains(":iam::") && role.contains(":role/")) {
-            return Err(constraint(
-                &role,
-                "role",
-                "Member must satisfy regular expression pattern: arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+",
-            ));
-        }
-        kept.role = role;
+        kept.role = checked_role(role)?;
     }
     if let Some(runtime) = runtime {
         kept.runtime = runtime;
@@ -245,9 +202,8 @@ pub(super) fn update_configuration(kept: &mut Configuration, input: Configuratio
     }
     if let Some(vpc) = vpc_config {
         let attached = |member: &str| {
-            vpc.get(member)
-                .and_then(|ids| ids.as_array())
-                .is_some_and(|ids| !ids.is_empty())
+            let ids = vpc.get(member).and_then(|ids| ids.as_array());
+            ids.is_some_and(|ids| !ids.is_empty())
         };
         if attached("SubnetIds") || attached("SecurityGroupIds") {
             return Err(invalid("Functions in a VPC are not run by the local target"));
@@ -255,6 +211,51 @@ pub(super) fn update_configuration(kept: &mut Configuration, input: Configuratio
         kept.vpc = None;
     }
     Ok(())
+}
+
+fn checked_description(text: String) -> Result<String, Fault> {
+    if text.len() > 256 {
+        let rule = "Member must have length less than or equal to 256";
+        return Err(constraint(&text, "description", rule));
+    }
+    Ok(text)
+}
+
+fn checked_variables(variables: BTreeMap<String, String>) -> Result<Option<BTreeMap<String, String>>, Fault> {
+    let names = variables.keys().map(String::as_str);
+    let reserved: Vec<&str> = names.filter(|name| RESERVED.contains(name)).collect();
+    if !reserved.is_empty() {
+        return Err(invalid(format!(
+            "Lambda was unable to configure your environment variables because the environment variables you have \
+             provided contains reserved keys that are currently not supported for modification. Reserved keys used in \
+             this request: {}",
+            reserved.join(", ")
+        )));
+    }
+    let measured = serde_json::to_string(&variables).unwrap_or_default();
+    if measured.len() > ENVIRONMENT_LIMIT {
+        return Err(invalid(format!(
+            "Lambda was unable to configure your environment variables because the environment variables you have \
+             provided exceeded the 4KB limit. String measured: {measured}"
+        )));
+    }
+    Ok((!variables.is_empty()).then_some(variables))
+}
+
+fn checked_handler(handler: String) -> Result<String, Fault> {
+    if handler.is_empty() || handler.len() > 128 || handler.contains(char::is_whitespace) {
+        let rule = "Member must satisfy regular expression pattern: [^\\s]+";
+        return Err(constraint(&handler, "handler", rule));
+    }
+    Ok(handler)
+}
+
+fn checked_role(role: String) -> Result<String, Fault> {
+    if role.starts_with("arn:") && role.contains(":iam::") && role.contains(":role/") {
+        return Ok(role);
+    }
+    let rule = "Member must satisfy regular expression pattern: arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+";
+    Err(constraint(&role, "role", rule))
 }
 
 fn update_logging(kept: &mut Configuration, logging: super::model::LoggingInput) -> Result<(), Fault> {

@@ -49,38 +49,51 @@ struct Row {
 
 /// Runs a query over events.
 pub(super) fn run(clauses: &[Clause], events: Vec<Event>, most: usize) -> Found {
-    let mut rows: Vec<Row> = events.into_iter().map(Row::of).collect();
-    let mut columns: Vec<String> = Vec::new();
-    let mut counts = false;
-    let mut sorts = false;
-    let mut limit = most;
-    let mut matched = rows.len();
+    let mut table = Table::of(events, most);
     for clause in clauses {
+        table.apply(clause);
+    }
+    table.found()
+}
+
+/// The rows while a query works on them.
+struct Table {
+    rows: Vec<Row>,
+    columns: Vec<String>,
+    /// Rows that passed the filters, before they were counted.
+    matched: usize,
+    limit: usize,
+    is_counted: bool,
+    is_sorted: bool,
+}
+
+impl Table {
+    fn of(events: Vec<Event>, most: usize) -> Self {
+        Self {
+            matched: events.len(),
+            rows: events.into_iter().map(Row::of).collect(),
+            columns: Vec::new(),
+            limit: most,
+            is_counted: false,
+            is_sorted: false,
+        }
+    }
+
+    fn apply(&mut self, clause: &Clause) {
         match clause {
-            Clause::Fields(fields) | Clause::Display(fields) => {
-                if matches!(clause, Clause::Display(_)) {
-                    columns.clear();
-                }
-                for row in &mut rows {
-                    for field in fields {
-                        let value = row.named(field);
-                        row.set.insert(field.name.clone(), value);
-                    }
-                }
-                for field in fields {
-                    if !columns.contains(&field.name) {
-                        columns.push(field.name.clone());
-                    }
-                }
+            Clause::Fields(fields) => self.show(fields),
+            Clause::Display(fields) => {
+                self.columns.clear();
+                self.show(fields);
             }
             Clause::Filter(condition) => {
-                rows.retain(|row| row.named(condition).holds());
-                if !counts {
-                    matched = rows.len();
+                self.rows.retain(|row| row.named(condition).holds());
+                if !self.is_counted {
+                    self.matched = self.rows.len();
                 }
             }
             Clause::Parse { from, pattern, names } => {
-                for row in &mut rows {
+                for row in &mut self.rows {
                     let text = row.named(from).text();
                     let captures = pattern.captures(&text);
                     for (number, name) in names.iter().enumerate() {
@@ -91,46 +104,64 @@ pub(super) fn run(clauses: &[Clause], events: Vec<Event>, most: usize) -> Found 
                 }
             }
             Clause::Stats { of, by } => {
-                rows = grouped(&rows, of, by);
-                columns = by.iter().chain(of).map(|one| one.name.clone()).collect();
-                counts = true;
+                self.rows = grouped(&self.rows, of, by);
+                self.columns = by.iter().chain(of).map(|one| one.name.clone()).collect();
+                self.is_counted = true;
             }
             Clause::Sort(keys) => {
-                sorts = true;
-                rows.sort_by(|a, b| compared(a, b, keys));
+                self.is_sorted = true;
+                self.rows.sort_by(|a, b| compared(a, b, keys));
             }
             Clause::Dedup(keys) => {
                 let mut seen = HashSet::new();
-                rows.retain(|row| {
+                self.rows.retain(|row| {
                     let key: Vec<Value> = keys.iter().map(|key| row.named(key)).collect();
                     // A row that lacks a field stays.
                     key.contains(&Value::Missing) || seen.insert(key.iter().map(Value::text).collect::<Vec<_>>())
                 });
             }
-            Clause::Limit(number) => limit = limit.min(*number),
+            Clause::Limit(number) => self.limit = self.limit.min(*number),
         }
     }
-    if !sorts && !counts {
-        rows.sort_by_key(|row| std::cmp::Reverse(row.event.as_ref().map(|event| event.timestamp)));
-    }
-    rows.truncate(limit);
-    if columns.is_empty() {
-        columns = vec!["@timestamp".to_owned(), "@message".to_owned()];
-    }
-    let shown = |row: &Row| {
-        let fields = columns.iter().map(|column| (column.clone(), row.field(column)));
-        let mut fields: Vec<(String, String)> = fields
-            .filter(|(_, value)| *value != Value::Missing)
-            .map(|(column, value)| (column, value.text()))
-            .collect();
-        if let Some(event) = &row.event {
-            fields.push(("@ptr".to_owned(), event.id.clone()));
+
+    fn show(&mut self, fields: &[Named]) {
+        for row in &mut self.rows {
+            for field in fields {
+                let value = row.named(field);
+                row.set.insert(field.name.clone(), value);
+            }
         }
-        fields
-    };
-    Found {
-        rows: rows.iter().map(shown).collect(),
-        matched,
+        for field in fields {
+            if !self.columns.contains(&field.name) {
+                self.columns.push(field.name.clone());
+            }
+        }
+    }
+
+    fn found(mut self) -> Found {
+        if !self.is_sorted && !self.is_counted {
+            self.rows
+                .sort_by_key(|row| std::cmp::Reverse(row.event.as_ref().map(|event| event.timestamp)));
+        }
+        self.rows.truncate(self.limit);
+        if self.columns.is_empty() {
+            self.columns = vec!["@timestamp".to_owned(), "@message".to_owned()];
+        }
+        let shown = |row: &Row| {
+            let fields = self.columns.iter().map(|column| (column.clone(), row.field(column)));
+            let mut fields: Vec<(String, String)> = fields
+                .filter(|(_, value)| *value != Value::Missing)
+                .map(|(column, value)| (column, value.text()))
+                .collect();
+            if let Some(event) = &row.event {
+                fields.push(("@ptr".to_owned(), event.id.clone()));
+            }
+            fields
+        };
+        Found {
+            rows: self.rows.iter().map(shown).collect(),
+            matched: self.matched,
+        }
     }
 }
 
