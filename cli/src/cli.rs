@@ -100,25 +100,24 @@ pub struct TargetArgs {
     pub app: Option<String>,
 }
 
-/// Form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Text for people
     #[default]
     Human,
-    /// For programs: JSON, one object per event and line.
+    /// JSON for programs, one object per event and line
     Json,
-    /// For GitHub Actions.
+    /// Groups and annotations for GitHub Actions
     Github,
 }
 
 /// Where the functions' code comes from.
 #[derive(Debug, Clone, Args)]
 pub struct CodeArgs {
-    /// Directory of the Cargo project with the functions [default: as the template says, else here].
+    /// Directory of the functions' Cargo project [default: the template's, else the template's directory]
     #[arg(long, value_name = "DIR", conflicts_with = "artifacts")]
     pub handlers: Option<PathBuf>,
-    /// Deploy the packages that `taskctl package --out DIR` made, and build nothing.
+    /// Use packages from `taskctl package --out DIR` instead of building
     #[arg(long, value_name = "DIR")]
     pub artifacts: Option<PathBuf>,
 }
@@ -126,10 +125,10 @@ pub struct CodeArgs {
 /// Which request checks are run.
 #[derive(Debug, Clone, Args)]
 pub struct CheckArgs {
-    /// Folder of the checks [default: `checks` beside the template, else those shipped for its functions].
+    /// Directory of checks [default: `checks` beside the template, else the built-in ones for its functions]
     #[arg(long, value_name = "DIR")]
     pub checks: Option<PathBuf>,
-    /// Run checks that change data on a protected stage, too; they clean up after themselves.
+    /// Run checks that change data even on a protected stage; they clean up after themselves
     #[arg(long)]
     pub allow_writes: bool,
 }
@@ -137,19 +136,19 @@ pub struct CheckArgs {
 /// Whether a new release goes live.
 #[derive(Debug, Clone, Args)]
 pub struct PromotionArgs {
-    /// Let the release go live at once, whatever the stage's policy.
+    /// Make the release live at once, overriding the stage's policy
     #[arg(long, conflicts_with = "no_promote")]
     pub promote: bool,
-    /// Leave the release in preview, whatever the stage's policy.
+    /// Leave the release in preview, overriding the stage's policy
     #[arg(long)]
     pub no_promote: bool,
 }
 
 /// Why an endpoint is not called.
-pub const IN_THE_CLEAR: &str = "credentials and data would go over the network in the clear";
+pub const IN_THE_CLEAR: &str = "credentials and data would cross the network in the clear";
 /// What to do about it.
 pub const BY_HTTPS: &str =
-    "use https://, or forward a port of this machine (ssh -L 4566:127.0.0.1:4566 HOST) and name http://127.0.0.1:4566";
+    "use https://, or forward a local port (ssh -L 4566:127.0.0.1:4566 HOST) and use http://127.0.0.1:4566";
 
 fn endpoint_url(text: &str) -> Result<String, String> {
     let rest = ["http://", "https://"]
@@ -158,7 +157,7 @@ fn endpoint_url(text: &str) -> Result<String, String> {
     match rest {
         Some(_) if is_in_the_clear(text) => Err(format!("{IN_THE_CLEAR}; {BY_HTTPS}")),
         Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(text.trim_end_matches('/').to_owned()),
-        Some(_) | None => Err("it must look like http://127.0.0.1:4566".to_owned()),
+        Some(_) | None => Err("expected a URL such as http://127.0.0.1:4566".to_owned()),
     }
 }
 

@@ -54,7 +54,6 @@ impl CodeSource {
         }
     }
 
-    /// The packages.
     pub async fn packages(self, events: &Events) -> Result<Vec<Package>, PackageError> {
         match self {
             Self::Build(request) => package(&request, events).await,

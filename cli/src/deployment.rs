@@ -28,7 +28,6 @@ pub struct Request {
     pub timings: bool,
 }
 
-/// Deploys once.
 pub async fn deploy(session: &Session, request: &Request) -> Result<Exit, Failure> {
     let holder = lease::holder(session, "deploy");
     let user = holder.user.clone();
@@ -110,7 +109,7 @@ fn timings_table(execution: &Execution, style: &Style) -> String {
             one.after.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
         ]);
     }
-    format!("{}\n* the chain that decided how long it took\n", table.trim_fmt())
+    format!("{}\n* on the critical path\n", table.trim_fmt())
 }
 
 async fn conclude(

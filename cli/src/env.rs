@@ -13,7 +13,6 @@ use crate::ui::style::{ColorWishes, Reader, Style};
 /// The surroundings of a run.
 #[derive(Debug, Clone)]
 pub struct Env {
-    /// The working directory.
     pub directory: PathBuf,
     /// How standard output looks.
     pub out: Style,
@@ -21,9 +20,7 @@ pub struct Env {
     pub err: Style,
     /// Whether somebody can be asked.
     pub audience: Audience,
-    /// The Cargo program.
     pub cargo: PathBuf,
-    /// Cargo's home.
     pub cargo_home: Option<PathBuf>,
     /// Region of the AWS environment variables.
     pub region: Option<String>,
@@ -33,7 +30,6 @@ pub struct Env {
     pub control_bucket: Option<String>,
     /// Who runs it: the person, or the one who set off the CI job.
     pub user: String,
-    /// Name of this machine.
     pub host: String,
     /// Root of the local target, when given.
     pub local_root: Option<PathBuf>,
@@ -52,12 +48,10 @@ pub struct Env {
 pub enum Audience {
     /// A person who can answer.
     Person,
-    /// Nobody.
     Nobody,
 }
 
 impl Env {
-    /// Reads them.
     pub fn read(no_color_flag: bool) -> Self {
         let wishes = ColorWishes {
             no_color_flag,
@@ -114,7 +108,7 @@ impl Env {
             .err()
             .map(|(path, distrust)| (&**path, distrust.clone()));
         let (path, distrust) = named.or(found)?;
-        Some(distrust.failure(path, &format!("to begin anew: mv {0} {0}.old", path.display())))
+        Some(distrust.failure(path, &format!("to start over: mv {0} {0}.old", path.display())))
     }
 }
 

@@ -37,7 +37,6 @@ Exit codes:
    64  wrong command line
   130  interrupted";
 
-    /// The number.
     pub const fn code(self) -> u8 {
         self as u8
     }

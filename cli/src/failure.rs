@@ -13,7 +13,6 @@ use crate::exit::Exit;
 /// A command that did not do what it was asked for.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// The exit code.
     pub exit: Exit,
     /// What is said.
     pub message: Message,
@@ -49,7 +48,7 @@ impl Failure {
                 Some(cause) => format!("{}: {cause}", report.message),
                 None => report.message.clone(),
             },
-            Message::Faults(_) => "the template is wrong".to_owned(),
+            Message::Faults(_) => "the template is invalid".to_owned(),
         }
     }
 
@@ -75,9 +74,9 @@ impl Failure {
     /// A failed file operation.
     pub fn io(operation: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         let hint = match error.kind() {
-            std::io::ErrorKind::StorageFull => "free some space and run it again".to_owned(),
-            std::io::ErrorKind::PermissionDenied => "check who may read and write there".to_owned(),
-            _ => "check the path and run it again".to_owned(),
+            std::io::ErrorKind::StorageFull => "free some disk space and run the command again".to_owned(),
+            std::io::ErrorKind::PermissionDenied => "check the permissions of the path".to_owned(),
+            _ => "check the path and run the command again".to_owned(),
         };
         Self::caused(format!("{operation} {} failed", path.display()), error, Some(hint))
     }
@@ -87,7 +86,7 @@ impl Failure {
         Self::new(
             Exit::Interrupted,
             "stopped",
-            "run the same command again; it goes on where it stopped",
+            "run the same command again; it resumes where it stopped",
         )
     }
 }
@@ -95,7 +94,7 @@ impl Failure {
 impl From<CheckError> for Failure {
     fn from(error: CheckError) -> Self {
         let hint = error.hint();
-        Self::caused("the request checks cannot be run", &error, hint)
+        Self::caused("the request checks cannot run", &error, hint)
     }
 }
 
@@ -143,10 +142,10 @@ impl From<Faults> for Failure {
 impl From<SavedPlanError> for Failure {
     fn from(error: SavedPlanError) -> Self {
         let hint = match &error {
-            SavedPlanError::Format(_) => "name a file written by `taskctl plan --save FILE`",
-            SavedPlanError::Version { .. } => "make it anew with this taskctl: taskctl plan --save FILE",
-            SavedPlanError::Target { .. } => "give the --stage, --region and profile that the plan was made with",
-            SavedPlanError::Moved => "look at what is planned now, and save that: taskctl plan --save FILE",
+            SavedPlanError::Format(_) => "give a file written by `taskctl plan --save FILE`",
+            SavedPlanError::Version { .. } => "recreate it with this version: taskctl plan --save FILE",
+            SavedPlanError::Target { .. } => "use the --stage, --region and --profile that the plan was made with",
+            SavedPlanError::Moved => "review the current plan and save it: taskctl plan --save FILE",
         };
         Self {
             exit: Exit::Error,

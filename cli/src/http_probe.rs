@@ -48,11 +48,11 @@ pub async fn allowed_origin(url: &str, origin: &str, method: &str) -> Result<Opt
         .header("origin", origin)
         .header("access-control-request-method", method)
         .body(Full::default())
-        .map_err(|error| format!("{url} is no URL: {error}"))?;
+        .map_err(|error| format!("{url} is not a valid URL: {error}"))?;
     let client = http(0).map_err(|failure| failure.summary())?;
     let answer = tokio::time::timeout(PATIENCE, client.request(request)).await;
     let answer = answer
-        .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?
+        .map_err(|_| format!("no response within {} s", PATIENCE.as_secs()))?
         .map_err(|error| innermost(&error))?;
     let allowed = answer.headers().get("access-control-allow-origin");
     Ok(allowed.and_then(|value| value.to_str().ok()).map(str::to_owned))
@@ -63,8 +63,8 @@ fn http(idle: usize) -> Result<Http, Failure> {
     let connector = HttpsConnectorBuilder::new()
         .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
         .map_err(|error| {
-            let hint = "install the system's certificates (package ca-certificates)".to_owned();
-            Failure::caused("no certificates to check servers with", &error, Some(hint))
+            let hint = "install the system's CA certificates (package ca-certificates)".to_owned();
+            Failure::caused("no CA certificates found", &error, Some(hint))
         })?
         .https_or_http()
         .enable_http1()
@@ -77,10 +77,12 @@ fn http(idle: usize) -> Result<Http, Failure> {
 #[async_trait]
 impl Probe for HttpProbe {
     async fn get(&self, url: &str) -> Result<Answer, String> {
-        let url = url.parse().map_err(|error| format!("{url} is no URL: {error}"))?;
+        let url = url
+            .parse()
+            .map_err(|error| format!("{url} is not a valid URL: {error}"))?;
         let answer = tokio::time::timeout(PATIENCE, self.fresh.get(url)).await;
         let answer = answer
-            .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?
+            .map_err(|_| format!("no response within {} s", PATIENCE.as_secs()))?
             .map_err(|error| innermost(&error))?;
         let release = answer.headers().get("x-release").and_then(|value| value.to_str().ok());
         Ok(Answer {
@@ -98,7 +100,7 @@ impl Probe for HttpProbe {
             .kill_on_drop(true)
             .output()
             .await
-            .map_err(|error| format!("did not start: {error}"))?;
+            .map_err(|error| format!("could not be started: {error}"))?;
         if output.status.success() {
             return Ok(());
         }
@@ -159,7 +161,7 @@ impl taskctl_checks::Client for CheckClient {
         let body = body.map(Bytes::from).unwrap_or_default();
         let built = built
             .body(Full::new(body))
-            .map_err(|error| format!("{method} {url} is no request: {error}"))?;
+            .map_err(|error| format!("{method} {url} is not a valid request: {error}"))?;
         let began = Instant::now();
         let exchange = async {
             let answer = self.http.request(built).await.map_err(|error| innermost(&error))?;
@@ -169,7 +171,7 @@ impl taskctl_checks::Client for CheckClient {
         };
         let (head, body) = tokio::time::timeout(PATIENCE, exchange)
             .await
-            .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))??;
+            .map_err(|_| format!("no response within {} s", PATIENCE.as_secs()))??;
         let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         Ok(Incoming {
             status: head.status.as_u16(),

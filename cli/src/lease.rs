@@ -27,7 +27,7 @@ pub async fn take(session: &Session, engine: &Engine, holder: Holder) -> Result<
 pub async fn give_back(session: &Session, lease: Lease) {
     if let Err(error) = lease.release().await {
         session.reporter.tell(Event::Warning {
-            message: format!("the lease was not given back and frees itself within two minutes: {error}"),
+            message: format!("the lease could not be released; it expires within two minutes: {error}"),
         });
     }
 }

@@ -17,15 +17,15 @@ use crate::ui::text::{fill, plain};
 /// Severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Level {
-    /// Everything.
+    /// Everything
     Trace,
-    /// Details.
+    /// Debugging details
     Debug,
-    /// What happened.
+    /// Normal events
     Info,
-    /// What looks wrong.
+    /// Suspicious events
     Warn,
-    /// What failed.
+    /// Failures
     Error,
 }
 
@@ -117,7 +117,7 @@ impl Line {
     /// Everything, on one line and with what went wrong below it. Lines of the platform that only say that something begins
     /// are left out: the report at the end says it all.
     pub fn pretty(&self, event: &LogEvent, sources: &BTreeSet<String>, style: &Style) -> String {
-        let Some((text, below)) = self.record(event, true) else {
+        let Some((text, below)) = self.render(event, true) else {
             return String::new();
         };
         let mut out = format!("{} {}\n", self.head(event, sources, style), self.painted(&text, style));
@@ -131,7 +131,7 @@ impl Line {
 
     /// Without release, ids and what is below.
     pub fn short(&self, event: &LogEvent, sources: &BTreeSet<String>, style: &Style) -> String {
-        match self.record(event, false) {
+        match self.render(event, false) {
             Some((text, _)) => format!("{} {}\n", self.head(event, sources, style), self.painted(&text, style)),
             None => String::new(),
         }
@@ -161,107 +161,102 @@ impl Line {
     }
 
     /// The text of the line, and what goes below it.
-    fn record(&self, event: &LogEvent, whole: bool) -> Option<(String, Vec<String>)> {
-        let text = |value: &Value| match value {
-            Value::Null => String::new(),
-            Value::String(text) => plain(text),
-            other => plain(&other.to_string()),
-        };
+    fn render(&self, event: &LogEvent, whole: bool) -> Option<(String, Vec<String>)> {
         match self {
             Self::Text(message) => {
                 let mut lines = message.lines();
                 let first = plain(lines.next().unwrap_or_default());
                 Some((first, lines.map(str::to_owned).collect()))
             }
-            Self::Access(value) => {
-                let mut line = format!(
-                    "{:<5} {} {} {} ms",
-                    "API",
-                    text(&value["route"]),
-                    text(&value["status"]),
-                    text(&value["latencyMs"])
-                );
-                if whole {
-                    line.push_str(&format!(" from {}", text(&value["sourceIp"])));
-                }
-                let error = text(&value["integrationError"]);
-                Some((
-                    line,
-                    if error.is_empty() || error == "-" {
-                        Vec::new()
-                    } else {
-                        vec![error]
-                    },
-                ))
-            }
-            Self::Platform(value) => {
-                let record = &value["record"];
-                let kind = value["type"]
-                    .as_str()
-                    .unwrap_or_default()
-                    .trim_start_matches("platform.");
-                if kind != "report" {
-                    // An init that failed is told by its report.
-                    return None;
-                }
-                let metrics = &record["metrics"];
-                let mut line = format!(
-                    "{:<5} {} ms, billed {} ms, {} of {} MB",
-                    "took",
-                    round(&metrics["durationMs"]),
-                    round(&metrics["billedDurationMs"]),
-                    text(&metrics["maxMemoryUsedMB"]),
-                    text(&metrics["memorySizeMB"]),
-                );
-                if metrics["initDurationMs"].is_number() {
-                    line.push_str(&format!(", cold start: init {} ms", round(&metrics["initDurationMs"])));
-                }
-                match record["status"].as_str() {
-                    Some("success") | None => {}
-                    Some(status) => line.push_str(&format!(", {}", plain(status))),
-                }
-                if whole {
-                    line.push_str(&format!("  {}", text(&record["requestId"])));
-                }
-                Some((line, Vec::new()))
-            }
-            Self::Function(value) => {
-                let level = text(&value["level"]);
-                let mut line = format!("{level:<5} ");
-                if value["route"].is_string() {
-                    line.push_str(&format!(
-                        "{} {} {} ms",
-                        text(&value["route"]),
-                        text(&value["status"]),
-                        round(&value["durationMs"])
-                    ));
-                } else {
-                    line.push_str(&text(&value["message"]));
-                }
-                if value["coldStart"] == json!(true) {
-                    line.push_str(" cold");
-                }
-                let others = value.as_object().into_iter().flatten();
-                for (name, value) in others.filter(|(name, _)| !NOISE.contains(&name.as_str())) {
-                    line.push_str(&format!(" {}={}", plain(name), text(value)));
-                }
-                if whole {
-                    if !value["release"].is_null() {
-                        line.push_str(&format!("  r{}", text(&value["release"])));
-                    }
-                    if let Some(version) = event.version() {
-                        line.push_str(&format!(" v{}", plain(version)));
-                    }
-                    line.push_str(&format!(" {}", text(&value["requestId"])));
-                }
-                let error = text(&value["error"]);
-                Some((
-                    line.trim_end().to_owned(),
-                    if error.is_empty() { Vec::new() } else { vec![error] },
-                ))
-            }
+            Self::Access(value) => Some(render_access(value, whole)),
+            Self::Platform(value) => render_report(value, whole).map(|line| (line, Vec::new())),
+            Self::Function(value) => Some(render_function(value, event, whole)),
         }
     }
+}
+
+/// A value on one line.
+fn inline(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => plain(text),
+        other => plain(&other.to_string()),
+    }
+}
+
+fn render_access(value: &Value, whole: bool) -> (String, Vec<String>) {
+    let mut line = format!(
+        "{:<5} {} {} {} ms",
+        "API",
+        inline(&value["route"]),
+        inline(&value["status"]),
+        inline(&value["latencyMs"])
+    );
+    if whole {
+        line.push_str(&format!(" from {}", inline(&value["sourceIp"])));
+    }
+    let error = Some(inline(&value["integrationError"])).filter(|error| !error.is_empty() && error != "-");
+    (line, error.into_iter().collect())
+}
+
+/// The report at the end of an invocation; none of the platform's other lines. An init that failed is in its report.
+fn render_report(value: &Value, whole: bool) -> Option<String> {
+    let record = &value["record"];
+    if value["type"].as_str() != Some("platform.report") {
+        return None;
+    }
+    let metrics = &record["metrics"];
+    let mut line = format!(
+        "{:<5} {} ms, billed {} ms, {} of {} MB",
+        "took",
+        round(&metrics["durationMs"]),
+        round(&metrics["billedDurationMs"]),
+        inline(&metrics["maxMemoryUsedMB"]),
+        inline(&metrics["memorySizeMB"]),
+    );
+    if metrics["initDurationMs"].is_number() {
+        line.push_str(&format!(", cold start: init {} ms", round(&metrics["initDurationMs"])));
+    }
+    match record["status"].as_str() {
+        Some("success") | None => {}
+        Some(status) => line.push_str(&format!(", {}", plain(status))),
+    }
+    if whole {
+        line.push_str(&format!("  {}", inline(&record["requestId"])));
+    }
+    Some(line)
+}
+
+fn render_function(value: &Value, event: &LogEvent, whole: bool) -> (String, Vec<String>) {
+    let mut line = format!("{:<5} ", inline(&value["level"]));
+    if value["route"].is_string() {
+        line.push_str(&format!(
+            "{} {} {} ms",
+            inline(&value["route"]),
+            inline(&value["status"]),
+            round(&value["durationMs"])
+        ));
+    } else {
+        line.push_str(&inline(&value["message"]));
+    }
+    if value["coldStart"] == json!(true) {
+        line.push_str(" cold");
+    }
+    let others = value.as_object().into_iter().flatten();
+    for (name, value) in others.filter(|(name, _)| !NOISE.contains(&name.as_str())) {
+        line.push_str(&format!(" {}={}", plain(name), inline(value)));
+    }
+    if whole {
+        if !value["release"].is_null() {
+            line.push_str(&format!("  r{}", inline(&value["release"])));
+        }
+        if let Some(version) = event.version() {
+            line.push_str(&format!(" v{}", plain(version)));
+        }
+        line.push_str(&format!(" {}", inline(&value["requestId"])));
+    }
+    let error = Some(inline(&value["error"])).filter(|error| !error.is_empty());
+    (line.trim_end().to_owned(), error.into_iter().collect())
 }
 
 /// An event for programs.

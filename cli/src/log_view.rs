@@ -131,7 +131,7 @@ impl Chosen {
     pub fn release(facts: &ReleaseState, number: u64) -> Result<Self, Failure> {
         let label = facts.releases.get(&number).ok_or_else(|| {
             let message = format!("release {number} is not kept");
-            Failure::new(Exit::Error, message, "`taskctl releases` lists those that are")
+            Failure::new(Exit::Error, message, "`taskctl releases` lists those that are kept")
         })?;
         Ok(Self {
             number: Some(number),

@@ -17,6 +17,8 @@ mod project;
 mod project_discovery;
 mod promotion_gate;
 mod pruning;
+#[cfg(test)]
+mod readme;
 mod refresh;
 mod report;
 mod session;

@@ -17,11 +17,9 @@ use crate::stack_ref::StackRef;
 
 /// A plan, with what it takes to carry it out.
 pub struct Prepared {
-    /// The project.
     pub project: Project,
     /// The engine, connected.
     pub engine: Engine,
-    /// The plan.
     pub planned: Planned,
     /// URL of the stage's web site.
     pub site: Option<String>,
@@ -81,7 +79,7 @@ async fn open(session: &Session, command: &str, code: &CodeArgs) -> Result<Opene
     for folder in missing {
         session.reporter.tell(Event::Warning {
             message: format!(
-                "the web site has no content: there is no folder {}; `website: {{source: DIR}}` names another",
+                "the web site has no content: directory {} does not exist; `website: {{source: DIR}}` sets another",
                 folder.display()
             ),
         });

@@ -21,7 +21,6 @@ pub const TEMPLATE_NAMES: [&str; 2] = ["taskctl.yaml", "taskctl.yml"];
 /// A template's text, and where it lies.
 #[derive(Debug, Clone)]
 pub struct TemplateFile {
-    /// The text.
     pub source: Source,
     /// Its directory; none for a shipped template.
     pub directory: Option<PathBuf>,
@@ -120,25 +119,25 @@ pub fn find(global: &Global, env: &Env) -> Result<TemplateFile, Failure> {
             return Err(Failure::new(
                 Exit::Error,
                 format!(
-                    "{} is not in the working directory, and there is no repository whose root could be above it",
+                    "{} is above the working directory, which is not in a repository",
                     path.display()
                 ),
                 format!(
-                    "to use it: -f {0}; for all folders below it: (cd {1} && git init)",
+                    "to use it: -f {0}; to use it in all directories below: (cd {1} && git init)",
                     path.display(),
                     folder(&path)
                 ),
             ));
         }
         Err((path, distrust)) => {
-            return Err(distrust.failure(&path, &format!("to use it as it is: -f {}", path.display())));
+            return Err(distrust.failure(&path, &format!("to use it anyway: -f {}", path.display())));
         }
     }
     let Some(shipped) = EMBEDDED.first() else {
-        return Err(Failure::usage("there is no template", "name one with -f FILE"));
+        return Err(Failure::usage("no template found", "add -f FILE"));
     };
     Ok(TemplateFile {
-        source: Source::new(format!("{}.yaml (shipped)", shipped.name), shipped.text),
+        source: Source::new(format!("{}.yaml (built-in)", shipped.name), shipped.text),
         directory: None,
         site: shipped.site,
     })
@@ -152,13 +151,13 @@ fn read(path: &Path) -> Result<TemplateFile, Failure> {
     let text = fs::read(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Failure::new(
             Exit::Error,
-            format!("there is no template {}", path.display()),
-            "`taskctl init` makes one; -f FILE names another",
+            format!("template {} does not exist", path.display()),
+            "create one with `taskctl init`, or use another with -f FILE",
         ),
         ErrorKind::IsADirectory => Failure::new(
             Exit::Error,
             format!("{} is a directory, not a template", path.display()),
-            format!("name the file: -f {}", path.join(TEMPLATE_NAMES[0]).display()),
+            format!("give the file: -f {}", path.join(TEMPLATE_NAMES[0]).display()),
         ),
         _ => Failure::io("reading", path, &error),
     })?;

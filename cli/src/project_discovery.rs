@@ -28,7 +28,6 @@ pub enum Distrust {
     Owner {
         /// What belongs to them.
         path: PathBuf,
-        /// The user.
         uid: u32,
     },
     /// Others can write it.
@@ -50,13 +49,13 @@ impl Distrust {
             ),
             Self::Writable(path) => (
                 match path == what {
-                    true => "others can write it".to_owned(),
-                    false => format!("others can write {}", path.display()),
+                    true => "it is writable by others".to_owned(),
+                    false => format!("{} is writable by others", path.display()),
                 },
                 format!("chmod go-w {}; {otherwise}", path.display()),
             ),
         };
-        let cause = "what it says is run as you, so nobody else may have written it".to_owned();
+        let cause = "its contents run with your permissions, so only you may be able to write it".to_owned();
         let report = ErrorReport {
             message: format!("{shown} is not used: {why}"),
             causes: vec![cause],

@@ -14,9 +14,7 @@ use crate::session::Session;
 /// Checks and how they are run.
 #[derive(Debug, Clone)]
 pub struct PromotionGate {
-    /// The suites that apply.
     pub suites: Vec<Suite>,
-    /// How they are run.
     pub options: Options,
     /// What is run before and after a promotion.
     pub hooks: Hooks,

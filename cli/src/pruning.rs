@@ -11,7 +11,7 @@ pub async fn after_promotion(session: &Session, engine: &Engine, keep: usize) {
     match engine.prune(keep).await {
         Ok(pruned) => report(session, &pruned),
         Err(error) => session.reporter.tell(Event::Warning {
-            message: format!("old releases were not pruned: {error}; `taskctl prune` does it"),
+            message: format!("old releases were not pruned: {error}; run `taskctl prune` to retry"),
         }),
     }
 }
@@ -33,6 +33,6 @@ pub fn report(session: &Session, pruned: &Pruned) {
         .map(|(number, noun)| count(large(number), noun))
         .collect();
     session.reporter.tell(Event::Note {
-        message: format!("pruned, since nothing needs it any more: {}", told.join(", ")),
+        message: format!("pruned as no longer needed: {}", told.join(", ")),
     });
 }

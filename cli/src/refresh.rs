@@ -60,11 +60,11 @@ fn screen(session: &Session, text: &str, trouble: Option<&str>) -> Vec<String> {
     if lines.len() > height - 1 {
         let more = lines.len() - (height - 2);
         lines.truncate(height - 2);
-        lines.push(style.paint(Tone::Faint, &format!("… {more} more lines in a higher terminal")));
+        lines.push(style.paint(Tone::Faint, &format!("… {more} more lines; enlarge the terminal")));
     }
     lines.push(match trouble {
-        Some(trouble) => style.paint(Tone::Bad, &cut(&format!("not read again: {}", plain(trouble)), width)),
-        None => style.paint(Tone::Faint, "Ctrl-C ends"),
+        Some(trouble) => style.paint(Tone::Bad, &cut(&format!("refresh failed: {}", plain(trouble)), width)),
+        None => style.paint(Tone::Faint, "Ctrl-C to quit"),
     });
     lines
 }

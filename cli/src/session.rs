@@ -1,5 +1,6 @@
 //! One run of a command that works on a stack: who reports, how it is stopped, what it asks.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::io::BufRead as _;
 use std::sync::Arc;
@@ -33,7 +34,6 @@ pub struct Invocation {
     pub env: Env,
 }
 
-/// A run.
 pub struct Session {
     pub global: Global,
     pub env: Env,
@@ -91,7 +91,7 @@ where
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            reporter.fail(Failure::caused("starting failed", &error, None));
+            reporter.fail(Failure::caused("cannot start the async runtime", &error, None));
             reporter.finish();
             return Exit::Error;
         }
@@ -124,8 +124,8 @@ where
             env,
             &Failure::new(
                 Exit::Error,
-                format!("the output could not be written: {error}"),
-                "what was asked for is done; look at it with `taskctl status`",
+                format!("cannot write to standard output: {error}"),
+                "the command itself succeeded; see `taskctl status`",
             ),
         ),
         (_, exit) => exit,
@@ -207,14 +207,9 @@ fn command_hint(global: &Global) -> CommandHint {
     CommandHint { flags }
 }
 
-/// A word for a shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:@%+=,".contains(character);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+/// A word for a shell. One with a NUL byte cannot be written, nor can it be an argument.
+fn quoted(word: &str) -> Cow<'_, str> {
+    shlex::try_quote(word).unwrap_or_default()
 }
 
 /// The first signal asks to stop after the calls in flight, the second stops at once.

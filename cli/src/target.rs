@@ -105,11 +105,11 @@ pub async fn up(options: &LocalOptions, events: &Events) -> Result<taskctl_local
     let tell = |progress| {
         let message = match progress {
             UpProgress::InstallingEmulator { version } => {
-                format!("installing the emulator (ministack {version}), this once; it takes up to a minute")
+                format!("installing the emulator (ministack {version}); this happens once and takes up to a minute")
             }
             UpProgress::WaitingForAnother => "another taskctl is starting the local target; waiting for it".to_owned(),
             UpProgress::Replacing => {
-                "the local target runs with another version or other ports; starting it anew".to_owned()
+                "the local target runs with another version or other ports; restarting it".to_owned()
             }
             UpProgress::Starting => "starting the local target".to_owned(),
             UpProgress::Ready => return,

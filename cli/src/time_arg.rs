@@ -13,7 +13,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
         Duration::try_from_secs_f64(number * seconds).ok()
     });
-    parsed.ok_or_else(|| "it must look like 500ms, 30s or 5m".to_owned())
+    parsed.ok_or_else(|| "expected a duration such as 500ms, 30s or 5m".to_owned())
 }
 
 /// How long ago: `5m`, `2h`, `3d`.
@@ -24,7 +24,7 @@ pub fn ago(text: &str) -> Result<Duration, String> {
     let seconds = days.parse::<u64>().ok().and_then(|days| days.checked_mul(86_400));
     seconds
         .map(Duration::from_secs)
-        .ok_or_else(|| format!("`{text}` is no time, e.g. 3d"))
+        .ok_or_else(|| format!("`{text}` is not a duration such as 3d"))
 }
 
 /// A time: so long ago, with a zone, or local.
@@ -41,8 +41,8 @@ pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     let local = local.ok().and_then(|time| time.to_zoned(TimeZone::system()).ok());
     local.map(|time| time.timestamp()).ok_or_else(|| {
         Failure::usage(
-            format!("`{text}` is no time"),
-            "e.g. 5m, 2h, 3d, 2026-01-30T10:15 or 2026-01-30T09:15:00Z",
+            format!("`{text}` is not a time"),
+            "for example: 5m, 2h, 3d, 2026-01-30T10:15 or 2026-01-30T09:15:00Z",
         )
     })
 }

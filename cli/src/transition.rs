@@ -35,7 +35,7 @@ pub async fn preempt(session: &Session) -> Result<(), Failure> {
     let wait = LIFETIME.saturating_sub(Duration::from_secs(u64::try_from(silent).unwrap_or(0)));
     session.reporter.tell(Event::Note {
         message: format!(
-            "the lease of {} on {} (`{}`) is taken away; waiting {} s, until it would be over",
+            "lease of {} on {} (`{}`) taken over; waiting {} s for it to expire",
             record.holder.user,
             record.holder.host,
             record.holder.command,
@@ -117,8 +117,8 @@ async fn give_back(
     if restoration.is_unknown {
         session.reporter.tell(Event::Warning {
             message: format!(
-                "the ledger does not know what the functions of release {} were allowed; where that was more than now, they \
-                 are denied",
+                "the ledger has no record of the grants of release {}; calls that needed more than the current grants will be \
+                 denied",
                 restoration.release
             ),
         });
@@ -132,7 +132,7 @@ async fn give_back(
     engine.restore(&restoration).await?;
     if !options.metering.partial {
         session.reporter.tell(Event::Note {
-            message: "grants that the release needs are back; waiting until they are known everywhere".to_owned(),
+            message: "grants of the release restored; waiting for IAM to propagate them".to_owned(),
         });
         session.unless_stopped(tokio::time::sleep(IAM_SETTLES)).await?;
     }
@@ -145,7 +145,7 @@ fn tell_restoration(session: &Session, restoration: &Restoration) {
         return;
     }
     let mut message = format!(
-        "release {} needs grants that are not in place; before live moves, the roles of its functions get back:",
+        "release {} needs grants that its functions' roles lack; restored before live moves:",
         restoration.release
     );
     for line in restoration.lines() {
@@ -157,8 +157,8 @@ fn tell_restoration(session: &Session, restoration: &Restoration) {
 
 async fn nothing(session: &Session, engine: &Engine, wanted: Wanted) -> Result<Exit, Failure> {
     let message = match wanted {
-        Wanted::Promotion => "nothing waits: preview serves what live serves",
-        Wanted::Rollback { .. } => "live serves that release already",
+        Wanted::Promotion => "nothing to promote: preview and live serve the same release",
+        Wanted::Rollback { .. } => "live already serves that release",
     };
     session.reporter.tell(Event::Note {
         message: message.to_owned(),
@@ -172,25 +172,25 @@ async fn nothing(session: &Session, engine: &Engine, wanted: Wanted) -> Result<E
 fn judged(session: &Session, moved: &Moved) -> (Exit, Outcome) {
     let from = moved
         .from
-        .map_or_else(|| "what it served".to_owned(), |number| format!("release {number}"));
+        .map_or_else(|| "the same as before".to_owned(), |number| format!("release {number}"));
     let to = moved.to;
     let (exit, text) = match &moved.end {
         End::Done => return (Exit::Ok, Outcome::Done),
         End::Refused(reason) => (
             Exit::CheckFailed,
-            format!("release {to} failed its checks and does not go live: {reason}; live serves {from}"),
+            format!("release {to} failed its checks and was not promoted: {reason}; live still serves {from}"),
         ),
         End::Stopped(reason) => (
             Exit::RolledBack,
-            format!("release {to} did not go live: {reason}; live serves {from}"),
+            format!("release {to} was not promoted: {reason}; live still serves {from}"),
         ),
         End::Returned(reason) => (
             Exit::RolledBack,
-            format!("live went back to {from}, since release {to} did not answer as it should: {reason}"),
+            format!("live was rolled back to {from}, because release {to} did not respond as expected: {reason}"),
         ),
         End::Unconfirmed(reason) => (
             Exit::RolledBack,
-            format!("live serves release {to}, which was not confirmed from outside: {reason}"),
+            format!("live serves release {to}, but this could not be confirmed by request: {reason}"),
         ),
     };
     session.reporter.tell(Event::Warning { message: text });

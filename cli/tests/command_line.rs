@@ -87,7 +87,7 @@ fn a_wrong_command_line_is_a_usage_error() {
         dir,
         &["plan", "--endpoint-url", "localhost:4566"],
         64,
-        &["it must look like http://"],
+        &["expected a URL such as http://"],
     );
     check_refused(
         dir,
@@ -144,7 +144,7 @@ fn a_faulty_template_is_refused_with_its_places() {
         dir,
         &["plan", "-f", "nowhere.yaml"],
         1,
-        &["there is no template nowhere.yaml", "taskctl init"],
+        &["template nowhere.yaml does not exist", "taskctl init"],
     );
     check_refused(dir, &["plan", "-f", "below"], 1, &["below is a directory"]);
     fs::write(dir.join("empty.yaml"), "").unwrap();
@@ -217,7 +217,7 @@ fn a_project_begins_from_every_template() {
             fs::read_to_string(dir.path().join("shop/.gitignore")).unwrap(),
             "/.taskctl/\n"
         );
-        check_refused(dir.path(), &["init", "shop"], 1, &["is there already"]);
+        check_refused(dir.path(), &["init", "shop"], 1, &["already exists"]);
     }
 }
 
@@ -301,7 +301,7 @@ fn a_template_above_counts_up_to_the_repository_and_from_its_owner_alone() {
         &below,
         &["plan"],
         1,
-        &[&shown, "is not in the working directory", &format!("-f {shown}")],
+        &[&shown, "is above the working directory", &format!("-f {shown}")],
     );
     // The root of the Cargo workspace bounds where there is no repository.
     fs::write(outer.join("Cargo.toml"), "[workspace]\nmembers = []\n").unwrap();
@@ -319,16 +319,16 @@ fn a_template_above_counts_up_to_the_repository_and_from_its_owner_alone() {
         &below,
         &["plan"],
         1,
-        &[&shown, "others can write it", &format!("chmod go-w {shown}")],
+        &[&shown, "it is writable by others", &format!("chmod go-w {shown}")],
     );
-    check_refused(outer, &["plan"], 1, &["taskctl.yaml", "others can write it"]);
+    check_refused(outer, &["plan"], 1, &["taskctl.yaml", "it is writable by others"]);
     mode(&template, 0o644);
     mode(outer, 0o777);
     check_refused(
         &below,
         &["plan"],
         1,
-        &["others can write", &format!("chmod go-w {}", outer.display())],
+        &["is writable by others", &format!("chmod go-w {}", outer.display())],
     );
     mode(outer, 0o755);
     // What is named is used, whoever wrote it.
@@ -389,7 +389,7 @@ fn nothing_that_a_folder_names_is_run() {
         let (code, said) = lonely(&below, arguments);
         assert_eq!(code, Some(1), "{said}");
         let shown = outer.join(".taskctl").display().to_string();
-        for part in [&*shown, "others can write it", &format!("chmod go-w {shown}")] {
+        for part in [&*shown, "it is writable by others", &format!("chmod go-w {shown}")] {
             assert!(said.contains(part), "{said}");
         }
     }
@@ -438,7 +438,7 @@ fn an_endpoint_elsewhere_is_called_by_https() {
             .output()
             .unwrap();
         assert!(
-            text(&output.stderr).contains("there is no template"),
+            text(&output.stderr).contains("template nowhere.yaml does not exist"),
             "{url}: {}",
             text(&output.stderr)
         );

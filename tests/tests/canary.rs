@@ -188,7 +188,7 @@ fn a_canary_that_is_interrupted_or_killed_is_ended() {
     let status = project.run(&["status"]).expect(0).out;
     let status = status.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
-        status.contains("canary 20 % of counter to release 2, step 1 of 1") && status.contains("attends it"),
+        status.contains("canary 20% of counter to release 2, step 1 of 1") && status.contains("monitored by"),
         "{status}"
     );
     interrupted.signal("INT");
@@ -203,7 +203,7 @@ fn a_canary_that_is_interrupted_or_killed_is_ended() {
     project.run(&["promote", "--abort"]).expect(3);
     project.run(&["unlock", "--force"]).expect(0);
     let status = project.run(&["status"]).expect(0);
-    assert!(status.out.contains("nobody attends it"), "{}", status.out);
+    assert!(status.out.contains("the canary was abandoned"), "{}", status.out);
     let drift = project.run(&["plan", "--output", "json"]).expect(2);
     assert!(
         drift

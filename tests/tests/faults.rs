@@ -11,7 +11,7 @@ fn persist(project: &Project, relay: &FaultProxy, arguments: &[&str]) -> Vec<Run
             return failed;
         }
         assert!(
-            run.code == 1 && run.err.contains("do:") || run.err.contains("go on:"),
+            run.code == 1 && run.err.contains("help:") || run.err.contains("retry:"),
             "{arguments:?} ended with {}: {}",
             run.code,
             run.err
@@ -113,5 +113,5 @@ fn a_name_that_leads_nowhere() {
         "{}",
         run.err
     );
-    assert!(run.err.contains("do:"), "{}", run.err);
+    assert!(run.err.contains("help:"), "{}", run.err);
 }

@@ -208,7 +208,7 @@ fn following_a_slot_goes_over_to_its_next_release() {
     seen.sort();
     asked.sort();
     assert_eq!(seen, asked, "{}", run.err);
-    assert!(run.err.contains("release 2 is in live now"), "{}", run.err);
+    assert!(run.err.contains("release 2 is now in live"), "{}", run.err);
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_function_is_called_by_hand() {
     assert_eq!(told_of_task["payload"]["statusCode"], 404, "{told_of_task}");
     assert!(run.out.contains("Task with ID"), "{}", run.out);
     let no_path = project.run(&["invoke", "tasks", "--route", "tasks"]).expect(64);
-    assert!(no_path.err.contains("`tasks` is no request"), "{}", no_path.err);
+    assert!(no_path.err.contains("`tasks` is not a request"), "{}", no_path.err);
     assert!(
         told["log"]
             .as_array()

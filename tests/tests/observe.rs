@@ -153,7 +153,7 @@ fn what_happened_is_counted_and_what_is_wrong_is_named() {
     following.signal("INT");
     let followed = following.end();
     assert!(
-        followed.err.contains("looking every second instead"),
+        followed.err.contains("polling every second instead"),
         "{}",
         followed.err
     );
@@ -169,7 +169,7 @@ fn what_happened_is_counted_and_what_is_wrong_is_named() {
         let status = project.run(&["status", "--exit-code"]);
         (run.code == 4 && status.code == 4).then_some(run.out)
     });
-    assert!(red.contains("ALARM") && red.contains("do: taskctl "), "{red}");
+    assert!(red.contains("ALARM") && red.contains("try: taskctl "), "{red}");
 
     let doctor = project.run(&["doctor"]).expect(4).out;
     let doctor = doctor.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -185,7 +185,7 @@ fn what_must_not_be_possible_is_asked() {
     project.run(&["deploy"]).expect(0);
     let run = project.run(&["check", "--security", "--folder", "security"]).expect(0);
     assert!(
-        run.out.contains("counter cannot touch table users") && run.out.contains("pages of null get no leave"),
+        run.out.contains("counter cannot touch table users") && run.out.contains("requests from null are not allowed"),
         "{}",
         run.out
     );

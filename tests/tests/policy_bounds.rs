@@ -417,7 +417,7 @@ fn a_changed_record_of_a_release_grants_nothing() {
     // What release 1 was made with comes back, and is shown before.
     described(Some(label));
     let back = project.run(&["rollback", "--to", "1", "--yes"]).expect(0);
-    assert!(back.err.contains("get back:"), "{}", back.err);
+    assert!(words(&back.err).contains("restored before live moves:"), "{}", back.err);
     assert!(back.err.contains("table/proven-dev-assets"), "{}", back.err);
     assert_eq!(role_policies(&project, &clients, &runtime), ["former-r1", "taskctl"]);
 }

@@ -91,7 +91,7 @@ fn what_waits_is_promoted_and_rolled_back_with_one_call_each() {
     let unknown = project.run(&["rollback", "--to", "9", "--yes"]).expect(1);
     assert!(unknown.err.contains("release 9 is not kept"), "{}", unknown.err);
 
-    let nobody = project.run(&["unlock"]).expect(0);
-    assert!(nobody.out.contains("nobody"), "{}", nobody.out);
+    let unlocked = project.run(&["unlock"]).expect(0);
+    assert!(unlocked.out.contains("not locked"), "{}", unlocked.out);
     project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
 }

@@ -15,24 +15,22 @@ use crate::time_arg::moment;
 use crate::ui::style::{Style, Tone};
 use crate::ui::text::{count, cut, fill, long_duration, plain, wrap};
 
-/// Arguments of `alarms`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Only alarms with this in their names.
+    /// Show only alarms whose name contains this text
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Show when they changed.
+    /// Show past state changes
     #[arg(long)]
     history: bool,
-    /// How far back changes are shown: 12h, 3d, or a time.
+    /// Start of --history: an age such as 12h or 3d, or a time
     #[arg(long, value_name = "TIME", default_value = "3d", requires = "history")]
     since: String,
-    /// End with 4 when one is red.
+    /// Exit with 4 if an alarm is firing
     #[arg(long)]
     exit_code: bool,
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
     session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         show(&session, &args).await
@@ -55,7 +53,7 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
         found.retain(|alarm| args.names.iter().any(|name| alarm.name.contains(name.as_str())));
         if found.is_empty() {
             return Err(Failure::usage(
-                format!("no alarm has {} in its name", args.names.join(" or ")),
+                format!("no alarm name contains {}", args.names.join(" or ")),
                 "`taskctl alarms` lists them",
             ));
         }
@@ -94,8 +92,8 @@ fn render(alarms: &[Alarm], moved: Option<(u64, Timestamp)>, now: Timestamp, fla
     let red = alarms.iter().filter(|alarm| alarm.state == "ALARM").count();
     let total = count(u64::try_from(alarms.len()).unwrap_or(u64::MAX), "alarm");
     let mut out = match red {
-        0 => format!("{}\n", style.paint(Tone::Good, &format!("{total}, none red"))),
-        red => format!("{}\n", style.paint(Tone::Bad, &format!("{total}, {red} red"))),
+        0 => format!("{}\n", style.paint(Tone::Good, &format!("{total}, none firing"))),
+        red => format!("{}\n", style.paint(Tone::Bad, &format!("{total}, {red} firing"))),
     };
     let ago = |at: Timestamp| long_duration(u64::try_from(now.as_second() - at.as_second()).unwrap_or(0));
     for alarm in alarms {
@@ -128,7 +126,7 @@ fn render(alarms: &[Alarm], moved: Option<(u64, Timestamp)>, now: Timestamp, fla
             for step in steps(alarm, moved, flags) {
                 out.push_str(&format!(
                     "        {} {}\n",
-                    style.paint(Tone::Faint, "do:"),
+                    style.paint(Tone::Faint, "try:"),
                     style.paint(Tone::Copy, &step)
                 ));
             }
@@ -179,7 +177,7 @@ fn steps(alarm: &Alarm, moved: Option<(u64, Timestamp)>, flags: &str) -> Vec<Str
     let mut steps = match (namespace.as_deref(), metric.as_deref()) {
         (Some("AWS/Lambda"), Some("Throttles")) => vec![
             format!("taskctl metrics{name}{flags}"),
-            "raise `reserved_concurrency` of the function, or the account's limit".to_owned(),
+            "raise the function's `reserved_concurrency`, or the account's limit".to_owned(),
         ],
         (Some("AWS/Lambda"), Some("Duration")) | (Some("AWS/ApiGateway"), Some("Latency")) => {
             vec![format!("taskctl logs --query slowest{name}{flags}")]
@@ -187,7 +185,7 @@ fn steps(alarm: &Alarm, moved: Option<(u64, Timestamp)>, flags: &str) -> Vec<Str
         (Some("AWS/ApiGateway"), Some("4xx")) => vec![format!("taskctl logs --api --level warn --since 30m{flags}")],
         (Some("AWS/DynamoDB"), _) => vec![
             format!("taskctl metrics{flags}"),
-            "a hot partition key, or traffic that more than doubled within half an hour".to_owned(),
+            "look for a hot partition key, or traffic that more than doubled within half an hour".to_owned(),
         ],
         _ => vec![format!("taskctl logs{name} --level error --since 30m{flags}")],
     };

@@ -21,25 +21,24 @@ use crate::session::{self, Invocation, Session};
 use crate::ui::style::{Style, Tone};
 use crate::ui::text::{columns, count, cut, duration, fill, plain};
 
-/// Arguments of `check`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Check what waits in preview instead of live.
+    /// Check preview instead of live
     #[arg(long, conflicts_with = "url")]
     preview: bool,
-    /// Check live (this is what happens anyway).
+    /// Check live (the default)
     #[arg(long, conflicts_with_all = ["url", "preview"])]
     live: bool,
-    /// Check this URL.
+    /// Check this URL
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Also check what must not be possible: what functions may do, who may call them, pages of foreign origins, buckets.
+    /// Also check isolation: permissions of functions, who may invoke them, foreign origins, buckets
     #[arg(long, conflicts_with = "url")]
     security: bool,
-    /// Only checks of this sort; may be given several times.
+    /// Run only checks of this category; may be repeated
     #[arg(long, value_enum, value_name = "FOLDER")]
     folder: Vec<FolderName>,
-    /// Also write the report as JUnit XML.
+    /// Also write the report as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     #[command(flatten)]
@@ -49,13 +48,13 @@ pub struct Args {
 /// Sorts of checks.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum FolderName {
-    /// Each route does what it says.
+    /// Each route behaves as documented
     Functional,
-    /// Answers come in time.
+    /// Responses arrive in time
     Performance,
-    /// What must not be possible is not.
+    /// Forbidden requests are rejected
     Security,
-    /// Requests that belong together.
+    /// Sequences of requests
     Integration,
 }
 
@@ -70,7 +69,6 @@ impl From<FolderName> for Folder {
     }
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
     session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         check(&session, args).await
@@ -82,8 +80,8 @@ async fn check(session: &Session, args: Args) -> Result<Exit, Failure> {
     if gate.suites.is_empty() {
         return Err(Failure::new(
             Exit::Error,
-            "there are no request checks",
-            "--checks DIR names a folder of them; docs/checks.md says how they are written",
+            "no request checks found",
+            "add --checks DIR; docs/checks.md describes how to write them",
         ));
     }
     gate.options.folders = args.folder.iter().copied().map(Folder::from).collect();
@@ -143,10 +141,15 @@ async fn security(session: &Session, url: &str) -> Result<Vec<Checked>, Failure>
                 .await?;
             let wrong = match answered {
                 Ok(None) => None,
-                Ok(Some(allowed)) => (allowed == "*" || allowed == origin).then(|| format!("it allows {allowed}")),
+                Ok(Some(allowed)) => (allowed == "*" || allowed == origin).then(|| format!("the API allows {allowed}")),
                 Err(error) => Some(error),
             };
-            checks.push(held("origins", format!("pages of {origin} get no leave"), asked, wrong));
+            checks.push(held(
+                "origins",
+                format!("requests from {origin} are not allowed"),
+                asked,
+                wrong,
+            ));
         }
     }
     Ok(checks)
@@ -177,11 +180,8 @@ async fn endpoint(session: &Session, preview: bool) -> Result<String, Failure> {
     url.ok_or_else(|| {
         Failure::new(
             Exit::Error,
-            format!(
-                "{}/{} has no API that could be checked",
-                stack_ref.app, session.global.target.stage
-            ),
-            "`taskctl deploy` makes it; --url URL checks another one",
+            format!("{}/{} has no API to check", stack_ref.app, session.global.target.stage),
+            "create it with `taskctl deploy`, or check another with --url URL",
         )
     })
 }
@@ -265,7 +265,7 @@ fn sum(report: &Report, millis: u64, style: &Style) -> String {
         parts.push(format!("{skipped} skipped"));
     }
     let (tone, end) = match failed {
-        0 => (Tone::Good, "all hold".to_owned()),
+        0 => (Tone::Good, "all passed".to_owned()),
         1 => (Tone::Bad, "1 check failed".to_owned()),
         failed => (Tone::Bad, format!("{failed} checks failed")),
     };
@@ -319,6 +319,24 @@ mod tests {
             ],
         };
         screens("check", |style| render(&report, 421, style));
+    }
+
+    #[test]
+    fn readme_shows_the_sum_of_a_report() {
+        let checks = (0..42).map(|number| {
+            let mut check = outcome("x", State::Passed, None);
+            let one = check.assertions.remove(0);
+            check.assertions = vec![one; 2 + number % 2];
+            check
+        });
+        let report = Report {
+            url: String::new(),
+            checks: checks.collect(),
+        };
+        crate::readme::check(
+            "taskctl check --local",
+            &format!("…\n{}\n", sum(&report, 400, &Style::PLAIN)),
+        );
     }
 
     proptest::proptest! {

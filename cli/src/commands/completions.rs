@@ -6,7 +6,6 @@ use crate::exit::Exit;
 use crate::report::direct::print;
 use crate::session::Invocation;
 
-/// Arguments of `completions`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Shell to complete for

@@ -12,7 +12,6 @@ use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Invocation, Session};
 use crate::ui::style::Tone;
 
-/// Runs it.
 pub fn run(invocation: &Invocation) -> Exit {
     session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         show(&session).await
@@ -32,7 +31,7 @@ async fn show(session: &Session) -> Result<Exit, Failure> {
         return Err(Failure::new(
             Exit::Error,
             format!("{}/{} has no dashboard", identity.app, identity.stage),
-            "`dashboard: true` in the template (the default) makes one; `taskctl metrics` shows the numbers here",
+            "`dashboard: true` in the template (the default) creates one; `taskctl metrics` shows the numbers here",
         ));
     }
     let links: Vec<DashboardLink> = names

@@ -13,16 +13,23 @@ use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::session::{self, Invocation};
 
-/// Arguments of `deploy`.
+const EXAMPLES: &str = "\
+Examples:
+  taskctl deploy --local
+  taskctl deploy --stage prod --no-promote
+  taskctl deploy --stage prod --plan plan.json
+  taskctl deploy --stage prod --artifacts packages --yes";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Apply a plan kept by `plan --save`, if nothing has moved since.
+    /// Apply a plan written by `plan --save`, if it is still current
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
-    /// Show the fields of what is created, too.
+    /// Show the fields of created resources, too
     #[arg(long)]
     details: bool,
-    /// Show at the end where the time went: the chain that decided it, and what each resource waited for.
+    /// Show timings of each resource at the end, and the critical path
     #[arg(long)]
     timings: bool,
     #[command(flatten)]
@@ -31,7 +38,6 @@ pub struct Args {
     promotion: PromotionArgs,
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
     let details = if args.details {
         Details::Everything

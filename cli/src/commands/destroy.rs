@@ -15,15 +15,13 @@ use crate::report::plan::Details;
 use crate::session::{self, Invocation, Session};
 use crate::ui::confirm::{Confirmation, Expected, Unattended};
 
-/// Arguments of `destroy`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Delete this table or bucket although it holds data; may be given several times; `all` names every one.
+    /// Delete this table or bucket even if it holds data; may be repeated; `all` means every one
     #[arg(long, value_name = "NAME")]
     delete_data: Vec<String>,
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
     session::run(invocation, Purpose::Change, Details::Changes, async |session| {
         destroy(&session, &args).await

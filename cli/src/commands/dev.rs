@@ -19,17 +19,15 @@ use crate::report::plan::Details;
 use crate::session::{self, Invocation, Session};
 use crate::ui::text::count;
 
-/// Arguments of `dev`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Do not show what functions say.
+    /// Do not follow the logs
     #[arg(long)]
     no_logs: bool,
     #[command(flatten)]
     code: CodeArgs,
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
     let mut invocation = invocation.clone();
     // Nothing on this machine is lost that the template does not say.
@@ -70,7 +68,7 @@ async fn dev(session: &Arc<Session>, args: &Args) -> Result<Exit, Failure> {
             tail = follow(session).await;
         }
         session.reporter.tell(Event::Note {
-            message: format!("waiting for a change in {}", count(seen.count(), "file")),
+            message: format!("watching {} for changes", count(seen.count(), "file")),
         });
         let Ok(changed) = session.unless_stopped(changed(session, args, &seen)).await else {
             return Ok(Exit::Interrupted);

@@ -26,7 +26,6 @@ use crate::target::{Target, local_options};
 use crate::ui::style::{Style, Tone};
 use crate::ui::text::{fill, plain, size, wrap};
 
-/// Runs it.
 pub fn run(invocation: &Invocation) -> Exit {
     session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         doctor(&session).await
@@ -95,8 +94,8 @@ async fn stage(session: &Session, project: &Project) -> Vec<Finding> {
     };
     let (symptoms, status) = match looking.await {
         Ok((_, None)) => {
-            let found = format!("nothing of {}/{} stands yet", stack.app, stack.stage);
-            return vec![Finding::attention("stage", found, "`taskctl deploy` makes it")];
+            let found = format!("{}/{} is not deployed", stack.app, stack.stage);
+            return vec![Finding::attention("stage", found, "create it with `taskctl deploy`")];
         }
         Ok((symptoms, Some(status))) => (symptoms, status),
         Err(error) => {
@@ -121,7 +120,7 @@ async fn stage(session: &Session, project: &Project) -> Vec<Finding> {
         check: "stage",
         verdict: Verdict::Bad,
         found: complaint,
-        fix: Some("`taskctl status` and `taskctl alarms` say more".to_owned()),
+        fix: Some("see `taskctl status` and `taskctl alarms`".to_owned()),
     }));
     if let (Some(live), Some(page)) = (&status.endpoints.live, &status.endpoints.site) {
         findings.extend(origin(live, page).await);
@@ -129,7 +128,7 @@ async fn stage(session: &Session, project: &Project) -> Vec<Finding> {
     if findings.is_empty() {
         findings.push(Finding::good(
             "stage",
-            "no denied calls, throttling, timeouts or red alarms in the last hour",
+            "no denied calls, throttling, timeouts or firing alarms in the last hour",
         ));
     }
     findings
@@ -144,14 +143,14 @@ async fn origin(live: &str, page: &str) -> Option<Finding> {
         Ok(_) => Some(Finding {
             check: CHECK,
             verdict: Verdict::Bad,
-            found: format!("browsers refuse calls from the site's own pages ({origin})"),
-            fix: Some("`taskctl plan` shows what was changed, `taskctl deploy` brings it back".to_owned()),
+            found: format!("browsers block requests from the site's own pages ({origin})"),
+            fix: Some("`taskctl plan` shows the drift, `taskctl deploy` corrects it".to_owned()),
         }),
         Err(error) => Some(Finding {
             check: CHECK,
             verdict: Verdict::Bad,
-            found: format!("live does not answer: {error}"),
-            fix: Some("`taskctl status` shows its URL and what it serves".to_owned()),
+            found: format!("live does not respond: {error}"),
+            fix: Some("`taskctl status` shows its URL and release".to_owned()),
         }),
     }
 }
@@ -163,7 +162,7 @@ async fn toolchain(cargo: &Path) -> Finding {
         None => Finding::bad(
             CHECK,
             &ErrorReport {
-                message: format!("{} does not run", cargo.display()),
+                message: format!("{} cannot be run", cargo.display()),
                 causes: Vec::new(),
                 hint: Some("install Rust: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh".to_owned()),
             },
@@ -206,7 +205,7 @@ async fn account(session: &Session, project: Option<&Project>) -> Option<Finding
         Err(failure) => {
             let mut finding = Finding::failed(CHECK, &failure);
             finding.fix = Some(format!(
-                "{}; without an account: --local",
+                "{}; to work without an account, add --local",
                 finding.fix.as_deref().unwrap_or("check the network")
             ));
             finding
@@ -241,8 +240,8 @@ async fn local(options: &LocalOptions) -> Finding {
         LocalState::Degraded | LocalState::NotAnswering => {
             return Finding::attention(
                 CHECK,
-                "running, but not whole",
-                "`taskctl local status` says more; `taskctl local down` ends it",
+                "running, but a component is down",
+                "see `taskctl local status`; `taskctl local down` stops it",
             );
         }
         LocalState::Stopped => {}
@@ -263,8 +262,8 @@ async fn local(options: &LocalOptions) -> Finding {
     } else {
         Finding::attention(
             CHECK,
-            format!("port {} is taken by another program", taken.join(" and ")),
-            "end that program, or choose others: --local-port PORT, TASKCTL_LOCAL_WEBSITE_PORT=PORT",
+            format!("port {} is in use by another program", taken.join(" and ")),
+            "stop that program, or use other ports: --local-port PORT, TASKCTL_LOCAL_WEBSITE_PORT=PORT",
         )
     }
 }
@@ -277,13 +276,13 @@ fn disk(directory: &Path) -> Finding {
     let Ok(stat) = rustix::fs::statvfs(directory) else {
         return Finding::attention(
             CHECK,
-            format!("{} cannot be asked", directory.display()),
-            "check that the directory is there",
+            format!("free space of {} cannot be read", directory.display()),
+            "check that the directory exists",
         );
     };
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     let found = format!("{} free", size(free));
-    let fix = "free some space: a build of the functions takes about 2 GiB, the local target 150 MB";
+    let fix = "free some disk space: building the functions takes about 2 GiB, the local target 150 MB";
     match free {
         ENOUGH.. => Finding::good(CHECK, found),
         TOO_LITTLE.. => Finding::attention(CHECK, found, fix),
@@ -340,7 +339,7 @@ fn render(findings: &[Finding], style: &Style) -> String {
         .filter(|finding| finding.verdict == Verdict::Bad)
         .count();
     out.push_str(&match wrong {
-        0 => format!("\n{}\n", style.paint(Tone::Good, "Everything that is needed is there.")),
+        0 => format!("\n{}\n", style.paint(Tone::Good, "All checks passed.")),
         wrong => format!(
             "\n{}\n",
             style.paint(Tone::Bad, &format!("{wrong} of {} checks failed.", findings.len()))

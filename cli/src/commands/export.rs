@@ -25,11 +25,11 @@ use crate::stack_ref::StackRef;
 /// What is exported.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Command {
-    /// The OpenAPI 3.1 document of the routes that the template has, with the live URL; JSON with `--output json`.
+    /// Print the OpenAPI 3.1 document of the template's routes, with the live URL; JSON with --output json
     Openapi,
-    /// The IAM policy that running taskctl on this stack takes.
+    /// Print the IAM policy needed to run taskctl on this stack
     Policy {
-        /// For which commands.
+        /// Commands to allow
         #[arg(
             long = "for",
             value_name = "COMMANDS",
@@ -38,15 +38,15 @@ pub enum Command {
             default_value = "deploy,destroy"
         )]
         commands: Vec<Permitted>,
-        /// Write it into this folder instead, as many files as managed policies are needed for it.
+        /// Write into this directory instead, one file per managed policy needed
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-    /// The bucket policy of the control bucket, which holds leases and records of releases.
+    /// Print the bucket policy of the control bucket, which holds locks and release records
     ControlBucketPolicy,
-    /// The request checks as a Postman collection, with environments for live and preview.
+    /// Print the request checks as a Postman collection, with environments for live and preview
     Postman {
-        /// Write the collection and the environments into this folder instead of printing the collection.
+        /// Write the collection and its environments into this directory instead of printing the collection
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
         #[command(flatten)]
@@ -57,13 +57,13 @@ pub enum Command {
 /// Commands that take the same permissions.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub enum Permitted {
-    /// `plan`, `status`, `releases`, `logs`, `metrics`, `alarms`, `doctor`, `check --security`, `export`: they change nothing.
+    /// Read-only: `plan`, `status`, `releases`, `logs`, `metrics`, `alarms`, `doctor`, `check --security`, `export`
     Read,
-    /// `deploy`, and all of read and release.
+    /// `deploy`, and everything in read and release
     Deploy,
-    /// `promote`, `rollback`, `prune`, `invoke`, and all of read.
+    /// `promote`, `rollback`, `prune`, `invoke`, and everything in read
     Release,
-    /// `destroy`, and all of read.
+    /// `destroy`, and everything in read
     Destroy,
 }
 
@@ -78,7 +78,6 @@ impl From<Permitted> for Commands {
     }
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, command: Command) -> Exit {
     session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         let text = match &command {
@@ -96,7 +95,7 @@ async fn openapi(session: &Session) -> Result<String, Failure> {
     let project = session.project()?;
     let endpoints = endpoints(session).await?;
     let mut document: Value = serde_yaml::from_str(OPENAPI)
-        .map_err(|error| Failure::caused("the API's document cannot be read", &error, None))?;
+        .map_err(|error| Failure::caused("the OpenAPI document cannot be parsed", &error, None))?;
     narrow(&mut document, &project.template.stack);
     document["info"]["title"] = json!(format!("{} API", project.template.stack.app));
     if let Some(live) = endpoints.live {
@@ -125,7 +124,7 @@ async fn control_bucket_policy(session: &Session) -> Result<String, Failure> {
 /// A policy for people and for `aws … --policy`.
 fn printed(policy: &Document) -> Result<String, Failure> {
     let document: Value = serde_json::from_str(&policy.to_json())
-        .map_err(|error| Failure::caused("the policy cannot be written", &error, None))?;
+        .map_err(|error| Failure::caused("the policy cannot be serialized", &error, None))?;
     Ok(format!("{document:#}\n"))
 }
 
@@ -149,8 +148,8 @@ async fn policy(session: &Session, commands: &[Permitted], out: Option<&Path>) -
     let alike = alike(&stack.stage, project.template.stages.iter().map(String::as_str));
     if !alike.is_empty() {
         let message = format!(
-            "names of stage {} begin like those of {}: where AWS does not tell IAM the tags of a resource, this policy looks at \
-             (but never changes) theirs, too",
+            "resource names of stage {} start like those of {}: where IAM cannot see the tags of a resource, this policy also \
+             allows reading (but never changing) theirs",
             alike.join(", "),
             stack.stage
         );
@@ -170,8 +169,8 @@ async fn policy(session: &Session, commands: &[Permitted], out: Option<&Path>) -
     }
     if let Err(Fault::Length { length, limit }) = policy.lint(MANAGED_LIMIT) {
         let message = format!(
-            "the policy has {length} characters, a managed policy takes {limit}: `--out DIR` writes it as several; as inline \
-             policies of a role it may have {INLINE_LIMIT}"
+            "the policy has {length} characters, more than the {limit} of a managed policy: `--out DIR` splits it; inline \
+             policies of a role may have {INLINE_LIMIT}"
         );
         session.reporter.tell(Event::Note { message });
     }
@@ -249,11 +248,8 @@ async fn postman(session: &Session, out: Option<&Path>, checks: &CheckArgs) -> R
     let (Some(live), Some(preview)) = (endpoints.live, endpoints.preview) else {
         return Err(Failure::new(
             Exit::Error,
-            format!(
-                "{}/{stage} has no URL yet that an environment could name",
-                stack_ref.app
-            ),
-            "`taskctl deploy` makes it; without --out the collection alone is printed",
+            format!("{}/{stage} has no URL yet for an environment", stack_ref.app),
+            "create it with `taskctl deploy`; without --out only the collection is printed",
         ));
     };
     let out = absolute(out);

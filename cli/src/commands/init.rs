@@ -14,18 +14,22 @@ use crate::project::TEMPLATE_NAMES;
 use crate::report::direct::{fail, print};
 use crate::session::Invocation;
 
-/// Arguments of `init`.
+const EXAMPLES: &str = "\
+Examples:
+  taskctl init shop
+  taskctl init shop --template task-tracker";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Directory of the project.
+    /// Directory to create the project in
     #[arg(value_name = "DIR", default_value = ".")]
     directory: PathBuf,
-    /// Template to begin with; `taskctl templates` lists them.
+    /// Template to start from; `taskctl templates` lists them
     #[arg(long, short, value_name = "NAME", default_value = "platform", value_parser = PossibleValuesParser::new(embedded_names()))]
     template: String,
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: &Args) -> Exit {
     match init(args) {
         Ok(text) => print(&invocation.env, &text),
@@ -55,8 +59,8 @@ fn init(args: &Args) -> Result<String, Failure> {
         .map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => Failure::new(
                 Exit::Error,
-                format!("{} is there already", path.display()),
-                "remove it first, or name another directory: taskctl init DIR",
+                format!("{} already exists", path.display()),
+                "remove it first, or use another directory: taskctl init DIR",
             ),
             _ => Failure::io("writing", &path, &error),
         })?;
@@ -65,7 +69,7 @@ fn init(args: &Args) -> Result<String, Failure> {
     let site = site.iter().map(|(path, text)| ((*path).to_owned(), *text));
     write_files(directory, site.chain(checks))?;
     ignore_what_is_kept(directory)?;
-    Ok(format!("made {}\nnext: taskctl plan --local\n", path.display()))
+    Ok(format!("created {}\nnext: taskctl plan --local\n", path.display()))
 }
 
 /// Files of the web site and request checks; those that are there stay.

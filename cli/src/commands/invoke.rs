@@ -26,30 +26,28 @@ use crate::session::{self, Invocation, Session};
 use crate::ui::style::{Style, Tone};
 use crate::ui::text::{plain, safe_json};
 
-/// Arguments of `invoke`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Function, by its logical name.
+    /// Logical name of the function
     #[arg(value_name = "FUNCTION")]
     function: String,
-    /// File with the event, JSON; - for standard input.
+    /// File with the event as JSON; - for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "route")]
     event: Option<PathBuf>,
-    /// Make the event of a request, such as 'GET /counter'.
+    /// Send the event of this request, such as 'GET /counter'
     #[arg(long, value_name = "REQUEST")]
     route: Option<String>,
-    /// Body of the request of --route.
+    /// Body of the --route request
     #[arg(long, value_name = "TEXT", requires = "route")]
     body: Option<String>,
-    /// The version that waits in preview, instead of that of live.
+    /// Invoke the version in preview instead of live
     #[arg(long)]
     preview: bool,
-    /// The version of this release.
+    /// Invoke the version of this release
     #[arg(long, value_name = "RELEASE", conflicts_with = "preview")]
     release: Option<u64>,
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
     session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         invoke(&session, &args).await
@@ -78,10 +76,10 @@ async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
                 .map(String::as_str)
                 .collect();
             Failure::usage(
-                format!("no version of {} is in that release", args.function),
+                format!("function {} has no version in that release", args.function),
                 match known.as_slice() {
                     [] => "`taskctl releases` lists the releases".to_owned(),
-                    known => format!("functions in it: {}", known.join(", ")),
+                    known => format!("functions in that release: {}", known.join(", ")),
                 },
             )
         })?;
@@ -117,7 +115,7 @@ async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
         Some(kind) => Err(Failure::new(
             Exit::Error,
             format!("{} failed ({kind})", args.function),
-            format!("taskctl logs {} says what it did before", args.function),
+            format!("see `taskctl logs {}`", args.function),
         )),
     }
 }
@@ -159,8 +157,8 @@ fn event(path: Option<&Path>) -> Result<String, Failure> {
     match serde_json::from_str::<Value>(&text) {
         Ok(_) => Ok(text),
         Err(error) => Err(Failure::usage(
-            format!("{} is no JSON: {error}", path.display()),
-            "an event is one JSON value",
+            format!("{} is not valid JSON: {error}", path.display()),
+            "the event must be a single JSON value",
         )),
     }
 }
@@ -171,8 +169,8 @@ fn request_line(route: &str) -> Result<(&str, &str), Failure> {
     match target.starts_with('/') {
         true => Ok((method, target)),
         false => Err(Failure::usage(
-            format!("`{route}` is no request"),
-            "a request is a method and a path, such as 'GET /tasks?limit=5'",
+            format!("`{route}` is not a request"),
+            "give a method and a path, such as 'GET /tasks?limit=5'",
         )),
     }
 }
@@ -190,7 +188,7 @@ fn request(
     let api = state.api.api_id.as_deref().unwrap_or_default();
     let sample = SampleEvent::new((&identity.account, &identity.region, api), keys, variables);
     let event = sample.event(&method.to_ascii_uppercase(), target, body, Timestamp::now());
-    let event = event.map_err(|error| Failure::caused("the event cannot be written", &error, None))?;
+    let event = event.map_err(|error| Failure::caused("the event cannot be serialized", &error, None))?;
     Ok(String::from_utf8_lossy(&event).into_owned())
 }
 

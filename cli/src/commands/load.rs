@@ -23,22 +23,21 @@ use crate::ui::style::{Motion, Style, Tone};
 use crate::ui::table::table;
 use crate::ui::text::{count, plain};
 
-/// Arguments of `load`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Requests in flight at the same time.
+    /// Number of concurrent requests
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=2000))]
     users: u16,
-    /// How long is measured.
+    /// How long to measure
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     duration: Duration,
-    /// How long load is made before that.
+    /// How long to warm up before measuring
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration)]
     warm_up: Duration,
-    /// Requests a second, whatever the answers do; without it each user asks again when the answer is there.
+    /// Requests per second, independent of responses; without it, each user waits for a response before the next request
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rps: Option<u32>,
-    /// A request, such as 'GET /tasks?limit=20'; several are made in turn.
+    /// Request to send, such as 'GET /tasks?limit=20'; may be repeated to send several in turn
     #[arg(
         long,
         value_name = "REQUEST",
@@ -46,24 +45,23 @@ pub struct Args {
         conflicts_with = "scenario"
     )]
     request: Vec<String>,
-    /// A file of request checks, whose requests each user makes in turn.
+    /// File of request checks; each user sends its requests in turn
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
-    /// Aim at preview instead of live.
+    /// Load preview instead of live
     #[arg(long, conflicts_with = "url")]
     preview: bool,
-    /// Aim at this URL. One that is not the stack's own needs consent.
+    /// Load this URL; one that is not the stack's own needs confirmation
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Fail (exit code 4) when 99 % of the answers took longer.
+    /// Exit with 4 if the 99th percentile of latency is above this
     #[arg(long, value_name = "TIME", value_parser = duration)]
     p99: Option<Duration>,
-    /// Fail (exit code 4) when there are more errors.
+    /// Exit with 4 if there are more errors than this
     #[arg(long, value_name = "N")]
     errors: Option<u64>,
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
     session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         load(&session, &args).await
@@ -100,7 +98,7 @@ async fn load(session: &Arc<Session>, args: &Args) -> Result<Exit, Failure> {
     Err(Failure::new(
         Exit::CheckFailed,
         missed.join("; "),
-        "`taskctl logs` and `taskctl status` say what the functions did meanwhile",
+        "see `taskctl logs` and `taskctl status`",
     ))
 }
 
@@ -111,7 +109,7 @@ fn missed(report: &LoadReport, p99: Option<Duration>, errors: Option<u64>) -> Ve
         && report.latency.p99 > limit
     {
         missed.push(format!(
-            "99 % of the answers took up to {:.0} ms, not {limit:.0} ms",
+            "p99 latency was {:.0} ms, above the limit of {limit:.0} ms",
             report.latency.p99
         ));
     }
@@ -119,7 +117,7 @@ fn missed(report: &LoadReport, p99: Option<Duration>, errors: Option<u64>) -> Ve
         && report.failed() > allowed
     {
         missed.push(format!(
-            "{} failed, not at most {allowed}",
+            "{} failed, more than the {allowed} allowed",
             count(report.failed(), "request")
         ));
     }
@@ -174,11 +172,8 @@ async fn target(session: &Session, args: &Args) -> Result<String, Failure> {
     url.ok_or_else(|| {
         Failure::new(
             Exit::Error,
-            format!(
-                "{}/{} has no API that could be loaded",
-                stack_ref.app, session.global.target.stage
-            ),
-            "`taskctl deploy` makes it",
+            format!("{}/{} has no API to load", stack_ref.app, session.global.target.stage),
+            "create it with `taskctl deploy`",
         )
     })
 }
@@ -237,11 +232,11 @@ fn clear(style: Style) {
 /// The report as text.
 pub fn render(report: &LoadReport, style: &Style) -> String {
     let model = match report.rps_wanted {
-        Some(rps) => format!("{rps} requests/s due, at most {} in flight", report.users),
+        Some(rps) => format!("target {rps} requests/s, at most {} in flight", report.users),
         None => count(u64::try_from(report.users).unwrap_or(u64::MAX), "user"),
     };
     let mut out = format!(
-        "{}\n{model}, {:.0} s: {}, {:.0} a second\n\n",
+        "{}\n{model}, {:.0} s: {}, {:.0}/s\n\n",
         style.paint(Tone::Strong, &plain(&report.url)),
         report.seconds,
         count(report.requests, "request"),
@@ -309,7 +304,7 @@ fn chart(report: &LoadReport, style: &Style) -> String {
             chart::line(&values, style.width.saturating_sub(24)),
             chart::highest(&values),
         );
-        out.push_str(&format!("{name:<5} {drawn}  up to {most:.0} {unit}\n"));
+        out.push_str(&format!("{name:<5} {drawn}  max {most:.0} {unit}\n"));
     }
     out
 }

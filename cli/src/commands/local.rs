@@ -19,29 +19,34 @@ use crate::ui::style::{Style, Tone};
 use crate::ui::table::table;
 use crate::ui::text::{plain, wrap};
 
-/// Commands of the local target.
+pub const EXAMPLES: &str = "\
+Examples:
+  taskctl local up
+  taskctl local status
+  eval \"$(taskctl local env)\" && aws dynamodb list-tables
+  taskctl local reset --yes";
+
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Command {
-    /// Start it, and install what it needs on first use.
+    /// Start the local target; install the emulator on first use
     Up,
-    /// End it; what it holds is kept.
+    /// Stop the local target; keep its data
     Down,
-    /// Show whether it runs, and what it serves.
+    /// Show whether the local target is running, and its URLs
     Status,
-    /// End it and throw away what it holds: tables, objects, functions, APIs, logs.
+    /// Stop the local target and delete its data: tables, objects, functions, APIs, logs
     Reset,
-    /// Print variables that let other AWS clients use it: eval "$(taskctl local env)".
+    /// Print environment variables for other AWS clients: eval "$(taskctl local env)"
     Env(env::Args),
-    /// Be the background process.
+    /// Run the background process
     #[command(hide = true)]
     Serve {
-        /// Its directory.
+        /// Root directory
         #[arg(long)]
         root: PathBuf,
     },
 }
 
-/// Runs one.
 pub fn run(invocation: &Invocation, command: Command) -> Exit {
     match command {
         Command::Serve { root } => background(invocation, &root),
@@ -73,7 +78,12 @@ pub fn run(invocation: &Invocation, command: Command) -> Exit {
 fn background(invocation: &Invocation, root: &std::path::Path) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return direct::fail(&invocation.env, &Failure::caused("starting failed", &error, None)),
+        Err(error) => {
+            return direct::fail(
+                &invocation.env,
+                &Failure::caused("cannot start the async runtime", &error, None),
+            );
+        }
     };
     match runtime.block_on(serve(LocalOptions::load(root))) {
         Ok(()) => Exit::Ok,
@@ -86,7 +96,7 @@ async fn end(session: &Session, options: &LocalOptions) -> Result<Exit, Failure>
     tell(
         session,
         match ended {
-            Ended::Stopped => "the local target has ended; what it holds is kept",
+            Ended::Stopped => "the local target was stopped; its data is kept",
             Ended::WasStopped => "the local target was not running",
         },
     );
@@ -105,7 +115,7 @@ async fn start_over(session: &Session, options: &LocalOptions) -> Result<Exit, F
     };
     session.confirm(confirmation).await?;
     reset(options).await?;
-    tell(session, "the local target has ended and is empty");
+    tell(session, "the local target was stopped and its data deleted");
     Ok(Exit::Ok)
 }
 
@@ -137,13 +147,13 @@ fn render(status: &LocalStatus, style: &Style) -> String {
         LocalState::Stopped => (Tone::Faint, "not running"),
         LocalState::Starting => (Tone::Warn, "starting"),
         LocalState::Running => (Tone::Good, "running"),
-        LocalState::Degraded => (Tone::Bad, "running, but a part of it is not"),
-        LocalState::NotAnswering => (Tone::Bad, "not answering"),
+        LocalState::Degraded => (Tone::Bad, "running, but a component is down"),
+        LocalState::NotAnswering => (Tone::Bad, "not responding"),
     };
     let pid = status.pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
     let mut out = format!("local    {}{pid}\n", style.paint(tone, word));
     if status.state == LocalState::Stopped {
-        out.push_str(&format!("kept in  {}\n", status.root.display()));
+        out.push_str(&format!("data in  {}\n", status.root.display()));
         return out;
     }
     out.push_str(&format!("AWS      {}\n", style.paint(Tone::Copy, &status.endpoint_url)));
@@ -162,9 +172,9 @@ fn render(status: &LocalStatus, style: &Style) -> String {
             plain(bucket)
         ));
     }
-    out.push_str(&format!("kept in  {}\n", status.root.display()));
+    out.push_str(&format!("data in  {}\n", status.root.display()));
     if !status.parts.is_empty() {
-        let mut table = table(style, &["part", "state", "port", "process", ""]);
+        let mut table = table(style, &["component", "state", "port", "process", ""]);
         for part in &status.parts {
             let state = match part.state {
                 PartState::Starting => "starting",

@@ -22,61 +22,68 @@ use crate::report::plan::Details;
 use crate::session::{self, Invocation, Session};
 use crate::time_arg::moment;
 
-/// Arguments of `logs`.
+const EXAMPLES: &str = "\
+Examples:
+  taskctl logs --stage prod --since 1h --level error
+  taskctl logs tasks users --follow
+  taskctl logs --api --route 'GET /tasks'
+  taskctl logs --query slowest --since 1d";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Functions, by their logical names [default: all].
+    /// Logical names of functions [default: all]
     #[arg(value_name = "FUNCTION")]
     functions: Vec<String>,
-    /// Show the API's access log, too; alone when no function is named.
+    /// Include the API's access log; without function names, show only that
     #[arg(long)]
     api: bool,
-    /// From when on: 5m, 2h, 3d ago, or a time such as 2026-01-30T10:15 (local) or …:00Z.
+    /// Start: an age such as 5m, 2h or 3d, or a time such as 2026-01-30T10:15 (local) or 2026-01-30T09:15:00Z
     #[arg(long, value_name = "TIME", default_value = "10m")]
     since: String,
-    /// Until when.
+    /// End: an age or a time [default: now]
     #[arg(long, value_name = "TIME", conflicts_with = "follow")]
     until: Option<String>,
-    /// Go on with what is new, until Ctrl-C.
+    /// Keep showing new lines until Ctrl-C
     #[arg(long, short = 'F')]
     follow: bool,
-    /// Follow, and let CloudWatch send new events at once (Live Tail, billed by the minute); what it cannot send is looked for.
+    /// Follow by CloudWatch Live Tail (immediate, billed by the minute); poll for what it misses
     #[arg(long, conflicts_with = "until")]
     live: bool,
-    /// CloudWatch filter pattern: only events that match are fetched.
+    /// Fetch only events that match this CloudWatch filter pattern
     #[arg(long, value_name = "PATTERN")]
     filter: Option<String>,
-    /// Regular expression: only lines that match are shown.
+    /// Show only lines that match this regular expression
     #[arg(long, value_name = "REGEX")]
     grep: Option<String>,
-    /// Only lines at least as severe.
+    /// Show only lines of this severity or higher
     #[arg(long, value_enum, value_name = "LEVEL")]
     level: Option<Level>,
-    /// Only lines of this request.
+    /// Show only lines of this request
     #[arg(long, value_name = "ID", conflicts_with = "filter")]
     request_id: Option<String>,
-    /// Only lines of this release's function versions.
+    /// Show only lines of this release's function versions
     #[arg(long, value_name = "RELEASE", conflicts_with = "slot")]
     release: Option<u64>,
-    /// Only lines of the release in this slot.
+    /// Show only lines of the release in this slot
     #[arg(long, value_enum, value_name = "SLOT")]
     slot: Option<Slot>,
-    /// Only requests of this route, such as 'GET /tasks'.
+    /// Show only requests of this route, such as 'GET /tasks'
     #[arg(long, value_name = "ROUTE")]
     route: Option<String>,
-    /// Ask Logs Insights instead: a query, or the name of one (errors, slowest, cold-starts, latency, or of the template's
-    /// `queries`).
+    /// Run a Logs Insights query instead: its text, or the name of one (errors, slowest, cold-starts, latency, or one of
+    /// the template's `queries`)
     #[arg(long, value_name = "QUERY", conflicts_with_all = ["follow", "live", "filter", "grep", "level", "request_id", "release",
         "slot", "route", "fields", "template"])]
     query: Option<String>,
-    /// Form of the lines [default: pretty, or json with --output json].
+    /// Line format [default: pretty, or json with --output json]
     #[arg(long, value_enum, value_name = "FORM")]
     format: Option<Format>,
-    /// Only these fields, with tabs between them: time, source, version, level, route, status, message, … A point goes
-    /// into objects: record.metrics.durationMs.
+    /// Show only these fields, tab-separated: time, source, version, level, route, status, message, …; a dot reaches into
+    /// objects: record.metrics.durationMs
     #[arg(long, value_name = "FIELDS", value_delimiter = ',', conflicts_with_all = ["format", "template"])]
     fields: Vec<String>,
-    /// Form of each line, with fields in braces: '{time} {source} {route} {durationMs}'.
+    /// Line template, with fields in braces: '{time} {source} {route} {durationMs}'
     #[arg(long, value_name = "TEXT", conflicts_with = "format")]
     template: Option<String>,
 }

@@ -10,7 +10,6 @@ use crate::failure::Failure;
 use crate::report::direct::{fail, print};
 use crate::session::Invocation;
 
-/// Arguments of `man`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Write one page per command into this directory

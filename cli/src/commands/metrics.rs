@@ -7,7 +7,9 @@ use comfy_table::CellAlignment;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use taskctl_stack::engine::{Engine, EngineError};
-use taskctl_stack::observe::metrics::{self, Measures, Metrics, REQUESTS, Series, Window};
+use taskctl_stack::observe::metrics::{
+    self, FunctionMetrics, Measures, Metrics, REQUESTS, Series, VersionMetrics, Window,
+};
 
 use crate::cli::Output;
 use crate::exit::Exit;
@@ -22,16 +24,15 @@ use crate::ui::style::{Style, Tone};
 use crate::ui::table::table;
 use crate::ui::text::plain;
 
-/// Arguments of `metrics`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Functions, by their logical names [default: all, with API and tables].
+    /// Logical names of functions [default: all, with API and tables]
     #[arg(value_name = "FUNCTION")]
     functions: Vec<String>,
-    /// How far to look back: 15m, 3h, 7d.
+    /// How far to look back, such as 15m, 3h or 7d
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = ago)]
     since: Duration,
-    /// Draw again and again, until Ctrl-C.
+    /// Refresh until Ctrl-C
     #[arg(long, short)]
     watch: bool,
 }
@@ -39,7 +40,6 @@ pub struct Args {
 /// Time between two looks.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
     session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         show(&session, &args).await
@@ -68,10 +68,10 @@ async fn fetch(session: &Session, args: &Args, engine: &Engine) -> Result<String
         return Err(Failure::new(
             Exit::Error,
             format!(
-                "nothing of {}/{} stands in {}",
+                "{}/{} is not deployed in {}",
                 identity.app, identity.stage, identity.region
             ),
-            "`taskctl deploy` makes it; check --stage, --region and --profile",
+            "create it with `taskctl deploy`, or check --stage, --region and --profile",
         ));
     };
     let found: BTreeSet<&str> = metrics
@@ -81,7 +81,7 @@ async fn fetch(session: &Session, args: &Args, engine: &Engine) -> Result<String
         .collect();
     if let Some(missing) = only.iter().find(|name| !found.contains(name.as_str())) {
         return Err(Failure::usage(
-            format!("there is no function {missing}"),
+            format!("no function named {missing}"),
             "`taskctl status` lists them",
         ));
     }
@@ -138,7 +138,11 @@ fn window_text(metrics: &Metrics, zone: &TimeZone) -> String {
         minutes @ 0..60 => format!("{minutes} min"),
         minutes => format!("{} h", minutes / 60),
     };
-    format!("{} to {}, each mark {period}", shown(metrics.from), shown(metrics.to))
+    format!(
+        "{} to {}, one column per {period}",
+        shown(metrics.from),
+        shown(metrics.to)
+    )
 }
 
 fn total(measures: &Measures, name: &str) -> Option<f64> {
@@ -177,11 +181,11 @@ fn api_text(api: &Measures, metrics: &Metrics, style: &Style, zone: &TimeZone) -
     let rate = some / seconds as f64;
     let share = |name: &str, tone: Tone| {
         let failed = total(api, name).unwrap_or(0.0);
-        let text = format!("{name} {} ({:.2} %)", number(Some(failed), 0), failed * 100.0 / some);
+        let text = format!("{name} {} ({:.2}%)", number(Some(failed), 0), failed * 100.0 / some);
         if failed > 0.0 { style.paint(tone, &text) } else { text }
     };
     let mut out = format!(
-        "  {} requests, {rate:.1} a second; {}, {}\n  p50 {} ms, p90 {} ms, p99 {} ms\n",
+        "  {} requests, {rate:.1}/s; {}, {}\n  p50 {} ms, p90 {} ms, p99 {} ms\n",
         number(requests, 0),
         share("4xx", Tone::Warn),
         share("5xx", Tone::Bad),
@@ -255,81 +259,88 @@ fn functions_text(metrics: &Metrics, style: &Style) -> String {
     ];
     let mut rows = table(style, &heads);
     for function in &metrics.functions {
-        let cold = function
-            .versions
-            .iter()
-            .filter_map(|version| total(&version.measures, "cold_starts"))
-            .reduce(|a, b| a + b);
-        let all = &function.all;
-        let failed = total(all, "errors").is_some_and(|errors| errors > 0.0);
-        let errors = number(total(all, "errors"), 0);
-        rows.add_row([
-            plain(&function.name),
-            number(total(all, REQUESTS), 0),
-            if failed {
-                style.paint(Tone::Bad, &errors)
-            } else {
-                errors
-            },
-            number(total(all, "throttles"), 0),
-            number(cold, 0),
-            number(total(all, "concurrency"), 0),
-            ms(total(all, "p50")),
-            ms(total(all, "p90")),
-            ms(total(all, "p99")),
-        ]);
-        // What one version alone says is said by the function.
-        if function.versions.len() < 2 {
-            continue;
-        }
-        for version in &function.versions {
-            let releases: Vec<String> = version.releases.iter().map(u64::to_string).collect();
-            let measures = &version.measures;
-            rows.add_row([
-                format!("  v{} of {}", plain(&version.version), releases.join(", ")),
-                number(total(measures, REQUESTS), 0),
-                number(total(measures, "5xx"), 0),
-                String::new(),
-                number(total(measures, "cold_starts"), 0),
-                String::new(),
-                ms(total(measures, "p50")),
-                ms(total(measures, "p90")),
-                ms(total(measures, "p99")),
-            ]);
+        rows.add_row(function_row(function, style));
+        // A single version would only repeat the function.
+        if function.versions.len() > 1 {
+            rows.add_rows(function.versions.iter().map(version_row));
         }
     }
     let mut out = right(rows, 1..9).trim_fmt();
-    let name = metrics
+    for (title, name, unit) in [("requests", REQUESTS, ""), ("p99", "p99", " ms")] {
+        out.push_str(&function_charts(metrics, (title, name, unit), style));
+    }
+    out
+}
+
+fn function_row(function: &FunctionMetrics, style: &Style) -> [String; 9] {
+    let cold = function
+        .versions
+        .iter()
+        .filter_map(|version| total(&version.measures, "cold_starts"))
+        .reduce(|a, b| a + b);
+    let all = &function.all;
+    let failed = total(all, "errors").is_some_and(|errors| errors > 0.0);
+    let errors = number(total(all, "errors"), 0);
+    [
+        plain(&function.name),
+        number(total(all, REQUESTS), 0),
+        if failed {
+            style.paint(Tone::Bad, &errors)
+        } else {
+            errors
+        },
+        number(total(all, "throttles"), 0),
+        number(cold, 0),
+        number(total(all, "concurrency"), 0),
+        ms(total(all, "p50")),
+        ms(total(all, "p90")),
+        ms(total(all, "p99")),
+    ]
+}
+
+fn version_row(version: &VersionMetrics) -> [String; 9] {
+    let releases: Vec<String> = version.releases.iter().map(u64::to_string).collect();
+    let measures = &version.measures;
+    [
+        format!("  v{} of {}", plain(&version.version), releases.join(", ")),
+        number(total(measures, REQUESTS), 0),
+        number(total(measures, "5xx"), 0),
+        String::new(),
+        number(total(measures, "cold_starts"), 0),
+        String::new(),
+        ms(total(measures, "p50")),
+        ms(total(measures, "p90")),
+        ms(total(measures, "p99")),
+    ]
+}
+
+/// A line of bars for each function; empty when no function has the measure.
+fn function_charts(metrics: &Metrics, (title, name, unit): (&str, &str, &str), style: &Style) -> String {
+    let width = metrics
         .functions
         .iter()
         .map(|function| function.name.chars().count())
         .max()
         .unwrap_or(0);
-    for (title, of, unit) in [("requests", REQUESTS, ""), ("p99", "p99", " ms")] {
-        let drawn: Vec<String> = metrics
-            .functions
-            .iter()
-            .filter_map(|function| {
-                let series = function.all.get(of)?;
-                series.total?;
-                let line = chart::line(&series.values, style.width.saturating_sub(name + 20));
-                let most = highest(series, unit);
-                Some(format!(
-                    "  {:<name$}  {}  up to {most}",
-                    plain(&function.name),
-                    style.paint(Tone::Copy, &line)
-                ))
-            })
-            .collect();
-        if !drawn.is_empty() {
-            out.push_str(&format!(
-                "\n\n{}\n{}",
-                style.paint(Tone::Faint, title),
-                drawn.join("\n")
-            ));
-        }
+    let drawn: Vec<String> = metrics
+        .functions
+        .iter()
+        .filter_map(|function| {
+            let series = function.all.get(name)?;
+            series.total?;
+            let line = chart::line(&series.values, style.width.saturating_sub(width + 20));
+            Some(format!(
+                "  {:<width$}  {}  max {}",
+                plain(&function.name),
+                style.paint(Tone::Copy, &line),
+                highest(series, unit)
+            ))
+        })
+        .collect();
+    if drawn.is_empty() {
+        return String::new();
     }
-    out
+    format!("\n\n{}\n{}", style.paint(Tone::Faint, title), drawn.join("\n"))
 }
 
 /// The columns that hold numbers, to the right.
@@ -348,8 +359,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use jiff::ToSpan as _;
-
-    use taskctl_stack::observe::metrics::{FunctionMetrics, VersionMetrics};
 
     use super::*;
     use crate::ui::style::screens;

@@ -84,7 +84,12 @@ pub enum Command {
     /// Rebuild and deploy to the local target on every change, and follow the logs
     Dev(dev::Args),
     /// Manage the local target
-    #[command(subcommand, subcommand_required = true, arg_required_else_help = true)]
+    #[command(
+        subcommand,
+        subcommand_required = true,
+        arg_required_else_help = true,
+        after_help = local::EXAMPLES
+    )]
     Local(local::Command),
     /// Print the JSON Schema of templates, or of a command's JSON output
     Schema(schema::Args),
@@ -142,7 +147,6 @@ fn grouped(command: clap::Command) -> clap::Command {
         .mut_subcommands(|command| command.hide(true))
 }
 
-/// Runs a command.
 pub fn run(invocation: &Invocation, command: Command) -> Exit {
     match command {
         Command::Init(args) => init::run(invocation, &args),

@@ -16,18 +16,16 @@ use crate::session::{self, Invocation, Session};
 use crate::ui::table::table;
 use crate::ui::text::size;
 
-/// Arguments of `package`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Write the zips and their manifest here, for `deploy --artifacts`.
+    /// Write the packages and their manifest here, for `deploy --artifacts`
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Directory of the Cargo project with the functions [default: as the template says, else here].
+    /// Directory of the functions' Cargo project [default: the template's, else the template's directory]
     #[arg(long, value_name = "DIR")]
     handlers: Option<PathBuf>,
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
     session::run(invocation, Purpose::Package, Details::Changes, async |session| {
         package(&session, &args).await

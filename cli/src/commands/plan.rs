@@ -15,13 +15,19 @@ use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::session::{self, Invocation, Session};
 
-/// Arguments of `plan`.
+const EXAMPLES: &str = "\
+Examples:
+  taskctl plan --stage prod
+  taskctl plan --stage prod --save plan.json
+  taskctl plan --local --details";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Keep the plan in a file; `deploy --plan FILE` applies it if nothing has moved since.
+    /// Write the plan to a file; `deploy --plan FILE` applies it if it is still current
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Show the fields of what is created, too.
+    /// Show the fields of created resources, too
     #[arg(long)]
     details: bool,
     #[command(flatten)]
@@ -30,7 +36,6 @@ pub struct Args {
     promotion: PromotionArgs,
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
     let details = if args.details {
         Details::Everything
@@ -67,7 +72,7 @@ fn save(session: &Session, prepared: &Prepared, path: &PathBuf) -> Result<(), Fa
         &prepared.planned.plan,
     );
     let mut text = serde_json::to_vec_pretty(&saved)
-        .map_err(|error| Failure::caused("the plan cannot be written as JSON", &error, None))?;
+        .map_err(|error| Failure::caused("the plan cannot be serialized", &error, None))?;
     text.push(b'\n');
     // A plan names everything of a stack; it is nobody else's business.
     let file = fs::OpenOptions::new()
@@ -82,7 +87,7 @@ fn save(session: &Session, prepared: &Prepared, path: &PathBuf) -> Result<(), Fa
         .command_hint()
         .command(&format!("deploy --plan {}", path.display()));
     session.reporter.tell(Event::Note {
-        message: format!("the plan is kept in {}; `{apply}` applies it", path.display()),
+        message: format!("plan written to {}; apply it with `{apply}`", path.display()),
     });
     Ok(())
 }

@@ -19,22 +19,29 @@ use crate::session::{self, Invocation, Session};
 use crate::time_arg::duration;
 use crate::transition;
 
-/// Arguments of `promote`.
+const EXAMPLES: &str = "\
+Examples:
+  taskctl promote --stage prod
+  taskctl promote --stage prod --canary 10% --bake 10m
+  taskctl promote --stage prod --linear 20%/2m
+  taskctl promote --stage prod --abort";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Send this share of live's traffic to the release first, and watch it.
+    /// Send this share of live's traffic to the release first, and monitor it
     #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with_all = ["linear", "at_once"])]
     canary: Option<u8>,
-    /// How long to watch the share of --canary [default: as the stage's policy says, else 5m].
+    /// How long to monitor the canary [default: the stage's policy, else 5m]
     #[arg(long, value_name = "TIME", value_parser = duration, requires = "canary")]
     bake: Option<Duration>,
-    /// Raise the share step by step and watch each step, such as 10%/3m.
+    /// Raise the share in steps and monitor each, such as 10%/3m
     #[arg(long, value_name = "PERCENT/TIME", value_parser = linear, conflicts_with = "at_once")]
     linear: Option<(u8, Duration)>,
-    /// Move all traffic at once, whatever the stage's policy.
+    /// Move all traffic at once, overriding the stage's policy
     #[arg(long)]
     at_once: bool,
-    /// End a canary: no share of live's traffic goes to another release any more.
+    /// End a canary: return all of live's traffic to the live release
     #[arg(long, conflicts_with_all = ["canary", "linear", "at_once", "checks", "allow_writes"])]
     abort: bool,
     #[command(flatten)]
@@ -48,13 +55,13 @@ fn percent(text: &str) -> Result<u8, String> {
         .parse()
         .ok()
         .filter(|share| (1..100).contains(share));
-    number.ok_or_else(|| "it must look like 10%, from 1% to 99%".to_owned())
+    number.ok_or_else(|| "expected a percentage from 1% to 99%, such as 10%".to_owned())
 }
 
 fn linear(text: &str) -> Result<(u8, Duration), String> {
     let (share, interval) = text
         .split_once('/')
-        .ok_or_else(|| "it must look like 10%/3m".to_owned())?;
+        .ok_or_else(|| "expected a percentage and a duration, such as 10%/3m".to_owned())?;
     Ok((percent(share)?, duration(interval)?))
 }
 
@@ -81,10 +88,10 @@ impl Args {
         if !rollout.steps.is_empty() && rollout.bake < shortest {
             return Err(Failure::usage(
                 format!(
-                    "watching for {} s shows nothing: metrics arrive later than that",
+                    "a bake time of {} s is too short: metrics arrive later than that",
                     rollout.bake.as_secs()
                 ),
-                format!("watch for {} s at least", shortest.as_secs()),
+                format!("use at least {} s", shortest.as_secs()),
             ));
         }
         Ok(RolloutOptions {
@@ -99,7 +106,6 @@ impl Args {
 /// How long a share is watched where nobody says.
 const USUAL_BAKE: Duration = Duration::from_secs(300);
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
     session::run(invocation, Purpose::Change, Details::Changes, async |session| {
         if args.abort {
@@ -126,18 +132,18 @@ async fn abort(session: &Session) -> Result<Exit, Failure> {
     let outcome = match aborted.is_empty() {
         true => {
             session.reporter.tell(Event::Note {
-                message: "no share of live's traffic is diverted".to_owned(),
+                message: "no canary is running".to_owned(),
             });
             Outcome::NoChanges
         }
         false => {
             let told: Vec<String> = aborted
                 .iter()
-                .map(|(name, percent)| format!("{percent} % of {name}"))
+                .map(|(name, percent)| format!("{percent}% of {name}"))
                 .collect();
             session.reporter.tell(Event::Note {
                 message: format!(
-                    "the canary is over: {} went elsewhere, and does no more",
+                    "canary ended: {} went to another release and is back on live",
                     told.join(", ")
                 ),
             });

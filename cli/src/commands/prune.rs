@@ -12,15 +12,13 @@ use crate::report::plan::Details;
 use crate::session::{self, Invocation, Session};
 use crate::ui::confirm::{Confirmation, Expected, Unattended};
 
-/// Arguments of `prune`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Releases to keep, beside live, preview and the one before live [default: `release: {keep: …}` of the template, else 10].
+    /// Number of newest releases to keep, besides live, preview and the one before live [default: the template's `release: {keep: …}`, else 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     keep: Option<u32>,
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: &Args) -> Exit {
     let keep = args.keep;
     session::run(invocation, Purpose::Change, Details::Changes, async |session| {

@@ -12,7 +12,6 @@ use crate::ui::style::{Style, Tone};
 use crate::ui::table::table;
 use crate::ui::text::{cut, duration, plain};
 
-/// Runs it.
 pub fn run(invocation: &Invocation) -> Exit {
     session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         show(&session).await

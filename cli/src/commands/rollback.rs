@@ -12,18 +12,22 @@ use crate::report::plan::Details;
 use crate::session::{self, Invocation};
 use crate::transition;
 
-/// Arguments of `rollback`.
+const EXAMPLES: &str = "\
+Examples:
+  taskctl rollback --stage prod
+  taskctl rollback --stage prod --to 41";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A kept release instead of the one before (`taskctl releases` lists them).
+    /// Release to go back to [default: the previous one]; `taskctl releases` lists those kept
     #[arg(long, value_name = "RELEASE")]
     to: Option<u64>,
-    /// Take the stage from a command that hangs; that one starts no further call.
+    /// Take the lock from a hanging command, which then starts no further call
     #[arg(long)]
     preempt: bool,
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: &Args) -> Exit {
     let (to, preempt) = (args.to, args.preempt);
     session::run(invocation, Purpose::Change, Details::Changes, async |session| {

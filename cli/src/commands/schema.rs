@@ -19,10 +19,9 @@ use crate::report;
 use crate::report::direct::print;
 use crate::session::Invocation;
 
-/// Arguments of `schema`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// What is described: templates, or what a command writes with --output json.
+    /// Document to describe: templates, or the JSON output of a command
     #[arg(value_name = "OF", value_enum, default_value_t)]
     of: Of,
 }
@@ -30,40 +29,39 @@ pub struct Args {
 /// What there is a schema of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Of {
-    /// Templates, for editors.
+    /// Templates, for editors
     #[default]
     Template,
-    /// A line of plan, deploy, promote, rollback, prune, destroy, package and dev.
+    /// An output line of plan, deploy, promote, rollback, prune, destroy, package and dev
     Events,
-    /// The answer of status.
+    /// The output of status
     Status,
-    /// The answer of metrics.
+    /// The output of metrics
     Metrics,
-    /// The answer of alarms.
+    /// The output of alarms
     Alarms,
-    /// The answer of releases.
+    /// The output of releases
     Releases,
-    /// The answer of check.
+    /// The output of check
     Check,
-    /// The answer of load.
+    /// The output of load
     Load,
-    /// A line of logs.
+    /// An output line of logs
     Logs,
-    /// The answer of invoke.
+    /// The output of invoke
     Invoke,
-    /// The answer of dashboard.
+    /// The output of dashboard
     Dashboard,
-    /// The answer of doctor.
+    /// The output of doctor
     Doctor,
-    /// The answer of templates.
+    /// The output of templates
     Templates,
-    /// The answer of unlock.
+    /// The output of unlock
     Unlock,
-    /// The answer of local status.
+    /// The output of local status
     LocalStatus,
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: &Args) -> Exit {
     print(&invocation.env, &format!("{:#}\n", schema(args.of)))
 }

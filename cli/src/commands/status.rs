@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use taskctl_stack::engine::Engine;
 use taskctl_stack::event::Event;
-use taskctl_stack::status::{self, FunctionStatus, Recent, SlotStatus, Status};
+use taskctl_stack::status::{self, FunctionStatus, LockStatus, Recent, SlotStatus, Status};
 
 use crate::cli::Output;
 use crate::exit::Exit;
@@ -19,14 +19,20 @@ use crate::ui::style::{Style, Tone};
 use crate::ui::table::table;
 use crate::ui::text::{fill, long_duration, plain};
 
-/// Arguments of `status`.
+const EXAMPLES: &str = "\
+Examples:
+  taskctl status --stage prod
+  taskctl status --stage prod --watch
+  taskctl status --stage prod --exit-code";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Draw again and again, until Ctrl-C.
+    /// Refresh until Ctrl-C
     #[arg(long, short)]
     watch: bool,
-    /// End with 4 when something is not as it should be: an alarm is red, a function is not active, live serves no release,
-    /// nobody attends a canary.
+    /// Exit with 4 if the stage is unhealthy: an alarm is firing, a function is not active, live serves no release, or a
+    /// canary was abandoned
     #[arg(long, conflicts_with = "watch")]
     exit_code: bool,
 }
@@ -34,7 +40,6 @@ pub struct Args {
 /// Time between two looks.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
     session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
         show(&session, &args).await
@@ -80,8 +85,8 @@ async fn fetch(session: &Session, engine: &Engine, stack_ref: &StackRef) -> Resu
         let stage = &session.global.target.stage;
         Failure::new(
             Exit::Error,
-            format!("nothing of {app}/{stage} stands in {region}"),
-            "`taskctl deploy` makes it; check --stage, --region and --profile",
+            format!("{app}/{stage} is not deployed in {region}"),
+            "create it with `taskctl deploy`, or check --stage, --region and --profile",
         )
     })
 }
@@ -153,86 +158,21 @@ fn recent(function: &FunctionStatus, style: &Style) -> String {
         None => "no requests".to_owned(),
         Some(Recent { requests, errors }) if errors > 0.0 => {
             let share = errors * 100.0 / requests;
-            let failed = style.paint(Tone::Bad, &format!("{errors:.0} failed ({share:.1} %)"));
+            let failed = style.paint(Tone::Bad, &format!("{errors:.0} failed ({share:.1}%)"));
             format!("{requests:.0}, {failed}")
         }
         Some(Recent { requests, .. }) => format!("{requests:.0}, none failed"),
     }
 }
 
+/// A row of the history: its name, tone and text.
+type Row = (&'static str, Tone, String);
+
 /// What changed last, who works here now, what of live's traffic is diverted, and what changed behind taskctl's back.
 fn history(status: &Status, style: &Style, now: Timestamp) -> String {
-    let mut rows: Vec<(&str, Tone, String)> = Vec::new();
-    let since = |at: Timestamp| {
-        let seconds = now.as_second() - at.as_second();
-        format!("{} ago", long_duration(u64::try_from(seconds).unwrap_or(0)))
-    };
-    if let Some(last) = &status.last_release {
-        let text = format!(
-            "release {} deployed {} by {}",
-            last.release,
-            since(last.at),
-            plain(&last.user)
-        );
-        rows.push(("last", Tone::Plain, text));
-    }
-    if let Some(moved) = &status.last_move {
-        let end = plain(moved.end.split(':').next().unwrap_or_default());
-        let text = format!(
-            "{} to release {} {}: {end}",
-            moved.cause.as_str(),
-            moved.to,
-            since(moved.at)
-        );
-        rows.push((if rows.is_empty() { "last" } else { "" }, Tone::Plain, text));
-    }
-    if let Some(lock) = &status.lock {
-        let (tone, attended) = match lock.is_attended() {
-            true => (Tone::Warn, format!("begun {}", since(lock.since))),
-            false => (
-                Tone::Bad,
-                format!(
-                    "not heard of for {}",
-                    long_duration(u64::try_from(lock.silent_seconds).unwrap_or(0))
-                ),
-            ),
-        };
-        let text = format!(
-            "{} on {} runs `{}`, {attended}",
-            plain(&lock.user),
-            plain(&lock.host),
-            plain(&lock.command)
-        );
-        rows.push(("lock", tone, text));
-    }
-    let diverted: Vec<String> = status
-        .functions
-        .iter()
-        .filter_map(|function| Some((function.diverted?, plain(&function.name))))
-        .map(|(percent, name)| format!("{percent} % of {name}"))
-        .collect();
-    if !diverted.is_empty() {
-        let (tone, attended) = match &status.lock {
-            Some(lock) if lock.is_attended() => (Tone::Warn, format!("{} attends it", plain(&lock.user))),
-            Some(_) | None => (
-                Tone::Bad,
-                "nobody attends it: `taskctl promote --abort` ends it, `taskctl promote` begins again".to_owned(),
-            ),
-        };
-        let progress = status.lock.as_ref().and_then(|lock| lock.progress.as_ref());
-        let progress = progress.map_or(String::new(), |progress| {
-            let seconds = now.as_second() - progress.since.as_second();
-            format!(
-                " to release {}, step {} of {}, {} of {}",
-                progress.release,
-                progress.step,
-                progress.steps,
-                long_duration(u64::try_from(seconds).unwrap_or(0)),
-                long_duration(progress.seconds)
-            )
-        });
-        rows.push(("canary", tone, format!("{}{progress}; {attended}", diverted.join(", "))));
-    }
+    let mut rows = last_rows(status, now);
+    rows.extend(status.lock.as_ref().map(|lock| lock_row(lock, now)));
+    rows.extend(canary_row(status, now));
     let changed: Vec<String> = status
         .functions
         .iter()
@@ -240,7 +180,7 @@ fn history(status: &Status, style: &Style, now: Timestamp) -> String {
         .map(|function| plain(&function.name))
         .collect();
     if !changed.is_empty() {
-        let text = format!("{} after the last deploy; `taskctl plan` shows how", changed.join(", "));
+        let text = format!("{} since the last deploy; `taskctl plan` shows how", changed.join(", "));
         rows.push(("changed", Tone::Warn, text));
     }
     let mut out = String::new();
@@ -253,13 +193,84 @@ fn history(status: &Status, style: &Style, now: Timestamp) -> String {
     out
 }
 
+/// Such as `5 min`.
+fn seconds_since(at: Timestamp, now: Timestamp) -> String {
+    long_duration(u64::try_from(now.as_second() - at.as_second()).unwrap_or(0))
+}
+
+/// The last deploy and the last move of live.
+fn last_rows(status: &Status, now: Timestamp) -> Vec<Row> {
+    let deployed = status.last_release.as_ref().map(|last| {
+        let ago = seconds_since(last.at, now);
+        format!("release {} deployed {ago} ago by {}", last.release, plain(&last.user))
+    });
+    let moved = status.last_move.as_ref().map(|moved| {
+        let end = plain(moved.end.split(':').next().unwrap_or_default());
+        let ago = seconds_since(moved.at, now);
+        format!("{} to release {} {ago} ago: {end}", moved.cause.as_str(), moved.to)
+    });
+    let texts = deployed.into_iter().chain(moved).enumerate();
+    texts
+        .map(|(index, text)| (if index == 0 { "last" } else { "" }, Tone::Plain, text))
+        .collect()
+}
+
+fn lock_row(lock: &LockStatus, now: Timestamp) -> Row {
+    let (tone, state) = match lock.is_attended() {
+        true => (Tone::Warn, format!("started {} ago", seconds_since(lock.since, now))),
+        false => {
+            let silent = long_duration(u64::try_from(lock.silent_seconds).unwrap_or(0));
+            (Tone::Bad, format!("no heartbeat for {silent}"))
+        }
+    };
+    let text = format!(
+        "{} on {} runs `{}`, {state}",
+        plain(&lock.user),
+        plain(&lock.host),
+        plain(&lock.command)
+    );
+    ("lock", tone, text)
+}
+
+/// The share of live's traffic that another release gets, how far the canary is, and who monitors it.
+fn canary_row(status: &Status, now: Timestamp) -> Option<Row> {
+    let diverted: Vec<String> = status
+        .functions
+        .iter()
+        .filter_map(|function| Some((function.diverted?, plain(&function.name))))
+        .map(|(percent, name)| format!("{percent}% of {name}"))
+        .collect();
+    if diverted.is_empty() {
+        return None;
+    }
+    let (tone, state) = match &status.lock {
+        Some(lock) if lock.is_attended() => (Tone::Warn, format!("monitored by {}", plain(&lock.user))),
+        Some(_) | None => (
+            Tone::Bad,
+            "the canary was abandoned: `taskctl promote --abort` ends it, `taskctl promote` starts over".to_owned(),
+        ),
+    };
+    let progress = status.lock.as_ref().and_then(|lock| lock.progress.as_ref());
+    let progress = progress.map_or(String::new(), |progress| {
+        format!(
+            " to release {}, step {} of {}, {} of {}",
+            progress.release,
+            progress.step,
+            progress.steps,
+            seconds_since(progress.since, now),
+            long_duration(progress.seconds)
+        )
+    });
+    Some(("canary", tone, format!("{}{progress}; {state}", diverted.join(", "))))
+}
+
 fn slot_text(slot: Option<&SlotStatus>) -> String {
     let Some(slot) = slot else {
         return "no release".to_owned();
     };
     let release = slot
         .release
-        .map_or("not a release of ours".to_owned(), |number| format!("release {number}"));
+        .map_or("not a taskctl release".to_owned(), |number| format!("release {number}"));
     let color = slot
         .color
         .as_ref()
@@ -288,7 +299,7 @@ fn alarms_text(alarms: &[taskctl_stack::status::AlarmStatus], style: &Style) -> 
         (0, unknown) => format!("\nalarms   {} OK, {unknown} without data yet\n", calm.len() - unknown),
         (red, _) => format!(
             "\nalarms   {}\n",
-            style.paint(Tone::Bad, &format!("{red} of {} in alarm", alarms.len()))
+            style.paint(Tone::Bad, &format!("{red} of {} firing", alarms.len()))
         ),
     };
     for alarm in red {
@@ -360,5 +371,41 @@ mod tests {
             text(vec![alarm("a", "OK"), alarm("b", "INSUFFICIENT_DATA")])
                 .ends_with("\nalarms   1 OK, 1 without data yet\n")
         );
+    }
+
+    #[test]
+    fn readme_shows_a_stage_after_its_first_deploy() {
+        let slot = json!({"color": "blue", "release": 1, "commit": "e0dbcc28", "previous_release": null});
+        let function = |name: &str| {
+            json!({
+                "name": name, "function": format!("platform-dev-{name}"), "live_version": "1", "preview_version": "1",
+                "state": "Active", "memory_mb": 512, "architecture": "x86_64", "diverted": null, "changed_since": false,
+                "recent": matches!(name, "counter" | "health").then(|| json!({"requests": 1.0, "errors": 0.0})),
+            })
+        };
+        let alarm = |number: usize| json!({"name": format!("platform-dev-{number}"), "state": "OK", "since": null, "reason": null});
+        let functions = ["assets", "counter", "health", "tasks", "users"].map(function);
+        let alarms: Vec<serde_json::Value> = (0..16).map(alarm).collect();
+        let status = json!({
+            "app": "platform", "stage": "dev", "region": "eu-central-1", "account": "000000000000",
+            "endpoints": {
+                "live": "http://127.0.0.1:4600", "preview": "http://127.0.0.1:4600/preview",
+                "site": "http://platform-dev-site-000000000000-eu-central-1.localhost:1580",
+            },
+            "live": slot, "preview": slot,
+            "functions": functions,
+            "alarms": alarms,
+            "lock": null,
+            "last_release": {
+                "release": 1, "commit": "e0dbcc28", "user": "ada", "at": "2026-03-01T12:01:00Z",
+                "changes": {"create": 79, "update": 0, "replace": 0, "delete": 0, "unchanged": 0, "kept": 0},
+            },
+            "last_move": null,
+        });
+        let status: Status = serde_json::from_value(status).unwrap_or_else(|error| panic!("{error}"));
+        let now: Timestamp = "2026-03-01T12:04:05Z".parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        let screen = render(&status, &Style::PLAIN, now);
+        insta::assert_snapshot!("status_after_first_deploy", screen);
+        crate::readme::check("taskctl status --local", &screen);
     }
 }

@@ -9,15 +9,13 @@ use crate::exit::Exit;
 use crate::report::direct::print;
 use crate::session::Invocation;
 
-/// Arguments of `templates`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Print this template.
+    /// Print this template
     #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(embedded_names()))]
     name: Option<String>,
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: &Args) -> Exit {
     if let Some(text) = args.name.as_deref().and_then(embedded) {
         return print(&invocation.env, text);

@@ -11,15 +11,13 @@ use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Invocation, Session};
 use crate::ui::text::plain;
 
-/// Arguments of `unlock`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Take the lease although its holder may be alive; that one starts no further call once it notices.
+    /// Break the lock even if its holder is alive, which then starts no further call
     #[arg(long)]
     force: bool,
 }
 
-/// Runs it.
 pub fn run(invocation: &Invocation, args: &Args) -> Exit {
     let force = if args.force { Force::Any } else { Force::Expired };
     session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
@@ -39,9 +37,9 @@ async fn unlock(session: &Session, force: Force) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     let text = match taken {
-        None => "nobody holds the lease on this stage\n".to_owned(),
+        None => "the stage is not locked\n".to_owned(),
         Some(record) => format!(
-            "the lease of {} on {} is taken away (`{}`, process {}, since {})\n",
+            "lock of {} on {} broken (`{}`, process {}, since {})\n",
             plain(&record.holder.user),
             plain(&record.holder.host),
             plain(&record.holder.command),

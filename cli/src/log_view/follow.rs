@@ -157,7 +157,7 @@ impl<'a> Following<'a> {
             Ok(events) => {
                 self.has_read = true;
                 if std::mem::take(&mut self.is_failing) {
-                    self.note("logs can be read again; nothing was left out".to_owned());
+                    self.note("reading logs works again; no lines were lost".to_owned());
                 }
                 let new = self.tail.looked(now, events);
                 self.show(&new);
@@ -166,7 +166,7 @@ impl<'a> Following<'a> {
             Err(error) => {
                 if !std::mem::replace(&mut self.is_failing, true) {
                     self.session.reporter.tell(Event::Warning {
-                        message: format!("logs cannot be read: {error}; trying again"),
+                        message: format!("reading logs failed: {error}; retrying"),
                     });
                 }
             }
@@ -199,8 +199,8 @@ impl<'a> Following<'a> {
             };
             let slot = slot.as_str();
             self.note(match chosen.number {
-                Some(number) => format!("release {number} is in {slot} now; its lines follow"),
-                None => format!("no release is in {slot} now"),
+                Some(number) => format!("release {number} is now in {slot}; showing its lines"),
+                None => format!("{slot} no longer serves a release"),
             });
             // The others are shown by the looks.
             events.retain(|event| !self.wanted.is_of_release(event));
@@ -255,7 +255,7 @@ impl<'a> Following<'a> {
                 Sent::Ended(_) if live.began.elapsed() > LIVE_AT_LEAST => self.live = self.start_live().await?,
                 Sent::Ended(why) => {
                     self.live = None;
-                    self.note(format!("Live Tail ended ({why}); looking every second instead"));
+                    self.note(format!("Live Tail ended ({why}); polling every second instead"));
                 }
             }
         }
@@ -271,7 +271,9 @@ impl<'a> Following<'a> {
                 began: Instant::now(),
             })),
             Err(error) => {
-                self.note(format!("no Live Tail: {error}; looking every second instead"));
+                self.note(format!(
+                    "Live Tail is not available: {error}; polling every second instead"
+                ));
                 Ok(None)
             }
         }

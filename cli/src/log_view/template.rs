@@ -10,9 +10,7 @@ use crate::ui::text::plain;
 /// A part of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
-    /// As it stands.
     Text(String),
-    /// A field's value.
     Field(String),
 }
 
@@ -21,7 +19,7 @@ pub fn parse(template: &str) -> Result<Vec<Piece>, Failure> {
     let wrong = |what: &str| {
         Failure::usage(
             format!("the template has {what}"),
-            "e.g. --template '{time} {source} {message}'; {{ and }} stand for braces",
+            "for example: --template '{time} {source} {message}'; write {{ and }} for braces",
         )
     };
     let mut pieces = Vec::new();
@@ -36,7 +34,7 @@ pub fn parse(template: &str) -> Result<Vec<Piece>, Failure> {
                     match rest.next() {
                         Some('}') => break,
                         Some(character) => field.push(character),
-                        None => return Err(wrong("a { without its }")),
+                        None => return Err(wrong("a { without a }")),
                     }
                 }
                 if field.trim().is_empty() {
@@ -45,7 +43,7 @@ pub fn parse(template: &str) -> Result<Vec<Piece>, Failure> {
                 pieces.push(Piece::Text(std::mem::take(&mut text)));
                 pieces.push(Piece::Field(field.trim().to_owned()));
             }
-            '}' => return Err(wrong("a } without its {")),
+            '}' => return Err(wrong("a } without a {")),
             '\\' if rest.next_if_eq(&'t').is_some() => text.push('\t'),
             other => text.push(other),
         }

@@ -1,26 +1,26 @@
 //! The reporter for people: talk on standard error, live on a terminal and in lines elsewhere; the answer on standard
 //! output.
 
+mod actions;
+mod preparation;
+mod release;
+
 use jiff::Timestamp;
 use taskctl_stack::event::{Endpoints, Event, Outcome};
 
-use super::messages::{
-    CommandHint, Purpose, RunSummary, endpoint_rows, failed_lines, failure_text, finished_line, kept_lines, where_to,
-};
-use super::plan::{Details, render, summary, warnings};
+use super::messages::{CommandHint, Purpose, RunSummary, endpoint_rows, failure_text, where_to};
+use super::plan::Details;
 use super::{Renderer, Screen};
 use crate::failure::Failure;
 use crate::ui::guard::{Guard, Out};
-use crate::ui::progress::{Live, doing};
+use crate::ui::progress::Live;
 use crate::ui::style::{Style, Tone};
-use crate::ui::text::{count, duration, plain, wrap};
+use crate::ui::text::{plain, wrap};
 
 /// Whether every AWS call is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trace {
-    /// No.
     Off,
-    /// Yes.
     Calls,
 }
 
@@ -41,7 +41,6 @@ pub struct Human {
 pub enum StderrSink {
     /// Lines, each written once.
     Lines(Out),
-    /// A terminal.
     Live(Box<Live>),
 }
 
@@ -102,36 +101,6 @@ impl Human {
         }
     }
 
-    fn build_output(&mut self, line: &str) {
-        let is_progress = PROGRESS_WORDS.iter().any(|word| line.starts_with(word));
-        match self.live() {
-            Some(live) if is_progress => live.building(line),
-            Some(_) | None => self.say(&plain(line)),
-        }
-    }
-
-    fn planned(&mut self, plan: &taskctl_stack::plan::Plan) {
-        self.rest();
-        match self.purpose {
-            Purpose::Plan | Purpose::Answer => {
-                let text = render(plan, &self.out_style, self.details);
-                self.out.text(&text);
-            }
-            Purpose::Change | Purpose::Package => {
-                let text = if plan.has_changes() {
-                    render(plan, &self.style, self.details)
-                } else {
-                    let mut lines = warnings(plan, &self.style);
-                    lines.push(summary(plan, &self.style));
-                    lines.join("\n")
-                };
-                for line in text.lines() {
-                    self.say(line);
-                }
-            }
-        }
-    }
-
     fn finished(&mut self, outcome: Outcome, millis: u64, calls: u64, endpoints: &Endpoints) {
         self.rest();
         let ending = self.run.ending(outcome, millis, calls, &self.style);
@@ -145,7 +114,7 @@ impl Human {
         let next = self.run.next_steps(outcome, endpoints, &self.command_hint);
         for (index, command) in next.iter().enumerate() {
             let head = match (index, outcome) {
-                (0, Outcome::Failed | Outcome::Interrupted) => "go on: ",
+                (0, Outcome::Failed | Outcome::Interrupted) => "retry: ",
                 (0, _) => "next:  ",
                 _ => "       ",
             };
@@ -172,19 +141,6 @@ impl Human {
     }
 }
 
-/// How Cargo's lines of progress begin.
-const PROGRESS_WORDS: [&str; 9] = [
-    "Compiling ",
-    "Checking ",
-    "Downloading ",
-    "Downloaded ",
-    "Updating ",
-    "Locking ",
-    "Adding ",
-    "Blocking ",
-    "Building ",
-];
-
 impl Renderer for Human {
     fn event(&mut self, time: Timestamp, event: &Event) {
         self.run.notice(event);
@@ -195,189 +151,59 @@ impl Renderer for Human {
                 stage,
                 region,
                 account,
-            } => {
-                let place = where_to(app, stage, region, account.as_deref());
-                let line = format!("{} {place}", self.style.paint(Tone::Strong, &plain(command)));
-                self.say(&line);
-            }
-            Event::BuildStarted { command } => match self.live() {
-                Some(live) => live.building(command),
-                None => self.say(&format!("building: {}", plain(command))),
-            },
+            } => self.started(command, &where_to(app, stage, region, account.as_deref())),
+            Event::BuildStarted { command } => self.build_started(command),
             Event::BuildOutput { line } => self.build_output(line),
-            Event::BuildFinished { millis } => match self.live() {
-                Some(live) => live.built(),
-                None => self.say(&format!("built in {}", duration(*millis))),
-            },
+            Event::BuildFinished { millis } => self.build_finished(*millis),
             Event::Packaged { .. } => {}
-            Event::ReadStarted { .. } => {
-                if let Some(live) = self.live() {
-                    live.reading();
-                }
-            }
-            Event::ReadFinished { millis, calls } => match self.live() {
-                Some(live) => live.was_read(),
-                None => self.say(&format!("read in {}, {}", duration(*millis), count(*calls, "AWS call"))),
-            },
+            Event::ReadStarted { .. } => self.read_started(),
+            Event::ReadFinished { millis, calls } => self.read_finished(*millis, *calls),
             Event::Planned { plan } => self.planned(plan),
-            Event::ExecutionStarted { actions } => {
-                if let Some(live) = self.live() {
-                    live.execution(*actions);
-                }
-            }
-            Event::ActionStarted { id, verb } => {
-                if let Some(live) = self.live() {
-                    live.begin(id, *verb);
-                }
-            }
-            Event::Waiting { id, reason } => match self.live() {
-                Some(live) => live.because(id, &format!("waiting for the {reason}")),
-                None => self.say(&format!(
-                    "  · waiting  {}: for the {}",
-                    plain(&id.to_string()),
-                    plain(reason)
-                )),
-            },
+            Event::ExecutionStarted { actions } => self.execution_started(*actions),
+            Event::ActionStarted { id, verb } => self.action_started(id, *verb),
+            Event::Waiting { id, reason } => self.waiting(id, reason),
             Event::Retrying {
                 id, operation, reason, ..
-            } => {
-                if self.run.is_worth_telling(time, id.as_ref(), operation) {
-                    let text = format!("{operation} again: {reason}");
-                    match (self.live(), id) {
-                        (Some(live), Some(id)) => live.because(id, &text),
-                        _ => {
-                            let who = id.as_ref().map(|id| format!("{id}: ")).unwrap_or_default();
-                            let width = self.style.width.saturating_sub(13);
-                            self.say(&format!(
-                                "  · trying   {}",
-                                crate::ui::text::cut(&plain(&format!("{who}{text}")), width)
-                            ));
-                        }
-                    }
-                }
-            }
-            Event::ActionFinished { id, verb, millis, .. } => match self.live() {
-                Some(live) => live.end(id),
-                None => {
-                    let line = finished_line(id, *verb, *millis, &self.style);
-                    self.say(&line);
-                }
-            },
-            Event::ActionFailed { id, verb, error } => {
-                if let Some(live) = self.live() {
-                    live.end(id);
-                }
-                let lines = failed_lines(id, *verb, error, &self.style);
-                self.say_all(&lines);
-            }
-            Event::ActionKept { id, reason, .. } => {
-                if let Some(live) = self.live() {
-                    live.end(id);
-                }
-                let lines = kept_lines(id, reason, &self.style);
-                self.say_all(&lines);
-            }
-            Event::ActionSkipped { id, verb, reason } => match self.live() {
-                Some(live) => live.end(id),
-                None => self.say(&format!(
-                    "  · {} {} not tried: {}",
-                    doing(*verb),
-                    plain(&id.to_string()),
-                    plain(reason)
-                )),
-            },
+            } => self.retrying(time, id.as_ref(), operation, reason),
+            Event::ActionFinished { id, verb, millis, .. } => self.action_finished(id, *verb, *millis),
+            Event::ActionFailed { id, verb, error } => self.action_failed(id, *verb, error),
+            Event::ActionKept { id, reason, .. } => self.action_kept(id, reason),
+            Event::ActionSkipped { id, verb, reason } => self.action_skipped(id, *verb, reason),
             Event::Call {
                 operation,
                 millis,
                 outcome,
-            } => {
-                if self.trace == Trace::Calls {
-                    let line = format!("  {} {} ms {}", plain(operation), millis, plain(outcome));
-                    let line = self.style.paint(Tone::Faint, &line);
-                    self.say(&line);
-                }
-            }
+            } => self.call(operation, *millis, outcome),
             Event::Promoted {
                 release,
                 color,
                 previous,
-            } => {
-                let before = previous
-                    .map(|number| format!(" (before it: release {number})"))
-                    .unwrap_or_default();
-                self.labelled("live:", Tone::Good, &format!("release {release}, {color}{before}"));
-            }
-            Event::RolledBack { release, color, from } => {
-                let before = from
-                    .map(|number| format!(" (it was release {number})"))
-                    .unwrap_or_default();
-                self.labelled(
-                    "live:",
-                    Tone::Good,
-                    &format!("back to release {release}, {color}{before}"),
-                );
-            }
+            } => self.promoted(*release, color, *previous),
+            Event::RolledBack { release, color, from } => self.rolled_back(*release, color, *from),
             Event::Checked {
                 release,
                 requests,
                 assertions,
-            } => {
-                let asked = count(u64::try_from(*requests).unwrap_or(u64::MAX), "request");
-                self.labelled(
-                    "checked:",
-                    Tone::Good,
-                    &format!(
-                        "release {release} answers in preview as it should ({asked}, {})",
-                        count(u64::try_from(*assertions).unwrap_or(u64::MAX), "assertion")
-                    ),
-                );
-            }
+            } => self.checked(*release, *requests, *assertions),
             Event::Diverted {
                 release,
                 percent,
                 functions,
-            } => {
-                self.labelled(
-                    "canary:",
-                    Tone::Good,
-                    &format!("release {release} takes {percent} % of {}", functions.join(", ")),
-                );
-            }
+            } => self.diverted(*release, *percent, functions),
             Event::Judged {
                 release,
                 requests,
                 errors,
-            } => {
-                self.labelled(
-                    "judged:",
-                    Tone::Good,
-                    &format!(
-                        "release {release} does as well as what was: {}, {}",
-                        count(*requests, "request"),
-                        count(*errors, "error")
-                    ),
-                );
-            }
+            } => self.judged(*release, *requests, *errors),
             Event::Confirmed {
                 release,
                 requests,
                 tail_millis,
-            } => {
-                let asked = count(u64::from(*requests), "request");
-                let tail = match tail_millis {
-                    0 => String::new(),
-                    millis => format!(", the last other answer {} after the switch", duration(*millis)),
-                };
-                self.labelled(
-                    "confirmed:",
-                    Tone::Good,
-                    &format!("live answers as release {release} ({asked}{tail})"),
-                );
-            }
+            } => self.confirmed(*release, *requests, *tail_millis),
             Event::Stopping => self.labelled(
                 "stopping:",
                 Tone::Warn,
-                "calls in flight are finished first; Ctrl-C once more stops at once",
+                "waiting for calls in flight; press Ctrl-C again to stop at once",
             ),
             Event::Note { message } => self.labelled("note:", Tone::Faint, message),
             Event::Warning { message } => self.labelled("warning:", Tone::Warn, message),

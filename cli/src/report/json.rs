@@ -127,7 +127,7 @@ impl Renderer for Json {
                 let error = ErrorReport {
                     message: faults.to_string(),
                     causes: Vec::new(),
-                    hint: Some("mend the template; each fault says what is allowed".to_owned()),
+                    hint: Some("fix the template; each fault says what is allowed".to_owned()),
                 };
                 (error, Some(faults.to_json()))
             }

@@ -88,12 +88,12 @@ impl RunSummary {
         .filter_map(|(verb, word)| self.done.get(verb).map(|number| format!("{number} {word}")))
         .chain((outcome == Outcome::Kept).then(|| format!("{} kept", self.kept)))
         .chain((self.failed > 0).then(|| format!("{} failed", self.failed)))
-        .chain((self.skipped > 0).then(|| format!("{} not tried", self.skipped)))
+        .chain((self.skipped > 0).then(|| format!("{} skipped", self.skipped)))
         .collect();
         let (tone, word) = match outcome {
             Outcome::NoChanges | Outcome::Done => (Tone::Good, "Done"),
             Outcome::Changes => (Tone::Strong, "Planned"),
-            Outcome::Kept => (Tone::Warn, "Not everything deleted"),
+            Outcome::Kept => (Tone::Warn, "Incomplete"),
             Outcome::Failed => (Tone::Bad, "Failed"),
             Outcome::Interrupted => (Tone::Warn, "Stopped"),
         };
@@ -202,7 +202,7 @@ pub fn error_lines(message: &str, causes: &[String], hint: Option<&str>, style: 
     }
     for (index, part) in hint.into_iter().flat_map(|hint| wrap(hint, width)).enumerate() {
         let head = if index == 0 {
-            style.paint(Tone::Good, "   do:")
+            style.paint(Tone::Good, " help:")
         } else {
             "      ".to_owned()
         };

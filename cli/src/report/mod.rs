@@ -29,7 +29,6 @@ pub use messages::{CommandHint, Purpose, failure_text, where_to};
 
 /// Renders events, one after the other.
 pub trait Renderer: Send {
-    /// An event.
     fn event(&mut self, time: Timestamp, event: &Event);
     /// The error that ends the command.
     fn failure(&mut self, time: Timestamp, failure: &Failure);

@@ -54,7 +54,7 @@ pub fn render(plan: &Plan, style: &Style, details: Details) -> String {
     let had_changes = plan.has_changes();
     for (title, items) in [
         ("AWS is still working on (no change needed):", pending),
-        ("Left standing although the template does not have it:", kept),
+        ("Kept although not in the template:", kept),
     ] {
         if items.is_empty() {
             continue;
@@ -71,7 +71,10 @@ pub fn render(plan: &Plan, style: &Style, details: Details) -> String {
     }
     if plan.changes().any(is_marked) {
         line(String::new());
-        line(style.paint(Tone::Faint, "! takes effect at once and is not undone by a rollback"));
+        line(style.paint(
+            Tone::Faint,
+            "! takes effect immediately and is not undone by a rollback",
+        ));
     }
     let warnings = warnings(plan, style);
     if had_changes || !warnings.is_empty() {
@@ -113,7 +116,7 @@ pub fn summary(plan: &Plan, style: &Style) -> String {
     .collect();
     let mut rest = format!("{} unchanged", counts.unchanged);
     if counts.kept > 0 {
-        rest.push_str(&format!(", {} left standing", counts.kept));
+        rest.push_str(&format!(", {} kept", counts.kept));
     }
     let text = if parts.is_empty() {
         format!("{} {rest}.", style.paint(Tone::Strong, "No changes:"))
@@ -146,8 +149,8 @@ fn is_marked(step: &Step) -> bool {
 fn heading(step: &Step, style: &Style) -> String {
     let (mark, word, tone) = sign(step.action.verb());
     let note = match &step.action {
-        Action::CreateThenDelete { .. } => "  (new one first, then the old one goes)",
-        Action::DeleteThenCreate { .. } => "  (old one goes first, then the new one)",
+        Action::CreateThenDelete { .. } => "  (create the new one, then delete the old one)",
+        Action::DeleteThenCreate { .. } => "  (delete the old one, then create the new one)",
         Action::NoOp { .. }
         | Action::Create { .. }
         | Action::Update { .. }

@@ -137,6 +137,51 @@ fn human(lines: &str, purpose: Purpose, width: usize, paint: Paint, details: Det
     format!("--- stdout\n{}--- stderr\n{}", out.text(), err.text())
 }
 
+#[test]
+fn readme_shows_a_promotion_and_a_rollback() {
+    let screen = |events: &[Event]| {
+        let err = Page::default();
+        let mut human = Human::new(
+            (Page::default().out(), Style::PLAIN),
+            (StderrSink::Lines(err.out()), Style::PLAIN),
+            Purpose::Change,
+            command_hint(),
+            Details::Changes,
+            Trace::Off,
+        );
+        for event in events {
+            human.event(Timestamp::UNIX_EPOCH, event);
+        }
+        err.text()
+    };
+    let promotion = screen(&[
+        Event::Checked {
+            release: 2,
+            requests: 46,
+            assertions: 109,
+        },
+        Event::Promoted {
+            release: 2,
+            color: "green".to_owned(),
+            previous: Some(1),
+        },
+        Event::Confirmed {
+            release: 2,
+            requests: 20,
+            tail_millis: 0,
+        },
+    ]);
+    insta::assert_snapshot!("promotion", promotion);
+    crate::readme::check("taskctl promote --local --yes", &promotion);
+    let rollback = screen(&[Event::RolledBack {
+        release: 1,
+        color: "blue".to_owned(),
+        from: Some(2),
+    }]);
+    insta::assert_snapshot!("rollback", rollback);
+    crate::readme::check("taskctl rollback --local --yes", &rollback);
+}
+
 /// No line is wider than the terminal, but for what is meant to be copied whole and what others said.
 fn assert_fits(text: &str, width: usize) {
     for line in text.lines() {

@@ -95,7 +95,7 @@ impl Live {
 
     /// Existing resources are being read.
     pub fn reading(&mut self) {
-        self.read = Some(self.spinner("reading what exists"));
+        self.read = Some(self.spinner("reading resources"));
     }
 
     /// They were read.

@@ -5,9 +5,7 @@ use owo_colors::OwoColorize as _;
 /// Whether escape codes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paint {
-    /// Colours.
     Colored,
-    /// Plain text.
     Plain,
 }
 
@@ -34,13 +32,9 @@ pub enum Reader {
 /// The look of one output stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
-    /// Colours or not.
     pub paint: Paint,
-    /// Columns.
     pub width: usize,
-    /// Live or lines.
     pub motion: Motion,
-    /// Who reads it.
     pub reader: Reader,
 }
 
@@ -74,13 +68,11 @@ pub enum Tone {
 /// What decides about colour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ColorWishes {
-    /// `--no-color`.
     pub no_color_flag: bool,
     /// `NO_COLOR`. <https://no-color.org>
     pub no_color: Option<String>,
     /// `CLICOLOR_FORCE`. <https://bixense.com/clicolors>
     pub clicolor_force: Option<String>,
-    /// `TERM`.
     pub term: Option<String>,
 }
 

@@ -1,6 +1,9 @@
 //! Text on its way to a terminal: what must not get there, what does not fit, how numbers read.
 
+use std::borrow::Cow;
+
 use console::{measure_text_width, truncate_str};
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
 /// Text from elsewhere, on one line and without anything that a terminal would obey.
 pub fn plain(text: &str) -> String {
@@ -110,21 +113,15 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
         .collect()
 }
 
-/// Own words in lines of so many columns.
+/// Own words in lines of so many columns. Words longer than a line are not cut, so that they can be copied.
 pub fn fill(text: &str, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    for word in text.split(' ') {
-        if !line.is_empty() && columns(&line) + 1 + columns(word) > width {
-            lines.push(std::mem::take(&mut line));
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines.push(line);
-    lines
+    let options = Options::new(width)
+        .break_words(false)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    let lines = textwrap::wrap(text, options).into_iter();
+    lines.map(Cow::into_owned).collect()
 }
 
 #[cfg(test)]

@@ -11,13 +11,12 @@ use crate::report::{Lines, json_answer};
 use crate::session::Session;
 use crate::target;
 
-/// Arguments of `local env`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Account to work in: twelve digits.
+    /// Account to act in, twelve digits
     #[arg(long, value_name = "ID", default_value = DEFAULT_ACCOUNT, value_parser = account, conflicts_with = "role")]
     account: String,
-    /// Act as this role, and be allowed what its policies allow.
+    /// Act as this role, with the permissions of its policies
     #[arg(long, value_name = "ARN", value_parser = role)]
     role: Option<String>,
 }
@@ -41,7 +40,7 @@ pub struct Environment {
 fn account(text: &str) -> Result<String, String> {
     match is_account(text) {
         true => Ok(text.to_owned()),
-        false => Err("an account is twelve digits, such as 111122223333".to_owned()),
+        false => Err("expected twelve digits, such as 111122223333".to_owned()),
     }
 }
 
@@ -54,7 +53,7 @@ fn role(text: &str) -> Result<String, String> {
         .all(|byte| byte.is_ascii_alphanumeric() || b":/+=,.@_-".contains(&byte));
     match is_role && is_plain {
         true => Ok(text.to_owned()),
-        false => Err("a role looks like arn:aws:iam::000000000000:role/name".to_owned()),
+        false => Err("expected a role ARN such as arn:aws:iam::000000000000:role/name".to_owned()),
     }
 }
 

@@ -48,16 +48,16 @@ pub async fn ask(
         (Some(format @ (Format::Pretty | Format::Json | Format::Csv)), _) => format,
         (Some(Format::Short | Format::Raw), _) => {
             return Err(Failure::usage(
-                "an answer is no log line",
-                "--format is pretty, json or csv with --query",
+                "this format is for log lines, not for query results",
+                "with --query, use --format pretty, json or csv",
             ));
         }
     };
     if groups.is_empty() {
         return Err(Failure::new(
             Exit::Error,
-            "there are no logs to ask",
-            "`taskctl deploy` makes functions; check --stage, --region and --profile",
+            "there are no log groups to query",
+            "create functions with `taskctl deploy`, or check --stage, --region and --profile",
         ));
     }
     let answer = insights::ask(context, groups, &query, from.as_second(), to.as_second())
@@ -73,13 +73,13 @@ pub async fn ask(
         let bytes = size(answer.bytes as u64);
         session.reporter.tell(Event::Note {
             message: format!(
-                "{} of {} lines matched; {bytes} looked at in {}",
+                "{} of {} lines matched; {bytes} scanned in {}",
                 answer.matched,
                 answer.scanned,
                 if asked.all {
                     "all functions"
                 } else {
-                    "the functions named"
+                    "the selected functions"
                 }
             ),
         });
@@ -101,14 +101,14 @@ fn named(query: &str, own: &BTreeMap<String, String>) -> Result<String, Failure>
     let known = KNOWN.iter().map(|known| format!("{} ({})", known.name, known.about));
     let names: Vec<String> = own.keys().cloned().chain(known).collect();
     Err(Failure::usage(
-        format!("there is no query `{query}`"),
-        format!("known: {}; or give the text of one", names.join(", ")),
+        format!("no query named `{query}`"),
+        format!("known queries: {}; or give the text of a query", names.join(", ")),
     ))
 }
 
 fn text(answer: &Answer, style: &Style) -> String {
     if answer.rows.is_empty() {
-        return "no lines\n".to_owned();
+        return "no results\n".to_owned();
     }
     let heads: Vec<String> = answer.columns.iter().map(|column| plain(column)).collect();
     let mut rows = table(style, &heads.iter().map(String::as_str).collect::<Vec<_>>());
