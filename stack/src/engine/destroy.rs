@@ -111,5 +111,5 @@ impl Engine {
 
 /// Why a store stays.
 fn holds_data(id: &ResourceId) -> String {
-    format!("it holds data; `--delete-data {}` deletes it", id.name)
+    format!("it holds data; `taskctl destroy --delete-data {}` deletes it", id.name)
 }

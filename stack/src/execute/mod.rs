@@ -220,7 +220,7 @@ impl Run<'_> {
                 self.context.emit(Event::ActionKept {
                     id: id.clone(),
                     verb,
-                    reason: format!("{found}; `--delete-data {}` deletes it", id.name),
+                    reason: format!("{found}; `taskctl destroy --delete-data {}` deletes it", id.name),
                 });
                 self.end.kept.push(id.clone());
                 self.skip_behind(steps, id, id);

@@ -40,9 +40,9 @@ impl LintError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Foreign { id, .. } => format!(
-                "give this one another `name:` in the template, remove what stands there, or take it over with `taskctl adopt {id}`"
-            ),
+            Self::Foreign { .. } => {
+                "set another `name:` for it in the template, or delete the existing resource".to_owned()
+            }
             Self::DataLoss { id, .. } => format!(
                 "undo the change in the template, or declare the changed one under another name beside it; \
                  `taskctl destroy --delete-data {}` deletes the whole stage with this data",
