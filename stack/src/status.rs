@@ -209,7 +209,7 @@ pub async fn read(
     site: impl Fn(&str) -> String + Sync,
 ) -> Result<Option<Status>, AwsError> {
     let reader = Reader::new(context.clone());
-    let kind = registry().kind("lambda_function");
+    let kind = registry().kind(lambda::function::KIND);
     let (api, alarms, functions, tagged, holder, (last_release, last_move)) = futures::try_join!(
         reader.api(),
         reader.alarms(),

@@ -12,6 +12,7 @@ use taskctl_stack::aws::client::clients::{Clients, Connection};
 use taskctl_stack::aws::client::context::{Cancel, Clock, Context, Identity};
 use taskctl_stack::aws::client::error::ErrorKind;
 use taskctl_stack::aws::kinds::kind::{AnyKind, Fields};
+use taskctl_stack::aws::kinds::registry::services;
 use taskctl_stack::aws::read::reader::Reader;
 use taskctl_stack::aws::registry;
 use taskctl_stack::event::Recorder;
@@ -195,6 +196,7 @@ async fn connect(local: &Local) -> Context {
     Context::new(
         identity,
         clients,
+        services(),
         Arc::new(Recorder::default()),
         Arc::new(SystemClock),
         Cancel::default(),

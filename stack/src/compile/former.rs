@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aws::kinds::dynamodb;
+use crate::aws::kinds::iam;
 use crate::aws::kinds::iam::role::{Model, former_name, former_release};
 use crate::aws::policy::document::Document;
 use crate::plan::Observations;
@@ -42,13 +43,13 @@ pub struct Losses {
 
 /// Whether a role has policies that keep grants of former releases.
 pub fn has_formers(observed: &Observations) -> bool {
-    let mut roles = observed.iter().filter(|(id, _)| id.kind == "iam_role");
+    let mut roles = observed.iter().filter(|(id, _)| id.kind == iam::role::KIND);
     roles.any(|(_, seen)| !former_policies(&seen.model).is_empty())
 }
 
 /// Whether a policy of a former release allows what none of the known grants has.
 pub fn has_unknown(observed: &Observations, known: &[BTreeMap<String, Document>]) -> bool {
-    let mut roles = observed.iter().filter(|(id, _)| id.kind == "iam_role");
+    let mut roles = observed.iter().filter(|(id, _)| id.kind == iam::role::KIND);
     roles.any(|(id, seen)| {
         let recorded = recorded(known, &id.name);
         let mut policies = former_policies(&seen.model).into_values();
@@ -175,7 +176,7 @@ pub fn keep_indexes(
 }
 
 fn tables(resource: &Resource, observed: &Observations) -> Option<(dynamodb::table::Model, dynamodb::table::Model)> {
-    if resource.id.kind != "dynamodb_table" {
+    if resource.id.kind != dynamodb::table::KIND {
         return None;
     }
     let seen = observed.get(&resource.id)?;
@@ -195,7 +196,7 @@ fn former(facts: &ReleaseState, slots: &Slots) -> Option<u64> {
 }
 
 fn roles(resource: &Resource, observed: &Observations) -> Option<(Model, Model)> {
-    if resource.id.kind != "iam_role" {
+    if resource.id.kind != iam::role::KIND {
         return None;
     }
     let seen = observed.get(&resource.id)?;
@@ -252,7 +253,7 @@ mod tests {
             )]),
             ..desired.clone()
         };
-        let id = ResourceId::new("iam_role", "tasks");
+        let id = ResourceId::new(iam::role::KIND, "tasks");
         let value = |model: &Model| serde_json::to_value(model).unwrap_or_default();
         let mut resources = vec![Resource {
             id: id.clone(),

@@ -172,16 +172,16 @@ pub fn standing(inputs: &Inputs<'_>) -> Vec<Resource> {
     }
     for (name, table) in &inputs.stack.tables {
         let model = dynamodb::table::Model::new(inputs.table(name), table, inputs.tags());
-        resources.push(resource("dynamodb_table", name, &model, Vec::new()));
+        resources.push(resource(dynamodb::table::KIND, name, &model, Vec::new()));
     }
     for (name, bucket) in &inputs.stack.buckets {
         let origins: Vec<String> = inputs.site_url().into_iter().collect();
         let model = s3::bucket::Model::new(inputs.bucket(name), bucket, &origins, inputs.identity, inputs.tags());
-        resources.push(resource("s3_bucket", name, &model, Vec::new()));
+        resources.push(resource(s3::bucket::KIND, name, &model, Vec::new()));
     }
     for (name, topic) in &inputs.stack.topics {
         let model = sns::topic::Model::new(inputs.topic(name), topic, inputs.tags());
-        resources.push(resource("sns_topic", name, &model, Vec::new()));
+        resources.push(resource(sns::topic::KIND, name, &model, Vec::new()));
     }
     if let Some(api) = &inputs.stack.api {
         let model = apigateway::api::Model {
@@ -191,14 +191,22 @@ pub fn standing(inputs: &Inputs<'_>) -> Vec<Resource> {
             endpoint_enabled: true,
             tags: inputs.tags(),
         };
-        resources.push(resource("http_api", apigateway::api::NAME, &model, Vec::new()));
+        resources.push(resource(
+            apigateway::api::KIND,
+            apigateway::api::NAME,
+            &model,
+            Vec::new(),
+        ));
         for route in &api.routes {
             let model = apigateway::route::Model {
                 integration: route.function.clone(),
                 authorization: "NONE".into(),
             };
-            let needs = vec![id("api_integration", &route.function), apigateway::api::id()];
-            resources.push(resource("api_route", &route.key, &model, needs));
+            let needs = vec![
+                id(apigateway::integration::KIND, &route.function),
+                apigateway::api::id(),
+            ];
+            resources.push(resource(apigateway::route::KIND, &route.key, &model, needs));
         }
         if let Some(days) = api.access_log_retention_days {
             let group = logs::group::Model {
@@ -206,21 +214,26 @@ pub fn standing(inputs: &Inputs<'_>) -> Vec<Resource> {
                 retention_days: i32::try_from(days).ok(),
                 tags: inputs.tags(),
             };
-            resources.push(resource("log_group", ACCESS_LOG, &group, Vec::new()));
+            resources.push(resource(logs::group::KIND, ACCESS_LOG, &group, Vec::new()));
         }
     }
     for (name, site) in inputs.sites {
         let api = inputs.stack.api.is_some();
         let model = site::content::Model::new(inputs.bucket(name), site, api);
-        let needs = std::iter::once(id("s3_bucket", name)).chain(api.then(apigateway::api::id));
-        resources.push(resource("site_content", name, &model, needs.collect()));
+        let needs = std::iter::once(id(s3::bucket::KIND, name)).chain(api.then(apigateway::api::id));
+        resources.push(resource(site::content::KIND, name, &model, needs.collect()));
         if !api {
-            resources.push(pages(inputs, name, site.id.clone(), vec![id("site_content", name)]));
+            resources.push(pages(
+                inputs,
+                name,
+                site.id.clone(),
+                vec![id(site::content::KIND, name)],
+            ));
         }
     }
     for (name, alarm) in &inputs.stack.alarms {
         let (model, needs) = alarm::compile(inputs, name, alarm);
-        resources.push(resource("cloudwatch_alarm", name, &model, needs));
+        resources.push(resource(cloudwatch::alarm::KIND, name, &model, needs));
     }
     for (name, dashboard) in &inputs.stack.dashboards {
         let physical = dashboard.name.clone().unwrap_or_else(|| inputs.names().dashboard(name));
@@ -234,7 +247,7 @@ pub fn standing(inputs: &Inputs<'_>) -> Vec<Resource> {
         } else {
             Vec::new()
         };
-        resources.push(resource("cloudwatch_dashboard", name, &model, needs));
+        resources.push(resource(cloudwatch::dashboard::KIND, name, &model, needs));
     }
     resources
 }
@@ -338,19 +351,19 @@ fn function(inputs: &Inputs<'_>, name: &str, resources: &mut Vec<Resource>) {
         tags: inputs.tags(),
         ..iam::role::Model::new(names.role(name), names.role_path(), policy)
     };
-    resources.push(resource("iam_role", name, &role, Vec::new()));
+    resources.push(resource(iam::role::KIND, name, &role, Vec::new()));
     let model = function_model(inputs, name, function);
     let group = logs::group::Model {
         name: model.log_group.clone(),
         retention_days: i32::try_from(function.log_retention_days).ok(),
         tags: inputs.tags(),
     };
-    resources.push(resource("log_group", name, &group, Vec::new()));
+    resources.push(resource(logs::group::KIND, name, &group, Vec::new()));
     resources.push(resource(
-        "lambda_function",
+        lambda::function::KIND,
         name,
         &model,
-        vec![id("iam_role", name), id("log_group", name)],
+        vec![id(iam::role::KIND, name), id(logs::group::KIND, name)],
     ));
     let fingerprint = model.fingerprint();
     let version = lambda::version::Model {
@@ -359,12 +372,12 @@ fn function(inputs: &Inputs<'_>, name: &str, resources: &mut Vec<Resource>) {
         routing: OWN_VERSION.into(),
     };
     resources.push(resource(
-        "lambda_version",
+        lambda::version::KIND,
         name,
         &version,
-        vec![id("lambda_function", name)],
+        vec![id(lambda::function::KIND, name)],
     ));
-    let mut needs = vec![id("lambda_version", name)];
+    let mut needs = vec![id(lambda::version::KIND, name)];
     let is_routed = inputs
         .stack
         .api
@@ -380,7 +393,7 @@ fn function(inputs: &Inputs<'_>, name: &str, resources: &mut Vec<Resource>) {
             fingerprint,
             statements,
         };
-        resources.push(resource("lambda_permission", name, &permission, needs));
+        resources.push(resource(lambda::permission::KIND, name, &permission, needs));
     }
 }
 
@@ -424,7 +437,7 @@ fn former_callers(
             statements: callers(inputs, name, true),
         };
         resources.push(resource(
-            "lambda_permission",
+            lambda::permission::KIND,
             &format!("{name}.v{version}"),
             &permission,
             vec![apigateway::api::id()],
@@ -468,11 +481,12 @@ fn warmup(inputs: &Inputs<'_>, slots: &Slots, resources: &mut Vec<Resource>) {
     }
     for (name, targets) in rules {
         let needs = std::iter::once(apigateway::stage::id(LIVE))
-            .chain(
-                targets
-                    .keys()
-                    .flat_map(|function| [id("lambda_version", function), id("lambda_permission", function)]),
-            )
+            .chain(targets.keys().flat_map(|function| {
+                [
+                    id(lambda::version::KIND, function),
+                    id(lambda::permission::KIND, function),
+                ]
+            }))
             .collect();
         let model = events::warmup_rule::Model {
             name: inputs.names().rule(&name),
@@ -485,7 +499,7 @@ fn warmup(inputs: &Inputs<'_>, slots: &Slots, resources: &mut Vec<Resource>) {
             targets,
             tags: inputs.tags(),
         };
-        resources.push(resource("warmup_rule", &name, &model, needs));
+        resources.push(resource(events::warmup_rule::KIND, &name, &model, needs));
     }
 }
 
@@ -528,7 +542,12 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseState) -> (Vec<Resource>, Op
                 .unwrap_or(i32::MAX)
                 .clamp(50, LONGEST_INTEGRATION_MILLIS),
         };
-        resources.push(resource("api_integration", name, &model, vec![apigateway::api::id()]));
+        resources.push(resource(
+            apigateway::integration::KIND,
+            name,
+            &model,
+            vec![apigateway::api::id()],
+        ));
     }
     let release = apigateway::deployment::Model {
         release: slots.release,
@@ -546,19 +565,23 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseState) -> (Vec<Resource>, Op
         sites: inputs.site_ids(),
         grants: hash(&all_grants(inputs)),
     };
-    let mut needs: Vec<ResourceId> = api.routes.iter().map(|route| id("api_route", &route.key)).collect();
+    let mut needs: Vec<ResourceId> = api
+        .routes
+        .iter()
+        .map(|route| id(apigateway::route::KIND, &route.key))
+        .collect();
     needs.extend(
         slots
             .versions
             .keys()
-            .flat_map(|name| [id("api_integration", name), id("lambda_version", name)]),
+            .flat_map(|name| [id(apigateway::integration::KIND, name), id(lambda::version::KIND, name)]),
     );
     needs.push(apigateway::api::id());
-    resources.push(resource("api_deployment", "release", &release, needs));
+    resources.push(resource(apigateway::deployment::KIND, "release", &release, needs));
     let mut needs = vec![apigateway::deployment::id()];
-    needs.extend(slots.versions.keys().map(|name| id("lambda_permission", name)));
+    needs.extend(slots.versions.keys().map(|name| id(lambda::permission::KIND, name)));
     if api.access_log_retention_days.is_some() {
-        needs.push(id("log_group", ACCESS_LOG));
+        needs.push(id(logs::group::KIND, ACCESS_LOG));
     }
     let preview = apigateway::stage::Model {
         stage: stage_of(PREVIEW).into(),
@@ -571,9 +594,9 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseState) -> (Vec<Resource>, Op
         routes: BTreeMap::new(),
         ..live_model(inputs, api, &slots)
     };
-    resources.push(resource("api_stage", PREVIEW, &preview, needs));
+    resources.push(resource(apigateway::stage::KIND, PREVIEW, &preview, needs));
     resources.push(resource(
-        "api_stage",
+        apigateway::stage::KIND,
         LIVE,
         &live_model(inputs, api, &slots),
         vec![apigateway::stage::id(PREVIEW)],
@@ -589,7 +612,7 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseState) -> (Vec<Resource>, Op
                 routing: OWN_VERSION.into(),
             };
             resources.push(resource(
-                "lambda_version",
+                lambda::version::KIND,
                 &format!("{name}.live"),
                 &version,
                 Vec::new(),
@@ -602,7 +625,7 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseState) -> (Vec<Resource>, Op
     };
     for logical in inputs.sites.keys() {
         if let Some(site) = live_sites.get(&inputs.bucket(logical)) {
-            let needs = vec![apigateway::stage::id(LIVE), id("site_content", logical)];
+            let needs = vec![apigateway::stage::id(LIVE), id(site::content::KIND, logical)];
             resources.push(pages(inputs, logical, site.clone(), needs));
         }
     }
@@ -616,7 +639,7 @@ fn pages(inputs: &Inputs<'_>, logical: &str, site: String, needs: Vec<ResourceId
         site,
         api: inputs.stack.api.is_some(),
     };
-    resource("site_pages", logical, &model, needs)
+    resource(site::pages::KIND, logical, &model, needs)
 }
 
 fn live_model(inputs: &Inputs<'_>, api: &Api, slots: &Slots) -> apigateway::stage::Model {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Engine, EngineError, Planned};
 use crate::aws::kinds::apigateway;
+use crate::aws::kinds::lambda;
 use crate::aws::release::lease::Lease;
 use crate::aws::release::ledger;
 use crate::event::Event;
@@ -99,7 +100,7 @@ impl Engine {
 fn new_code(plan: &Plan) -> impl Iterator<Item = &str> {
     plan.steps
         .iter()
-        .filter(|step| step.id.kind == "lambda_function")
+        .filter(|step| step.id.kind == lambda::function::KIND)
         .filter_map(|step| match &step.action {
             Action::Create { desired, .. } => Some(desired),
             Action::Update { desired, changes, .. } => changes

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Engine, EngineError};
 use crate::aws::client::clients::{Clients, Connection, is_in_the_clear};
 use crate::aws::client::context::{Cancel, Clock, Context, Identity, op};
+use crate::aws::kinds::registry::services;
 use crate::aws::registry;
 use crate::aws::release::control_bucket::ControlBucket;
 use crate::event::Events;
@@ -44,6 +45,7 @@ impl Engine {
         let anonymous = Context::new(
             unknown.clone(),
             clients.clone(),
+            services(),
             events.clone(),
             clock.clone(),
             cancel.clone(),
@@ -65,6 +67,7 @@ impl Engine {
                 ..unknown
             },
             clients,
+            services(),
             events,
             clock,
             cancel,

@@ -61,7 +61,11 @@ impl Engine {
             .await?;
         for (Discovered { id, outputs }, empty) in judged {
             let kind = self.registry.kind(&id.kind);
-            if kind.contained_in().is_some_and(|container| kinds.contains(container)) {
+            if kind
+                .spec()
+                .contained_in
+                .is_some_and(|container| kinds.contains(container))
+            {
                 continue;
             }
             let disposition = match (kind.holds_data(), delete_data.covers(&id), empty) {

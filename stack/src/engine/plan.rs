@@ -81,7 +81,7 @@ impl Engine {
         }
         let early: Vec<Resource> = standing
             .into_iter()
-            .filter(|one| !self.registry.kind(&one.id.kind).reads_by_content())
+            .filter(|one| !self.registry.kind(&one.id.kind).spec().reads_by_content)
             .collect();
         self.context.emit(Event::ReadStarted { resources: early.len() });
         let began = tokio::time::Instant::now();
@@ -293,7 +293,7 @@ impl Engine {
                         id.name
                     ),
                 }
-            } else if let Some(release) = needed.get(&id.name).filter(|_| kind.serves_function()) {
+            } else if let Some(release) = needed.get(&id.name).filter(|_| kind.spec().serves_function) {
                 Disposition::Keep {
                     reason: format!("release {release} needs it; it goes when no release that can be live does"),
                 }

@@ -5,6 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Engine, EngineError, PlanInputs};
 use crate::aws::client::error::AwsError;
 use crate::aws::kinds::apigateway;
+use crate::aws::kinds::cloudwatch;
+use crate::aws::kinds::dynamodb;
+use crate::aws::kinds::s3;
+use crate::aws::kinds::site;
 use crate::aws::policy::deployer::{Commands, Standing, deployer_policy};
 use crate::aws::policy::document::Document;
 use crate::aws::read::reader::Reader;
@@ -25,7 +29,7 @@ impl Engine {
         let mut kinds: BTreeSet<String> = resources.into_iter().map(|one| one.id.kind).collect();
         // Their content is not needed to know that they come.
         if inputs.stack.buckets.values().any(|bucket| bucket.website.is_some()) {
-            kinds.extend(["site_content".to_owned(), "site_pages".to_owned()]);
+            kinds.extend([site::content::KIND.to_owned(), site::pages::KIND.to_owned()]);
         }
         Ok(deployer_policy(
             commands,
@@ -47,9 +51,9 @@ impl Engine {
         };
         let (apis, tables, buckets, dashboards) = futures::try_join!(
             apigateway::state::find(&self.context),
-            names("dynamodb_table"),
-            names("s3_bucket"),
-            names("cloudwatch_dashboard"),
+            names(dynamodb::table::KIND),
+            names(s3::bucket::KIND),
+            names(cloudwatch::dashboard::KIND),
         )?;
         Ok(Standing {
             apis: apis.into_iter().filter_map(|api| api.api_id).collect(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Engine, EngineError};
+use crate::aws::kinds::lambda;
 use crate::aws::kinds::lambda::version::VersionAlias;
 use crate::aws::kinds::{apigateway, iam, site};
 use crate::aws::read::reader::Reader;
@@ -39,7 +40,7 @@ impl Engine {
         let mut pruned = Pruned::default();
         let reader = Reader::new(context.clone());
         if let Some(oldest) = kept.oldest_reachable {
-            let roles = self.registry.kind("iam_role").enumerate(&reader).await?;
+            let roles = self.registry.kind(iam::role::KIND).enumerate(&reader).await?;
             let names = roles.iter().filter_map(|role| role.outputs.get("name"));
             let dropped = names.map(|name| iam::role::drop_former(context, name, oldest));
             pruned.grants = futures::future::try_join_all(dropped).await?.into_iter().sum();
@@ -57,12 +58,12 @@ impl Engine {
                 ("api_id".to_owned(), api.clone()),
                 ("deployment_id".to_owned(), deployment.clone()),
             ]);
-            let kind = self.registry.kind("api_deployment");
+            let kind = self.registry.kind(apigateway::deployment::KIND);
             kind.delete(context, &apigateway::deployment::id(), &outputs).await?;
             pruned.releases.insert(*number);
         }
-        let versions = self.registry.kind("lambda_version");
-        for function in self.registry.kind("lambda_function").enumerate(&reader).await? {
+        let versions = self.registry.kind(lambda::version::KIND);
+        for function in self.registry.kind(lambda::function::KIND).enumerate(&reader).await? {
             let Some(physical) = function.outputs.get("name") else {
                 continue;
             };

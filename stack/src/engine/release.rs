@@ -104,7 +104,7 @@ impl Engine {
             return Ok(nothing);
         }
         let reader = Reader::new(context.clone());
-        let roles = self.registry.kind("iam_role").enumerate(&reader);
+        let roles = self.registry.kind(iam::role::KIND).enumerate(&reader);
         let record = ledger::of_release(context, &self.control, release);
         let (roles, record) = futures::try_join!(roles, record)?;
         let roles = roles

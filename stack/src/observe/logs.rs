@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::aws::client::context::{Context, op};
 use crate::aws::client::error::AwsError;
 use crate::aws::kinds::kind::found;
+use crate::aws::kinds::logs;
 use crate::aws::kinds::logs::group::access_log_prefix;
 use crate::aws::read::reader::Reader;
 use crate::aws::registry;
@@ -99,7 +100,7 @@ impl CloudWatchLogs {
     /// The groups of a stack's functions and of its API's access log.
     pub async fn groups(&self) -> Result<Vec<Group>, AwsError> {
         let reader = Reader::new(self.context.clone());
-        let found = registry().kind("log_group").enumerate(&reader).await?;
+        let found = registry().kind(logs::group::KIND).enumerate(&reader).await?;
         let prefix = access_log_prefix(self.context.identity());
         let groups = found.into_iter().filter_map(|one| {
             let name = one.outputs.get("name")?.clone();

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
 use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, stage_of};
+use crate::aws::kinds::dynamodb;
+use crate::aws::kinds::lambda;
 use crate::aws::read::metrics::{Query, fetch, mean};
 use crate::aws::read::reader::Reader;
 use crate::aws::read::release_state;
@@ -263,8 +265,8 @@ pub async fn read(context: &Context, window: &Window, only: &BTreeSet<String>) -
     let registry = registry();
     let (api, functions, tables) = futures::try_join!(
         reader.api(),
-        registry.kind("lambda_function").enumerate(&reader),
-        registry.kind("dynamodb_table").enumerate(&reader)
+        registry.kind(lambda::function::KIND).enumerate(&reader),
+        registry.kind(dynamodb::table::KIND).enumerate(&reader)
     )?;
     if api.is_none() && functions.is_empty() && tables.is_empty() {
         return Ok(None);

@@ -17,6 +17,7 @@ use crate::aws::client::batch::Batches;
 use crate::aws::client::clients::Clients;
 use crate::aws::client::error::{AwsError, ErrorKind, patience};
 use crate::aws::client::pace::Pacer;
+use crate::aws::client::service::{Rule, Service};
 use crate::aws::kinds::lambda::staging::Staging;
 use crate::aws::kinds::site::objects::Sites;
 use crate::event::{Event, Events};
@@ -228,6 +229,7 @@ struct Inner {
     events: Events,
     clock: Arc<dyn Clock>,
     cancel: Cancel,
+    services: &'static [&'static Service],
     pacer: Pacer,
     calls: AtomicU64,
     /// How many ask for something that takes a while.
@@ -243,8 +245,15 @@ struct Inner {
 }
 
 impl Context {
-    /// Makes a context.
-    pub fn new(identity: Identity, clients: Clients, events: Events, clock: Arc<dyn Clock>, cancel: Cancel) -> Self {
+    /// Makes a context. `services` are those whose quotas and errors are known.
+    pub fn new(
+        identity: Identity,
+        clients: Clients,
+        services: &'static [&'static Service],
+        events: Events,
+        clock: Arc<dyn Clock>,
+        cancel: Cancel,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 identity,
@@ -252,7 +261,8 @@ impl Context {
                 events,
                 clock,
                 cancel,
-                pacer: Pacer::default(),
+                services,
+                pacer: Pacer::new(services),
                 calls: AtomicU64::new(0),
                 polling: AtomicU32::new(0),
                 unready: AtomicU32::new(0),
@@ -446,7 +456,7 @@ impl Context {
         let start = Instant::now();
         let answer = match tokio::time::timeout(op.limit, request()).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(AwsError::from_sdk(op.service, op.name, &error)),
+            Ok(Err(error)) => Err(AwsError::from_sdk(op.service, op.name, self.rules(op.service), &error)),
             Err(_) => Err(AwsError::own(
                 op.service,
                 op.name,
@@ -468,6 +478,12 @@ impl Context {
             },
         });
         answer
+    }
+
+    /// What a service's errors mean there alone.
+    fn rules(&self, service: &str) -> &'static [Rule] {
+        let service = self.inner.services.iter().find(|one| one.name == service);
+        service.map_or(&[], |service| service.errors)
     }
 
     /// Whether another call may start.
@@ -654,6 +670,7 @@ pub(crate) mod tests {
         Context::new(
             identity,
             clients,
+            crate::aws::kinds::registry::services(),
             Arc::new(Recorder::default()),
             Arc::new(Stopped),
             Cancel::default(),

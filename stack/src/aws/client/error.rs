@@ -1,11 +1,13 @@
-//! What AWS's errors mean, in one table. The code is the contract; where two meanings share a code, the message tells
-//! them apart. Sources: the API references of each service and the AWS pages named in the rules.
+//! What AWS's errors mean. The code is the contract; where two meanings share a code, the message tells them apart. Here
+//! are the codes that all services share; those that mean something else in one service stand with its kinds.
 
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use crate::aws::client::service::{Rule, rule};
 
 /// A call that AWS refused, or that never came back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,173 +60,9 @@ pub enum ErrorKind {
     LeaseLost,
 }
 
-/// A row of the table: the first that fits decides.
-struct Rule {
-    /// Services it speaks of; empty means all.
-    services: &'static [&'static str],
-    /// Codes, compared without a trailing `Exception`.
-    codes: &'static [&'static str],
-    /// Part of the message, lower case; empty means any.
-    message: &'static str,
-    kind: ErrorKind,
-}
-
-const fn rule(
-    services: &'static [&'static str],
-    codes: &'static [&'static str],
-    message: &'static str,
-    kind: ErrorKind,
-) -> Rule {
-    Rule {
-        services,
-        codes,
-        message,
-        kind,
-    }
-}
-
-/// The table. Order matters: special cases before general ones.
-const RULES: &[Rule] = &[
-    // Lambda sees a role some seconds after IAM made it.
-    // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html (eventual consistency)
+/// What codes mean in every service.
+const GENERAL: &[Rule] = &[
     rule(
-        &["lambda"],
-        &["InvalidParameterValue"],
-        "cannot be assumed by lambda",
-        ErrorKind::Settling,
-    ),
-    rule(
-        &["lambda"],
-        &["InvalidParameterValue"],
-        "does not have permissions",
-        ErrorKind::Settling,
-    ),
-    rule(
-        &["lambda"],
-        &["InvalidParameterValue"],
-        "kms key is invalid for creategrant",
-        ErrorKind::Settling,
-    ),
-    rule(
-        &["iam", "s3", "sns"],
-        &["MalformedPolicyDocument", "MalformedPolicy", "InvalidParameter"],
-        "invalid principal",
-        ErrorKind::Settling,
-    ),
-    rule(&["events", "scheduler"], &["Validation"], "assume", ErrorKind::Settling),
-    // https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
-    rule(&["lambda"], &["ResourceConflict"], "in progress", ErrorKind::Busy),
-    rule(&["lambda"], &["ResourceConflict"], "pending", ErrorKind::Busy),
-    rule(
-        &["lambda"],
-        &["ResourceConflict"],
-        "currently in the following state",
-        ErrorKind::Busy,
-    ),
-    rule(
-        &["lambda"],
-        &["ResourceConflict"],
-        "already exist",
-        ErrorKind::AlreadyExists,
-    ),
-    rule(
-        &["lambda"],
-        &["ResourceConflict"],
-        "following aliases reference",
-        ErrorKind::Invalid,
-    ),
-    rule(&["lambda"], &["ResourceConflict"], "", ErrorKind::Busy),
-    rule(&["lambda"], &["PreconditionFailed"], "", ErrorKind::Precondition),
-    rule(&["lambda"], &["CodeStorageExceeded"], "", ErrorKind::Quota),
-    // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
-    rule(
-        &["dynamodb"],
-        &["ResourceInUse"],
-        "already exists",
-        ErrorKind::AlreadyExists,
-    ),
-    rule(&["dynamodb"], &["ResourceInUse"], "", ErrorKind::Busy),
-    rule(&["dynamodb"], &["ContinuousBackupsUnavailable"], "", ErrorKind::Busy),
-    rule(&["dynamodb"], &["LimitExceeded"], "simultaneous", ErrorKind::Busy),
-    rule(
-        &["dynamodb"],
-        &["LimitExceeded"],
-        "too many operations",
-        ErrorKind::Busy,
-    ),
-    rule(&["dynamodb"], &["Validation"], "indexes are being", ErrorKind::Busy),
-    rule(&["dynamodb"], &["TableNotFound"], "", ErrorKind::NotFound),
-    // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
-    rule(
-        &["s3"],
-        &["BucketAlreadyOwnedByYou", "BucketAlreadyExists"],
-        "",
-        ErrorKind::AlreadyExists,
-    ),
-    rule(
-        &["s3"],
-        &["OperationAborted", "ConditionalRequestConflict"],
-        "",
-        ErrorKind::Busy,
-    ),
-    rule(&["s3"], &["PreconditionFailed"], "", ErrorKind::Precondition),
-    rule(
-        &["s3"],
-        &[
-            "NoSuchBucketPolicy",
-            "NoSuchCORSConfiguration",
-            "NoSuchWebsiteConfiguration",
-            "NoSuchLifecycleConfiguration",
-            "NoSuchTagSet",
-            "ServerSideEncryptionConfigurationNotFoundError",
-            "NoSuchPublicAccessBlockConfiguration",
-            "OwnershipControlsNotFoundError",
-            "NoSuchKey",
-            "NoSuchBucket",
-        ],
-        "",
-        ErrorKind::NotFound,
-    ),
-    // https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/
-    rule(&["apigateway"], &["Conflict"], "concurrent", ErrorKind::Busy),
-    rule(&["apigateway"], &["Conflict"], "in progress", ErrorKind::Busy),
-    rule(&["apigateway"], &["ConcurrentModification"], "", ErrorKind::Busy),
-    rule(&["apigateway"], &["Conflict"], "", ErrorKind::AlreadyExists),
-    rule(
-        &["apigateway"],
-        &["BadRequest"],
-        "insufficient permissions to enable logging",
-        ErrorKind::Settling,
-    ),
-    // https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html (idempotent only with the same attributes and tags)
-    rule(
-        &["sns"],
-        &["InvalidParameter"],
-        "already exists",
-        ErrorKind::AlreadyExists,
-    ),
-    // A bucket's public access block was lifted a moment ago; where the account itself blocks public policies this
-    // never gets better, and the message stays the same.
-    // https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html
-    rule(&["s3"], &["AccessDenied"], "blockpublicpolicy", ErrorKind::Settling),
-    // IAM, Logs, EventBridge
-    rule(&["iam"], &["EntityAlreadyExists"], "", ErrorKind::AlreadyExists),
-    rule(&["iam"], &["ConcurrentModification"], "", ErrorKind::Busy),
-    rule(&["iam"], &["DeleteConflict"], "", ErrorKind::Busy),
-    rule(&["iam"], &["LimitExceeded"], "", ErrorKind::Quota),
-    rule(&["logs"], &["ResourceAlreadyExists"], "", ErrorKind::AlreadyExists),
-    rule(&["logs"], &["OperationAborted"], "", ErrorKind::Busy),
-    rule(&["logs"], &["LimitExceeded"], "", ErrorKind::Quota),
-    rule(&["events"], &["ConcurrentModification"], "", ErrorKind::Busy),
-    rule(
-        &["cloudwatch"],
-        &["ResourceNotFound", "DashboardNotFoundError"],
-        "",
-        ErrorKind::NotFound,
-    ),
-    // everywhere
-    rule(
-        &[],
         &[
             "Throttling",
             "Throttled",
@@ -241,7 +79,6 @@ const RULES: &[Rule] = &[
         ErrorKind::Throttled,
     ),
     rule(
-        &[],
         &[
             "ExpiredToken",
             "InvalidClientTokenId",
@@ -260,7 +97,6 @@ const RULES: &[Rule] = &[
         ErrorKind::Credentials,
     ),
     rule(
-        &[],
         &[
             "AccessDenied",
             "Forbidden",
@@ -272,14 +108,12 @@ const RULES: &[Rule] = &[
         ErrorKind::Denied,
     ),
     rule(
-        &[],
         &["ResourceNotFound", "NotFound", "NoSuchEntity", "404"],
         "",
         ErrorKind::NotFound,
     ),
-    rule(&[], &["ServiceQuotaExceeded", "QuotaExceeded"], "", ErrorKind::Quota),
+    rule(&["ServiceQuotaExceeded", "QuotaExceeded"], "", ErrorKind::Quota),
     rule(
-        &[],
         &[
             "InternalServerError",
             "InternalError",
@@ -294,18 +128,16 @@ const RULES: &[Rule] = &[
     ),
 ];
 
-/// Finds the meaning of an error.
-pub fn classify(service: &str, code: Option<&str>, message: &str, status: Option<u16>) -> ErrorKind {
+/// Finds the meaning of an error. `own` are the rules of the service.
+pub fn classify(own: &[Rule], code: Option<&str>, message: &str, status: Option<u16>) -> ErrorKind {
     let message = message.to_lowercase();
     if let Some(code) = code {
         let code = code.rsplit('#').next().unwrap_or(code);
         let short = code.strip_suffix("Exception").unwrap_or(code);
         let fits = |rule: &&Rule| {
-            (rule.services.is_empty() || rule.services.contains(&service))
-                && (rule.codes.contains(&short) || rule.codes.contains(&code))
-                && message.contains(rule.message)
+            (rule.codes.contains(&short) || rule.codes.contains(&code)) && message.contains(rule.message)
         };
-        if let Some(rule) = RULES.iter().find(fits) {
+        if let Some(rule) = own.iter().chain(GENERAL).find(fits) {
             return rule.kind;
         }
     }
@@ -321,8 +153,13 @@ pub fn classify(service: &str, code: Option<&str>, message: &str, status: Option
 }
 
 impl AwsError {
-    /// From what the SDK reports.
-    pub fn from_sdk<E>(service: &'static str, operation: &'static str, error: &SdkError<E, HttpResponse>) -> Self
+    /// From what the SDK reports. `own` are the rules of the service.
+    pub fn from_sdk<E>(
+        service: &'static str,
+        operation: &'static str,
+        own: &[Rule],
+        error: &SdkError<E, HttpResponse>,
+    ) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
@@ -336,7 +173,7 @@ impl AwsError {
                     (None, Some(_)) => inner.to_string(),
                     (None, None) => not_understood(context.raw()),
                 };
-                let kind = classify(service, code.as_deref(), &message, status);
+                let kind = classify(own, code.as_deref(), &message, status);
                 let request_id = inner.meta().extra("aws_request_id").map(str::to_owned);
                 Self {
                     service,
@@ -358,7 +195,7 @@ impl AwsError {
                     SdkError::ConstructionFailure(_) => ErrorKind::Invalid,
                     SdkError::DispatchFailure(_) if lower.contains("credential") => ErrorKind::Credentials,
                     SdkError::ResponseError(_) => match status {
-                        Some(status) if status < 500 => classify(service, None, &message, Some(status)),
+                        Some(status) if status < 500 => classify(own, None, &message, Some(status)),
                         Some(_) | None => ErrorKind::Transient,
                     },
                     _ => ErrorKind::Transient,
@@ -537,10 +374,18 @@ fn single_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::kinds::registry::services;
+
+    fn own(service: &str) -> &'static [Rule] {
+        services()
+            .iter()
+            .find(|one| one.name == service)
+            .map_or(&[], |one| one.errors)
+    }
 
     fn check(service: &str, code: &str, message: &str, expected: ErrorKind) {
         assert_eq!(
-            classify(service, Some(code), message, Some(400)),
+            classify(own(service), Some(code), message, Some(400)),
             expected,
             "{service} {code} {message}"
         );
@@ -619,8 +464,8 @@ mod tests {
             ErrorKind::AlreadyExists,
         );
         check("sts", "ExpiredTokenException", "", ErrorKind::Credentials);
-        assert_eq!(classify("lambda", None, "", Some(503)), ErrorKind::Transient);
-        assert_eq!(classify("s3", None, "", Some(412)), ErrorKind::Precondition);
+        assert_eq!(classify(own("lambda"), None, "", Some(503)), ErrorKind::Transient);
+        assert_eq!(classify(own("s3"), None, "", Some(412)), ErrorKind::Precondition);
     }
 
     #[test]

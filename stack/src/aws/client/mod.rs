@@ -5,3 +5,4 @@ pub mod clients;
 pub mod context;
 pub mod error;
 pub mod pace;
+pub mod service;

@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::service::Service;
+use crate::aws::policy::reach::{Reach, is_look};
 use crate::aws::read::reader::Reader;
 use crate::plan::{Change, Effect, KindRules, Replacement, Rollback, Scope, Sensitivity};
 use crate::resource::{Observed, Outputs, ResourceId};
@@ -44,6 +46,69 @@ pub struct Spec {
     pub deleted_after: &'static [(&'static str, Scope)],
     /// How long making one usually takes; decides what starts first.
     pub usual: Duration,
+    /// The AWS service it belongs to.
+    pub service: &'static Service,
+    /// Whether reading it takes more than its name: the content of the functions' packages.
+    pub reads_by_content: bool,
+    /// Whether it serves the function of the same logical name, and stays as long as a release needs that function.
+    pub serves_function: bool,
+    /// The kind whose deletion takes this one along.
+    pub contained_in: Option<&'static str>,
+    /// Kinds that must be changed only after an orphan of this kind is gone.
+    pub deleted_before: &'static [&'static str],
+    /// Whether `promote` and `rollback` write it too.
+    pub written_by_release: bool,
+    /// On what the deployer may call its actions that change something; those that only look need no more than to see the stack.
+    pub reach: Reach,
+    /// Actions with a reach of their own: whole names, or the start of several followed by `*`.
+    pub reaches: &'static [(&'static str, Reach)],
+    /// Actions that it can take and no template asks for: a generated policy never has them. Reverting such a change made by
+    /// another principal needs that principal's rights.
+    pub withheld_actions: &'static [&'static str],
+}
+
+impl Spec {
+    /// What most kinds of a service have in common; a kind states the rest.
+    pub const fn of(service: &'static Service) -> Self {
+        Self {
+            name: "",
+            title: "",
+            documentation: "",
+            read_actions: &[],
+            write_actions: &[],
+            delete_actions: &[],
+            holds_data: false,
+            rollback: Rollback::Immediate,
+            replacement: Replacement::DeleteFirst,
+            replace_on: &[],
+            hidden: &[],
+            deleted_after: &[],
+            usual: Duration::from_millis(300),
+            service,
+            reads_by_content: false,
+            serves_function: false,
+            contained_in: None,
+            deleted_before: &[],
+            written_by_release: false,
+            reach: Reach::Account,
+            reaches: &[],
+            withheld_actions: &[],
+        }
+    }
+
+    /// On what the deployer may call an action.
+    pub fn reach_of(&self, action: &str) -> Reach {
+        let fits = |name: &str| match name.strip_suffix('*') {
+            Some(start) => action.starts_with(start),
+            None => action == name,
+        };
+        match self.reaches.iter().find(|(name, _)| fits(name)) {
+            Some((_, reach)) => *reach,
+            None if action == "tag:GetResources" => Reach::Account,
+            None if is_look(action) => Reach::Read,
+            None => self.reach,
+        }
+    }
 }
 
 /// Something found on AWS that carries our tags or name, wanted or not.
@@ -82,26 +147,6 @@ pub trait Kind: Send + Sync + 'static {
 
     /// Examples for tests and the reference page: a small one first, then one that sets every field.
     fn examples(&self) -> Vec<Self::Model>;
-
-    /// Whether reading it takes more than its name: the content of the functions' packages.
-    fn reads_by_content(&self) -> bool {
-        false
-    }
-
-    /// Whether it serves the function of the same logical name, and stays as long as a release needs that function.
-    fn serves_function(&self) -> bool {
-        false
-    }
-
-    /// The kind whose deletion takes this one along.
-    fn contained_in(&self) -> Option<&'static str> {
-        None
-    }
-
-    /// Kinds that must be changed only after an orphan of this kind is gone.
-    fn deleted_before(&self) -> &'static [&'static str] {
-        &[]
-    }
 
     /// Reads it by the name in its desired model. `None`: does not exist.
     async fn read(
@@ -195,12 +240,6 @@ pub trait AnyKind: KindRules + Send + Sync {
     fn spec(&self) -> &'static Spec;
     /// Examples, as data.
     fn examples(&self) -> Vec<Value>;
-    /// See [`Kind::reads_by_content`].
-    fn reads_by_content(&self) -> bool;
-    /// See [`Kind::serves_function`].
-    fn serves_function(&self) -> bool;
-    /// See [`Kind::contained_in`].
-    fn contained_in(&self) -> Option<&'static str>;
     /// Reads.
     async fn read(&self, reader: &Reader, id: &ResourceId, desired: &Value) -> Result<Option<Observed>, AwsError>;
     /// Enumerates.
@@ -273,7 +312,7 @@ impl<K: Kind> KindRules for Registered<K> {
     }
 
     fn deleted_before(&self) -> &'static [&'static str] {
-        self.kind.deleted_before()
+        self.kind.spec().deleted_before
     }
 }
 
@@ -311,18 +350,6 @@ impl<K: Kind> AnyKind for Registered<K> {
             .iter()
             .filter_map(|model| serde_json::to_value(model).ok())
             .collect()
-    }
-
-    fn reads_by_content(&self) -> bool {
-        self.kind.reads_by_content()
-    }
-
-    fn serves_function(&self) -> bool {
-        self.kind.serves_function()
-    }
-
-    fn contained_in(&self) -> Option<&'static str> {
-        self.kind.contained_in()
     }
 
     async fn read(&self, reader: &Reader, id: &ResourceId, desired: &Value) -> Result<Option<Observed>, AwsError> {

@@ -3,6 +3,7 @@
 
 use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
+use crate::aws::kinds::apigateway;
 use crate::aws::read::reader::Reader;
 use crate::resource::ResourceId;
 
@@ -14,7 +15,10 @@ pub fn fill(context: &Context, text: &str) -> Result<String, AwsError> {
     if !text.contains(API_ID) {
         return Ok(text.to_owned());
     }
-    Ok(text.replace(API_ID, &context.output(&ResourceId::new("http_api", "api"), "api_id")?))
+    Ok(text.replace(
+        API_ID,
+        &context.output(&ResourceId::new(apigateway::api::KIND, "api"), "api_id")?,
+    ))
 }
 
 /// What is put back into texts that were read.

@@ -13,7 +13,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aws::client::context::Identity;
+use crate::aws::kinds::apigateway;
 use crate::aws::policy::document::{Document, Statement};
+use crate::aws::policy::reach::Reach;
 use crate::aws::registry;
 use crate::template::model::Stack;
 use crate::template::names::Names;
@@ -48,137 +50,45 @@ pub struct Standing {
     pub dashboards: BTreeSet<String>,
 }
 
-/// On what an action is allowed. The name is the statement's Sid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Scope {
-    /// Actions that AWS cannot narrow to a resource.
-    Account,
-    Alarms,
-    /// What is made and changed of the stack's API.
-    ApiChanges,
-    /// What goes of the stack's API, or all of it.
-    ApiRemovals,
-    Buckets,
-    ControlBucket,
-    ControlObjects,
-    Dashboards,
-    Functions,
-    /// Who may invoke functions: services alone.
-    Invokers,
-    Keys,
-    LogGroups,
-    /// The making of the API.
-    NewApi,
-    /// Objects of every bucket; for `destroy` alone.
-    Objects,
-    PassRoles,
-    /// Everything that only looks at the stack's own.
-    Read,
-    /// What gives roles permissions.
-    RolePermissions,
-    Roles,
-    Rules,
-    /// Buckets of web sites, and their pages.
-    Sites,
-    Tables,
-    Topics,
-    Versions,
-}
-
-/// Actions that list, or whose resource AWS does not look at.
-const ACCOUNT: &[&str] = &[
-    "cloudwatch:DescribeAlarms",
-    "cloudwatch:GetMetricData",
-    "cloudwatch:ListDashboards",
-    "dynamodb:ListTables",
-    "events:ListRules",
-    "iam:ListRoles",
-    "lambda:ListFunctions",
-    "logs:CreateLogDelivery",
-    "logs:DeleteLogDelivery",
-    "logs:DescribeLogGroups",
-    "logs:DescribeResourcePolicies",
-    "logs:GetLogDelivery",
-    "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy",
-    "logs:UpdateLogDelivery",
-    "s3:ListAllMyBuckets",
-    "sns:ListTopics",
-    "tag:GetResources",
-];
-
-/// Actions that kinds can take and no template asks for: a policy never has them. Whoever has to put such a thing right, since
-/// somebody else changed it, needs rights of their own.
-const NEVER: &[&str] = &[
-    // Roles of functions have inline policies only.
-    "iam:AttachRolePolicy",
-    // The boundary is what bounds this very policy.
-    "iam:DeleteRolePermissionsBoundary",
-    // IAM has no condition for the content of a trust policy; that of a function's role never changes.
-    "iam:UpdateAssumeRolePolicy",
-];
-
-/// Actions on objects of a bucket.
-const OBJECTS: &[&str] = &[
-    "s3:AbortMultipartUpload",
-    "s3:DeleteObject",
-    "s3:DeleteObjectVersion",
-    "s3:GetObject",
-    "s3:PutObject",
-];
-
 /// Services that invoke functions of a stack.
 const INVOKERS: &[&str] = &["apigateway.amazonaws.com", "events.amazonaws.com"];
 
-/// Whether an action shows what something is, and neither changes it nor shows what it holds.
-fn is_look(action: &str) -> bool {
-    let (service, verb) = action.split_once(':').unwrap_or_default();
-    match service {
-        "apigateway" => verb == "GET",
-        "s3" => verb.starts_with("Get") && !verb.starts_with("GetObject"),
-        "kms" => false,
-        _ => ["Describe", "Get", "List", "Simulate"]
-            .iter()
-            .any(|start| verb.starts_with(start)),
-    }
-}
-
 /// What the engine does beside the kinds: lease, release records, metrics and logs.
-fn of_engine(commands: Commands) -> &'static [(Scope, &'static str)] {
-    const READ: &[(Scope, &str)] = &[
-        (Scope::Account, "cloudwatch:DescribeAlarmHistory"),
-        (Scope::Account, "cloudwatch:GetMetricData"),
-        (Scope::Account, "logs:GetQueryResults"),
-        (Scope::Account, "logs:StopQuery"),
+fn of_engine(commands: Commands) -> &'static [(Reach, &'static str)] {
+    const READ: &[(Reach, &str)] = &[
+        (Reach::Account, "cloudwatch:DescribeAlarmHistory"),
+        (Reach::Account, "cloudwatch:GetMetricData"),
+        (Reach::Account, "logs:GetQueryResults"),
+        (Reach::Account, "logs:StopQuery"),
         // Not by `s3:prefix`: without the right to list a bucket S3 answers 403 for an object that is not there, and whether
         // the lease is there has to be known. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-        (Scope::ControlBucket, "s3:ListBucket"),
-        (Scope::ControlObjects, "s3:GetObject"),
-        (Scope::LogGroups, "logs:FilterLogEvents"),
-        (Scope::LogGroups, "logs:StartLiveTail"),
-        (Scope::LogGroups, "logs:StartQuery"),
-        (Scope::Read, "lambda:GetAlias"),
-        (Scope::Read, "lambda:ListVersionsByFunction"),
+        (Reach::ControlBucket, "s3:ListBucket"),
+        (Reach::ControlObjects, "s3:GetObject"),
+        (Reach::LogGroups, "logs:FilterLogEvents"),
+        (Reach::LogGroups, "logs:StartLiveTail"),
+        (Reach::LogGroups, "logs:StartQuery"),
+        (Reach::Read, "lambda:GetAlias"),
+        (Reach::Read, "lambda:ListVersionsByFunction"),
     ];
-    const WRITE: &[(Scope, &str)] = &[
-        (Scope::ControlBucket, "s3:CreateBucket"),
-        (Scope::ControlBucket, "s3:GetBucketPolicy"),
-        (Scope::ControlBucket, "s3:PutBucketPublicAccessBlock"),
-        (Scope::ControlObjects, "s3:DeleteObject"),
-        (Scope::ControlObjects, "s3:PutObject"),
+    const WRITE: &[(Reach, &str)] = &[
+        (Reach::ControlBucket, "s3:CreateBucket"),
+        (Reach::ControlBucket, "s3:GetBucketPolicy"),
+        (Reach::ControlBucket, "s3:PutBucketPublicAccessBlock"),
+        (Reach::ControlObjects, "s3:DeleteObject"),
+        (Reach::ControlObjects, "s3:PutObject"),
     ];
-    const MOVE: &[(Scope, &str)] = &[
-        (Scope::ApiChanges, "apigateway:PATCH"),
-        (Scope::ApiRemovals, "apigateway:DELETE"),
-        (Scope::ControlBucket, "s3:CreateBucket"),
-        (Scope::ControlBucket, "s3:PutBucketPublicAccessBlock"),
-        (Scope::ControlObjects, "s3:DeleteObject"),
-        (Scope::ControlObjects, "s3:PutObject"),
-        (Scope::Functions, "lambda:DeleteAlias"),
-        (Scope::Functions, "lambda:InvokeFunction"),
-        (Scope::Functions, "lambda:UpdateAlias"),
-        (Scope::Roles, "iam:DeleteRolePolicy"),
-        (Scope::Versions, "lambda:DeleteFunction"),
+    const MOVE: &[(Reach, &str)] = &[
+        (Reach::ApiChanges, "apigateway:PATCH"),
+        (Reach::ApiRemovals, "apigateway:DELETE"),
+        (Reach::ControlBucket, "s3:CreateBucket"),
+        (Reach::ControlBucket, "s3:PutBucketPublicAccessBlock"),
+        (Reach::ControlObjects, "s3:DeleteObject"),
+        (Reach::ControlObjects, "s3:PutObject"),
+        (Reach::Functions, "lambda:DeleteAlias"),
+        (Reach::Functions, "lambda:InvokeFunction"),
+        (Reach::Functions, "lambda:UpdateAlias"),
+        (Reach::Roles, "iam:DeleteRolePolicy"),
+        (Reach::Versions, "lambda:DeleteFunction"),
     ];
     match commands {
         Commands::Read => READ,
@@ -247,10 +157,10 @@ pub fn deployer_policy(
         wanted.insert(Commands::Release);
     }
     let boundaries = boundaries(stack);
-    let mut allowed: BTreeMap<Scope, BTreeSet<&str>> = BTreeMap::new();
+    let mut allowed: BTreeMap<Reach, BTreeSet<&str>> = BTreeMap::new();
     for commands in &wanted {
-        for (scope, action) in of_engine(*commands) {
-            allowed.entry(*scope).or_default().insert(action);
+        for (reach, action) in of_engine(*commands) {
+            allowed.entry(*reach).or_default().insert(action);
         }
     }
     for kind in registry().kinds() {
@@ -264,29 +174,31 @@ pub fn deployer_policy(
         if wanted.contains(&Commands::Destroy) || (wanted.contains(&Commands::Deploy) && !spec.holds_data) {
             actions.extend(spec.delete_actions);
         }
-        if wanted.contains(&Commands::Release) && spec.name == "site_pages" {
+        if wanted.contains(&Commands::Release) && spec.written_by_release {
             actions.extend(spec.write_actions);
         }
         for action in actions {
             // Without a boundary in the template there is none to be put.
-            if NEVER.contains(&action) || action == "iam:PutRolePermissionsBoundary" && boundaries.is_none() {
+            if spec.withheld_actions.contains(&action)
+                || action == "iam:PutRolePermissionsBoundary" && boundaries.is_none()
+            {
                 continue;
             }
-            let scope = scope(spec.name, action);
+            let reach = spec.reach_of(action);
             // A kind that the template lacks is still looked for, and whose it is what is found.
-            let is_look = matches!(scope, Scope::Account | Scope::Read) && spec.read_actions.contains(&action);
+            let is_look = matches!(reach, Reach::Account | Reach::Read) && spec.read_actions.contains(&action);
             if is_used || is_look {
-                allowed.entry(scope).or_default().insert(action);
-                if scope == Scope::ApiChanges && spec.name == "http_api" && action != "apigateway:PATCH" {
-                    allowed.entry(Scope::NewApi).or_default().insert(action);
+                allowed.entry(reach).or_default().insert(action);
+                if reach == Reach::ApiChanges && spec.name == apigateway::api::KIND && action != "apigateway:PATCH" {
+                    allowed.entry(Reach::NewApi).or_default().insert(action);
                 }
             }
         }
     }
     // Who may do it to a function may do it to each of its versions.
     if let (Some(functions), Some(versions)) = (
-        allowed.get(&Scope::Functions).cloned(),
-        allowed.get_mut(&Scope::Versions),
+        allowed.get(&Reach::Functions).cloned(),
+        allowed.get_mut(&Reach::Versions),
     ) {
         versions.retain(|action| !functions.contains(action));
     }
@@ -298,57 +210,21 @@ pub fn deployer_policy(
         wanted: &wanted,
     };
     let mut statements = Vec::new();
-    for (scope, actions) in allowed {
-        if scope == Scope::Keys {
+    for (reach, actions) in allowed {
+        if reach == Reach::Keys {
             let keys = names.keys(&actions).into_iter();
-            statements.extend(keys.map(|statement| (format!("{scope:?}"), statement)));
+            statements.extend(keys.map(|statement| (format!("{reach:?}"), statement)));
             continue;
         }
-        let resources = names.of(scope);
+        let resources = names.of(reach);
         if actions.is_empty() || resources.is_empty() {
             continue;
         }
         let mut statement = Statement::allow(&actions.into_iter().collect::<Vec<_>>(), resources);
-        statement.conditions = names.conditions(scope, boundaries.as_ref());
-        statements.push((format!("{scope:?}"), statement));
+        statement.conditions = names.conditions(reach, boundaries.as_ref());
+        statements.push((format!("{reach:?}"), statement));
     }
     Document::new(statements)
-}
-
-fn scope(kind: &str, action: &str) -> Scope {
-    if ACCOUNT.contains(&action) {
-        return Scope::Account;
-    }
-    if is_look(action) {
-        return Scope::Read;
-    }
-    let is_object = OBJECTS.contains(&action);
-    match (action.split(':').next().unwrap_or_default(), kind) {
-        ("apigateway", _) => match action {
-            "apigateway:DELETE" | "apigateway:UntagResource" => Scope::ApiRemovals,
-            _ => Scope::ApiChanges,
-        },
-        ("cloudwatch", "cloudwatch_dashboard") => Scope::Dashboards,
-        ("cloudwatch", _) => Scope::Alarms,
-        ("dynamodb", _) => Scope::Tables,
-        ("events", _) => Scope::Rules,
-        ("iam", _) => match action {
-            "iam:PassRole" => Scope::PassRoles,
-            "iam:CreateRole" | "iam:PutRolePermissionsBoundary" | "iam:PutRolePolicy" => Scope::RolePermissions,
-            _ => Scope::Roles,
-        },
-        ("kms", _) => Scope::Keys,
-        ("lambda", _) if action == "lambda:AddPermission" => Scope::Invokers,
-        ("lambda", _) => Scope::Functions,
-        ("logs", _) => Scope::LogGroups,
-        // Packages lie in the control bucket.
-        ("s3", "lambda_function") => Scope::ControlObjects,
-        ("s3", "site_content" | "site_pages") => Scope::Sites,
-        ("s3", _) if is_object => Scope::Objects,
-        ("s3", _) => Scope::Buckets,
-        ("sns", _) => Scope::Topics,
-        _ => Scope::Account,
-    }
 }
 
 type Conditions = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
@@ -378,47 +254,47 @@ impl Patterns<'_> {
         BTreeMap::from([(operator.to_owned(), keys)])
     }
 
-    fn conditions(&self, scope: Scope, boundaries: Option<&BTreeSet<&str>>) -> Conditions {
+    fn conditions(&self, reach: Reach, boundaries: Option<&BTreeSet<&str>>) -> Conditions {
         // What does not stand yet, and what AWS does not tell the tags of, has no such key; another stack's has another value.
         let not_of_others = || self.tags("StringEqualsIfExists", "aws:ResourceTag");
-        match scope {
+        match reach {
             // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
-            Scope::PassRoles => condition("StringEquals", "iam:PassedToService", ["lambda.amazonaws.com"]),
-            Scope::RolePermissions => match boundaries {
+            Reach::PassRoles => condition("StringEquals", "iam:PassedToService", ["lambda.amazonaws.com"]),
+            Reach::RolePermissions => match boundaries {
                 Some(boundaries) => condition("StringEquals", "iam:PermissionsBoundary", boundaries.iter().copied()),
                 None => Conditions::new(),
             },
             // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html
-            Scope::NewApi => {
+            Reach::NewApi => {
                 let mut conditions = self.tags("StringEquals", "aws:RequestTag");
                 conditions.extend(not_of_others());
                 conditions
             }
-            Scope::ApiChanges | Scope::ApiRemovals if self.standing.apis.is_empty() => {
+            Reach::ApiChanges | Reach::ApiRemovals if self.standing.apis.is_empty() => {
                 self.tags("StringEquals", "aws:ResourceTag")
             }
             // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
-            Scope::Invokers => {
+            Reach::Invokers => {
                 let mut conditions = condition("StringEquals", "lambda:Principal", INVOKERS.iter().copied());
                 conditions.extend(not_of_others());
                 conditions
             }
-            Scope::Alarms | Scope::Functions | Scope::LogGroups | Scope::Rules | Scope::Topics | Scope::Versions => {
+            Reach::Alarms | Reach::Functions | Reach::LogGroups | Reach::Rules | Reach::Topics | Reach::Versions => {
                 not_of_others()
             }
-            Scope::Account
-            | Scope::ApiChanges
-            | Scope::ApiRemovals
-            | Scope::Buckets
-            | Scope::ControlBucket
-            | Scope::ControlObjects
-            | Scope::Dashboards
-            | Scope::Keys
-            | Scope::Objects
-            | Scope::Read
-            | Scope::Roles
-            | Scope::Sites
-            | Scope::Tables => Conditions::new(),
+            Reach::Account
+            | Reach::ApiChanges
+            | Reach::ApiRemovals
+            | Reach::Buckets
+            | Reach::ControlBucket
+            | Reach::ControlObjects
+            | Reach::Dashboards
+            | Reach::Keys
+            | Reach::Objects
+            | Reach::Read
+            | Reach::Roles
+            | Reach::Sites
+            | Reach::Tables => Conditions::new(),
         }
     }
 
@@ -523,7 +399,7 @@ impl Patterns<'_> {
         self.exact(derived, buckets.iter().map(|(_, one)| &one.name).collect(), standing)
     }
 
-    fn of(&self, scope: Scope) -> Vec<String> {
+    fn of(&self, reach: Reach) -> Vec<String> {
         let Self {
             stack,
             identity,
@@ -564,14 +440,14 @@ impl Patterns<'_> {
                 .flat_map(|id| parts.iter().map(move |part| format!("/apis/{id}{part}")));
             paths.map(|path| gateway(&path)).collect()
         };
-        match scope {
-            Scope::Account => vec!["*".to_owned()],
-            Scope::Alarms => each(
+        match reach {
+            Reach::Account => vec!["*".to_owned()],
+            Reach::Alarms => each(
                 names(&derived, stack.alarms.values().map(|one| &one.name).collect()),
                 &|name| identity.arn("cloudwatch", &format!("alarm:{name}")),
             ),
             // Not the deployments that stand: their descriptions are the labels of releases.
-            Scope::ApiChanges => match wanted.contains(&Commands::Deploy) {
+            Reach::ApiChanges => match wanted.contains(&Commands::Deploy) {
                 true => {
                     let mut all = of_apis(&["", "/deployments", "/integrations*", "/routes*", "/stages*"]);
                     all.extend(apis.iter().map(|id| tags_of(id)));
@@ -579,7 +455,7 @@ impl Patterns<'_> {
                 }
                 false => of_apis(&["/stages/*"]),
             },
-            Scope::ApiRemovals => {
+            Reach::ApiRemovals => {
                 let mut parts = BTreeSet::new();
                 if wanted.contains(&Commands::Release) {
                     parts.insert("/deployments/*");
@@ -596,11 +472,11 @@ impl Patterns<'_> {
                 }
                 all
             }
-            Scope::NewApi => vec![gateway("/apis"), gateway("/tags/*")],
-            Scope::Buckets => exact(self.buckets(false), &|name| s3(name)),
-            Scope::ControlBucket => vec![s3(control_bucket)],
-            Scope::ControlObjects => vec![s3(&format!("{control_bucket}/{app}/{stage}/*"))],
-            Scope::Dashboards => {
+            Reach::NewApi => vec![gateway("/apis"), gateway("/tags/*")],
+            Reach::Buckets => exact(self.buckets(false), &|name| s3(name)),
+            Reach::ControlBucket => vec![s3(control_bucket)],
+            Reach::ControlObjects => vec![s3(&format!("{control_bucket}/{app}/{stage}/*"))],
+            Reach::Dashboards => {
                 let dashboards = &stack.dashboards;
                 let derived = dashboards
                     .keys()
@@ -611,18 +487,18 @@ impl Patterns<'_> {
                     global("cloudwatch", &format!("dashboard/{name}"))
                 })
             }
-            Scope::Functions | Scope::Invokers => {
+            Reach::Functions | Reach::Invokers => {
                 let mut names = functions();
                 // The pattern has the versions already.
                 let versions: Vec<String> = names.iter().skip(1).map(|name| format!("{name}:*")).collect();
                 names.extend(versions);
                 each(names, &|name| identity.arn("lambda", &format!("function:{name}")))
             }
-            Scope::Versions => each(functions(), &|name| {
+            Reach::Versions => each(functions(), &|name| {
                 identity.arn("lambda", &format!("function:{name}:*"))
             }),
-            Scope::Keys => Vec::new(),
-            Scope::LogGroups => {
+            Reach::Keys => Vec::new(),
+            Reach::LogGroups => {
                 let of_functions = functions().into_iter().map(|name| format!("/aws/lambda/{name}"));
                 let names: Vec<String> = of_functions
                     .chain([format!("/aws/vendedlogs/taskctl/{app}/{stage}/*")])
@@ -633,38 +509,38 @@ impl Patterns<'_> {
                     .collect();
                 each(names, &|name| identity.arn("logs", &format!("log-group:{name}")))
             }
-            Scope::Objects => exact(self.buckets(false), &|name| s3(&format!("{name}/*"))),
+            Reach::Objects => exact(self.buckets(false), &|name| s3(&format!("{name}/*"))),
             // Names of roles end in the region.
-            Scope::PassRoles | Scope::RolePermissions | Scope::Roles => {
+            Reach::PassRoles | Reach::RolePermissions | Reach::Roles => {
                 vec![global("iam", &format!("role/taskctl/{app}/{stage}/*-{region}"))]
             }
-            Scope::Rules => vec![identity.arn("events", &format!("rule/{derived}"))],
-            Scope::Sites => {
+            Reach::Rules => vec![identity.arn("events", &format!("rule/{derived}"))],
+            Reach::Sites => {
                 let sites = self.buckets(true);
                 sites
                     .iter()
                     .flat_map(|name| [s3(name), s3(&format!("{name}/*"))])
                     .collect()
             }
-            Scope::Tables => exact(self.tables(), &|name| {
+            Reach::Tables => exact(self.tables(), &|name| {
                 identity.arn("dynamodb", &format!("table/{name}"))
             }),
-            Scope::Topics => each(
+            Reach::Topics => each(
                 names(&derived, stack.topics.values().map(|one| &one.name).collect()),
                 &|name| identity.arn("sns", name),
             ),
-            Scope::Read => {
+            Reach::Read => {
                 let mut all: Vec<String> = of_apis(&["", "/*"]);
                 all.push(gateway("/apis"));
-                for scope in [
-                    Scope::Alarms,
-                    Scope::Functions,
-                    Scope::LogGroups,
-                    Scope::Roles,
-                    Scope::Rules,
-                    Scope::Topics,
+                for reach in [
+                    Reach::Alarms,
+                    Reach::Functions,
+                    Reach::LogGroups,
+                    Reach::Roles,
+                    Reach::Rules,
+                    Reach::Topics,
                 ] {
-                    all.extend(self.of(scope));
+                    all.extend(self.of(reach));
                 }
                 let tables = names(&derived, stack.tables.values().map(|one| &one.name).collect());
                 all.extend(
@@ -691,6 +567,7 @@ impl Patterns<'_> {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::aws::policy::reach::is_look;
     use crate::template::{Options, Source, load};
 
     fn identity() -> Identity {
@@ -809,7 +686,11 @@ mod tests {
         }
         let open = policy(&EVERY, "", &standing());
         for document in [&bounded, &open] {
-            for action in NEVER {
+            for action in [
+                "iam:AttachRolePolicy",
+                "iam:DeleteRolePermissionsBoundary",
+                "iam:UpdateAssumeRolePolicy",
+            ] {
                 assert_eq!(allowing(document, action), "", "{action}");
             }
             assert_eq!(

@@ -4,3 +4,4 @@ pub mod deployer;
 pub mod document;
 pub mod evaluation;
 pub mod grants;
+pub mod reach;

@@ -10,7 +10,7 @@ use crate::aws::policy::document::{Effect, Statement};
 use crate::aws::registry;
 
 pub(super) async fn examine(stage: &Stage<'_>) -> Result<Vec<Finding>, AwsError> {
-    let buckets = registry().kind("s3_bucket").enumerate(&stage.reader).await?;
+    let buckets = registry().kind(s3::bucket::KIND).enumerate(&stage.reader).await?;
     let names = stage.buckets();
     let found = buckets.iter().map(|bucket| {
         let name = bucket.outputs.get("name").cloned().unwrap_or_default();

@@ -11,7 +11,7 @@ use crate::aws::kinds::lambda::version::{VersionAlias, published};
 use crate::aws::registry;
 
 pub(super) async fn examine(stage: &Stage<'_>) -> Result<Vec<Finding>, AwsError> {
-    let functions = registry().kind("lambda_function").enumerate(&stage.reader).await?;
+    let functions = registry().kind(lambda::function::KIND).enumerate(&stage.reader).await?;
     let api = stage
         .reader
         .api()

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Stage};
 use crate::aws::client::error::AwsError;
+use crate::aws::kinds::dynamodb;
 use crate::aws::kinds::iam;
 use crate::aws::kinds::iam::role::{POLICY, Policies, former_release};
 use crate::aws::kinds::kind::Discovered;
+use crate::aws::kinds::s3;
 use crate::aws::policy::document::{Document, Effect};
 use crate::aws::policy::evaluation::{allowed_on, allows, unknown_actions};
 use crate::aws::read::release_state;
@@ -68,9 +70,9 @@ const OTHERWISE: &[&str] = &[
 pub(super) async fn examine(stage: &Stage<'_>, control: &ControlBucket) -> Result<Vec<Finding>, AwsError> {
     let registry = registry();
     let (roles, tables, buckets) = futures::try_join!(
-        registry.kind("iam_role").enumerate(&stage.reader),
-        registry.kind("dynamodb_table").enumerate(&stage.reader),
-        registry.kind("s3_bucket").enumerate(&stage.reader)
+        registry.kind(iam::role::KIND).enumerate(&stage.reader),
+        registry.kind(dynamodb::table::KIND).enumerate(&stage.reader),
+        registry.kind(s3::bucket::KIND).enumerate(&stage.reader)
     )?;
     let read = roles.iter().map(|role| async move {
         let name = role.outputs.get("name").map_or("", String::as_str);

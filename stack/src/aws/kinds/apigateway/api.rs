@@ -12,6 +12,7 @@ use crate::aws::client::context::{Context, op};
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::{Reader, managed};
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
@@ -93,8 +94,11 @@ impl CorsModel {
     }
 }
 
+/// Name of the kind.
+pub const KIND: &str = "http_api";
+
 static SPEC: Spec = Spec {
-    name: "http_api",
+    name: KIND,
     title: "HTTP API",
     documentation: "https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis.html",
     read_actions: &["apigateway:GET"],
@@ -106,13 +110,15 @@ static SPEC: Spec = Spec {
         "apigateway:UntagResource",
     ],
     delete_actions: &["apigateway:DELETE"],
-    holds_data: false,
     rollback: Rollback::Immediate,
     replacement: Replacement::DeleteFirst,
-    replace_on: &[],
-    hidden: &[],
-    deleted_after: &[],
     usual: Duration::from_millis(400),
+    reach: Reach::ApiChanges,
+    reaches: &[
+        ("apigateway:DELETE", Reach::ApiRemovals),
+        ("apigateway:UntagResource", Reach::ApiRemovals),
+    ],
+    ..Spec::of(&apigateway::SERVICE)
 };
 
 /// Logical name of the stack's API.

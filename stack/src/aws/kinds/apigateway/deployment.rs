@@ -12,6 +12,8 @@ use crate::aws::client::context::{Context, op};
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::kinds::lambda;
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback};
 use crate::release::label::{FORMAT, ReleaseLabel};
@@ -37,21 +39,26 @@ pub struct Model {
     pub grants: String,
 }
 
+/// Name of the kind.
+pub const KIND: &str = "api_deployment";
+
 static SPEC: Spec = Spec {
-    name: "api_deployment",
+    name: KIND,
     title: "release",
     documentation: "https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-deployments.html",
     read_actions: &["apigateway:GET"],
     write_actions: &["apigateway:POST"],
     delete_actions: &["apigateway:DELETE"],
-    holds_data: false,
     rollback: Rollback::WithRelease,
     replacement: Replacement::CreateFirst,
-    replace_on: &[],
     // A hash over the function's variables, too: in a plan it would let its readers try guesses.
     hidden: &["fingerprint"],
-    deleted_after: &[],
     usual: Duration::from_millis(800),
+    reads_by_content: true,
+    contained_in: Some(apigateway::api::KIND),
+    reach: Reach::ApiChanges,
+    reaches: &[("apigateway:DELETE", Reach::ApiRemovals)],
+    ..Spec::of(&apigateway::SERVICE)
 };
 
 /// Identity of the release that a deploy makes or keeps.
@@ -76,14 +83,6 @@ impl Kind for ApiDeployment {
             sites: BTreeMap::new(),
             grants: "0123456789abcdef0123456789abcdef".into(),
         }]
-    }
-
-    fn reads_by_content(&self) -> bool {
-        true
-    }
-
-    fn contained_in(&self) -> Option<&'static str> {
-        Some("http_api")
     }
 
     async fn read(
@@ -127,7 +126,7 @@ impl Kind for ApiDeployment {
         let _turn = context.serial(format!("api/{api_id}")).await;
         let mut actual = BTreeMap::new();
         for (function, expected) in versions {
-            let outputs = context.outputs(&ResourceId::new("lambda_version", function.clone()));
+            let outputs = context.outputs(&ResourceId::new(lambda::version::KIND, function.clone()));
             actual.insert(function.clone(), outputs.get("version").unwrap_or(expected).clone());
         }
         if actual != *versions {
@@ -244,7 +243,7 @@ async fn point_integrations(context: &Context, api_id: &str) -> Result<(), AwsEr
         let Some(name) = apigateway::integration::name_of(&integration) else {
             continue;
         };
-        let version = context.outputs(&ResourceId::new("lambda_version", name));
+        let version = context.outputs(&ResourceId::new(lambda::version::KIND, name));
         let Some(alias_arn) = version.get("alias_arn") else {
             continue;
         };

@@ -11,6 +11,7 @@ use crate::aws::client::context::{Context, op};
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback, Scope};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
@@ -31,20 +32,27 @@ pub struct Model {
     pub timeout_millis: i32,
 }
 
+/// Name of the kind.
+pub const KIND: &str = "api_integration";
+
 static SPEC: Spec = Spec {
-    name: "api_integration",
+    name: KIND,
     title: "API integration",
     documentation: "https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-integrations.html",
     read_actions: &["apigateway:GET"],
     write_actions: &["apigateway:POST", "apigateway:PATCH"],
     delete_actions: &["apigateway:DELETE"],
-    holds_data: false,
     rollback: Rollback::WithRelease,
     replacement: Replacement::CreateFirst,
-    replace_on: &[],
-    hidden: &[],
-    deleted_after: &[("api_route", Scope::Any), ("http_api", Scope::Any)],
+    deleted_after: &[
+        (apigateway::route::KIND, Scope::Any),
+        (apigateway::api::KIND, Scope::Any),
+    ],
     usual: Duration::from_millis(300),
+    contained_in: Some(apigateway::api::KIND),
+    reach: Reach::ApiChanges,
+    reaches: &[("apigateway:DELETE", Reach::ApiRemovals)],
+    ..Spec::of(&apigateway::SERVICE)
 };
 
 /// The Description by which an integration is found again.
@@ -82,10 +90,6 @@ impl Kind for ApiIntegration {
                 ..example
             },
         ]
-    }
-
-    fn contained_in(&self) -> Option<&'static str> {
-        Some("http_api")
     }
 
     async fn read(&self, reader: &Reader, id: &ResourceId, _: &Model) -> Result<Option<Observed<Model>>, AwsError> {

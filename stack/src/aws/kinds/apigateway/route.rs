@@ -11,6 +11,7 @@ use crate::aws::client::error::AwsError;
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::apigateway::state::ApiState;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback, Scope};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
@@ -27,20 +28,25 @@ pub struct Model {
     pub authorization: String,
 }
 
+/// Name of the kind.
+pub const KIND: &str = "api_route";
+
 static SPEC: Spec = Spec {
-    name: "api_route",
+    name: KIND,
     title: "route",
     documentation: "https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-routes.html",
     read_actions: &["apigateway:GET"],
     write_actions: &["apigateway:POST", "apigateway:PATCH"],
     delete_actions: &["apigateway:DELETE"],
-    holds_data: false,
     rollback: Rollback::WithRelease,
     replacement: Replacement::DeleteFirst,
-    replace_on: &[],
-    hidden: &[],
-    deleted_after: &[("http_api", Scope::Any)],
+    deleted_after: &[(apigateway::api::KIND, Scope::Any)],
     usual: Duration::from_millis(300),
+    contained_in: Some(apigateway::api::KIND),
+    deleted_before: &[apigateway::deployment::KIND],
+    reach: Reach::ApiChanges,
+    reaches: &[("apigateway:DELETE", Reach::ApiRemovals)],
+    ..Spec::of(&apigateway::SERVICE)
 };
 
 #[async_trait]
@@ -56,14 +62,6 @@ impl Kind for ApiRoute {
             integration: "tasks".into(),
             authorization: "NONE".into(),
         }]
-    }
-
-    fn contained_in(&self) -> Option<&'static str> {
-        Some("http_api")
-    }
-
-    fn deleted_before(&self) -> &'static [&'static str] {
-        &["api_deployment"]
     }
 
     async fn read(&self, reader: &Reader, id: &ResourceId, _: &Model) -> Result<Option<Observed<Model>>, AwsError> {
@@ -164,7 +162,7 @@ impl Kind for ApiRoute {
 }
 
 fn target(context: &Context, desired: &Model) -> Result<String, AwsError> {
-    let integration = ResourceId::new("api_integration", desired.integration.clone());
+    let integration = ResourceId::new(apigateway::integration::KIND, desired.integration.clone());
     Ok(format!(
         "integrations/{}",
         context.output(&integration, "integration_id")?

@@ -14,6 +14,7 @@ use crate::aws::kinds::apigateway;
 use crate::aws::kinds::apigateway::api::retag;
 use crate::aws::kinds::apigateway::state::ApiState;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::{Reader, managed};
 use crate::plan::{Replacement, Rollback, Scope};
 use crate::release::label::ReleaseLabel;
@@ -66,8 +67,11 @@ pub struct AccessLog {
     pub format: String,
 }
 
+/// Name of the kind.
+pub const KIND: &str = "api_stage";
+
 static SPEC: Spec = Spec {
-    name: "api_stage",
+    name: KIND,
     title: "slot",
     documentation: "https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-stages.html",
     read_actions: &["apigateway:GET"],
@@ -87,13 +91,26 @@ static SPEC: Spec = Spec {
         "logs:DescribeLogGroups",
     ],
     delete_actions: &["apigateway:DELETE"],
-    holds_data: false,
     rollback: Rollback::WithRelease,
     replacement: Replacement::DeleteFirst,
     replace_on: &["stage"],
-    hidden: &[],
-    deleted_after: &[("http_api", Scope::Any)],
+    deleted_after: &[(apigateway::api::KIND, Scope::Any)],
     usual: Duration::from_millis(400),
+    contained_in: Some(apigateway::api::KIND),
+    reach: Reach::ApiChanges,
+    reaches: &[
+        ("logs:CreateLogDelivery", Reach::Account),
+        ("logs:GetLogDelivery", Reach::Account),
+        ("logs:UpdateLogDelivery", Reach::Account),
+        ("logs:DeleteLogDelivery", Reach::Account),
+        ("logs:ListLogDeliveries", Reach::Account),
+        ("logs:PutResourcePolicy", Reach::Account),
+        ("logs:DescribeResourcePolicies", Reach::Account),
+        ("logs:DescribeLogGroups", Reach::Account),
+        ("apigateway:DELETE", Reach::ApiRemovals),
+        ("apigateway:UntagResource", Reach::ApiRemovals),
+    ],
+    ..Spec::of(&apigateway::SERVICE)
 };
 
 /// The slot that users reach.
@@ -157,10 +174,6 @@ impl Kind for ApiStage {
             ..small.clone()
         };
         vec![small, full]
-    }
-
-    fn contained_in(&self) -> Option<&'static str> {
-        Some("http_api")
     }
 
     async fn read(

@@ -17,6 +17,7 @@ use crate::aws::kinds::cloudwatch;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
 use crate::aws::kinds::placeholder;
 use crate::aws::kinds::placeholder::Mask;
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::{Naming, logical, ours};
 use crate::aws::read::reader::{Reader, ownership};
 use crate::plan::{Replacement, Rollback};
@@ -119,8 +120,11 @@ pub enum Actions {
     Disabled,
 }
 
+/// Name of the kind.
+pub const KIND: &str = "cloudwatch_alarm";
+
 static SPEC: Spec = Spec {
-    name: "cloudwatch_alarm",
+    name: KIND,
     title: "alarm",
     documentation: "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html",
     read_actions: &[
@@ -135,13 +139,13 @@ static SPEC: Spec = Spec {
         "cloudwatch:UntagResource",
     ],
     delete_actions: &["cloudwatch:DeleteAlarms"],
-    holds_data: false,
     rollback: Rollback::Immediate,
     replacement: Replacement::CreateFirst,
     replace_on: &["name"],
-    hidden: &[],
-    deleted_after: &[],
     usual: Duration::from_millis(300),
+    reach: Reach::Alarms,
+    reaches: &[("cloudwatch:DescribeAlarms", Reach::Account)],
+    ..Spec::of(&cloudwatch::SERVICE)
 };
 
 /// Alarms that one DeleteAlarms takes.

@@ -1,3 +1,16 @@
 //! EventBridge.
 
 pub mod warmup_rule;
+
+use crate::aws::client::error::ErrorKind;
+use crate::aws::client::service::{Service, quota, rule};
+
+/// What taskctl knows of the service.
+pub static SERVICE: Service = Service {
+    name: "events",
+    quotas: &[quota(&[], 50.0, 50.0)],
+    errors: &[
+        rule(&["Validation"], "assume", ErrorKind::Settling),
+        rule(&["ConcurrentModification"], "", ErrorKind::Busy),
+    ],
+};

@@ -9,9 +9,12 @@ use aws_sdk_eventbridge::types::{RuleState, Tag, Target as AwsTarget};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::client::context::{Context, op};
-use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::error::{AwsError, ErrorKind, classify};
 use crate::aws::kinds::apigateway::state::ApiState;
+use crate::aws::kinds::events;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::kinds::lambda;
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::{Naming, logical, ours};
 use crate::aws::read::reader::{Reader, Tags, ownership};
 use crate::plan::{Replacement, Rollback};
@@ -67,8 +70,11 @@ pub enum Alias {
     Named(String),
 }
 
+/// Name of the kind.
+pub const KIND: &str = "warmup_rule";
+
 static SPEC: Spec = Spec {
-    name: "warmup_rule",
+    name: KIND,
     title: "warm-up schedule",
     documentation: "https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html",
     read_actions: &[
@@ -86,13 +92,13 @@ static SPEC: Spec = Spec {
         "events:UntagResource",
     ],
     delete_actions: &["events:ListTargetsByRule", "events:RemoveTargets", "events:DeleteRule"],
-    holds_data: false,
     rollback: Rollback::Immediate,
     replacement: Replacement::CreateFirst,
     replace_on: &["name"],
-    hidden: &[],
-    deleted_after: &[],
     usual: Duration::from_millis(300),
+    reach: Reach::Rules,
+    reaches: &[("events:ListRules", Reach::Account)],
+    ..Spec::of(&events::SERVICE)
 };
 
 /// A rule's ARN.
@@ -360,7 +366,7 @@ fn failed(
         code.unwrap_or("failed"),
         message.unwrap_or_default()
     );
-    let kind = crate::aws::client::error::classify("events", code, message.unwrap_or_default(), Some(400));
+    let kind = classify(events::SERVICE.errors, code, message.unwrap_or_default(), Some(400));
     AwsError {
         code: code.map(str::to_owned),
         ..AwsError::own("events", operation, kind, text)
@@ -379,7 +385,7 @@ async fn list_targets(context: &Context, rule: &str) -> Result<Option<Vec<AwsTar
 }
 
 async fn target_arn(context: &Context, logical: &str, function: &str, alias: &Alias) -> Result<String, AwsError> {
-    let published = ResourceId::new("lambda_version", logical);
+    let published = ResourceId::new(lambda::version::KIND, logical);
     let alias = match alias {
         Alias::New => context.output(&published, "alias")?,
         Alias::Live => live_alias(ApiState::read(context).await?.as_ref(), logical).ok_or_else(|| {

@@ -12,8 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::client::context::{Context, Op, op};
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::kinds::iam;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::kinds::lambda;
 use crate::aws::policy::document::{Document, INLINE_LIMIT, ParseError, Statement, TRUST_LIMIT};
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::logical;
 use crate::aws::read::reader::{Purpose, Reader, Tags, managed, ownership};
 use crate::plan::{Replacement, Rollback, Scope};
@@ -85,8 +88,11 @@ impl Model {
     }
 }
 
+/// Name of the kind.
+pub const KIND: &str = "iam_role";
+
 static SPEC: Spec = Spec {
-    name: "iam_role",
+    name: KIND,
     title: "IAM role",
     documentation: "https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html",
     read_actions: &[
@@ -115,14 +121,29 @@ static SPEC: Spec = Spec {
         "iam:DetachRolePolicy",
         "iam:ListInstanceProfilesForRole",
     ],
-    holds_data: false,
     rollback: Rollback::Immediate,
     replacement: Replacement::DeleteFirst,
     replace_on: &["name", "path"],
-    hidden: &[],
-    deleted_after: &[("lambda_function", Scope::Same)],
+    deleted_after: &[(lambda::function::KIND, Scope::Same)],
     // Most of it is the time until Lambda sees the role, so roles start before everything else.
     usual: Duration::from_secs(10),
+    serves_function: true,
+    reach: Reach::Roles,
+    reaches: &[
+        ("iam:ListRoles", Reach::Account),
+        ("iam:CreateRole", Reach::RolePermissions),
+        ("iam:PutRolePermissionsBoundary", Reach::RolePermissions),
+        ("iam:PutRolePolicy", Reach::RolePermissions),
+    ],
+    withheld_actions: &[
+        // Roles of functions have inline policies only.
+        "iam:AttachRolePolicy",
+        // The boundary is what bounds the deployer's own policy.
+        "iam:DeleteRolePermissionsBoundary",
+        // IAM has no condition for the content of a trust policy; that of a function's role never changes.
+        "iam:UpdateAssumeRolePolicy",
+    ],
+    ..Spec::of(&iam::SERVICE)
 };
 
 /// The role's ARN. Computed: right after its creation IAM may show a unique id in its place.
@@ -160,10 +181,6 @@ impl Kind for IamRole {
                 ..Model::new("shop-dev-users-us-east-1", "/taskctl/shop/dev/", full)
             },
         ]
-    }
-
-    fn serves_function(&self) -> bool {
-        true
     }
 
     async fn read(

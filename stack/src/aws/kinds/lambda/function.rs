@@ -17,10 +17,12 @@ use sha2::{Digest, Sha256};
 
 use crate::aws::client::context::{Context, op};
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::kinds::apigateway;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
 use crate::aws::kinds::lambda;
 use crate::aws::kinds::lambda::permission::Statements;
 use crate::aws::kinds::lambda::version::VersionAlias;
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::{Naming, logical, ours, settled};
 use crate::aws::read::reader::{Reader, Tags, managed, ownership};
 use crate::plan::{Replacement, Rollback, Scope};
@@ -121,8 +123,11 @@ const CONFIGURATION: &[&str] = &[
     "others",
 ];
 
+/// Name of the kind.
+pub const KIND: &str = "lambda_function";
+
 static SPEC: Spec = Spec {
-    name: "lambda_function",
+    name: KIND,
     title: "Lambda function",
     documentation: "https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html",
     read_actions: &[
@@ -149,13 +154,23 @@ static SPEC: Spec = Spec {
         "s3:DeleteObject",
     ],
     delete_actions: &["lambda:DeleteFunction"],
-    holds_data: false,
     rollback: Rollback::WithRelease,
     replacement: Replacement::DeleteFirst,
     replace_on: &["name"],
     hidden: &["environment"],
-    deleted_after: &[("http_api", Scope::Any), ("api_integration", Scope::Same)],
+    deleted_after: &[
+        (apigateway::api::KIND, Scope::Any),
+        (apigateway::integration::KIND, Scope::Same),
+    ],
     usual: Duration::from_secs(12),
+    serves_function: true,
+    reach: Reach::Functions,
+    reaches: &[
+        ("lambda:ListFunctions", Reach::Account),
+        ("iam:PassRole", Reach::PassRoles),
+        ("s3:*", Reach::ControlObjects),
+    ],
+    ..Spec::of(&lambda::SERVICE)
 };
 
 /// ARN of a function.
@@ -212,10 +227,6 @@ impl Kind for LambdaFunction {
             ..small.clone()
         };
         vec![small, full]
-    }
-
-    fn serves_function(&self) -> bool {
-        true
     }
 
     async fn read(

@@ -4,3 +4,50 @@ pub mod function;
 pub mod permission;
 pub mod staging;
 pub mod version;
+
+use crate::aws::client::error::ErrorKind;
+use crate::aws::client::service::{Service, quota, rule};
+
+/// What taskctl knows of the service.
+pub static SERVICE: Service = Service {
+    name: "lambda",
+    quotas: &[
+        // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+        quota(&["GetFunction"], 100.0, 100.0),
+        quota(&["GetPolicy"], 15.0, 15.0),
+        quota(&["Invoke"], 1000.0, 1000.0),
+        quota(&[], 15.0, 15.0),
+    ],
+    errors: &[
+        // Lambda sees a role some seconds after IAM made it.
+        // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html (eventual consistency)
+        rule(
+            &["InvalidParameterValue"],
+            "cannot be assumed by lambda",
+            ErrorKind::Settling,
+        ),
+        rule(
+            &["InvalidParameterValue"],
+            "does not have permissions",
+            ErrorKind::Settling,
+        ),
+        rule(
+            &["InvalidParameterValue"],
+            "kms key is invalid for creategrant",
+            ErrorKind::Settling,
+        ),
+        // https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
+        rule(&["ResourceConflict"], "in progress", ErrorKind::Busy),
+        rule(&["ResourceConflict"], "pending", ErrorKind::Busy),
+        rule(
+            &["ResourceConflict"],
+            "currently in the following state",
+            ErrorKind::Busy,
+        ),
+        rule(&["ResourceConflict"], "already exist", ErrorKind::AlreadyExists),
+        rule(&["ResourceConflict"], "following aliases reference", ErrorKind::Invalid),
+        rule(&["ResourceConflict"], "", ErrorKind::Busy),
+        rule(&["PreconditionFailed"], "", ErrorKind::Precondition),
+        rule(&["CodeStorageExceeded"], "", ErrorKind::Quota),
+    ],
+};

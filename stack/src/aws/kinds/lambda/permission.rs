@@ -12,7 +12,10 @@ use serde_json::Value;
 
 use crate::aws::client::context::{Context, op};
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::kinds::apigateway;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::kinds::lambda;
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
@@ -115,21 +118,27 @@ pub const ANYTHING: &str = "anything";
 /// What callers are allowed.
 const INVOKE: &str = "lambda:InvokeFunction";
 
+/// Name of the kind.
+pub const KIND: &str = "lambda_permission";
+
 static SPEC: Spec = Spec {
-    name: "lambda_permission",
+    name: KIND,
     title: "invoke permission",
     documentation: "https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html",
     read_actions: &["lambda:GetPolicy", "lambda:ListAliases"],
     write_actions: &["lambda:AddPermission", "lambda:RemovePermission"],
     delete_actions: &["lambda:RemovePermission"],
-    holds_data: false,
     rollback: Rollback::WithRelease,
     replacement: Replacement::CreateFirst,
     replace_on: &["function"],
     // A hash over the function's variables, too: in a plan it would let its readers try guesses.
     hidden: &["fingerprint"],
-    deleted_after: &[],
     usual: Duration::from_millis(400),
+    reads_by_content: true,
+    contained_in: Some(lambda::function::KIND),
+    reach: Reach::Functions,
+    reaches: &[("lambda:AddPermission", Reach::Invokers)],
+    ..Spec::of(&lambda::SERVICE)
 };
 
 /// ARN pattern of every stage and route of an API.
@@ -152,14 +161,6 @@ impl Kind for LambdaPermission {
             fingerprint: "0123456789abcdef".into(),
             statements: BTreeMap::from([("api".to_owned(), api)]),
         }]
-    }
-
-    fn reads_by_content(&self) -> bool {
-        true
-    }
-
-    fn contained_in(&self) -> Option<&'static str> {
-        Some("lambda_function")
     }
 
     async fn read(
@@ -206,7 +207,7 @@ impl Kind for LambdaPermission {
     }
 
     async fn create(&self, context: &Context, id: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
-        let alias = match context.output(&ResourceId::new("lambda_version", id.name.clone()), "alias") {
+        let alias = match context.output(&ResourceId::new(lambda::version::KIND, id.name.clone()), "alias") {
             Ok(alias) => alias,
             // A version of a former release: it is not part of this run.
             Err(unmade) => {
@@ -269,7 +270,10 @@ impl Kind for LambdaPermission {
 async fn add(context: &Context, function: &str, alias: &str, sid: &str, statement: &Statement) -> Result<(), AwsError> {
     let client = &context.clients().lambda;
     let source = if statement.source == THIS_API {
-        api_pattern(context, &context.output(&ResourceId::new("http_api", "api"), "api_id")?)
+        api_pattern(
+            context,
+            &context.output(&ResourceId::new(apigateway::api::KIND, "api"), "api_id")?,
+        )
     } else {
         statement.source.clone()
     };

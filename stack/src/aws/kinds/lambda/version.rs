@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::aws::client::context::{Context, op};
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::kinds::lambda;
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
@@ -32,21 +34,26 @@ pub struct Model {
 /// Routing of an alias that names its own version and nothing else.
 pub const OWN_VERSION: &str = "own version";
 
+/// Name of the kind.
+pub const KIND: &str = "lambda_version";
+
 static SPEC: Spec = Spec {
-    name: "lambda_version",
+    name: KIND,
     title: "function version",
     documentation: "https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html",
     read_actions: &["lambda:ListAliases"],
     write_actions: &["lambda:PublishVersion", "lambda:CreateAlias", "lambda:UpdateAlias"],
     delete_actions: &["lambda:DeleteAlias", "lambda:DeleteFunction"],
-    holds_data: false,
     rollback: Rollback::WithRelease,
     replacement: Replacement::CreateFirst,
     replace_on: &["function"],
     // A hash over the function's variables, too: in a plan it would let its readers try guesses.
     hidden: &["fingerprint"],
-    deleted_after: &[],
     usual: Duration::from_millis(600),
+    reads_by_content: true,
+    contained_in: Some(lambda::function::KIND),
+    reach: Reach::Functions,
+    ..Spec::of(&lambda::SERVICE)
 };
 
 /// An alias that taskctl made for a version.
@@ -121,14 +128,6 @@ impl Kind for LambdaVersion {
         }]
     }
 
-    fn reads_by_content(&self) -> bool {
-        true
-    }
-
-    fn contained_in(&self) -> Option<&'static str> {
-        Some("lambda_function")
-    }
-
     async fn read(
         &self,
         reader: &Reader,
@@ -161,7 +160,7 @@ impl Kind for LambdaVersion {
         } = desired;
         let client = &context.clients().lambda;
         let _turn = context.serial(format!("lambda/{function}")).await;
-        let working_copy = context.outputs(&ResourceId::new("lambda_function", id.name.clone()));
+        let working_copy = context.outputs(&ResourceId::new(lambda::function::KIND, id.name.clone()));
         let version = match working_copy.get("published") {
             Some(version) => version.clone(),
             None => {

@@ -10,8 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::client::context::{Context, Identity, op};
 use crate::aws::client::error::AwsError;
+use crate::aws::kinds::apigateway;
 use crate::aws::kinds::kind;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::kinds::lambda;
+use crate::aws::kinds::logs;
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::{Reader, Tags, ownership};
 use crate::plan::{Replacement, Rollback, Scope};
 use crate::resource::{Observed, Outputs, Ownership, ResourceId, outputs};
@@ -30,8 +34,11 @@ pub struct Model {
     pub tags: BTreeMap<String, String>,
 }
 
+/// Name of the kind.
+pub const KIND: &str = "log_group";
+
 static SPEC: Spec = Spec {
-    name: "log_group",
+    name: KIND,
     title: "log group",
     documentation: "https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html",
     read_actions: &["logs:DescribeLogGroups", "logs:ListTagsForResource", "tag:GetResources"],
@@ -43,17 +50,19 @@ static SPEC: Spec = Spec {
         "logs:UntagResource",
     ],
     delete_actions: &["logs:DeleteLogGroup"],
-    holds_data: false,
     rollback: Rollback::Immediate,
     replacement: Replacement::CreateFirst,
     replace_on: &["name"],
-    hidden: &[],
     deleted_after: &[
-        ("lambda_function", Scope::Same),
-        ("api_stage", Scope::Any),
-        ("http_api", Scope::Any),
+        (lambda::function::KIND, Scope::Same),
+        (apigateway::stage::KIND, Scope::Any),
+        (apigateway::api::KIND, Scope::Any),
     ],
     usual: Duration::from_millis(400),
+    serves_function: true,
+    reach: Reach::LogGroups,
+    reaches: &[("logs:DescribeLogGroups", Reach::Account)],
+    ..Spec::of(&logs::SERVICE)
 };
 
 /// Where access logs of a stack's API go; the name keeps the account's log resource policy small.
@@ -88,10 +97,6 @@ impl Kind for LogGroup {
                 tags,
             },
         ]
-    }
-
-    fn serves_function(&self) -> bool {
-        true
     }
 
     async fn read(

@@ -11,7 +11,9 @@ use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
+use crate::aws::kinds::s3;
 use crate::aws::kinds::site;
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
@@ -69,20 +71,23 @@ fn config_key(id: &str) -> String {
     format!("{}{CONFIG}", kept(id))
 }
 
+/// Name of the kind.
+pub const KIND: &str = "site_content";
+
 static SPEC: Spec = Spec {
-    name: "site_content",
+    name: KIND,
     title: "web site files",
     documentation: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/WebsiteHosting.html",
     read_actions: &["s3:ListBucket"],
     write_actions: &["s3:PutObject", "s3:DeleteObject"],
     delete_actions: &[],
-    holds_data: false,
     rollback: Rollback::WithRelease,
     replacement: Replacement::CreateFirst,
     replace_on: &["bucket"],
-    hidden: &[],
-    deleted_after: &[],
     usual: Duration::from_millis(500),
+    contained_in: Some(s3::bucket::KIND),
+    reach: Reach::Sites,
+    ..Spec::of(&s3::SERVICE)
 };
 
 #[async_trait]
@@ -104,10 +109,6 @@ impl Kind for SiteContent {
                 file("app.0123456789.js"),
             ]),
         }]
-    }
-
-    fn contained_in(&self) -> Option<&'static str> {
-        Some("s3_bucket")
     }
 
     async fn read(

@@ -9,7 +9,9 @@ use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
+use crate::aws::kinds::s3;
 use crate::aws::kinds::site;
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
@@ -29,20 +31,24 @@ pub struct Model {
     pub api: bool,
 }
 
+/// Name of the kind.
+pub const KIND: &str = "site_pages";
+
 static SPEC: Spec = Spec {
-    name: "site_pages",
+    name: KIND,
     title: "web pages",
     documentation: "https://docs.aws.amazon.com/AmazonS3/latest/userguide/WebsiteHosting.html",
     read_actions: &["s3:ListBucket"],
     write_actions: &["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
     delete_actions: &[],
-    holds_data: false,
     rollback: Rollback::WithRelease,
     replacement: Replacement::CreateFirst,
     replace_on: &["bucket"],
-    hidden: &[],
-    deleted_after: &[],
     usual: Duration::from_millis(300),
+    contained_in: Some(s3::bucket::KIND),
+    written_by_release: true,
+    reach: Reach::Sites,
+    ..Spec::of(&s3::SERVICE)
 };
 
 #[async_trait]
@@ -59,10 +65,6 @@ impl Kind for SitePages {
             site: "0123456789ab".into(),
             api: true,
         }]
-    }
-
-    fn contained_in(&self) -> Option<&'static str> {
-        Some("s3_bucket")
     }
 
     async fn read(

@@ -1,3 +1,24 @@
 //! SNS.
 
 pub mod topic;
+
+use crate::aws::client::error::ErrorKind;
+use crate::aws::client::service::{Service, quota, rule};
+
+/// What taskctl knows of the service.
+pub static SERVICE: Service = Service {
+    name: "sns",
+    quotas: &[
+        quota(&["TagResource", "UntagResource"], 10.0, 10.0),
+        quota(&[], 30.0, 30.0),
+    ],
+    errors: &[
+        rule(
+            &["MalformedPolicyDocument", "MalformedPolicy", "InvalidParameter"],
+            "invalid principal",
+            ErrorKind::Settling,
+        ),
+        // https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html (idempotent only with the same attributes and tags)
+        rule(&["InvalidParameter"], "already exists", ErrorKind::AlreadyExists),
+    ],
+};

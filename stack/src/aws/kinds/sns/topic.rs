@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::aws::client::context::{Context, op};
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::kinds::sns;
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::{Naming, logical, ours, settled};
 use crate::aws::read::reader::{Reader, Tags, ownership};
 use crate::plan::{Replacement, Rollback};
@@ -45,8 +47,11 @@ impl Model {
     }
 }
 
+/// Name of the kind.
+pub const KIND: &str = "sns_topic";
+
 static SPEC: Spec = Spec {
-    name: "sns_topic",
+    name: KIND,
     title: "SNS topic",
     documentation: "https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html",
     read_actions: &[
@@ -63,13 +68,13 @@ static SPEC: Spec = Spec {
         "sns:UntagResource",
     ],
     delete_actions: &["sns:DeleteTopic"],
-    holds_data: false,
     rollback: Rollback::Immediate,
     replacement: Replacement::CreateFirst,
     replace_on: &["name"],
-    hidden: &[],
-    deleted_after: &[],
     usual: Duration::from_millis(400),
+    reach: Reach::Topics,
+    reaches: &[("sns:ListTopics", Reach::Account)],
+    ..Spec::of(&sns::SERVICE)
 };
 
 /// A subscription of an e-mail address.

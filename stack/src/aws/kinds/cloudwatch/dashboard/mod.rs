@@ -16,6 +16,7 @@ use crate::aws::kinds::cloudwatch;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
 use crate::aws::kinds::placeholder;
 use crate::aws::kinds::placeholder::Mask;
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::{Naming, logical, ours};
 use crate::aws::read::reader::{Reader, Tags, ownership};
 use crate::plan::{Replacement, Rollback};
@@ -45,8 +46,11 @@ pub struct Body {
     pub settings: Map<String, Value>,
 }
 
+/// Name of the kind.
+pub const KIND: &str = "cloudwatch_dashboard";
+
 static SPEC: Spec = Spec {
-    name: "cloudwatch_dashboard",
+    name: KIND,
     title: "dashboard",
     documentation: "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html",
     read_actions: &[
@@ -62,13 +66,13 @@ static SPEC: Spec = Spec {
         "cloudwatch:UntagResource",
     ],
     delete_actions: &["cloudwatch:DeleteDashboards"],
-    holds_data: false,
     rollback: Rollback::Immediate,
     replacement: Replacement::CreateFirst,
     replace_on: &["name"],
-    hidden: &[],
-    deleted_after: &[],
     usual: Duration::from_millis(300),
+    reach: Reach::Dashboards,
+    reaches: &[("cloudwatch:ListDashboards", Reach::Account)],
+    ..Spec::of(&cloudwatch::SERVICE)
 };
 
 impl Body {

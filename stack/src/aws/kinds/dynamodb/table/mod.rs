@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::client::context::{Context, op};
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::kinds::dynamodb;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::{Naming, logical, ours, settled};
 use crate::aws::read::reader::{Reader, Tags, ownership};
 use crate::plan::{Replacement, Rollback};
@@ -89,8 +91,11 @@ fn sorted(mut index: Index) -> Index {
     index
 }
 
+/// Name of the kind.
+pub const KIND: &str = "dynamodb_table";
+
 static SPEC: Spec = Spec {
-    name: "dynamodb_table",
+    name: KIND,
     title: "DynamoDB table",
     documentation: "https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html",
     read_actions: &[
@@ -116,9 +121,10 @@ static SPEC: Spec = Spec {
     rollback: Rollback::Immediate,
     replacement: Replacement::DeleteFirst,
     replace_on: &["name", "partition_key", "sort_key"],
-    hidden: &[],
-    deleted_after: &[],
     usual: Duration::from_secs(14),
+    reach: Reach::Tables,
+    reaches: &[("dynamodb:ListTables", Reach::Account), ("kms:*", Reach::Keys)],
+    ..Spec::of(&dynamodb::SERVICE)
 };
 
 /// How long a table may take to be made, changed or deleted.

@@ -9,6 +9,7 @@ use futures::{FutureExt, TryStreamExt, stream};
 use super::{fits, there};
 use crate::aws::client::context::{Context, op};
 use crate::aws::client::error::{AwsError, ErrorKind, classify};
+use crate::aws::kinds::s3;
 use crate::aws::kinds::site;
 use crate::site::KEPT;
 
@@ -169,7 +170,7 @@ async fn delete(context: &Context, name: &str, objects: Vec<ObjectIdentifier>) -
         .await?;
     for failed in answer.errors() {
         let message = failed.message().unwrap_or_default();
-        let kind = classify("s3", failed.code(), message, None);
+        let kind = classify(s3::SERVICE.errors, failed.code(), message, None);
         if !matches!(
             kind,
             ErrorKind::Throttled | ErrorKind::Transient | ErrorKind::Busy | ErrorKind::NotFound

@@ -17,7 +17,9 @@ use aws_smithy_types::error::operation::BuildError;
 use crate::aws::client::context::{Context, Identity, op};
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::kinds::kind::{Discovered, Emptiness, Fields, Kind, Spec, found, gone};
+use crate::aws::kinds::s3;
 use crate::aws::policy::document::Document;
+use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::{Naming, logical, ours};
 use crate::aws::read::reader::{Reader, Tags, managed, ownership};
 use crate::plan::{Replacement, Rollback};
@@ -30,8 +32,11 @@ use setting::Setting;
 /// The kind.
 pub struct S3Bucket;
 
+/// Name of the kind.
+pub const KIND: &str = "s3_bucket";
+
 static SPEC: Spec = Spec {
-    name: "s3_bucket",
+    name: KIND,
     title: "S3 bucket",
     documentation: "https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html",
     read_actions: &[
@@ -75,9 +80,15 @@ static SPEC: Spec = Spec {
     rollback: Rollback::Immediate,
     replacement: Replacement::DeleteFirst,
     replace_on: &["name"],
-    hidden: &[],
-    deleted_after: &[],
     usual: Duration::from_secs(2),
+    reach: Reach::Buckets,
+    reaches: &[
+        ("s3:ListAllMyBuckets", Reach::Account),
+        ("s3:AbortMultipartUpload", Reach::Objects),
+        ("s3:DeleteObject", Reach::Objects),
+        ("s3:DeleteObjectVersion", Reach::Objects),
+    ],
+    ..Spec::of(&s3::SERVICE)
 };
 
 /// How long changed settings may take to be seen by those who ask.
