@@ -5,4 +5,5 @@ pub mod clients;
 pub mod context;
 pub mod error;
 pub mod pace;
+mod pages;
 pub mod service;

@@ -230,26 +230,20 @@ impl Reader {
 
     async fn log_groups_under(&self, prefix: String) -> Result<Vec<aws_sdk_cloudwatchlogs::types::LogGroup>, AwsError> {
         let client = &self.context.clients().logs;
-        let mut groups = Vec::new();
-        let mut token: Option<String> = None;
-        for _ in 0..MAX_PAGES {
-            let page = self
-                .context
+        let (context, prefix) = (&self.context, &prefix);
+        let groups = context.pages(|token| async move {
+            let page = context
                 .call(op("logs", "DescribeLogGroups"), || {
                     client
                         .describe_log_groups()
-                        .log_group_name_prefix(&prefix)
+                        .log_group_name_prefix(prefix)
                         .set_next_token(token.clone())
                         .send()
                 })
                 .await?;
-            groups.extend(page.log_groups.unwrap_or_default());
-            token = page.next_token;
-            if token.is_none() {
-                break;
-            }
-        }
-        Ok(groups)
+            Ok((page.log_groups.unwrap_or_default(), page.next_token))
+        });
+        groups.await
     }
 
     /// Metric alarms under the stack's prefix.

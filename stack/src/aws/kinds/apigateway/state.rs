@@ -28,9 +28,6 @@ pub struct ApiState {
     pub duplicates: Vec<String>,
 }
 
-/// Upper bound of pages followed in one listing.
-const MAX_PAGES: usize = 100;
-
 impl ApiState {
     /// Finds the stack's API by its tags and reads it.
     pub async fn read(context: &Context) -> Result<Option<Self>, AwsError> {
@@ -103,9 +100,7 @@ impl ApiState {
 /// All APIs that carry this stack's tags.
 pub async fn find(context: &Context) -> Result<Vec<Api>, AwsError> {
     let client = &context.clients().apigateway;
-    let mut found = Vec::new();
-    let mut token: Option<String> = None;
-    for _ in 0..MAX_PAGES {
+    let items = context.pages(|token| async move {
         let page = context
             .call(op("apigateway", "GetApis"), || {
                 client
@@ -115,21 +110,18 @@ pub async fn find(context: &Context) -> Result<Vec<Api>, AwsError> {
                     .send()
             })
             .await?;
-        found.extend(page.items.unwrap_or_default().into_iter().filter(|api| {
-            let tags: Tags = api
-                .tags()
-                .into_iter()
-                .flatten()
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect();
-            matches!(ownership(context, &managed(tags)), Ownership::Ours)
-        }));
-        token = page.next_token;
-        if token.is_none() {
-            break;
-        }
-    }
-    Ok(found)
+        Ok((page.items.unwrap_or_default(), page.next_token))
+    });
+    let is_ours = |api: &Api| {
+        let tags: Tags = api
+            .tags()
+            .into_iter()
+            .flatten()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        matches!(ownership(context, &managed(tags)), Ownership::Ours)
+    };
+    Ok(items.await?.into_iter().filter(is_ours).collect())
 }
 
 /// Of several APIs with our tags, the one that has a live stage, else the oldest. The rest stays in `candidates`.
@@ -153,9 +145,7 @@ async fn in_use(context: &Context, candidates: &mut Vec<Api>) -> Result<Api, Aws
 
 async fn routes(context: &Context, api: &str) -> Result<Vec<Route>, AwsError> {
     let client = &context.clients().apigateway;
-    let mut found = Vec::new();
-    let mut token: Option<String> = None;
-    for _ in 0..MAX_PAGES {
+    let items = context.pages(|token| async move {
         let page = context
             .call(op("apigateway", "GetRoutes"), || {
                 client
@@ -166,21 +156,15 @@ async fn routes(context: &Context, api: &str) -> Result<Vec<Route>, AwsError> {
                     .send()
             })
             .await?;
-        found.extend(page.items.unwrap_or_default());
-        token = page.next_token;
-        if token.is_none() {
-            break;
-        }
-    }
-    Ok(found)
+        Ok((page.items.unwrap_or_default(), page.next_token))
+    });
+    items.await
 }
 
 /// All integrations of an API.
 pub async fn integrations(context: &Context, api: &str) -> Result<Vec<Integration>, AwsError> {
     let client = &context.clients().apigateway;
-    let mut found = Vec::new();
-    let mut token: Option<String> = None;
-    for _ in 0..MAX_PAGES {
+    let items = context.pages(|token| async move {
         let page = context
             .call(op("apigateway", "GetIntegrations"), || {
                 client
@@ -191,13 +175,9 @@ pub async fn integrations(context: &Context, api: &str) -> Result<Vec<Integratio
                     .send()
             })
             .await?;
-        found.extend(page.items.unwrap_or_default());
-        token = page.next_token;
-        if token.is_none() {
-            break;
-        }
-    }
-    Ok(found)
+        Ok((page.items.unwrap_or_default(), page.next_token))
+    });
+    items.await
 }
 
 async fn stages(context: &Context, api: &str) -> Result<Vec<Stage>, AwsError> {
@@ -213,9 +193,7 @@ async fn stages(context: &Context, api: &str) -> Result<Vec<Stage>, AwsError> {
 /// All deployments of an API.
 pub async fn deployments(context: &Context, api: &str) -> Result<Vec<Deployment>, AwsError> {
     let client = &context.clients().apigateway;
-    let mut found = Vec::new();
-    let mut token: Option<String> = None;
-    for _ in 0..MAX_PAGES {
+    let items = context.pages(|token| async move {
         let page = context
             .call(op("apigateway", "GetDeployments"), || {
                 client
@@ -226,11 +204,7 @@ pub async fn deployments(context: &Context, api: &str) -> Result<Vec<Deployment>
                     .send()
             })
             .await?;
-        found.extend(page.items.unwrap_or_default());
-        token = page.next_token;
-        if token.is_none() {
-            break;
-        }
-    }
-    Ok(found)
+        Ok((page.items.unwrap_or_default(), page.next_token))
+    });
+    items.await
 }

@@ -783,21 +783,16 @@ async fn delete_url(context: &Context, name: &str, qualifier: Option<&str>) -> R
 /// Names of all functions of the account and region.
 async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
     let client = &context.clients().lambda;
-    let mut names = BTreeSet::new();
-    let mut marker: Option<String> = None;
-    loop {
+    let functions = context.pages(|marker| async move {
         let page = context
             .call(op("lambda", "ListFunctions"), || {
                 client.list_functions().max_items(50).set_marker(marker.clone()).send()
             })
             .await?;
-        let functions = page.functions.unwrap_or_default();
-        names.extend(functions.into_iter().filter_map(|function| function.function_name));
-        marker = page.next_marker.filter(|marker| !marker.is_empty());
-        if marker.is_none() {
-            return Ok(names);
-        }
-    }
+        Ok((page.functions.unwrap_or_default(), page.next_marker))
+    });
+    let functions = functions.await?.into_iter();
+    Ok(functions.filter_map(|function| function.function_name).collect())
 }
 
 async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {

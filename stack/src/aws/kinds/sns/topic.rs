@@ -250,25 +250,18 @@ impl Kind for SnsTopic {
 /// Names of all topics. <https://docs.aws.amazon.com/sns/latest/api/API_ListTopics.html>
 async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
     let client = &context.clients().sns;
-    let mut names = BTreeSet::new();
-    let mut token: Option<String> = None;
-    loop {
+    let topics = context.pages(|token| async move {
         let page = context
             .call(op("sns", "ListTopics"), || {
                 client.list_topics().set_next_token(token.clone()).send()
             })
             .await?;
-        let arns = page
-            .topics
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|topic| topic.topic_arn);
-        names.extend(arns.filter_map(|arn| Some(arn.rsplit(':').next()?.to_owned())));
-        token = page.next_token.filter(|token| !token.is_empty());
-        if token.is_none() {
-            return Ok(names);
-        }
-    }
+        Ok((page.topics.unwrap_or_default(), page.next_token))
+    });
+    let arns = topics.await?.into_iter().filter_map(|topic| topic.topic_arn);
+    Ok(arns
+        .filter_map(|arn| Some(arn.rsplit(':').next()?.to_owned()))
+        .collect())
 }
 
 async fn subscribe(context: &Context, arn: &str, emails: impl Iterator<Item = &String>) -> Result<(), AwsError> {

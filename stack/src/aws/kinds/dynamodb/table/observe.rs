@@ -49,9 +49,7 @@ pub(super) async fn describe(context: &Context, name: &str) -> Result<Option<Tab
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ListTables.html>
 pub(super) async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
     let client = &context.clients().dynamodb;
-    let mut names = BTreeSet::new();
-    let mut start: Option<String> = None;
-    loop {
+    let names = context.pages(|start| async move {
         let page = context
             .call(op("dynamodb", "ListTables"), || {
                 client
@@ -60,12 +58,9 @@ pub(super) async fn names(context: &Context) -> Result<BTreeSet<String>, AwsErro
                     .send()
             })
             .await?;
-        names.extend(page.table_names.unwrap_or_default());
-        start = page.last_evaluated_table_name;
-        if start.is_none() {
-            return Ok(names);
-        }
-    }
+        Ok((page.table_names.unwrap_or_default(), page.last_evaluated_table_name))
+    });
+    Ok(names.await?.into_iter().collect())
 }
 
 /// Reads the expiry.
@@ -116,9 +111,7 @@ pub(super) async fn recovery_days(context: &Context, name: &str) -> Result<Optio
 /// Reads the tags from the service itself.
 pub(super) async fn tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {
     let client = &context.clients().dynamodb;
-    let mut tags = Tags::new();
-    let mut token: Option<String> = None;
-    loop {
+    let tags = context.pages(|token| async move {
         let page = context
             .call(op("dynamodb", "ListTagsOfResource"), || {
                 client
@@ -128,17 +121,9 @@ pub(super) async fn tags(context: &Context, arn: &str) -> Result<Tags, AwsError>
                     .send()
             })
             .await?;
-        tags.extend(
-            page.tags
-                .unwrap_or_default()
-                .into_iter()
-                .map(|tag| (tag.key, tag.value)),
-        );
-        token = page.next_token;
-        if token.is_none() {
-            return Ok(tags);
-        }
-    }
+        Ok((page.tags.unwrap_or_default(), page.next_token))
+    });
+    Ok(tags.await?.into_iter().map(|tag| (tag.key, tag.value)).collect())
 }
 
 /// Whether a table and all its indexes can be used and changed.

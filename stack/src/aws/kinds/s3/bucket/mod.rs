@@ -307,9 +307,7 @@ fn is_not_empty(error: &AwsError) -> bool {
 async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
     let client = &context.clients().s3;
     let identity = context.identity();
-    let mut names = BTreeSet::new();
-    let mut token: Option<String> = None;
-    loop {
+    let buckets = context.pages(|token| async move {
         let page = context
             .call(op("s3", "ListBuckets"), || {
                 client
@@ -321,17 +319,9 @@ async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
                     .send()
             })
             .await?;
-        names.extend(
-            page.buckets
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|bucket| bucket.name),
-        );
-        token = page.continuation_token.filter(|token| !token.is_empty());
-        if token.is_none() {
-            return Ok(names);
-        }
-    }
+        Ok((page.buckets.unwrap_or_default(), page.continuation_token))
+    });
+    Ok(buckets.await?.into_iter().filter_map(|bucket| bucket.name).collect())
 }
 
 /// Who a bucket lets in.
