@@ -14,7 +14,7 @@ pub enum LocalError {
         looked_for: String,
     },
     /// Python is older than the emulator needs.
-    #[error("{python} is version {found}, the emulator needs 3.10 or newer")]
+    #[error("{python} is version {found}, but the emulator needs 3.10 or newer")]
     PythonTooOld {
         /// The interpreter.
         python: String,
@@ -22,7 +22,7 @@ pub enum LocalError {
         found: String,
     },
     /// Python cannot make virtual environments.
-    #[error("{python} cannot make a virtual environment: {reason}")]
+    #[error("{python} cannot create a virtual environment: {reason}")]
     VenvUnavailable {
         /// The interpreter.
         python: String,
@@ -38,7 +38,7 @@ pub enum LocalError {
         reason: String,
     },
     /// A downloaded package is not the one that was pinned.
-    #[error("a downloaded package does not have the pinned hash: {reason}")]
+    #[error("a downloaded package does not match its pinned hash: {reason}")]
     HashMismatch {
         /// What pip said.
         reason: String,
@@ -52,7 +52,7 @@ pub enum LocalError {
         reason: String,
     },
     /// No space left.
-    #[error("no space left on the disk of {path}")]
+    #[error("no space left on the disk that holds {path}")]
     DiskFull {
         /// What was being written.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum LocalError {
         holder: Option<String>,
     },
     /// The emulator ended or does not answer.
-    #[error("the emulator did not start: {reason}")]
+    #[error("the emulator failed to start: {reason}")]
     Emulator {
         /// What is known.
         reason: String,
@@ -76,7 +76,7 @@ pub enum LocalError {
         log: PathBuf,
     },
     /// The background process ended or does not answer.
-    #[error("the local target did not start: {reason}")]
+    #[error("the local target failed to start: {reason}")]
     Daemon {
         /// What is known.
         reason: String,
@@ -86,7 +86,7 @@ pub enum LocalError {
         log: PathBuf,
     },
     /// The background process did not end.
-    #[error("the local target (process {pid}) did not end")]
+    #[error("the local target (process {pid}) did not stop")]
     StillRunning {
         /// Its process id.
         pid: u32,
@@ -129,7 +129,7 @@ impl LocalError {
                 Some("install Python 3.10 or newer (Debian, Ubuntu: sudo apt install python3 python3-venv; macOS: brew install python3)".to_owned())
             }
             Self::PythonTooOld { .. } => {
-                Some("install Python 3.10 or newer, or name one with TASKCTL_LOCAL_PYTHON=/path/to/python3".to_owned())
+                Some("install Python 3.10 or newer, or set TASKCTL_LOCAL_PYTHON=/path/to/python3".to_owned())
             }
             Self::VenvUnavailable { package, .. } => Some(format!("Debian, Ubuntu: sudo apt install {package}")),
             Self::Download { .. } => Some(
@@ -138,9 +138,9 @@ impl LocalError {
                     .to_owned(),
             ),
             Self::HashMismatch { .. } => {
-                Some("the package index or a proxy in between served another file; try another network or index".to_owned())
+                Some("the package index, or a proxy, served a different file; try another network or index".to_owned())
             }
-            Self::Install { .. } => Some("fix what pip says and run the command again; it starts afresh".to_owned()),
+            Self::Install { .. } => Some("fix the problem that pip reports, then run the command again; it starts over".to_owned()),
             Self::DiskFull { .. } => Some("free some space (the emulator needs 150 MB) and run the command again".to_owned()),
             Self::PortTaken { part, .. } => Some(match *part {
                 "AWS endpoint" => {
@@ -151,10 +151,10 @@ impl LocalError {
                 }
                 _ => "end that process and run `taskctl local up` again".to_owned(),
             }),
-            Self::Emulator { log, .. } => Some(format!("see {}; `taskctl local reset` starts with empty state", log.display())),
+            Self::Emulator { log, .. } => Some(format!("see {}; `taskctl local reset` starts over with empty state", log.display())),
             Self::Daemon { advice, log, .. } => Some(advice.clone().unwrap_or_else(|| format!("see {}", log.display()))),
             Self::StillRunning { pid } => Some(format!("end it with: kill -9 {pid}")),
-            Self::AlreadyServed { .. } => Some("`taskctl local status` shows it, `taskctl local down` ends it".to_owned()),
+            Self::AlreadyServed { .. } => Some("see `taskctl local status`; stop it with `taskctl local down`".to_owned()),
             Self::Io { .. } => None,
         }
     }

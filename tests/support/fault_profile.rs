@@ -61,7 +61,7 @@ pub(crate) struct FaultPlan {
 }
 
 struct State {
-    random: u64,
+    random: fastrand::Rng,
     calls: u32,
     /// Tokens by quota, and when they were counted.
     tokens: BTreeMap<&'static str, (f64, Instant)>,
@@ -87,7 +87,7 @@ impl FaultPlan {
         Self {
             profile,
             state: Mutex::new(State {
-                random: 0x9e37_79b9_7f4a_7c15,
+                random: fastrand::Rng::with_seed(0x9e37_79b9_7f4a_7c15),
                 calls: 0,
                 tokens: BTreeMap::new(),
             }),
@@ -101,8 +101,8 @@ impl FaultPlan {
             |status, xml_code, json_code, message| Refusal::of(headers, &service, status, xml_code, json_code, message);
         let mut state = lock(&self.state);
         state.calls += 1;
-        let chance = state.chance();
-        let afterwards = !reads && state.chance() < 0.5;
+        let chance = state.random.f64();
+        let afterwards = !reads && state.random.f64() < 0.5;
         match self.profile {
             FaultProfile::Errors if chance < 0.1 => {
                 let refusal = refusal(500, "InternalError", "InternalFailure", "it broke");
@@ -157,14 +157,6 @@ fn is_skewed(headers: &HeaderMap) -> bool {
 }
 
 impl State {
-    /// The next random number below one.
-    fn chance(&mut self) -> f64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        f64::from(u32::try_from(self.random >> 40).unwrap_or_default()) / f64::from(1u32 << 24)
-    }
-
     /// Takes a token of a service's quota.
     fn take(&mut self, service: &str) -> bool {
         let Some((name, rate, burst)) = QUARTERS.iter().find(|(name, _, _)| *name == service) else {

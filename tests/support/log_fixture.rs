@@ -35,7 +35,7 @@ type Place = (i64, i64, String);
 pub struct LogFixture {
     groups: BTreeMap<String, BTreeMap<Place, Entry>>,
     page: usize,
-    random: Mutex<u64>,
+    random: Mutex<fastrand::Rng>,
     /// Calls that were refused.
     pub refused: AtomicUsize,
     /// Pages without events that more pages followed.
@@ -58,7 +58,7 @@ impl LogFixture {
         Self {
             groups,
             page,
-            random: Mutex::new(0x2545_f491_4f6c_dd1d),
+            random: Mutex::new(fastrand::Rng::with_seed(0x2545_f491_4f6c_dd1d)),
             refused: AtomicUsize::new(0),
             empty: AtomicUsize::new(0),
             pages: AtomicUsize::new(0),
@@ -67,11 +67,7 @@ impl LogFixture {
 
     /// Whether something happens that happens once in so many times.
     fn once_in(&self, times: u64) -> bool {
-        let mut random = lock(&self.random);
-        *random ^= *random << 13;
-        *random ^= *random >> 7;
-        *random ^= *random << 17;
-        random.is_multiple_of(times)
+        lock(&self.random).u64(..times) == 0
     }
 
     /// Answers a call: status and body.

@@ -136,7 +136,7 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
         _ = interrupt.recv() => Ok(()),
     };
 
-    tracing::info!("ending");
+    tracing::info!("stopping");
     running.end().await;
     Emulator::end(&mut child).await;
     if outcome.is_ok() {
@@ -414,10 +414,10 @@ impl Supervisor<'_> {
                     self.board.set(emulator_part(child, PartState::Running));
                     return Ok(());
                 }
-                Ok(Err(error)) => format!("its connection broke ({error})"),
+                Ok(Err(error)) => format!("its connection failed ({error})"),
                 Err(_) => format!("no answer after {} s", EMULATOR_START.as_secs()),
             },
-            status = child.wait() => format!("it ended ({})", exit_text(status.ok())),
+            status = child.wait() => format!("it exited ({})", exit_text(status.ok())),
         };
         let log = files::tail(&self.options.path("emulator.log"), 3);
         Err(failed(format!("{reason}\n{log}")))
@@ -432,7 +432,7 @@ impl Supervisor<'_> {
             if self.restarts.len() > RESTARTS {
                 let mut part = emulator_part(child, PartState::Failed);
                 part.message = Some(format!(
-                    "ended {} times within a minute, last {ended}",
+                    "exited {} times within a minute, last with {ended}",
                     self.restarts.len()
                 ));
                 self.board.set(part);
@@ -440,12 +440,12 @@ impl Supervisor<'_> {
             }
             self.board.set(emulator_part(child, PartState::Starting));
             self.board
-                .incident("emulator", format!("ended ({ended}), started again"));
+                .incident("emulator", format!("exited ({ended}) and was restarted"));
             match self.emulator.spawn() {
                 Ok(next) => *child = next,
                 Err(error) => {
                     self.board
-                        .incident("emulator", format!("could not be started again: {error}"));
+                        .incident("emulator", format!("could not be restarted: {error}"));
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     continue;
                 }

@@ -66,7 +66,7 @@ impl Endpoint {
         let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                tracing::debug!(?refusal, "not let in");
+                tracing::debug!(?refusal, "refused");
                 return refusal.answer(&parts);
             }
         };

@@ -53,7 +53,7 @@ impl Memory {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut kept);
         if let Err(error) = files::write_json(&self.file, &*kept) {
-            tracing::warn!(%error, "a setting could not be kept");
+            tracing::warn!(%error, "a setting could not be saved");
         }
         result
     }

@@ -116,7 +116,7 @@ impl MetricDelivery {
                         let metric = |datum| Metric::read(&caller.account, &caller.region, &namespace, datum);
                         alarms.wrote(part.iter().filter_map(metric));
                     }
-                    Err(error) => tracing::warn!(%error, namespace, "metrics were lost"),
+                    Err(error) => tracing::warn!(%error, namespace, "dropped metrics"),
                 }
             }
         }

@@ -74,7 +74,7 @@ impl Schedules {
                 continue;
             };
             if !self.functions.may_invoke(&address, "events.amazonaws.com", arn) {
-                tracing::warn!(rule = arn, %address, "the function does not let the rule invoke it");
+                tracing::warn!(rule = arn, %address, "the function's policy does not allow the rule to invoke it");
                 continue;
             }
             let payload = target["Input"]

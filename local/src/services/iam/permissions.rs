@@ -48,7 +48,7 @@ pub(crate) async fn read(emulator: &EmulatorClient, caller: &Caller, role: &str)
             Ok(answer) if answer.status() == StatusCode::OK => Element::parse(answer.body()),
             Ok(_) => None,
             Err(error) => {
-                tracing::warn!(%error, role, "the policies of a role cannot be read");
+                tracing::warn!(%error, role, "could not read the policies of a role");
                 None
             }
         }

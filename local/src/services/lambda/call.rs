@@ -109,7 +109,7 @@ impl Services {
                 }
                 object.into_body()
             }
-            _ if input.image_uri.is_some() => return Err(invalid("Container images are not run by the local target")),
+            _ if input.image_uri.is_some() => return Err(invalid("The local target does not run container images")),
             _ => return Err(invalid("Please provide a source for function code.")),
         };
         self.functions.store_code(&bytes)

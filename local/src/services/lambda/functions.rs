@@ -28,7 +28,7 @@ impl Functions {
     ) -> Result<Value, Fault> {
         let (name, _) = parse_name(input.function_name.as_deref().unwrap_or_default())?;
         if input.package_type.as_deref().is_some_and(|kind| kind != "Zip") {
-            return Err(invalid("Container images are not run by the local target"));
+            return Err(invalid("The local target does not run container images"));
         }
         let architecture = one_architecture(input.architectures)?;
         let configuration = new_configuration(&name, architecture, configuration)?;

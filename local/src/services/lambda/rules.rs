@@ -206,7 +206,7 @@ pub(super) fn update_configuration(kept: &mut Configuration, input: Configuratio
             ids.is_some_and(|ids| !ids.is_empty())
         };
         if attached("SubnetIds") || attached("SecurityGroupIds") {
-            return Err(invalid("Functions in a VPC are not run by the local target"));
+            return Err(invalid("The local target does not run functions in a VPC"));
         }
         kept.vpc = None;
     }

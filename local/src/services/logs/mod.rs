@@ -23,7 +23,11 @@ impl Services {
             "PutQueryDefinition" | "DescribeQueryDefinitions" | "DeleteQueryDefinition"
         );
         if operation == "StartLiveTail" {
-            return refuse(400, "InvalidOperationException", "The local target has no Live Tail.");
+            return refuse(
+                400,
+                "InvalidOperationException",
+                "The local target does not support Live Tail.",
+            );
         }
         let asks = matches!(
             operation,

@@ -72,7 +72,7 @@ impl LogDelivery {
             lost,
         } = std::mem::take(&mut *self.logs.lock().unwrap_or_else(PoisonError::into_inner));
         if lost > 0 {
-            tracing::warn!(lost, "log events were lost: more than {QUEUE} were waiting");
+            tracing::warn!(lost, "dropped log events: more than {QUEUE} were queued");
         }
         for (stream, mut events) in streams {
             // Stable, so that lines of the same millisecond stay in order.
@@ -88,7 +88,7 @@ impl LogDelivery {
                     "logEvents": batch.iter().map(event_json).collect::<Vec<_>>(),
                 });
                 if let Err(error) = put_events(emulator, &caller, &stream, &input, known).await {
-                    tracing::warn!(%error, group = stream.1, "log events were lost");
+                    tracing::warn!(%error, group = stream.1, "dropped log events");
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! What is mended of S3: defaults of new buckets, the owner that callers expect, policies; and the note of which buckets are
+//! S3: buckets and objects are the emulator's. Corrected here: defaults of new buckets, the owner that callers expect, policies. Noted: which buckets are
 //! websites.
 
 mod actions;
@@ -134,7 +134,7 @@ impl Services {
         );
         for status in [done.0, done.1, done.2] {
             if !status.is_success() {
-                tracing::warn!(bucket, %status, "a default of the new bucket could not be set");
+                tracing::warn!(bucket, %status, "could not set a default of the new bucket");
             }
         }
         response

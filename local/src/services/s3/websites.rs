@@ -10,7 +10,7 @@ use ::http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -23,6 +23,8 @@ use crate::protocol::emulator_client::EmulatorClient;
 use crate::protocol::http::{Body, answer, full, remove_connection_headers, streamed};
 use crate::protocol::server::serve_connections;
 use crate::protocol::xml::Element;
+use crate::services::iam::policy::{Verdict, judge, statements};
+use crate::services::iam::required::Required;
 use crate::services::s3::cors::{self, Asked, Cors};
 use crate::services::s3::{bucket_of_host, is_public};
 
@@ -122,7 +124,7 @@ impl Websites {
 
     fn keep(&self, known: &Known) {
         if let Err(error) = files::write_json(&self.file, known) {
-            tracing::warn!(%error, "the list of websites could not be kept");
+            tracing::warn!(%error, "the list of websites could not be saved");
         }
     }
 
@@ -158,7 +160,7 @@ impl WebsiteServer {
             return page(
                 StatusCode::FORBIDDEN,
                 "AccessDenied",
-                &format!("Web sites are served under names below localhost, not under {host:?}."),
+                &format!("Websites are served under *.localhost, not under {host:?}."),
             );
         }
         let (method, headers) = (request.method().clone(), request.headers().clone());
@@ -201,7 +203,7 @@ impl WebsiteServer {
             return page(
                 StatusCode::FORBIDDEN,
                 "AccessDenied",
-                "The bucket's policy does not let everybody read it.",
+                "The bucket's policy does not allow public reads.",
             );
         }
         let path = percent_decode_str(request.uri().path())
@@ -217,7 +219,7 @@ impl WebsiteServer {
             return page(
                 StatusCode::FORBIDDEN,
                 "AccessDenied",
-                "The bucket's policy does not let everybody read this.",
+                "The bucket's policy denies public reads of this object.",
             );
         }
         let found = self.object(&caller, &bucket, &wanted, &request).await;
@@ -294,34 +296,15 @@ impl WebsiteServer {
 
 /// Whether a policy denies everybody who is not of the account to read an object.
 fn is_denied(policy: &Value, bucket: &str, key: &str) -> bool {
-    let includes = |field: &Value, text: &str| match field {
-        Value::Array(all) => all.iter().any(|one| one == text),
-        one => one == text,
+    let all = policy["Statement"].as_array().into_iter().flatten();
+    let of_everybody: Vec<&Value> = all.filter(|statement| statement["Principal"] == "*").collect();
+    let statements = statements(&json!({"Statement": of_everybody}).to_string());
+    let wanted = Required {
+        action: "s3:GetObject".to_owned(),
+        resource: format!("arn:aws:s3:::{bucket}/{key}"),
+        context: BTreeMap::new(),
     };
-    let covers = |field: &Value| {
-        let resources = match field {
-            Value::Array(all) => all.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        resources.iter().filter_map(Value::as_str).any(|resource| {
-            let objects = resource
-                .split_once(&format!(":s3:::{bucket}/"))
-                .map(|(_, objects)| objects);
-            objects.is_some_and(|objects| match objects.strip_suffix('*') {
-                Some(start) => key.starts_with(start),
-                None => key == objects,
-            })
-        })
-    };
-    policy["Statement"].as_array().into_iter().flatten().any(|statement| {
-        let condition = &statement["Condition"];
-        let of_account = condition.pointer("/StringNotEquals/aws:PrincipalAccount").is_some();
-        statement["Effect"] == "Deny"
-            && statement["Principal"] == "*"
-            && includes(&statement["Action"], "s3:GetObject")
-            && covers(&statement["Resource"])
-            && (condition.is_null() || of_account)
-    })
+    judge(statements.iter(), &wanted) == Verdict::Denied
 }
 
 fn redirect(to: &str) -> Response<Body> {
@@ -352,5 +335,31 @@ mod tests {
         assert_eq!(text("Suffix").as_deref(), Some("index.html"));
         assert_eq!(text("Key").as_deref(), Some("404.html"));
         assert_eq!(text("Other"), None);
+    }
+
+    #[test]
+    fn what_is_denied_to_everybody_is_not_served() {
+        let policy = |principal: Value, condition: Value| {
+            json!({"Statement": [{"Effect": "Deny", "Principal": principal, "Action": ["s3:GetObject"],
+                "Resource": "arn:aws:s3:::site/private/*", "Condition": condition}]})
+        };
+        let others = json!({"StringNotEquals": {"aws:PrincipalAccount": "000000000000"}});
+        for (policy, key, expected) in [
+            (policy(json!("*"), Value::Null), "private/a", true),
+            (policy(json!("*"), others), "private/a", true),
+            (policy(json!("*"), Value::Null), "index.html", false),
+            (
+                policy(json!({"AWS": "arn:aws:iam::1:root"}), Value::Null),
+                "private/a",
+                false,
+            ),
+            (
+                policy(json!("*"), json!({"Bool": {"aws:SecureTransport": "false"}})),
+                "private/a",
+                false,
+            ),
+        ] {
+            assert_eq!(is_denied(&policy, "site", key), expected, "{policy} {key}");
+        }
     }
 }

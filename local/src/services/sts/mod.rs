@@ -27,7 +27,7 @@ impl Services {
         match (field("Action").unwrap_or_default(), session) {
             ("GetCallerIdentity", Some(session)) => return identity(session),
             ("GetSessionToken" | "GetFederationToken", _) => {
-                let message = "The local target has no credentials of users: assume a role.";
+                let message = "The local target has no credentials for users: assume a role.";
                 return fault(Style::Query, false, StatusCode::BAD_REQUEST, "InvalidAction", message);
             }
             _ => {}
