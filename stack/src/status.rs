@@ -13,6 +13,7 @@ use crate::aws::client::error::AwsError;
 use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, stage_of};
 use crate::aws::kinds::apigateway::state::ApiState;
 use crate::aws::kinds::lambda;
+use crate::aws::read::gateway;
 use crate::aws::read::metrics;
 use crate::aws::read::metrics::Query;
 use crate::aws::read::reader::Reader;
@@ -21,11 +22,11 @@ use crate::aws::release::control_bucket::ControlBucket;
 use crate::aws::release::lease::{self, LIFETIME, Progress};
 use crate::aws::release::ledger;
 use crate::aws::release::traffic_shift;
-use crate::aws::release::traffic_shift::Changed;
 use crate::event::Endpoints;
 use crate::plan::Counts;
 use crate::release::record::MoveRecord;
-use crate::release::slots::is_set;
+use crate::release::slots::{SlotVariables, is_set};
+use crate::release::transition::Changed;
 
 /// One screen about a stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -159,22 +160,6 @@ pub struct AlarmStatus {
     pub reason: Option<String>,
 }
 
-/// URLs of an API's slots.
-pub fn endpoints(state: &ApiState, site: Option<String>) -> Endpoints {
-    let base = state
-        .api
-        .api_endpoint()
-        .unwrap_or_default()
-        .trim_end_matches('/')
-        .to_owned();
-    let has = |slot: &str| state.stage(stage_of(slot)).is_some() && !base.is_empty();
-    Endpoints {
-        live: has(LIVE).then(|| base.clone()),
-        preview: has(PREVIEW).then(|| format!("{base}/{PREVIEW}")),
-        site,
-    }
-}
-
 impl Status {
     /// What is not as it should be, in words; empty when all is well.
     pub fn complaints(&self) -> Vec<String> {
@@ -276,7 +261,7 @@ pub async fn read(
         region: identity.region.clone(),
         account: identity.account.clone(),
         endpoints: match api {
-            Some(state) => endpoints(state, site),
+            Some(state) => gateway::endpoints(state, site),
             None => Endpoints {
                 site,
                 ..Endpoints::default()
@@ -364,17 +349,16 @@ async fn count_recent(context: &Context, functions: &mut [FunctionStatus]) -> Re
 fn slot_status(state: &ApiState, slot: &str) -> Option<SlotStatus> {
     let stage = state.stage(stage_of(slot))?;
     let label = stage.deployment_id().and_then(|id| state.release_of(id));
-    let variable = |key: &str| {
-        stage
-            .stage_variables()
-            .and_then(|variables| variables.get(key))
-            .filter(|text| is_set(text))
-    };
+    let set = stage.stage_variables().into_iter().flatten();
+    let variables: SlotVariables = set
+        .filter(|(_, text)| is_set(text))
+        .map(|(key, text)| (key.clone(), text.clone()))
+        .collect();
     Some(SlotStatus {
-        color: variable("color").cloned(),
+        color: variables.color().map(|color| color.as_str().to_owned()),
         release: label.as_ref().map(|label| label.number),
         commit: label.and_then(|label| label.commit),
-        previous_release: variable("previousRelease").and_then(|text| text.parse().ok()),
+        previous_release: variables.previous_release(),
     })
 }
 

@@ -95,3 +95,45 @@ fn what_waits_is_promoted_and_rolled_back_with_one_call_each() {
     assert!(unlocked.out.contains("not locked"), "{}", unlocked.out);
     project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
 }
+
+/// The targets of the stack's warm-up rules: ARN of the version, event.
+async fn pings(project: &Project) -> Vec<(String, String)> {
+    let events = project.clients().await.events;
+    let prefix = format!("{}-dev-", project.app);
+    let rules = events.list_rules().name_prefix(&prefix).send().await.unwrap();
+    let mut pings = Vec::new();
+    for rule in rules.rules().iter().filter_map(|rule| rule.name()) {
+        let targets = events.list_targets_by_rule().rule(rule).send().await.unwrap();
+        let targets = targets.targets().iter();
+        pings.extend(targets.map(|target| (target.arn().to_owned(), target.input().unwrap_or_default().to_owned())));
+    }
+    pings.sort();
+    pings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn warm_up_follows_live_and_no_function_takes_it_for_a_request() {
+    let project = Project::platform("warmup");
+    project.write(&format!("{}\nwarmup: {{every: 5m}}\n", project.template()));
+    project.run(&["deploy"]).expect(0);
+    let first = pings(&project).await;
+    assert_eq!(first.len(), 5, "{first:?}");
+    let lambda = project.clients().await.lambda;
+    for (arn, input) in &first {
+        let call = lambda
+            .invoke()
+            .function_name(arn)
+            .payload(input.clone().into_bytes().into());
+        let answer = call.send().await.unwrap();
+        let answer: Value = serde_json::from_slice(answer.payload().unwrap().as_ref()).unwrap();
+        assert_eq!(answer["statusCode"], json!(204), "{arn}: {answer}");
+    }
+
+    deploy_waiting(&project, 640);
+    assert_eq!(pings(&project).await, first, "what waits is not kept warm");
+    project.run(&["promote", "--yes"]).expect(0);
+    let second = pings(&project).await;
+    assert_ne!(second, first);
+    project.run(&["rollback", "--yes"]).expect(0);
+    assert_eq!(pings(&project).await, first);
+}

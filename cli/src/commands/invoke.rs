@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use taskctl_local::gateway::SampleEvent;
 use taskctl_stack::aws::client::context::Context;
 use taskctl_stack::aws::kinds::apigateway::state::ApiState;
+use taskctl_stack::aws::read::gateway;
 use taskctl_stack::aws::release::driver::look;
 use taskctl_stack::engine::EngineError;
 use taskctl_stack::observe::invoke::{self as observe, Invoked};
 use taskctl_stack::observe::logs::LogEvent;
-use taskctl_stack::release::transition::physical_name;
 
 use crate::answers::InvokeResult;
 use crate::cli::Output;
@@ -83,10 +83,13 @@ async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
                 },
             )
         })?;
-    let function = physical_name(context.identity(), &state, &args.function);
+    let function = gateway::of(context.identity(), &state).physical_name(&args.function);
     let payload = match line {
         Some(line) => {
-            let mut variables = slot.as_ref().map(|slot| slot.variables.clone()).unwrap_or_default();
+            let mut variables = slot
+                .as_ref()
+                .map(|slot| slot.variables.as_map().clone())
+                .unwrap_or_default();
             variables.extend(release.map(|release| ("release".to_owned(), release.to_string())));
             request(context, &state, variables, line, args.body.as_deref())?
         }

@@ -184,7 +184,7 @@ fn body(step: &Step, style: &Style, details: Details) -> Vec<String> {
             .iter()
             .flat_map(|change| change_lines(change, style, room))
             .collect(),
-        Action::Delete { reason, .. } => vec![style.paint(Tone::Faint, &cut(&plain(reason), room))],
+        Action::Delete { reason, .. } => vec![style.paint(Tone::Faint, &cut(&plain(&reason.to_string()), room))],
         Action::NoOp { .. } | Action::Keep { .. } => Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 //! AWS enforces. Pure but for types; nothing is read here.
 
 mod alarm;
+mod dashboard;
 pub mod former;
 mod warning;
 
@@ -239,7 +240,7 @@ pub fn standing(inputs: &Inputs<'_>) -> Vec<Resource> {
         let physical = dashboard.name.clone().unwrap_or_else(|| inputs.names().dashboard(name));
         let model = cloudwatch::dashboard::Model {
             name: physical,
-            body: cloudwatch::dashboard::body::compile(inputs),
+            body: dashboard::compile(inputs),
             tags: inputs.tags(),
         };
         let needs = if inputs.stack.api.is_some() {
@@ -471,7 +472,7 @@ fn warmup(inputs: &Inputs<'_>, slots: &Slots, resources: &mut Vec<Resource>) {
         let target = events::warmup_rule::Target {
             function: inputs.function(function),
             alias: alias.clone(),
-            input: Some(r#"{"taskctl":"warm-up"}"#.to_owned()),
+            input: Some(events::warmup_rule::PING.to_owned()),
             others: Vec::new(),
         };
         rules
@@ -586,7 +587,7 @@ pub fn released(inputs: &Inputs<'_>, facts: &ReleaseState) -> (Vec<Resource>, Op
     let preview = apigateway::stage::Model {
         stage: stage_of(PREVIEW).into(),
         release: Some(slots.preview.release),
-        variables: slots.preview.variables.clone(),
+        variables: slots.preview.variables.as_map().clone(),
         throttle_rate: PREVIEW_THROTTLE.0.min(f64::from(api.throttle_rate)),
         throttle_burst: PREVIEW_THROTTLE
             .1
@@ -652,7 +653,7 @@ fn live_model(inputs: &Inputs<'_>, api: &Api, slots: &Slots) -> apigateway::stag
     apigateway::stage::Model {
         stage: stage_of(LIVE).into(),
         release: Some(slots.live.release),
-        variables: slots.live.variables.clone(),
+        variables: slots.live.variables.as_map().clone(),
         auto_deploy: false,
         throttle_rate: f64::from(api.throttle_rate),
         throttle_burst: i32::try_from(api.throttle_burst).unwrap_or(i32::MAX),

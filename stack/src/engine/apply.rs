@@ -87,7 +87,12 @@ impl Engine {
             {
                 self.context.emit(Event::Promoted {
                     release: slots.live.release,
-                    color: slots.live.variables.get("color").cloned().unwrap_or_default(),
+                    color: slots
+                        .live
+                        .variables
+                        .color()
+                        .map(|color| color.as_str().to_owned())
+                        .unwrap_or_default(),
                     previous: before,
                 });
             }

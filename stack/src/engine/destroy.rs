@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::plan::orphan_observation;
 use super::{Engine, EngineError, Planned, READS};
 use crate::aws::client::error::AwsError;
 use crate::aws::kinds::kind::Discovered;
 use crate::aws::read::reader::Reader;
 use crate::event::Event;
-use crate::plan::{Data, Disposition, Observations, Orphan, Request, build, lint};
+use crate::plan::{Holdings, Observations, Orphan, Request, build, disposition_of_destroy, lint, observation};
 use crate::release::grants::Grants;
 use crate::release::slots::ReleaseState;
 use crate::resource::ResourceId;
@@ -47,45 +46,22 @@ impl Engine {
         let found = self.enumerate(&reader).await?;
         let kinds: BTreeSet<String> = found.iter().map(|one| one.id.kind.clone()).collect();
         let mut observed = Observations::new();
-        let mut orphans = Vec::new();
-        let judged: Vec<(Discovered, bool)> = stream::iter(found)
+        let judged: Vec<(Discovered, Holdings)> = stream::iter(found)
             .map(|one| async move {
-                let kind = self.registry.kind(&one.id.kind);
-                let empty = kind.holds_data()
-                    && !delete_data.covers(&one.id)
-                    && kind.is_empty(&self.context, &one.outputs).await?;
-                Ok::<_, AwsError>((one, empty))
+                let holdings = self.holdings(&one, delete_data).await?;
+                Ok::<_, AwsError>((one, holdings))
             })
             .buffer_unordered(READS)
             .try_collect()
             .await?;
-        for (Discovered { id, outputs }, empty) in judged {
-            let kind = self.registry.kind(&id.kind);
-            if kind
-                .spec()
-                .contained_in
-                .is_some_and(|container| kinds.contains(container))
-            {
+        let mut orphans = Vec::new();
+        for (Discovered { id, outputs }, holdings) in judged {
+            let container = self.registry.kind(&id.kind).spec().contained_in;
+            if container.is_some_and(|container| kinds.contains(container)) {
                 continue;
             }
-            let disposition = match (kind.holds_data(), delete_data.covers(&id), empty) {
-                (true, false, false) => Disposition::Keep {
-                    reason: holds_data(&id),
-                },
-                (true, false, true) => Disposition::Delete {
-                    reason: "it is empty now; should it not be when everything else is gone, it stays".to_owned(),
-                    data: Data::OnlyIfEmpty,
-                },
-                (true, true, _) => Disposition::Delete {
-                    reason: "it was named to be deleted with its data".to_owned(),
-                    data: Data::Named,
-                },
-                (false, ..) => Disposition::Delete {
-                    reason: "the stage is destroyed".to_owned(),
-                    data: Data::None,
-                },
-            };
-            observed.insert(id.clone(), orphan_observation(outputs));
+            observed.insert(id.clone(), observation(outputs));
+            let disposition = disposition_of_destroy(&id, holdings);
             orphans.push(Orphan { id, disposition });
         }
         self.context.emit(Event::ReadFinished {
@@ -111,9 +87,19 @@ impl Engine {
             grants: Grants::new(),
         })
     }
-}
 
-/// Why a store stays.
-fn holds_data(id: &ResourceId) -> String {
-    format!("it holds data; `taskctl destroy --delete-data {}` deletes it", id.name)
+    /// What something holds; whether a store is empty is asked only where that decides.
+    async fn holdings(&self, one: &Discovered, delete_data: &DeleteData) -> Result<Holdings, AwsError> {
+        let kind = self.registry.kind(&one.id.kind);
+        if !kind.holds_data() {
+            return Ok(Holdings::NoStore);
+        }
+        if delete_data.covers(&one.id) {
+            return Ok(Holdings::Named);
+        }
+        Ok(match kind.is_empty(&self.context, &one.outputs).await? {
+            true => Holdings::Empty,
+            false => Holdings::Data,
+        })
+    }
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::release::error::MoveError;
 use crate::aws::release::lease::LeaseError;
 use crate::event::ErrorReport;
 use crate::package::PackageError;
 use crate::plan::LintError;
-use crate::release::transition::MoveError;
 
 /// Why the engine stopped.
 #[derive(Debug, thiserror::Error)]

@@ -13,6 +13,7 @@ mod release;
 use crate::aws::Registry;
 use crate::aws::client::context::Context;
 use crate::aws::kinds::apigateway;
+use crate::aws::read::gateway;
 use crate::aws::read::reader::Reader;
 use crate::aws::release::control_bucket::ControlBucket;
 use crate::aws::release::lease::{self, Force, Holder, Lease, LeaseRecord};
@@ -68,7 +69,7 @@ impl Engine {
         }
         let reader = Reader::new(self.context.clone());
         Ok(match reader.api().await? {
-            Some(state) => crate::status::endpoints(state, site),
+            Some(state) => gateway::endpoints(state, site),
             None => Endpoints {
                 site,
                 ..Endpoints::default()

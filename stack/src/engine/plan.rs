@@ -16,10 +16,10 @@ use crate::aws::release::ledger;
 use crate::compile::{self, Inputs, former};
 use crate::event::Event;
 use crate::package::{Package, PackageError};
-use crate::plan::{Data, Disposition, LintError, Observations, Orphan, Plan, Request, build, lint};
+use crate::plan::{FoundResource, LintError, Observations, Plan, Request, build, lint, orphans_of_deploy};
 use crate::release::grants::{self, Grants, Proof};
 use crate::release::slots::{GoLive, ReleaseState, Slots};
-use crate::resource::{Observed, Outputs, Ownership, Resource, ResourceId};
+use crate::resource::{Observed, Resource, ResourceId};
 use crate::site::Site;
 use crate::template::model::{ReleasePolicy, Stack};
 
@@ -158,7 +158,7 @@ impl Engine {
             .map(|(logical, site)| (inputs.bucket(logical), Arc::clone(site)))
             .collect();
         let request = Request {
-            orphans: self.orphans(&resources, found, &facts, &mut observed.found),
+            orphans: orphans_of_deploy(&resources, self.judged(found, &facts), &mut observed.found),
             resources,
         };
         let mut plan = build(&request, &observed.found, self.registry);
@@ -265,79 +265,23 @@ impl Engine {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// What is ours but not wanted, and what becomes of it.
-    fn orphans(
-        &self,
-        wanted: &[Resource],
-        found: Vec<Discovered>,
-        facts: &ReleaseState,
-        observed: &mut Observations,
-    ) -> Vec<Orphan> {
-        let wanted: BTreeSet<&ResourceId> = wanted.iter().map(|resource| &resource.id).collect();
-        let taken: BTreeSet<String> = observed
-            .values()
-            .filter_map(|one| one.outputs.get("name").cloned())
-            .collect();
-        let needed = needed_functions(facts);
-        let mut orphans = Vec::new();
-        for Discovered { id, outputs } in found {
-            // A resource with a name of its own is found under its physical name.
-            if wanted.contains(&id) || outputs.get("name").is_some_and(|name| taken.contains(name)) {
-                continue;
-            }
+    /// What was found, with what decides over it.
+    fn judged(&self, found: Vec<Discovered>, facts: &ReleaseState) -> Vec<FoundResource> {
+        let needed = facts.needed_functions();
+        let found = found.into_iter().map(|Discovered { id, outputs }| {
             let kind = self.registry.kind(&id.kind);
-            let disposition = if kind.holds_data() {
-                Disposition::Keep {
-                    reason: format!(
-                        "it may hold data; `taskctl destroy --delete-data {}` deletes it",
-                        id.name
-                    ),
-                }
-            } else if let Some(release) = needed.get(&id.name).filter(|_| kind.spec().serves_function) {
-                Disposition::Keep {
-                    reason: format!("release {release} needs it; it goes when no release that can be live does"),
-                }
-            } else {
-                Disposition::Delete {
-                    reason: "not in the template".to_owned(),
-                    data: Data::None,
-                }
-            };
-            observed.insert(id.clone(), orphan_observation(outputs));
-            orphans.push(Orphan { id, disposition });
-        }
-        orphans
+            FoundResource {
+                holds_data: kind.holds_data(),
+                needed_by: needed.get(&id.name).copied().filter(|_| kind.spec().serves_function),
+                id,
+                outputs,
+            }
+        });
+        found.collect()
     }
 }
 
 struct ReadResult {
     read: BTreeSet<ResourceId>,
     found: Observations,
-}
-
-pub(super) fn orphan_observation(outputs: Outputs) -> Observed {
-    Observed {
-        model: serde_json::Value::Null,
-        outputs,
-        ownership: Ownership::Ours,
-        pending: Vec::new(),
-    }
-}
-
-/// Functions that live, preview or the release before live need, with one such release.
-fn needed_functions(facts: &ReleaseState) -> BTreeMap<String, u64> {
-    let slots = [&facts.live, &facts.preview];
-    let releases = slots.into_iter().flatten().flat_map(|slot| {
-        let previous = slot.variables.get("previousRelease").and_then(|text| text.parse().ok());
-        [slot.release, previous].into_iter().flatten()
-    });
-    let mut needed = BTreeMap::new();
-    for number in releases {
-        if let Some(label) = facts.releases.get(&number) {
-            for function in label.versions.keys() {
-                needed.entry(function.clone()).or_insert(number);
-            }
-        }
-    }
-    needed
 }

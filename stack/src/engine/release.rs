@@ -7,13 +7,15 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::{Engine, EngineError, READS};
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::kinds::{apigateway, iam, site};
+use crate::aws::read::gateway;
 use crate::aws::read::reader::Reader;
 use crate::aws::release::driver::{self, Moved, Probe, RolloutOptions};
+use crate::aws::release::error::MoveError;
 use crate::aws::release::lease::Lease;
 use crate::aws::release::ledger;
 use crate::release::grants::{self, InPlace, Restoration};
 use crate::release::history;
-use crate::release::transition::{self, MoveError, Transition};
+use crate::release::transition::{self, Transition};
 use crate::site::md5;
 
 /// Where live shall go.
@@ -40,11 +42,11 @@ impl Engine {
 
     /// What could move now: the promotion of what waits, or a rollback.
     pub async fn transition(&self, wanted: Wanted) -> Result<Option<Transition>, EngineError> {
-        let identity = self.context.identity();
         let (state, facts) = driver::look(&self.context).await?;
+        let gateway = gateway::of(self.context.identity(), &state);
         Ok(match wanted {
-            Wanted::Promotion => transition::promotion(identity, &state, &facts)?,
-            Wanted::Rollback { to } => transition::rollback(identity, &state, &facts, to)?,
+            Wanted::Promotion => transition::promotion(&gateway, &facts).map_err(MoveError::from)?,
+            Wanted::Rollback { to } => transition::rollback(&gateway, &facts, to).map_err(MoveError::from)?,
         })
     }
 

@@ -292,7 +292,7 @@ pub async fn read(context: &Context, window: &Window, only: &BTreeSet<String>) -
         };
         let previous = facts
             .as_ref()
-            .and_then(|facts| facts.live.as_ref()?.variables.get("previousRelease")?.parse().ok());
+            .and_then(|facts| facts.live.as_ref()?.variables.previous_release());
         [slot(LIVE), slot(PREVIEW), previous]
             .into_iter()
             .flatten()

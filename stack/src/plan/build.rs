@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Change, Data, Effect, Plan, Rollback, Sensitivity, Step, diff};
+use super::{Action, Change, Data, Disposition, Effect, Orphan, Plan, Rollback, Sensitivity, Step, diff};
 use crate::resource::{Observed, Resource, ResourceId};
 
 /// What was found, by identity. Absent means: does not exist.
@@ -15,32 +15,6 @@ pub struct Request {
     pub resources: Vec<Resource>,
     /// What exists and is ours, but is not wanted.
     pub orphans: Vec<Orphan>,
-}
-
-/// Something of ours that the template does not have.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Orphan {
-    /// Identity.
-    pub id: ResourceId,
-    /// What becomes of it.
-    pub disposition: Disposition,
-}
-
-/// What becomes of an orphan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Disposition {
-    /// Deleted.
-    Delete {
-        /// Why.
-        reason: String,
-        /// What becomes of data in it.
-        data: Data,
-    },
-    /// Left standing.
-    Keep {
-        /// Why.
-        reason: String,
-    },
 }
 
 /// What planning must know of a kind. Pure.
@@ -262,6 +236,7 @@ fn reach(
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::plan::Reason;
     use crate::plan::Verb;
     use crate::resource::Outputs;
     use proptest::prelude::*;
@@ -349,7 +324,7 @@ mod tests {
         let orphan = |kind: &str, name: &str, data| Orphan {
             id: ResourceId::new(kind, name),
             disposition: Disposition::Delete {
-                reason: String::new(),
+                reason: Reason::NotInTemplate,
                 data,
             },
         };
@@ -389,7 +364,7 @@ mod tests {
             orphans: vec![Orphan {
                 id: ResourceId::new("store", "b"),
                 disposition: Disposition::Delete {
-                    reason: "not in the template".into(),
+                    reason: Reason::NotInTemplate,
                     data: Data::None,
                 },
             }],

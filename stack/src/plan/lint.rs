@@ -97,7 +97,7 @@ pub fn lint(plan: &Plan, request: &Request, observed: &Observations, rules: &dyn
                 errors.push(LintError::DataLoss {
                     id: step.id.clone(),
                     what: "deleted",
-                    fields: reason.clone(),
+                    fields: reason.to_string(),
                 });
             }
             Action::NoOp { .. }

@@ -3,6 +3,7 @@
 mod build;
 mod diff;
 mod lint;
+mod orphan;
 mod saved;
 mod warning;
 
@@ -12,9 +13,12 @@ use serde_json::Value;
 
 use crate::resource::{Observed, Pending, ResourceId};
 
-pub use build::{Disposition, KindRules, Observations, Orphan, Replacement, Request, Rules, Scope, build};
+pub use build::{KindRules, Observations, Replacement, Request, Rules, Scope, build};
 pub use diff::{Change, Effect, Sensitivity, diff};
 pub use lint::{LintError, lint};
+pub use orphan::{
+    Disposition, FoundResource, Holdings, Orphan, Reason, disposition_of_destroy, observation, orphans_of_deploy,
+};
 pub use saved::{SavedPlan, SavedPlanError};
 pub use warning::{PlanWarning, WarningCode};
 
@@ -109,7 +113,7 @@ pub enum Action {
         #[serde(skip)]
         observed: Option<Observed>,
         /// Why.
-        reason: String,
+        reason: Reason,
         /// What becomes of data in it.
         #[serde(default, skip_serializing_if = "Data::is_none")]
         data: Data,
@@ -117,7 +121,7 @@ pub enum Action {
     /// It is left standing although the template no longer has it.
     Keep {
         /// Why.
-        reason: String,
+        reason: Reason,
     },
 }
 

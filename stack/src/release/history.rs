@@ -63,10 +63,7 @@ impl State {
 pub fn releases(facts: &ReleaseState, records: &[ReleaseRecord], moves: &[MoveRecord]) -> Vec<Release> {
     let live = facts.live.as_ref().and_then(|slot| slot.release);
     let waiting = facts.preview.as_ref().and_then(|slot| slot.release);
-    let previous: Option<u64> = facts
-        .live
-        .as_ref()
-        .and_then(|slot| slot.variables.get("previousRelease")?.parse().ok());
+    let previous: Option<u64> = facts.live.as_ref().and_then(|slot| slot.variables.previous_release());
     let numbers: BTreeSet<u64> = facts
         .releases
         .keys()
@@ -115,7 +112,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::label::ReleaseLabel;
-    use super::super::slots::SlotState;
+    use super::super::slots::{SlotState, SlotVariables};
     use super::*;
 
     #[test]
@@ -132,7 +129,7 @@ mod tests {
         let slot = |release: u64, previous: &str| SlotState {
             release: Some(release),
             deployment: format!("d{release}"),
-            variables: BTreeMap::from([("previousRelease".to_owned(), previous.to_owned())]),
+            variables: SlotVariables::from_iter([("previousRelease".to_owned(), previous.to_owned())]),
         };
         let facts = ReleaseState {
             releases: (1..=4).map(|number| (number, label(number))).collect(),

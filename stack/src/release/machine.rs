@@ -18,19 +18,10 @@ pub enum Aim {
     Rollback,
 }
 
-/// What AWS shows at the beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Seen {
-    /// Whether a share of live's traffic is diverted: a canary that is not over.
-    pub diverted: bool,
-    /// Whether live serves the target already: somebody died after the switch.
-    pub arrived: bool,
-}
-
 /// Where a transition is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Weights go, and are read back empty; then it goes on.
+    /// Weights go, and are read back empty; then the next phase begins.
     Clearing(After),
     /// The release in preview is asked.
     Checking,
@@ -128,7 +119,7 @@ pub enum Outcome {
 
 /// An outcome that the phase cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the release machine cannot go on from {phase:?} with {outcome:?}")]
+#[error("the release machine cannot continue from {phase:?} with {outcome:?}")]
 pub struct Illegal {
     /// The phase.
     pub phase: Phase,
@@ -146,15 +137,13 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Begins, or goes on where somebody died.
-    pub fn begin(aim: Aim, steps: Vec<u8>, seen: Seen) -> Self {
-        let phase = match (aim, seen.arrived, seen.diverted) {
-            (_, true, true) => Phase::Clearing(After::Confirm),
-            (_, true, false) => Phase::Confirming,
-            (Aim::Promote, false, true) => Phase::Clearing(After::Check),
-            (Aim::Promote, false, false) => Phase::Checking,
-            (Aim::Rollback, false, true) => Phase::Clearing(After::Switch),
-            (Aim::Rollback, false, false) => Phase::Switching,
+    /// Begins. `is_diverted`: a share of live's traffic is diverted, by a canary that was cut off.
+    pub fn begin(aim: Aim, steps: Vec<u8>, is_diverted: bool) -> Self {
+        let phase = match (aim, is_diverted) {
+            (Aim::Promote, true) => Phase::Clearing(After::Check),
+            (Aim::Promote, false) => Phase::Checking,
+            (Aim::Rollback, true) => Phase::Clearing(After::Switch),
+            (Aim::Rollback, false) => Phase::Switching,
         };
         let steps = match aim {
             Aim::Promote => steps,
@@ -182,7 +171,7 @@ impl Machine {
         }
     }
 
-    /// Goes on with what came of the effect.
+    /// The next phase, by what came of the effect.
     pub fn step(&mut self, outcome: Outcome) -> Result<(), Illegal> {
         let illegal = Illegal {
             phase: self.phase.clone(),
@@ -259,13 +248,14 @@ mod tests {
     }
 
     fn begin(aim: Aim, steps: &[u8], world: World) -> State {
-        let seen = Seen {
-            diverted: world.diverted,
-            arrived: world.at_target,
+        // Where live serves the target there is nothing to move: whoever comes next aims at another release.
+        let world = World {
+            at_target: false,
+            ..world
         };
         State {
             world,
-            machine: Machine::begin(aim, steps.to_vec(), seen),
+            machine: Machine::begin(aim, steps.to_vec(), world.diverted),
             checked: false,
             bad: false,
         }
@@ -403,11 +393,7 @@ mod tests {
 
     #[test]
     fn an_impossible_outcome_is_an_error() {
-        let seen = Seen {
-            diverted: false,
-            arrived: false,
-        };
-        let mut machine = Machine::begin(Aim::Rollback, Vec::new(), seen);
+        let mut machine = Machine::begin(Aim::Rollback, Vec::new(), false);
         let refused = machine.step(Outcome::Bad("?".to_owned())).unwrap_err();
         assert_eq!(refused.phase, Phase::Switching);
     }

@@ -30,7 +30,74 @@ pub struct SlotState {
     /// Its deployment.
     pub deployment: String,
     /// Its stage variables.
-    pub variables: BTreeMap<String, String>,
+    pub variables: SlotVariables,
+}
+
+/// Stage variables of a slot. What others have put there is kept as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SlotVariables(BTreeMap<String, String>);
+
+const RELEASE: &str = "release";
+const COLOR: &str = "color";
+const PREVIOUS_RELEASE: &str = "previousRelease";
+const PREVIOUS_DEPLOYMENT: &str = "previousDeployment";
+
+impl SlotVariables {
+    /// Those of a release in a colour, with the release before and its deployment.
+    pub fn new(release: u64, color: Color, previous: Option<(u64, String)>) -> Self {
+        let mut variables = BTreeMap::from([
+            (RELEASE.to_owned(), release.to_string()),
+            (COLOR.to_owned(), color.as_str().to_owned()),
+        ]);
+        if let Some((number, deployment)) = previous {
+            variables.insert(PREVIOUS_RELEASE.to_owned(), number.to_string());
+            variables.insert(PREVIOUS_DEPLOYMENT.to_owned(), deployment);
+        }
+        Self(variables)
+    }
+
+    /// The release that the slot serves.
+    pub fn release(&self) -> Option<u64> {
+        self.number(RELEASE)
+    }
+
+    /// Its colour.
+    pub fn color(&self) -> Option<Color> {
+        match self.0.get(COLOR).map(String::as_str) {
+            Some("blue") => Some(Color::Blue),
+            Some("green") => Some(Color::Green),
+            Some(_) | None => None,
+        }
+    }
+
+    /// The release that the slot served before.
+    pub fn previous_release(&self) -> Option<u64> {
+        self.number(PREVIOUS_RELEASE)
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.0.get(name)?.parse().ok()
+    }
+
+    /// As AWS has them.
+    pub fn as_map(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+
+    /// These, and those of `others` that are not among them unset: AWS merges variables.
+    #[must_use]
+    pub fn replacing(mut self, others: &Self) -> Self {
+        for key in others.0.keys() {
+            self.0.entry(key.clone()).or_insert_with(|| UNSET.to_owned());
+        }
+        self
+    }
+}
+
+impl FromIterator<(String, String)> for SlotVariables {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
+        Self(variables.into_iter().collect())
+    }
 }
 
 /// Value of a stage variable that is not set any more. AWS merges variables when a stage is updated, and the documented
@@ -77,14 +144,6 @@ impl Color {
             Self::Green => Self::Blue,
         }
     }
-
-    fn of(variables: &BTreeMap<String, String>) -> Option<Self> {
-        match variables.get("color").map(String::as_str) {
-            Some("blue") => Some(Self::Blue),
-            Some("green") => Some(Self::Green),
-            Some(_) | None => None,
-        }
-    }
 }
 
 /// What a slot should serve.
@@ -93,7 +152,7 @@ pub struct Slot {
     /// Release.
     pub release: u64,
     /// Stage variables.
-    pub variables: BTreeMap<String, String>,
+    pub variables: SlotVariables,
 }
 
 /// Where releases stand after a deploy.
@@ -120,11 +179,7 @@ pub struct Slots {
 impl Slots {
     /// Releases that can be reached without further ado after the deploy: live, preview and the one before live.
     pub fn reachable(&self) -> BTreeSet<u64> {
-        let previous = self
-            .live
-            .variables
-            .get("previousRelease")
-            .and_then(|text| text.parse().ok());
+        let previous = self.live.variables.previous_release();
         [Some(self.live.release), Some(self.preview.release), previous]
             .into_iter()
             .flatten()
@@ -136,11 +191,22 @@ impl ReleaseState {
     /// Releases that can be reached without further ado: live, preview and the one before live.
     pub fn reachable(&self) -> BTreeSet<u64> {
         let slots = [&self.live, &self.preview].into_iter().flatten();
-        let releases = slots.flat_map(|slot| {
-            let previous = slot.variables.get("previousRelease").and_then(|text| text.parse().ok());
-            [slot.release, previous]
-        });
+        let releases = slots.flat_map(|slot| [slot.release, slot.variables.previous_release()]);
         releases.flatten().collect()
+    }
+
+    /// Functions that live, preview or the release before live need, with one such release.
+    pub fn needed_functions(&self) -> BTreeMap<String, u64> {
+        let slots = [&self.live, &self.preview].into_iter().flatten();
+        let releases = slots.flat_map(|slot| [slot.release, slot.variables.previous_release()]);
+        let mut needed = BTreeMap::new();
+        for number in releases.flatten() {
+            let label = self.releases.get(&number);
+            for function in label.into_iter().flat_map(|label| label.versions.keys()) {
+                needed.entry(function.clone()).or_insert(number);
+            }
+        }
+        needed
     }
 }
 
@@ -148,7 +214,7 @@ impl ReleaseState {
 pub fn slots(facts: &ReleaseState, fingerprint: &str, functions: &BTreeMap<String, String>, go_live: GoLive) -> Slots {
     let live = facts.live.as_ref().and_then(|slot| settled(facts, slot));
     let preview = facts.preview.as_ref().and_then(|slot| settled(facts, slot));
-    let live_color = facts.live.as_ref().and_then(|slot| Color::of(&slot.variables));
+    let live_color = facts.live.as_ref().and_then(|slot| slot.variables.color());
     let holds = |release: Option<u64>| {
         release.filter(|number| {
             facts
@@ -180,7 +246,7 @@ pub fn slots(facts: &ReleaseState, fingerprint: &str, functions: &BTreeMap<Strin
     let live_slot = match live {
         Some(number) if number == release || go_live == GoLive::Wait => Slot {
             release: number,
-            variables: variables(
+            variables: SlotVariables::new(
                 number,
                 live_color.unwrap_or(Color::Blue),
                 facts.live.as_ref().and_then(|slot| previous(facts, slot)),
@@ -188,16 +254,16 @@ pub fn slots(facts: &ReleaseState, fingerprint: &str, functions: &BTreeMap<Strin
         },
         Some(number) => Slot {
             release,
-            variables: variables(release, color, Some(number).and_then(|n| with_deployment(facts, n))),
+            variables: SlotVariables::new(release, color, Some(number).and_then(|n| with_deployment(facts, n))),
         },
         None => Slot {
             release,
-            variables: variables(release, color, None),
+            variables: SlotVariables::new(release, color, None),
         },
     };
     let preview_slot = Slot {
         release,
-        variables: variables(release, color, None),
+        variables: SlotVariables::new(release, color, None),
     };
     let versions = functions
         .iter()
@@ -227,7 +293,7 @@ pub fn slots(facts: &ReleaseState, fingerprint: &str, functions: &BTreeMap<Strin
 /// The release a slot serves; when somebody put a foreign deployment there, the one its variables still name.
 fn settled(facts: &ReleaseState, slot: &SlotState) -> Option<u64> {
     slot.release.or_else(|| {
-        let named: u64 = slot.variables.get("release")?.parse().ok()?;
+        let named = slot.variables.release()?;
         facts.releases.contains_key(&named).then_some(named)
     })
 }
@@ -235,33 +301,21 @@ fn settled(facts: &ReleaseState, slot: &SlotState) -> Option<u64> {
 /// One more than every number ever seen.
 fn next_number(facts: &ReleaseState) -> u64 {
     let named = [&facts.live, &facts.preview].into_iter().flatten().flat_map(|slot| {
-        ["release", "previousRelease"]
+        [slot.variables.release(), slot.variables.previous_release()]
             .into_iter()
-            .filter_map(|key| slot.variables.get(key)?.parse::<u64>().ok())
+            .flatten()
     });
     named.chain(facts.releases.keys().copied()).max().unwrap_or(0) + 1
 }
 
 /// The release before, as a slot's variables name it, while its deployment still stands.
 fn previous(facts: &ReleaseState, slot: &SlotState) -> Option<(u64, String)> {
-    let number: u64 = slot.variables.get("previousRelease")?.parse().ok()?;
+    let number = slot.variables.previous_release()?;
     with_deployment(facts, number)
 }
 
 fn with_deployment(facts: &ReleaseState, number: u64) -> Option<(u64, String)> {
     Some((number, facts.deployments.get(&number)?.clone()))
-}
-
-fn variables(release: u64, color: Color, previous: Option<(u64, String)>) -> BTreeMap<String, String> {
-    let mut variables = BTreeMap::from([
-        ("release".to_owned(), release.to_string()),
-        ("color".to_owned(), color.as_str().to_owned()),
-    ]);
-    if let Some((number, deployment)) = previous {
-        variables.insert("previousRelease".to_owned(), number.to_string());
-        variables.insert("previousDeployment".to_owned(), deployment);
-    }
-    variables
 }
 
 #[cfg(test)]
@@ -324,8 +378,8 @@ mod tests {
             (2, 1, Color::Green)
         );
         let second = slots(&facts, "bb", &BTreeMap::new(), GoLive::AtOnce);
-        assert_eq!(second.live.variables["previousDeployment"], "d1");
-        assert_eq!(second.live.variables["color"], "green");
+        assert_eq!(second.live.variables.as_map()["previousDeployment"], "d1");
+        assert_eq!(second.live.variables.as_map()["color"], "green");
     }
 
     #[test]
@@ -389,9 +443,8 @@ mod tests {
                 prop_assert!(!again.is_new);
                 prop_assert_eq!(&again.live, &first.live);
                 prop_assert_eq!(&again.preview, &first.preview);
-                if let Some(previous) = again.live.variables.get("previousRelease") {
-                    let number: u64 = previous.parse().unwrap_or(0);
-                    prop_assert!(facts.deployments.contains_key(&number) && number != again.live.release);
+                if let Some(previous) = again.live.variables.previous_release() {
+                    prop_assert!(facts.deployments.contains_key(&previous) && previous != again.live.release);
                 }
             }
         }

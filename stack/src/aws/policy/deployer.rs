@@ -177,6 +177,10 @@ pub fn deployer_policy(
         if wanted.contains(&Commands::Release) && spec.written_by_release {
             actions.extend(spec.write_actions);
         }
+        // Warm-up follows live.
+        if wanted.contains(&Commands::Release) && spec.name == "warmup_rule" {
+            actions.push("events:PutTargets");
+        }
         for action in actions {
             // Without a boundary in the template there is none to be put.
             if spec.withheld_actions.contains(&action)

@@ -284,8 +284,8 @@ impl Lease {
             .fence
     }
 
-    /// Tells how far the holder is. Written with a renewal, which begins at once.
-    pub fn tell(&self, progress: Option<Progress>) {
+    /// Reports how far the holder is. Written with a renewal, which begins at once.
+    pub fn report(&self, progress: Option<Progress>) {
         let mut inner = self.state.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.progress != progress {
             inner.progress = progress;

@@ -1,7 +1,11 @@
 //! What moving between releases does on AWS.
 
+mod bake;
+mod confirm;
 pub mod control_bucket;
 pub mod driver;
+pub mod error;
+mod hooks;
 pub mod lease;
 pub mod ledger;
 pub mod traffic_shift;

@@ -15,24 +15,11 @@ use crate::aws::read::metrics;
 use crate::aws::read::metrics::{Query, mean};
 use crate::aws::read::reader::Reader;
 use crate::release::canary::{Compared, PERCENTILES, PERIOD, Sample};
+use crate::release::transition::Changed;
 
-/// A function whose version changes with the release.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changed {
-    /// Logical name.
-    pub name: String,
-    /// Physical name.
-    pub function: String,
-    /// Version that live serves, under the alias `v{old}`.
-    pub old: u64,
-    /// Version of the release; none when only weights are to be cleared.
-    pub new: Option<u64>,
-}
-
-impl Changed {
-    fn alias(&self) -> String {
-        format!("v{}", self.old)
-    }
+/// The alias of live whose weights divert.
+fn alias(one: &Changed) -> String {
+    format!("v{}", one.old)
 }
 
 /// Diverts a share of each function to its new version.
@@ -65,7 +52,7 @@ pub async fn clear(context: &Context, functions: &[Changed]) -> Result<(), AwsEr
             ErrorKind::Busy,
             format!(
                 "alias {} of {} still sends a share to {left:?}",
-                one.alias(),
+                alias(one),
                 one.function
             ),
         ))
@@ -88,7 +75,7 @@ async fn weights(context: &Context, one: &Changed) -> Result<HashMap<String, f64
     let client = &context.clients().lambda;
     let answer = context
         .call(op("lambda", "GetAlias").even_when_stopped(), || {
-            client.get_alias().function_name(&one.function).name(one.alias()).send()
+            client.get_alias().function_name(&one.function).name(alias(one)).send()
         })
         .await;
     // An alias that is gone diverts nothing.
@@ -112,7 +99,7 @@ async fn route(context: &Context, one: &Changed, weights: HashMap<String, f64>) 
             client
                 .update_alias()
                 .function_name(&one.function)
-                .name(one.alias())
+                .name(alias(one))
                 .function_version(one.old.to_string())
                 .routing_config(routing.clone())
                 .send()
@@ -158,7 +145,7 @@ pub async fn compare(context: &Context, functions: &[Changed], from: i64, to: i6
             let id = |what: &str| format!("{side}_{what}_{place}");
             let of_alias = [
                 ("FunctionName", one.function.clone()),
-                ("Resource", format!("{}:{}", one.function, one.alias())),
+                ("Resource", format!("{}:{}", one.function, alias(one))),
                 ("ExecutedVersion", version.to_string()),
             ];
             let of_version = [("FunctionName", one.function.clone()), ("Version", version.to_string())];

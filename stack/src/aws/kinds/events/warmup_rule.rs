@@ -27,6 +27,9 @@ pub struct WarmupRule;
 /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html>
 pub const MAX_TARGETS: usize = 5;
 
+/// The event that functions get: what the shipped handlers answer without logging or counting it.
+pub const PING: &str = r#"{"warmup":true}"#;
+
 /// Settings of a rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
@@ -145,7 +148,7 @@ impl Kind for WarmupRule {
             schedule: every_minutes(1),
             state: "DISABLED".into(),
             targets: BTreeMap::from([
-                ("tasks".to_owned(), target("shop-dev-tasks", Some(r#"{"warmup":true}"#))),
+                ("tasks".to_owned(), target("shop-dev-tasks", Some(PING))),
                 ("users".to_owned(), target("shop-dev-users", None)),
             ]),
             ..small.clone()
@@ -373,6 +376,36 @@ fn failed(
     }
 }
 
+/// Lets the stack's rules follow live: they ping the versions that it serves now, by logical function name.
+pub async fn retarget(context: &Context, versions: &BTreeMap<String, String>) -> Result<(), AwsError> {
+    let reader = Reader::new(context.clone());
+    let prefix = context.identity().arn("lambda", "function:");
+    for rule in reader.rules().await?.iter().filter_map(|rule| rule.name()) {
+        let targets = list_targets(context, rule).await?.unwrap_or_default();
+        put_targets(context, rule, &moved(&targets, &prefix, versions)).await?;
+    }
+    Ok(())
+}
+
+/// The targets that taskctl wrote and that another version is to take over from.
+fn moved(targets: &[AwsTarget], prefix: &str, versions: &BTreeMap<String, String>) -> BTreeMap<String, Target> {
+    let moved = targets.iter().filter_map(|target| {
+        let (function, alias) = target.arn.strip_prefix(prefix)?.split_once(':')?;
+        let wanted = format!("v{}", versions.get(&target.id)?);
+        let is_ours = target.input() == Some(PING) && others(target).is_empty();
+        (is_ours && alias != wanted).then(|| {
+            let target_of_live = Target {
+                function: function.to_owned(),
+                alias: Alias::Named(wanted),
+                input: target.input.clone(),
+                others: Vec::new(),
+            };
+            (target.id.clone(), target_of_live)
+        })
+    });
+    moved.collect()
+}
+
 /// Targets of a rule; none when there is no such rule.
 async fn list_targets(context: &Context, rule: &str) -> Result<Option<Vec<AwsTarget>>, AwsError> {
     let client = &context.clients().events;
@@ -508,4 +541,47 @@ fn to_tags(tags: &Tags) -> Result<Vec<Tag>, AwsError> {
 
 fn rule_outputs(context: &Context, name: &str) -> Outputs {
     outputs([("name", name.to_owned()), ("arn", arn(context, name))])
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const PREFIX: &str = "arn:aws:lambda:eu-central-1:123456789012:function:";
+
+    fn target(id: &str, alias: &str, input: &str) -> AwsTarget {
+        let arn = format!("{PREFIX}shop-dev-{id}:{alias}");
+        AwsTarget::builder().id(id).arn(arn).input(input).build().unwrap()
+    }
+
+    #[test]
+    fn pings_follow_live() {
+        let versions = BTreeMap::from([
+            ("tasks".to_owned(), "4".to_owned()),
+            ("users".to_owned(), "2".to_owned()),
+        ]);
+        let targets = [
+            target("tasks", "v3", PING),
+            target("users", "v2", PING),
+            target("former", "v1", PING),
+        ];
+        let moved = moved(&targets, PREFIX, &versions);
+        let expected = Target {
+            function: "shop-dev-tasks".to_owned(),
+            alias: Alias::Named("v4".to_owned()),
+            input: Some(PING.to_owned()),
+            others: Vec::new(),
+        };
+        assert_eq!(moved, BTreeMap::from([("tasks".to_owned(), expected)]));
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_is_left_to_the_next_plan() {
+        let versions = BTreeMap::from([("tasks".to_owned(), "4".to_owned())]);
+        assert_eq!(
+            moved(&[target("tasks", "v3", "{}")], PREFIX, &versions),
+            BTreeMap::new()
+        );
+    }
 }

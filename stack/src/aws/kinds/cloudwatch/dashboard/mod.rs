@@ -1,8 +1,6 @@
 //! CloudWatch dashboard. What is on it stands in [`crate::aws::kinds::cloudwatch::dashboard::body`]; here it is kept, compared by meaning, and
 //! written whole. Dashboards belong to the account, not to a region, so their names carry the region.
 
-pub mod body;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 

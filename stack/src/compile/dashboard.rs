@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::Inputs;
 use crate::aws::kinds::cloudwatch::dashboard::Body;
 use crate::aws::kinds::placeholder::API_ID;
-use crate::compile::Inputs;
 use crate::template::names::Names;
 
 /// Columns of the grid.

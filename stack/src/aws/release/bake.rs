@@ -1,0 +1,95 @@
+//! Watches the new versions while they take a share of live's traffic.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::driver::RolloutOptions;
+use super::traffic_shift;
+use crate::aws::client::context::Context;
+use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::event::Event;
+use crate::release::canary::{Compared, Judgement, Metering, Sample, judge};
+use crate::release::machine::Outcome;
+use crate::release::transition::{Changed, Transition};
+
+/// Watches a diverted share. What is bad ends it early; too few requests extend it once.
+pub(super) async fn bake(
+    context: &Context,
+    transition: &Transition,
+    options: &RolloutOptions,
+    since: i64,
+    red_before: &BTreeSet<String>,
+) -> Outcome {
+    let began = Instant::now();
+    let every = Duration::from_secs(15)
+        .min(options.rollout.bake / 4)
+        .max(Duration::from_secs(1));
+    let mut until = options.rollout.bake;
+    let mut seen = Vec::new();
+    loop {
+        let left = until.saturating_sub(began.elapsed());
+        tokio::select! {
+            () = context.cancel().cancelled() => return Outcome::Interrupted,
+            () = tokio::time::sleep(left.min(every)) => {}
+        }
+        let judgement = match look_at_share(context, &transition.changed, options.metering, since, red_before).await {
+            Ok((judgement, samples)) => {
+                seen = samples;
+                judgement
+            }
+            Err(error) if error.kind == ErrorKind::Interrupted => return Outcome::Interrupted,
+            // Without metrics nothing can be judged.
+            Err(error) => Judgement::Bad(format!("metrics cannot be read: {error}")),
+        };
+        if let Judgement::Bad(why) = judgement {
+            return Outcome::Bad(why);
+        }
+        if began.elapsed() < until {
+            continue;
+        }
+        match judgement {
+            Judgement::TooFew(requests) if until == options.rollout.bake => {
+                until += options.rollout.bake;
+                context.emit(Event::Note {
+                    message: format!("only {requests} requests so far: extending the bake by one period"),
+                });
+            }
+            Judgement::TooFew(requests) => {
+                return Outcome::Bad(format!(
+                    "only {requests} requests reached the new versions, too few to judge them"
+                ));
+            }
+            Judgement::Good | Judgement::Bad(_) => break,
+        }
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts of requests"
+    )]
+    let sum = |value: fn(&Sample) -> f64| seen.iter().map(|one| value(&one.new)).sum::<f64>() as u64;
+    context.emit(Event::Judged {
+        release: transition.to,
+        requests: sum(|sample| sample.requests),
+        errors: sum(|sample| sample.errors),
+    });
+    Outcome::Good
+}
+
+/// What metrics and alarms say of a share now.
+async fn look_at_share(
+    context: &Context,
+    changed: &[Changed],
+    metering: Metering,
+    since: i64,
+    red_before: &BTreeSet<String>,
+) -> Result<(Judgement, Vec<Compared>), AwsError> {
+    let red_now = traffic_shift::red(context).await?;
+    let samples = match metering.window(since, context.now().as_second()) {
+        Some((from, to)) => traffic_shift::compare(context, changed, from, to).await?,
+        None => Vec::new(),
+    };
+    Ok((judge(&samples, red_before, &red_now), samples))
+}

@@ -1,0 +1,89 @@
+//! Why live did not move.
+
+use crate::aws::client::error::AwsError;
+use crate::release::grants::Refusal;
+use crate::release::label::ReleaseLabel;
+use crate::release::transition::TransitionError;
+
+/// Why live did not move.
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    /// AWS refused or could not be reached.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// There is nothing to move to.
+    #[error(transparent)]
+    Transition(#[from] TransitionError),
+    /// What the release was allowed is not given back, since nothing proves it.
+    #[error("{message}")]
+    GrantsUnproven {
+        /// Which record, and what it has.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The caller may not give back what the release was allowed.
+    #[error(
+        "release {release} needs grants that are not in place, and this caller may not write them; live was not moved"
+    )]
+    GrantsDenied {
+        /// The release.
+        release: u64,
+        /// What IAM answered.
+        source: AwsError,
+    },
+}
+
+impl MoveError {
+    /// A release's record in the control bucket is not believed.
+    pub fn grants(label: &ReleaseLabel, record: &str, refusal: Refusal) -> Self {
+        let release = label.number;
+        let why = match refusal.differs {
+            true => {
+                format!("its record {record} has other grants than the release was made with, so somebody changed it")
+            }
+            false => format!(
+                "it was made before labels carried a hash of its grants, so nothing proves what its record {record} says, and \
+                 its functions do not have all of that now"
+            ),
+        };
+        let mut message = format!("release {release} does not go live, and nothing was granted: {why}");
+        if !refusal.beyond.is_empty() {
+            message.push_str("\n  what the record grants and is not in place:");
+        }
+        for line in &refusal.beyond {
+            message.push_str("\n    ");
+            message.push_str(line);
+        }
+        let code = label.commit.as_ref().map_or_else(
+            || format!("the code and template of release {release}"),
+            |commit| format!("`git checkout {}`", commit.trim_end_matches('+')),
+        );
+        let look = match refusal.differs {
+            true => format!(
+                "find out who wrote the record (`aws s3api head-object` shows when), then delete it with `aws s3 rm {record}`; "
+            ),
+            false => String::new(),
+        };
+        Self::GrantsUnproven {
+            message,
+            hint: format!(
+                "{look}{code} and `taskctl deploy` make its content a new release with the grants of its template; \
+                 `taskctl releases` lists the others"
+            ),
+        }
+    }
+
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Aws(error) => error.hint(),
+            Self::GrantsUnproven { hint, .. } => Some(hint.clone()),
+            Self::GrantsDenied { release, .. } => Some(format!(
+                "a rollback to a release that was live before the last one can need the policy of `taskctl export policy --for \
+                 deploy`: run `taskctl rollback --to {release}` with such credentials"
+            )),
+            Self::Transition(error) => Some(error.hint()),
+        }
+    }
+}
