@@ -86,7 +86,7 @@ fn a_holder_that_wakes_up_after_its_lease_does_nothing_more() {
         (run.code == 0).then_some(run)
     });
     assert!(
-        other.err.contains("a canary that nobody attends is ended first"),
+        other.err.contains("an abandoned canary is ended first"),
         "{}",
         other.err
     );
