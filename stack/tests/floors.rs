@@ -87,7 +87,7 @@ const HOUSES: &[House] = &[
         source: "local/src",
         floors: &[
             "deps", "error", "files", "options", "emulator", "hosts", "keys", "protocol", "ports", "signing",
-            "services", "endpoint", "gateway", "peer", "runtime", "daemon",
+            "services", "endpoint", "gateway", "peer", "runtime", "daemon", "floors",
         ],
         apart: &[],
         left: &[],
