@@ -71,6 +71,8 @@ pub enum Code {
     MissingKey,
     /// A key that a later version will have.
     NotYet,
+    /// The template says that it needs a newer taskctl.
+    NewerTaskctl,
     /// A list where a number belongs, and the like.
     WrongType,
     /// A value of the right type that is not allowed.

@@ -14,6 +14,7 @@ mod merge;
 pub mod model;
 pub mod names;
 mod reference;
+mod requires;
 mod resolve;
 mod schema;
 mod stages;
@@ -123,6 +124,9 @@ pub fn load(source: &Source, stage: &str, options: &Options) -> Result<Loaded, F
         };
         return Err(fail(vec![fault.help("it begins with `app: name`")]));
     };
+    if let Some(fault) = requires::unmet(mapping, env!("CARGO_PKG_VERSION")) {
+        return Err(fail(vec![fault]));
+    }
     let mut found = Found::new(faults);
     let stages = stages_of(mapping);
     if !stages.iter().any(|(name, _)| name == stage) {

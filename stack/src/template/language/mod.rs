@@ -20,7 +20,7 @@ use super::grammar::{
 use super::tree::Node;
 
 /// Keys of a stack that no stage may change.
-pub(crate) const PERMANENT: &[&str] = &["app", "stages"];
+pub(crate) const PERMANENT: &[&str] = &["app", "requires", "stages"];
 
 record! {
     /// A stack: everything that one template stands up, once per stage.
@@ -29,6 +29,8 @@ record! {
         app: Spanned<Text<AppName>>,
         /// AWS region. Permanent, like `app`. May be left out when `--region` or the profile gives one.
         region: Option<Spanned<Text<RegionName>>>,
+        /// Oldest version of taskctl that understands the template. An older one says so and does nothing.
+        requires: Option<Spanned<AnyScalar<VersionText>>>,
         /// Folder of the cargo package with the functions, relative to the template. Without it: the handlers shipped with taskctl.
         handlers: Option<Spanned<Text<PathText>>>,
         /// Tags for everything that takes tags, beside `app`, `stage` and `managed-by`, which taskctl sets itself.
@@ -39,7 +41,7 @@ record! {
         release: Option<Spanned<Short<ReleaseSource>>>,
         /// Settings for all tables, buckets, functions and alarms.
         defaults: Spanned<DefaultsSource> = "{}",
-        /// The stages and what each sets differently: any key of the template except `app` and `stages`. Mappings are
+        /// The stages and what each sets differently: any key of the template except `app`, `requires` and `stages`. Mappings are
         /// merged key by key, everything else is replaced, `null` removes.
         stages: Spanned<Named<StageName, StagePatch>> = "{dev: {}}",
         /// DynamoDB tables, on-demand.

@@ -45,6 +45,11 @@ text_rule!(
     "a region looks like eu-central-1, us-east-1 or us-gov-west-1"
 );
 text_rule!(
+    /// A version of taskctl.
+    VersionText, "a version", Some("^[0-9]{1,9}(\\.[0-9]{1,9}){0,2}$"), 32, BadValue,
+    "a version looks like 0.1 or 1.4.2; that version and later ones are meant"
+);
+text_rule!(
     /// A path on this machine.
     PathText, "a path", Some("^[^\\x00]+$"), 4096, BadValue,
     "a folder, relative to the template"
