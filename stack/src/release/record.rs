@@ -3,10 +3,38 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::grants::Grants;
 use crate::plan::Counts;
+
+/// The newest format of records that is read here, and the one that is written. Records without a number have format 1.
+pub const FORMAT: u64 = 1;
+
+#[derive(Serialize)]
+struct Numbered<'a, T> {
+    format: u64,
+    #[serde(flatten)]
+    record: &'a T,
+}
+
+/// A record as it is stored.
+pub fn encode(record: &impl Serialize) -> Vec<u8> {
+    let numbered = Numbered { format: FORMAT, record };
+    serde_json::to_vec_pretty(&numbered).unwrap_or_default()
+}
+
+/// A stored record; none when it is not one, or of a format that only a newer taskctl knows.
+pub fn decode<T: DeserializeOwned>(stored: &[u8]) -> Option<T> {
+    let value: Value = serde_json::from_slice(stored).ok()?;
+    let format = value.get("format").map_or(Some(1), Value::as_u64)?;
+    if format > FORMAT {
+        return None;
+    }
+    serde_json::from_value(value).ok()
+}
 
 /// What is known of a release, written once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,4 +106,34 @@ pub struct MoveRecord {
     pub millis: u64,
     /// Fencing number of the lease it was made under.
     pub fence: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made() -> MoveRecord {
+        MoveRecord {
+            from: Some(1),
+            to: 2,
+            cause: Cause::Promote,
+            end: "done".to_owned(),
+            user: "ann@vm".to_owned(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            millis: 20,
+            fence: 7,
+        }
+    }
+
+    #[test]
+    fn records_of_every_known_format_are_read() {
+        let stored = String::from_utf8(encode(&made())).unwrap_or_default();
+        assert!(stored.contains("\"format\": 1"), "{stored}");
+        assert_eq!(decode(stored.as_bytes()), Some(made()));
+        let former = stored.replacen("\"format\": 1,", "", 1);
+        assert_eq!(decode(former.as_bytes()), Some(made()));
+        let newer = stored.replacen("\"format\": 1", "\"format\": 2", 1);
+        assert_eq!(decode::<MoveRecord>(newer.as_bytes()), None);
+        assert_eq!(decode::<MoveRecord>(b"{\"format\": \"x\"}"), None);
+    }
 }

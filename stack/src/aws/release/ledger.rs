@@ -2,13 +2,13 @@
 //! decides is read from AWS itself.
 
 use futures::{StreamExt, TryStreamExt, stream};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::control_bucket::{Condition, ControlBucket};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::event::Event;
-use crate::release::record::{MoveRecord, ReleaseRecord};
+use crate::release::record::{MoveRecord, ReleaseRecord, decode, encode};
 use crate::resource::ResourceId;
 
 fn prefix(context: &Context) -> String {
@@ -24,7 +24,7 @@ pub fn key_of(context: &Context, release: u64) -> String {
 /// Writes a release's record. One that stands already stays as it is.
 pub async fn record(context: &Context, bucket: &ControlBucket, release: &ReleaseRecord) -> Result<(), AwsError> {
     let key = key_of(context, release.release);
-    let body = serde_json::to_vec_pretty(release).unwrap_or_default();
+    let body = encode(release);
     match bucket.put(context, &key, &body, Condition::Absent).await {
         Err(error) if error.kind == ErrorKind::Precondition => {
             let standing = of_release(context, bucket, release.release).await?;
@@ -52,7 +52,7 @@ pub async fn of_release(
 ) -> Result<Option<ReleaseRecord>, AwsError> {
     let key = key_of(context, release);
     let stored = bucket.get(context, &key).await?;
-    Ok(stored.and_then(|stored| serde_json::from_slice(&stored.body).ok()))
+    Ok(stored.and_then(|stored| decode(&stored.body)))
 }
 
 /// All records, oldest first.
@@ -63,7 +63,7 @@ pub async fn records(context: &Context, bucket: &ControlBucket) -> Result<Vec<Re
 /// Objects read at the same time.
 const READS: usize = 32;
 
-async fn read_all<T: for<'de> Deserialize<'de>>(
+async fn read_all<T: DeserializeOwned>(
     context: &Context,
     bucket: &ControlBucket,
     prefix: &str,
@@ -77,7 +77,7 @@ async fn read_all<T: for<'de> Deserialize<'de>>(
     let parsed = stored
         .into_iter()
         .flatten()
-        .filter_map(|one| serde_json::from_slice(&one.body).ok());
+        .filter_map(|one| decode(&one.body));
     Ok(parsed.collect())
 }
 
@@ -89,7 +89,7 @@ pub async fn record_move(context: &Context, bucket: &ControlBucket, made: &MoveR
         made.at.as_millisecond(),
         made.fence
     );
-    let body = serde_json::to_vec_pretty(made).unwrap_or_default();
+    let body = encode(made);
     match bucket.put(context, &key, &body, Condition::Absent).await {
         Err(error) if error.kind == ErrorKind::Precondition => Ok(()),
         other => other.map(drop),
@@ -113,7 +113,7 @@ pub async fn latest(
 }
 
 /// Keys are in the order of their numbers or times.
-async fn read_last<T: for<'de> Deserialize<'de>>(
+async fn read_last<T: DeserializeOwned>(
     context: &Context,
     bucket: &ControlBucket,
     prefix: String,
@@ -122,7 +122,7 @@ async fn read_last<T: for<'de> Deserialize<'de>>(
         return Ok(None);
     };
     let stored = bucket.get(context, &key).await?;
-    Ok(stored.and_then(|stored| serde_json::from_slice(&stored.body).ok()))
+    Ok(stored.and_then(|stored| decode(&stored.body)))
 }
 
 /// Writes down what is about to exist, before the first of it is made.
