@@ -10,6 +10,7 @@ mod contract;
 mod crashes;
 mod data_safety;
 mod deploy;
+mod documents;
 mod door;
 mod drift;
 mod faults;
