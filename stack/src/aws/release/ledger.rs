@@ -74,10 +74,7 @@ async fn read_all<T: DeserializeOwned>(
         .buffered(READS)
         .try_collect()
         .await?;
-    let parsed = stored
-        .into_iter()
-        .flatten()
-        .filter_map(|one| decode(&one.body));
+    let parsed = stored.into_iter().flatten().filter_map(|one| decode(&one.body));
     Ok(parsed.collect())
 }
 

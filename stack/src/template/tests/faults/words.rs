@@ -255,9 +255,7 @@ fn what_is_not_built_yet() {
 fn a_newer_taskctl_is_required_before_what_only_it_knows() {
     let text = with("requires: 99.1\nhologram: {}");
     let refused = load(&Source::new("taskctl.yaml", text), "dev", &Options::default()).unwrap_err();
-    let shown = refused
-        .render(Color::Plain)
-        .replace(env!("CARGO_PKG_VERSION"), "0.1.0");
+    let shown = refused.render(Color::Plain).replace(env!("CARGO_PKG_VERSION"), "0.1.0");
     insta::assert_snapshot!(shown, @"");
     assert_eq!(codes(with("requires: 0.1")), []);
     for wrong in ["soon", "1.2.3.4", "'>=0.1'", "-1"] {
