@@ -56,8 +56,8 @@ pub struct Spec {
     pub contained_in: Option<&'static str>,
     /// Kinds that must be changed only after an orphan of this kind is gone.
     pub deleted_before: &'static [&'static str],
-    /// Whether `promote` and `rollback` write it too.
-    pub written_by_release: bool,
+    /// Those of its actions that `promote` and `rollback` take, too: it follows live.
+    pub release_actions: &'static [&'static str],
     /// On what the deployer may call its actions that change something; those that only look need no more than to see the stack.
     pub reach: Reach,
     /// Actions with a reach of their own: whole names, or the start of several followed by `*`.
@@ -89,7 +89,7 @@ impl Spec {
             serves_function: false,
             contained_in: None,
             deleted_before: &[],
-            written_by_release: false,
+            release_actions: &[],
             reach: Reach::Account,
             reaches: &[],
             withheld_actions: &[],

@@ -174,12 +174,8 @@ pub fn deployer_policy(
         if wanted.contains(&Commands::Destroy) || (wanted.contains(&Commands::Deploy) && !spec.holds_data) {
             actions.extend(spec.delete_actions);
         }
-        if wanted.contains(&Commands::Release) && spec.written_by_release {
-            actions.extend(spec.write_actions);
-        }
-        // Warm-up follows live.
-        if wanted.contains(&Commands::Release) && spec.name == "warmup_rule" {
-            actions.push("events:PutTargets");
+        if wanted.contains(&Commands::Release) {
+            actions.extend(spec.release_actions);
         }
         for action in actions {
             // Without a boundary in the template there is none to be put.

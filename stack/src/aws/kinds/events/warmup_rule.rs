@@ -99,6 +99,7 @@ static SPEC: Spec = Spec {
     replacement: Replacement::CreateFirst,
     replace_on: &["name"],
     usual: Duration::from_millis(300),
+    release_actions: &["events:PutTargets"],
     reach: Reach::Rules,
     reaches: &[("events:ListRules", Reach::Account)],
     ..Spec::of(&events::SERVICE)

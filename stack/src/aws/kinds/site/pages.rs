@@ -46,7 +46,7 @@ static SPEC: Spec = Spec {
     replace_on: &["bucket"],
     usual: Duration::from_millis(300),
     contained_in: Some(s3::bucket::KIND),
-    written_by_release: true,
+    release_actions: &["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
     reach: Reach::Sites,
     ..Spec::of(&s3::SERVICE)
 };

@@ -16,7 +16,7 @@ fn unknown_and_duplicate_keys() {
     4 | functions:
       |
       = help: did you mean `tables`?
-      = help: keys of `stack`: app, region, handlers, tags, protected, release, defaults, stages, tables, buckets, functions, api, alarms, topics, dashboard, warmup, queries
+      = help: keys of `stack`: app, region, requires, handlers, tags, protected, release, defaults, stages, tables, buckets, functions, api, alarms, topics, dashboard, warmup, queries
 
     error[unknown-key]: unknown key `memroy` in `functions.tasks`
      --> taskctl.yaml:6:5
@@ -256,7 +256,17 @@ fn a_newer_taskctl_is_required_before_what_only_it_knows() {
     let text = with("requires: 99.1\nhologram: {}");
     let refused = load(&Source::new("taskctl.yaml", text), "dev", &Options::default()).unwrap_err();
     let shown = refused.render(Color::Plain).replace(env!("CARGO_PKG_VERSION"), "0.1.0");
-    insta::assert_snapshot!(shown, @"");
+    insta::assert_snapshot!(shown, @"
+    error[newer-taskctl]: the template requires taskctl 99.1 or later; this is 0.1.0
+     --> taskctl.yaml:3:11
+      |
+    2 | region: eu-central-1
+    3 | requires: 99.1
+      |           ^^^^
+    4 | hologram: {}
+      |
+      = help: update taskctl
+    ");
     assert_eq!(codes(with("requires: 0.1")), []);
     for wrong in ["soon", "1.2.3.4", "'>=0.1'", "-1"] {
         assert_eq!(codes(with(&format!("requires: {wrong}"))), [Code::BadValue], "{wrong}");
