@@ -222,7 +222,7 @@ fn faults(house: &House) -> Vec<String> {
                     && import[0] == **folder
                     && module[1] != import[1]
             };
-            if house.apart.iter().any(|folder| is_neighbour(folder)) {
+            if house.apart.iter().any(is_neighbour) {
                 faults.push(line("its neighbour: what both need goes down"));
             }
         }

@@ -97,7 +97,7 @@ fn ten_changes_behind_its_back_are_shown_and_repaired() {
 }
 
 async fn api_id(clients: &Clients, name: &str) -> String {
-    let apis = clients.apigateway.get_apis().send().await.unwrap();
+    let apis = clients.apigateway.get_apis().max_results("500").send().await.unwrap();
     apis.items()
         .iter()
         .find(|api| api.name() == Some(name))

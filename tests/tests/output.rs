@@ -74,7 +74,7 @@ fn log_lines_stay_text_in_every_form() {
             .await
             .unwrap();
         let group = groups.log_groups()[0].log_group_name().unwrap().to_owned();
-        let format = clients.apigateway.get_apis().send().await.unwrap();
+        let format = clients.apigateway.get_apis().max_results("500").send().await.unwrap();
         let api = format
             .items()
             .iter()

@@ -280,7 +280,7 @@ fn the_exported_policies_stay_within_the_stack_and_its_boundary() {
         Neighbour::made(&owner, &app, &region).await
     });
     let apis = runtime
-        .block_on(owner.apigateway.get_apis().send())
+        .block_on(owner.apigateway.get_apis().max_results("500").send())
         .unwrap()
         .items
         .unwrap();
@@ -367,7 +367,15 @@ fn a_changed_record_of_a_release_grants_nothing() {
     write(stored);
     let described = |description: Option<String>| {
         runtime.block_on(async {
-            let apis = clients.apigateway.get_apis().send().await.unwrap().items.unwrap();
+            let apis = clients
+                .apigateway
+                .get_apis()
+                .max_results("500")
+                .send()
+                .await
+                .unwrap()
+                .items
+                .unwrap();
             let own = |api: &&aws_sdk_apigatewayv2::types::Api| {
                 api.tags().is_some_and(|tags| tags.get("app") == Some(&project.app))
             };
