@@ -14,11 +14,11 @@ use crate::ui::style::{ColorWishes, Reader, Style};
 #[derive(Debug, Clone)]
 pub struct Env {
     pub directory: PathBuf,
-    /// How standard output looks.
+    /// Style of standard output.
     pub out: Style,
-    /// How standard error looks.
+    /// Style of standard error.
     pub err: Style,
-    /// Whether somebody can be asked.
+    /// Whether there is an operator to prompt.
     pub audience: Audience,
     pub cargo: PathBuf,
     pub cargo_home: Option<PathBuf>,
@@ -43,7 +43,7 @@ pub struct Env {
     pub kept: Result<PathBuf, (PathBuf, Distrust)>,
 }
 
-/// Whether somebody sits at the terminal.
+/// Whether an operator is at the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// A person who can answer.

@@ -12,7 +12,7 @@ pub enum Exit {
     Error = 1,
     /// `plan` has changes.
     Changes = 2,
-    /// Somebody else holds the lock of the stage.
+    /// Another taskctl holds the lock of the stage.
     LockHeld = 3,
     /// A check failed.
     CheckFailed = 4,

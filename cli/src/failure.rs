@@ -1,4 +1,4 @@
-//! How a command fails: what is said, and the exit code. Every error ends up here once and is told once.
+//! How a command fails: its message and exit code. Every error ends up here and is reported once.
 
 use taskctl_checks::CheckError;
 use taskctl_local::LocalError;

@@ -26,7 +26,7 @@ pub async fn take(session: &Session, engine: &Engine, holder: Holder) -> Result<
 /// Gives it back. Failing to is no failure of the work: the lease frees itself.
 pub async fn give_back(session: &Session, lease: Lease) {
     if let Err(error) = lease.release().await {
-        session.reporter.tell(Event::Warning {
+        session.reporter.emit(Event::Warning {
             message: format!("the lease could not be released; it expires within two minutes: {error}"),
         });
     }

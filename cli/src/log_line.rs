@@ -41,7 +41,7 @@ pub enum Line {
     Text(String),
 }
 
-/// Numbers that stand in a line for its metrics, and what the line shows anyway.
+/// Fields that exist for metrics only, or that the line shows anyway.
 const NOISE: [&str; 21] = [
     "_aws",
     "timestamp",
@@ -115,7 +115,7 @@ impl Line {
     }
 
     /// Everything, on one line and with what went wrong below it. Lines of the platform that only say that something begins
-    /// are left out: the report at the end says it all.
+    /// are left out: the report at the end has it all.
     pub fn pretty(&self, event: &LogEvent, sources: &BTreeSet<String>, style: &Style) -> String {
         let Some((text, below)) = self.render(event, true) else {
             return String::new();

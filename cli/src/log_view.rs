@@ -111,7 +111,7 @@ impl fmt::Display for Count {
 /// Notes how much was shown before the command was stopped.
 pub fn ended(session: &Session, count: &Count) -> Exit {
     if !session.is_unread() {
-        session.reporter.tell(Event::Note {
+        session.reporter.emit(Event::Note {
             message: format!("{count} shown"),
         });
     }

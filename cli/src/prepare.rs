@@ -25,7 +25,7 @@ pub struct Prepared {
     pub site: Option<String>,
 }
 
-/// Plans, and tells the plan.
+/// Plans, and reports the plan.
 pub async fn prepare(
     session: &Session,
     command: &str,
@@ -36,7 +36,7 @@ pub async fn prepare(
     planned(session, opened, promotion).await
 }
 
-/// Takes the lease on the stage, plans, and tells the plan.
+/// Acquires the lease on the stage, plans, and reports the plan.
 pub async fn prepare_locked(
     session: &Session,
     command: &str,
@@ -71,13 +71,13 @@ async fn open(session: &Session, command: &str, code: &CodeArgs) -> Result<Opene
         let place = project.template.warnings.place(fault);
         let parts = std::iter::once(&fault.message).chain(&fault.help);
         let message = parts.map(String::as_str).collect::<Vec<_>>().join("; ");
-        session.reporter.tell(Event::Warning {
+        session.reporter.emit(Event::Warning {
             message: format!("{place}: {message}"),
         });
     }
     let (sites, missing) = project.sites()?;
     for folder in missing {
-        session.reporter.tell(Event::Warning {
+        session.reporter.emit(Event::Warning {
             message: format!(
                 "the web site has no content: directory {} does not exist; `website: {{source: DIR}}` sets another",
                 folder.display()
@@ -134,11 +134,11 @@ async fn planned(session: &Session, opened: Opened, promotion: &PromotionArgs) -
     }
     .site_url();
     for message in &planned.deferred {
-        session.reporter.tell(Event::Note {
+        session.reporter.emit(Event::Note {
             message: message.clone(),
         });
     }
-    session.reporter.tell(Event::Planned {
+    session.reporter.emit(Event::Planned {
         plan: planned.plan.clone(),
     });
     Ok(Prepared {

@@ -1,5 +1,5 @@
 //! What lies in the working directory and in the folders above it, and may be used: up to the root of the repository, and only
-//! what no other user of the machine can have written. A template says what is run, and a folder `.taskctl` holds programs.
+//! what no other user of the machine can have written. A template names commands to run, and a folder `.taskctl` holds programs.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -77,7 +77,7 @@ pub fn nearest(directory: &Path, find: impl Fn(&Path) -> Option<PathBuf>) -> Res
     for folder in within {
         let Some(found) = find(folder) else { continue };
         let mut paths = vec![found.as_path()];
-        // In the working directory the user stands by choice; further up another could put a file of theirs in its place.
+        // The working directory is the user's choice; further up, another user could put a file in its place.
         if folder != directory {
             paths.push(folder);
         }
@@ -105,7 +105,7 @@ fn boundary(directory: &Path) -> Option<PathBuf> {
         .or_else(|| nearest(&|folder| folder.join("Cargo.toml").is_file()))
 }
 
-/// Why what stands at a path may come from another user; none when it cannot. Links count as what they lead to, too.
+/// Why a path may have been written by another user; none if it cannot. Links are followed, too.
 pub fn distrust(path: &Path) -> Option<Distrust> {
     let own = rustix::process::geteuid().as_raw();
     let is_foreign = |uid: u32| uid != own && uid != 0;

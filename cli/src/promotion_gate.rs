@@ -24,7 +24,7 @@ pub struct PromotionGate {
     pub keep: usize,
 }
 
-/// Releases that are kept where no template says.
+/// Releases kept where there is no template.
 pub const KEEP: usize = 10;
 
 /// Folder of a project's checks.
@@ -62,7 +62,7 @@ impl PromotionGate {
                     false => shipped(has),
                 }
             }
-            // Without a template nothing says which functions there are.
+            // Without a template the functions are unknown.
             (None, None) => Vec::new(),
         };
         let applies = |suite: &Suite| suite.function.as_deref().is_none_or(has);

@@ -10,7 +10,7 @@ use crate::ui::text::count;
 pub async fn after_promotion(session: &Session, engine: &Engine, keep: usize) {
     match engine.prune(keep).await {
         Ok(pruned) => report(session, &pruned),
-        Err(error) => session.reporter.tell(Event::Warning {
+        Err(error) => session.reporter.emit(Event::Warning {
             message: format!("old releases were not pruned: {error}; run `taskctl prune` to retry"),
         }),
     }
@@ -32,7 +32,7 @@ pub fn report(session: &Session, pruned: &Pruned) {
         .filter(|(number, _)| *number > 0)
         .map(|(number, noun)| count(large(number), noun))
         .collect();
-    session.reporter.tell(Event::Note {
+    session.reporter.emit(Event::Note {
         message: format!("pruned as no longer needed: {}", told.join(", ")),
     });
 }

@@ -1,4 +1,4 @@
-//! A screen that is drawn again and again, until Ctrl-C.
+//! A screen that is refreshed until Ctrl-C.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::session::Session;
 use crate::ui::style::{Motion, Tone};
 use crate::ui::text::{cut, plain};
 
-/// Looks every so often, and shows what it sees: on a terminal in place, elsewhere one after the other. What cannot be read
-/// for a while is said below the last screen; the first look must succeed.
+/// Fetches and shows a screen at an interval: in place on a terminal, elsewhere one after the other. A later failure to fetch
+/// is shown below the last screen; the first fetch must succeed.
 pub async fn refresh(
     session: &Session,
     every: Duration,

@@ -37,7 +37,7 @@ pub struct Invocation {
 pub struct Session {
     pub global: Global,
     pub env: Env,
-    /// Where the stack stands.
+    /// Where the stack is deployed.
     pub target: Target,
     pub reporter: Reporter,
     /// Asks running work to stop; never reset.
@@ -46,7 +46,7 @@ pub struct Session {
     out: PipeAwareStdout,
 }
 
-/// The clock that goes on while the machine sleeps.
+/// The clock that includes suspend.
 #[cfg(target_os = "linux")]
 const BOOT_CLOCK: rustix::time::ClockId = rustix::time::ClockId::Boottime;
 /// macOS counts sleep in its monotonic clock.
@@ -253,11 +253,11 @@ impl Session {
         StackRef::resolve(&self.global, &self.env)
     }
 
-    /// Connects to where a stack stands, and tells which command begins.
+    /// Connects to the target of a stack, and reports which command starts.
     pub async fn connect(&self, command: &str, stack_ref: &StackRef) -> Result<Engine, Failure> {
         let engine = self.connect_quietly(stack_ref).await?;
         let identity = engine.context().identity();
-        self.reporter.tell(Event::Started {
+        self.reporter.emit(Event::Started {
             command: command.to_owned(),
             app: identity.app.clone(),
             stage: identity.stage.clone(),
@@ -267,7 +267,7 @@ impl Session {
         Ok(engine)
     }
 
-    /// Connects to where a stack stands.
+    /// Connects to the target of a stack.
     pub async fn connect_quietly(&self, stack_ref: &StackRef) -> Result<Engine, Failure> {
         let connecting = async {
             let connection = self
@@ -285,12 +285,12 @@ impl Session {
         self.unless_stopped(connecting).await?
     }
 
-    /// The work is for who reads the output: it ends when nobody does any more, as before `head`.
+    /// The work is for the reader of the output alone: it ends when the pipe is closed, as by `head`.
     pub fn end_when_unread(&self) {
         self.out.end_when_unread(self.cancel.clone());
     }
 
-    /// Whether nobody reads the output any more.
+    /// Whether the output pipe was closed.
     pub fn is_unread(&self) -> bool {
         self.out.is_unread()
     }
@@ -298,7 +298,7 @@ impl Session {
     /// Work that may be dropped at any point.
     pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::select! {
-            // A call in flight may have been told of the stop first: what it says then is no result.
+            // A call in flight may have seen the cancellation first: its error is no result.
             result = work => match self.cancel.is_cancelled() {
                 true => Err(Failure::interrupted()),
                 false => Ok(result),
@@ -307,10 +307,10 @@ impl Session {
         }
     }
 
-    /// Tells that the command ended.
+    /// Reports that the command ended.
     pub fn finished(&self, outcome: Outcome, calls: u64, endpoints: Endpoints) {
         let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.reporter.tell(Event::Finished {
+        self.reporter.emit(Event::Finished {
             outcome,
             millis,
             calls,
@@ -318,17 +318,17 @@ impl Session {
         });
     }
 
-    /// How command lines about the same stack look.
+    /// How to write command lines about the same stack.
     pub fn command_hint(&self) -> CommandHint {
         command_hint(&self.global)
     }
 
-    /// Whether somebody is there to be asked.
+    /// Whether there is an operator to prompt.
     fn can_ask(&self) -> bool {
         self.env.audience == Audience::Person && self.global.output == Output::Human
     }
 
-    /// Asks the operator to agree. `--yes` agrees; where nobody can be asked, the confirmation says what follows.
+    /// Asks the operator to agree. `--yes` agrees; without a terminal, the confirmation decides.
     pub async fn confirm(&self, confirmation: Confirmation) -> Result<(), Failure> {
         let Confirmation {
             question,

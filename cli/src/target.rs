@@ -12,7 +12,7 @@ use crate::cli::{BY_HTTPS, Global, IN_THE_CLEAR};
 use crate::env::Env;
 use crate::failure::Failure;
 
-/// Where the stack stands.
+/// Where the stack is deployed.
 #[derive(Debug, Clone)]
 pub enum Target {
     /// On AWS, or on an emulator that is named by its URL.
@@ -119,7 +119,7 @@ pub async fn up(options: &LocalOptions, events: &Events) -> Result<taskctl_local
     Ok(taskctl_local::up(options, &daemon, tell).await?)
 }
 
-/// The settings of the local target here: those of the last `up`, unless told otherwise.
+/// The settings of the local target here: those of the last `up`, unless overridden.
 pub fn local_options(global: &Global, env: &Env) -> LocalOptions {
     let root = env.local_root.clone().unwrap_or_else(|| env.keep().join("local"));
     let mut options = LocalOptions::load(Path::new(&root));

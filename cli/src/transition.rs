@@ -33,7 +33,7 @@ pub async fn preempt(session: &Session) -> Result<(), Failure> {
         return Ok(());
     };
     let wait = LIFETIME.saturating_sub(Duration::from_secs(u64::try_from(silent).unwrap_or(0)));
-    session.reporter.tell(Event::Note {
+    session.reporter.emit(Event::Note {
         message: format!(
             "lease of {} on {} (`{}`) taken over; waiting {} s for it to expire",
             record.holder.user,
@@ -60,7 +60,7 @@ pub async fn run(
         match session.unless_stopped(engine.transition(wanted)).await?? {
             Some(transition) => {
                 if matches!(wanted, Wanted::Rollback { .. }) {
-                    tell_restoration(
+                    note_restoration(
                         session,
                         &session.unless_stopped(engine.restoration(&transition)).await??,
                     );
@@ -68,7 +68,7 @@ pub async fn run(
                 consent(session, command, &stack_ref.app, &transition).await?;
             }
             None if engine.late_pages().await?.is_empty() => return nothing(session, &engine, wanted).await,
-            // Somebody was cut off after the switch: what was agreed to is finished.
+            // A run was interrupted after the switch: what was confirmed then is finished now.
             None => {}
         }
     }
@@ -89,7 +89,7 @@ async fn locked(
     web: &HttpProbe,
     user: &str,
 ) -> Result<Exit, Failure> {
-    // Read again under the lease: nobody else moves anything from here on.
+    // Read again under the lease, which excludes every other change.
     let Some(transition) = engine.transition(wanted).await? else {
         engine.show_pages(&engine.late_pages().await?).await?;
         return nothing(session, engine, wanted).await;
@@ -115,7 +115,7 @@ async fn give_back(
 ) -> Result<(), Failure> {
     let restoration = engine.restoration(transition).await?;
     if restoration.is_unknown {
-        session.reporter.tell(Event::Warning {
+        session.reporter.emit(Event::Warning {
             message: format!(
                 "the ledger has no record of the grants of release {}; calls that needed more than the current grants will be \
                  denied",
@@ -127,11 +127,11 @@ async fn give_back(
         return Ok(());
     }
     if session.global.yes {
-        tell_restoration(session, &restoration);
+        note_restoration(session, &restoration);
     }
     engine.restore(&restoration).await?;
     if !options.metering.partial {
-        session.reporter.tell(Event::Note {
+        session.reporter.emit(Event::Note {
             message: "grants of the release restored; waiting for IAM to propagate them".to_owned(),
         });
         session.unless_stopped(tokio::time::sleep(IAM_SETTLES)).await?;
@@ -139,8 +139,8 @@ async fn give_back(
     Ok(())
 }
 
-/// Says what the functions are given back.
-fn tell_restoration(session: &Session, restoration: &Restoration) {
+/// Notes which grants are restored.
+fn note_restoration(session: &Session, restoration: &Restoration) {
     if restoration.is_nothing() {
         return;
     }
@@ -152,7 +152,7 @@ fn tell_restoration(session: &Session, restoration: &Restoration) {
         message.push_str("\n  ");
         message.push_str(&line);
     }
-    session.reporter.tell(Event::Note { message });
+    session.reporter.emit(Event::Note { message });
 }
 
 async fn nothing(session: &Session, engine: &Engine, wanted: Wanted) -> Result<Exit, Failure> {
@@ -160,7 +160,7 @@ async fn nothing(session: &Session, engine: &Engine, wanted: Wanted) -> Result<E
         Wanted::Promotion => "nothing to promote: preview and live serve the same release",
         Wanted::Rollback { .. } => "live already serves that release",
     };
-    session.reporter.tell(Event::Note {
+    session.reporter.emit(Event::Note {
         message: message.to_owned(),
     });
     let endpoints = engine.endpoints(None).await?;
@@ -168,7 +168,7 @@ async fn nothing(session: &Session, engine: &Engine, wanted: Wanted) -> Result<E
     Ok(Exit::Ok)
 }
 
-/// Says how it ended where that is not simply done.
+/// Reports any ending other than success.
 fn judged(session: &Session, moved: &Moved) -> (Exit, Outcome) {
     let from = moved
         .from
@@ -193,7 +193,7 @@ fn judged(session: &Session, moved: &Moved) -> (Exit, Outcome) {
             format!("live serves release {to}, but this could not be confirmed by request: {reason}"),
         ),
     };
-    session.reporter.tell(Event::Warning { message: text });
+    session.reporter.emit(Event::Warning { message: text });
     if session.cancel.is_cancelled() {
         (Exit::Interrupted, Outcome::Interrupted)
     } else {

@@ -48,7 +48,7 @@ async fn go(
     user: &str,
 ) -> Result<Exit, Failure> {
     let planned = engine.plan_destroy(&delete_data(&args.delete_data)).await?;
-    session.reporter.tell(Event::Planned {
+    session.reporter.emit(Event::Planned {
         plan: planned.plan.clone(),
     });
     if !planned.errors.is_empty() {

@@ -1,4 +1,4 @@
-//! `taskctl dev`: the local target follows the files. Whoever saves one has its code answering a moment after the build.
+//! `taskctl dev`: the local target follows the files. A saved change is served right after its build.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -67,19 +67,19 @@ async fn dev(session: &Arc<Session>, args: &Args) -> Result<Exit, Failure> {
         if tail.is_none() && !args.no_logs && session.global.output == Output::Human {
             tail = follow(session).await;
         }
-        session.reporter.tell(Event::Note {
+        session.reporter.emit(Event::Note {
             message: format!("watching {} for changes", count(seen.count(), "file")),
         });
         let Ok(changed) = session.unless_stopped(changed(session, args, &seen)).await else {
             return Ok(Exit::Interrupted);
         };
-        session.reporter.tell(Event::Note {
+        session.reporter.emit(Event::Note {
             message: format!("changed: {}", listed(&changed)),
         });
     }
 }
 
-/// Shows what functions say, for as long as the command runs.
+/// Follows the logs for as long as the command runs.
 async fn follow(session: &Arc<Session>) -> Option<tokio::task::JoinHandle<()>> {
     let stack_ref = session.stack_ref().ok()?;
     let engine = session.connect_quietly(&stack_ref).await.ok()?;
@@ -87,7 +87,7 @@ async fn follow(session: &Arc<Session>) -> Option<tokio::task::JoinHandle<()>> {
     Some(tokio::spawn(async move { follow_all(&session, &engine).await }))
 }
 
-/// Time between two looks at the files.
+/// Interval of scanning the files.
 const EVERY: Duration = Duration::from_millis(150);
 /// A save is over when nothing has changed for so long.
 const QUIET: Duration = Duration::from_millis(60);
@@ -148,7 +148,7 @@ impl Files {
         {
             files.add(Path::new(&template.source.name));
         }
-        // While the template is wrong, the code is looked for where it says nothing else.
+        // While the template is invalid, the working directory is watched.
         let folders = match session.project() {
             Ok(project) => {
                 let websites = project.template.stack.buckets.iter().filter_map(|(name, bucket)| {

@@ -76,7 +76,7 @@ async fn examine(session: &Session) -> Vec<Finding> {
     findings
 }
 
-/// What hurts the stage that stands: denied calls, missing libraries, throttling, refused origins, unconfirmed addresses.
+/// What hurts the deployed stage: denied calls, missing libraries, throttling, refused origins, unconfirmed addresses.
 async fn stage(session: &Session, project: &Project) -> Vec<Finding> {
     let stack = &project.template.stack;
     let stack_ref = StackRef::of(stack);
@@ -191,7 +191,7 @@ async fn functions(session: &Session, project: Option<&Project>) -> Option<Findi
     })
 }
 
-/// Who calls AWS. The local target needs nobody.
+/// The AWS identity. The local target needs none.
 async fn account(session: &Session, project: Option<&Project>) -> Option<Finding> {
     const CHECK: &str = "credentials";
     let Target::Aws = session.target else { return None };

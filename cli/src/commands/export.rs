@@ -143,7 +143,7 @@ async fn policy(session: &Session, commands: &[Permitted], out: Option<&Path>) -
     };
     let policy = session.unless_stopped(engine.policy(&commands, &inputs)).await??;
     for message in amounts_to(&commands, stack) {
-        session.reporter.tell(Event::Warning { message });
+        session.reporter.emit(Event::Warning { message });
     }
     let alike = alike(&stack.stage, project.template.stages.iter().map(String::as_str));
     if !alike.is_empty() {
@@ -153,7 +153,7 @@ async fn policy(session: &Session, commands: &[Permitted], out: Option<&Path>) -
             alike.join(", "),
             stack.stage
         );
-        session.reporter.tell(Event::Note { message });
+        session.reporter.emit(Event::Note { message });
     }
     if let Some(directory) = out {
         let mut written = String::new();
@@ -172,7 +172,7 @@ async fn policy(session: &Session, commands: &[Permitted], out: Option<&Path>) -
             "the policy has {length} characters, more than the {limit} of a managed policy: `--out DIR` splits it; inline \
              policies of a role may have {INLINE_LIMIT}"
         );
-        session.reporter.tell(Event::Note { message });
+        session.reporter.emit(Event::Note { message });
     }
     printed(&policy)
 }

@@ -93,7 +93,7 @@ fn background(invocation: &Invocation, root: &std::path::Path) -> Exit {
 
 async fn end(session: &Session, options: &LocalOptions) -> Result<Exit, Failure> {
     let ended = session.unless_stopped(down(options)).await??;
-    tell(
+    report(
         session,
         match ended {
             Ended::Stopped => "the local target was stopped; its data is kept",
@@ -115,14 +115,14 @@ async fn start_over(session: &Session, options: &LocalOptions) -> Result<Exit, F
     };
     session.confirm(confirmation).await?;
     reset(options).await?;
-    tell(session, "the local target was stopped and its data deleted");
+    report(session, "the local target was stopped and its data deleted");
     Ok(Exit::Ok)
 }
 
-/// Says what was done: programs get an event.
-fn tell(session: &Session, message: &str) {
+/// Reports what was done; programs get an event.
+fn report(session: &Session, message: &str) {
     match session.global.output {
-        Output::Json => session.reporter.tell(Event::Note {
+        Output::Json => session.reporter.emit(Event::Note {
             message: message.to_owned(),
         }),
         Output::Human | Output::Github => session.reporter.answer(format!("{message}\n")),

@@ -145,7 +145,7 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
         return Ok(Exit::Interrupted);
     };
     if count.lines == 0 && !shown.form.is_json() {
-        session.reporter.tell(Event::Note {
+        session.reporter.emit(Event::Note {
             message: format!("no log lines between {since} and {}", until.unwrap_or(now)),
         });
     }

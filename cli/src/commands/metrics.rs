@@ -37,7 +37,7 @@ pub struct Args {
     watch: bool,
 }
 
-/// Time between two looks.
+/// Interval of refreshing.
 const EVERY: Duration = Duration::from_secs(10);
 
 pub fn run(invocation: &Invocation, args: Args) -> Exit {

@@ -74,7 +74,7 @@ fn save(session: &Session, prepared: &Prepared, path: &PathBuf) -> Result<(), Fa
     let mut text = serde_json::to_vec_pretty(&saved)
         .map_err(|error| Failure::caused("the plan cannot be serialized", &error, None))?;
     text.push(b'\n');
-    // A plan names everything of a stack; it is nobody else's business.
+    // A plan names every resource of a stack, so only its owner may read it.
     let file = fs::OpenOptions::new()
         .write(true)
         .create(true)
@@ -86,7 +86,7 @@ fn save(session: &Session, prepared: &Prepared, path: &PathBuf) -> Result<(), Fa
     let apply = session
         .command_hint()
         .command(&format!("deploy --plan {}", path.display()));
-    session.reporter.tell(Event::Note {
+    session.reporter.emit(Event::Note {
         message: format!("plan written to {}; apply it with `{apply}`", path.display()),
     });
     Ok(())

@@ -66,7 +66,7 @@ fn linear(text: &str) -> Result<(u8, Duration), String> {
 }
 
 impl Args {
-    /// How the release goes live: as told, else as the stage's policy says.
+    /// How the release goes live: by the arguments, else by the stage's policy.
     fn options(&self, session: &Session) -> Result<RolloutOptions, Failure> {
         let metering = session.target.metering();
         let policy = match &session.global.target.app {
@@ -103,7 +103,7 @@ impl Args {
     }
 }
 
-/// How long a share is watched where nobody says.
+/// Default bake time.
 const USUAL_BAKE: Duration = Duration::from_secs(300);
 
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
@@ -131,7 +131,7 @@ async fn abort(session: &Session) -> Result<Exit, Failure> {
     let aborted = aborted?;
     let outcome = match aborted.is_empty() {
         true => {
-            session.reporter.tell(Event::Note {
+            session.reporter.emit(Event::Note {
                 message: "no canary is running".to_owned(),
             });
             Outcome::NoChanges
@@ -141,7 +141,7 @@ async fn abort(session: &Session) -> Result<Exit, Failure> {
                 .iter()
                 .map(|(name, percent)| format!("{percent}% of {name}"))
                 .collect();
-            session.reporter.tell(Event::Note {
+            session.reporter.emit(Event::Note {
                 message: format!(
                     "canary ended: {} went to another release and is back on live",
                     told.join(", ")

@@ -74,7 +74,7 @@ pub fn render(releases: &[Release], style: &Style) -> String {
             }
         });
         let moved = one.moves.last().map_or("-".to_owned(), |last| {
-            // Why is told by `--output json`; here it would push everything else aside.
+            // The reason is in `--output json`; here it would leave no room.
             let end = last.end.split(':').next().unwrap_or_default();
             let form = if is_narrow { "%m-%d" } else { "%m-%d %H:%M" };
             format!("{} {}", last.at.strftime(form), plain(end))

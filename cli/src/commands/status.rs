@@ -37,7 +37,7 @@ pub struct Args {
     exit_code: bool,
 }
 
-/// Time between two looks.
+/// Interval of refreshing.
 const EVERY: Duration = Duration::from_secs(5);
 
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
@@ -70,7 +70,7 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     for complaint in complaints {
-        session.reporter.tell(Event::Warning { message: complaint });
+        session.reporter.emit(Event::Warning { message: complaint });
     }
     Ok(Exit::CheckFailed)
 }

@@ -18,13 +18,13 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
 
-/// Time between looks.
+/// Interval of polling.
 const EVERY: Duration = Duration::from_secs(1);
-/// Time between looks while CloudWatch sends events.
+/// Interval of polling during Live Tail.
 const LIVE_EVERY: Duration = Duration::from_secs(5);
-/// Time between looks for functions that are new.
+/// Interval of polling for new functions.
 const GROUPS_EVERY: Duration = Duration::from_secs(30);
-/// Time between looks for the release in a slot: six calls of the ten a second that API Gateway's control plane allows an account.
+/// Interval of polling for the release in a slot: six calls of the ten a second that API Gateway's control plane allows an account.
 const SLOT_EVERY: Duration = Duration::from_secs(10);
 /// A session of Live Tail that lasted so long may be begun again.
 const LIVE_AT_LEAST: Duration = Duration::from_secs(60);
@@ -60,10 +60,10 @@ pub struct Following<'a> {
     tail: Tail,
     count: Count,
     live: Option<Live>,
-    /// A deep look beside the others, and when it began.
+    /// A read that reaches further back, beside the others, and when it began.
     deep: Option<(i64, Reading)>,
     has_read: bool,
-    /// Whether the last look failed.
+    /// Whether the last read failed.
     is_failing: bool,
     groups_read: Instant,
     /// When the slot was last seen with the release that is shown: for the pace, and as the time of events.
@@ -126,10 +126,10 @@ impl<'a> Following<'a> {
     }
 
     fn note(&self, message: String) {
-        self.session.reporter.tell(Event::Note { message });
+        self.session.reporter.emit(Event::Note { message });
     }
 
-    /// Shows what the last deep look found, and begins the next one when it is due.
+    /// Shows what the last deep read found, and starts the next one when it is due.
     async fn look_deep(&mut self) {
         if let Some((began, reading)) = self.deep.take_if(|(_, reading)| reading.is_finished()) {
             // One that failed is due again.
@@ -148,7 +148,7 @@ impl<'a> Following<'a> {
         }
     }
 
-    /// A look that fails is made up for by the next ones; what can never be read is an error.
+    /// A failed read is made up for by the next; what can never be read is an error.
     async fn look(&mut self) -> Result<(), Failure> {
         let now = now();
         let window = self.tail.window(now);
@@ -165,7 +165,7 @@ impl<'a> Following<'a> {
             Err(error) if !self.has_read && is_final(error.kind) => return Err(EngineError::from(error).into()),
             Err(error) => {
                 if !std::mem::replace(&mut self.is_failing, true) {
-                    self.session.reporter.tell(Event::Warning {
+                    self.session.reporter.emit(Event::Warning {
                         message: format!("reading logs failed: {error}; retrying"),
                     });
                 }
@@ -182,7 +182,7 @@ impl<'a> Following<'a> {
         }
         let read_at = (Instant::now(), now());
         let looking = look(self.source.context());
-        // What fails is asked again with the next look.
+        // A failure is retried with the next poll.
         let Ok((_, facts)) = self.session.unless_stopped(looking).await? else {
             return Ok(());
         };
@@ -202,7 +202,7 @@ impl<'a> Following<'a> {
                 Some(number) => format!("release {number} is now in {slot}; showing its lines"),
                 None => format!("{slot} no longer serves a release"),
             });
-            // The others are shown by the looks.
+            // The others are shown by polling.
             events.retain(|event| !self.wanted.is_of_release(event));
             let before = self.wanted.release.replace(chosen);
             self.wanted.former = before.map(|before| (before, read_at.1));
@@ -234,7 +234,7 @@ impl<'a> Following<'a> {
         Ok(())
     }
 
-    /// Shows what CloudWatch sends until the next look is due.
+    /// Shows what CloudWatch sends until the next poll is due.
     async fn receive_until(&mut self, begun: Instant) -> Result<(), Failure> {
         let next = begun + if self.live.is_some() { LIVE_EVERY } else { EVERY };
         let session = self.session;
@@ -246,7 +246,7 @@ impl<'a> Following<'a> {
             };
             match sent {
                 Sent::Events(mut events) => {
-                    // What is left out now may be wanted when the slot has another release: a look finds it then.
+                    // What is left out now may be wanted once the slot has another release: polling finds it then.
                     events.retain(|event| self.wanted.is_of_release(event));
                     let new = self.tail.early(events);
                     self.show(&new);
@@ -262,7 +262,7 @@ impl<'a> Following<'a> {
         session.unless_stopped(sleep_until(next)).await
     }
 
-    /// Begins a session of Live Tail, or says why there is none.
+    /// Starts a session of Live Tail, or notes why it is not available.
     async fn start_live(&self) -> Result<Option<Live>, Failure> {
         let starting = LiveTail::start(self.source.context(), &self.groups, self.pattern.as_deref());
         match self.session.unless_stopped(starting).await? {
@@ -312,6 +312,6 @@ pub async fn follow_all(session: &Session, engine: &Engine) {
         pattern: None,
     };
     let following = Following::new(session, &source, options, (groups, window), (wanted, shown));
-    // It ends with the session, and says itself what it cannot read.
+    // It ends with the session, and reports itself what it cannot read.
     let _ = following.run().await;
 }

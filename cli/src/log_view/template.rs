@@ -14,7 +14,7 @@ pub enum Piece {
     Field(String),
 }
 
-/// Reads `'{time} {route}'`. Doubled braces stand for themselves.
+/// Reads `'{time} {route}'`. Doubled braces are literal.
 pub fn parse(template: &str) -> Result<Vec<Piece>, Failure> {
     let wrong = |what: &str| {
         Failure::usage(

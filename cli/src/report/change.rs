@@ -9,7 +9,7 @@ use crate::ui::text::{columns, cut, plain};
 /// Characters shown before a difference within a long text.
 const CONTEXT: usize = 24;
 
-/// A change of something that stands: one line where it fits, else what was and what will be, each on its own.
+/// A change of an existing value: on one line if it fits, else before and after on lines of their own.
 pub fn change_lines(change: &Change, style: &Style, room: usize) -> Vec<String> {
     let field = plain(&change.field);
     let forced = match change.effect {

@@ -1,4 +1,4 @@
-//! The reporter for people: talk on standard error, live on a terminal and in lines elsewhere; the answer on standard
+//! The reporter for people: progress on standard error, live on a terminal and in lines elsewhere; the answer on standard
 //! output.
 
 mod actions;
@@ -17,7 +17,7 @@ use crate::ui::progress::Live;
 use crate::ui::style::{Style, Tone};
 use crate::ui::text::{plain, wrap};
 
-/// Whether every AWS call is told.
+/// Whether every AWS call is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trace {
     Off,
@@ -37,7 +37,7 @@ pub struct Human {
     run: RunSummary,
 }
 
-/// Where talk goes.
+/// Where progress and messages go.
 pub enum StderrSink {
     /// Lines, each written once.
     Lines(Out),
@@ -51,7 +51,7 @@ enum GuardedSink {
 }
 
 impl Human {
-    /// A reporter with answers to `out` and talk to `talk`.
+    /// A reporter with answers to `out`, and progress and messages to `stderr`.
     pub fn new(
         out: (Out, Style),
         stderr: (StderrSink, Style),
@@ -76,7 +76,7 @@ impl Human {
         }
     }
 
-    /// Takes notice of an event that somebody else shows.
+    /// Takes notice of an event that another renderer shows.
     pub fn notice(&mut self, event: &Event) {
         self.run.notice(event);
     }

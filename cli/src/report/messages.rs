@@ -40,15 +40,15 @@ impl CommandHint {
     }
 }
 
-/// Retries are told once they have gone on for so long.
+/// Retries are reported only after this long.
 const PATIENCE_MILLIS: i64 = 4_000;
 
-/// What was told, as far as later sentences depend on it.
+/// What happened so far, as far as later messages depend on it.
 #[derive(Debug, Default)]
 pub struct RunSummary {
     command: String,
     retrying: BTreeMap<String, i64>,
-    told_retries: BTreeSet<String>,
+    reported_retries: BTreeSet<String>,
     done: BTreeMap<Verb, usize>,
     failed: usize,
     kept: usize,
@@ -68,12 +68,12 @@ impl RunSummary {
         }
     }
 
-    /// Whether a retry has gone on for long enough to be told, and was not told before.
-    pub fn is_worth_telling(&mut self, time: Timestamp, id: Option<&ResourceId>, operation: &str) -> bool {
+    /// Whether a retry has lasted long enough to be reported, and was not reported before.
+    pub fn is_worth_reporting(&mut self, time: Timestamp, id: Option<&ResourceId>, operation: &str) -> bool {
         let key = format!("{}/{operation}", id.map(ToString::to_string).unwrap_or_default());
         let now = time.as_millisecond();
         let since = *self.retrying.entry(key.clone()).or_insert(now);
-        now - since >= PATIENCE_MILLIS && self.told_retries.insert(key)
+        now - since >= PATIENCE_MILLIS && self.reported_retries.insert(key)
     }
 
     /// The sentence that ends a command.

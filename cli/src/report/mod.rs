@@ -36,7 +36,7 @@ pub trait Renderer: Send {
     fn data(&mut self, text: &str);
     /// A screen that is drawn over the one before.
     fn screen(&mut self, _: &Screen) {}
-    /// What somebody who reads a change should see beside it.
+    /// A message shown beside a change in its review.
     fn annotation(&mut self, _title: &str, _message: &str) {}
     /// Nothing more comes for now: what is drawn is taken away, what is kept is written.
     fn rest(&mut self);
@@ -106,12 +106,12 @@ impl Reporter {
         self.sink.clone()
     }
 
-    /// Tells an event.
-    pub fn tell(&self, event: Event) {
+    /// Reports an event.
+    pub fn emit(&self, event: Event) {
         self.sink.emit(event);
     }
 
-    /// Tells the error that ends the command.
+    /// Reports the error that ends the command.
     pub fn fail(&self, failure: Failure) {
         self.sink.send(Message::Failure(Timestamp::now(), Box::new(failure)));
     }
@@ -131,7 +131,7 @@ impl Reporter {
         self.sink.send(Message::Annotation(title.into(), message.into()));
     }
 
-    /// Waits until everything told so far is shown and nothing is being drawn.
+    /// Waits until everything reported so far is shown and nothing is being drawn.
     pub fn rest(&self) {
         let (done, wait) = sync_channel(1);
         self.sink.send(Message::Rest(done));

@@ -138,7 +138,7 @@ pub fn sign(verb: Verb) -> (&'static str, &'static str, Tone) {
     }
 }
 
-/// Whether the step wants the mark of what a rollback does not undo: something new is in nobody's way.
+/// Whether the step is marked as not undone by a rollback; a new resource does no harm.
 fn is_marked(step: &Step) -> bool {
     match (step.rollback, step.action.verb()) {
         (Rollback::Immediate, Verb::Update | Verb::Replace | Verb::Delete) => true,

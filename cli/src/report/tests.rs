@@ -459,7 +459,7 @@ fn a_closed_pipe_is_survived() {
         Trace::Off,
     )));
     for _ in 0..10 {
-        reporter.tell(Event::Stopping);
+        reporter.emit(Event::Stopping);
     }
     reporter.finish();
 }

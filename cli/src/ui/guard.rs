@@ -21,7 +21,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// The stream as `look` says it is read.
+    /// A stream, guarded for its reader.
     pub fn new(out: Out, style: &Style) -> Self {
         Self {
             out,

@@ -78,7 +78,7 @@ impl Live {
         };
     }
 
-    /// The build goes on.
+    /// The build makes progress.
     pub fn building(&mut self, doing: &str) {
         if self.build.is_none() {
             self.build = Some(self.spinner("building the functions"));

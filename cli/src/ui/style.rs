@@ -1,4 +1,4 @@
-//! How text looks: colours, width, whether a person watches. Decided once, from flags and environment.
+//! Style of an output stream: colors, width, whether it is live. Decided once, from flags and environment.
 
 use owo_colors::OwoColorize as _;
 
@@ -29,7 +29,7 @@ pub enum Reader {
     Program,
 }
 
-/// The look of one output stream.
+/// The style of one output stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
     pub paint: Paint,
@@ -76,7 +76,7 @@ pub struct ColorWishes {
     pub term: Option<String>,
 }
 
-/// Columns where no terminal says otherwise.
+/// Columns where there is no terminal.
 pub const WIDTH: usize = 80;
 
 impl Style {
@@ -94,7 +94,7 @@ impl Style {
         ..Self::PLAIN
     };
 
-    /// The look of a stream that is a terminal of so many columns; or none, then read by `otherwise`.
+    /// The style of a stream: a terminal with this many columns, or none, then read by `otherwise`.
     pub fn decide(wishes: &ColorWishes, terminal_width: Option<usize>, otherwise: Reader) -> Self {
         let set = |value: &Option<String>| value.as_deref().is_some_and(|value| !value.is_empty());
         let dumb = wishes.term.as_deref() == Some("dumb");

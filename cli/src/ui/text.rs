@@ -42,7 +42,7 @@ pub fn safe_json(json: &str) -> String {
     for character in json.chars() {
         match character {
             '\n' => out.push(character),
-            // `##[` is a command wherever it stands.
+            // `##[` is a command anywhere.
             '[' if out.ends_with("##") => {
                 out.pop();
                 out.push_str("\\u0023[");

@@ -71,7 +71,7 @@ pub async fn ask(
     if format == Format::Pretty {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of logs")]
         let bytes = size(answer.bytes as u64);
-        session.reporter.tell(Event::Note {
+        session.reporter.emit(Event::Note {
             message: format!(
                 "{} of {} lines matched; {bytes} scanned in {}",
                 answer.matched,

@@ -35,7 +35,7 @@ impl Human {
     }
 
     pub(super) fn retrying(&mut self, time: Timestamp, id: Option<&ResourceId>, operation: &str, reason: &str) {
-        if !self.run.is_worth_telling(time, id, operation) {
+        if !self.run.is_worth_reporting(time, id, operation) {
             return;
         }
         let text = format!("retrying {operation}: {reason}");
