@@ -1,4 +1,4 @@
-//! CloudWatch dashboard. What is on it stands in [`crate::aws::kinds::cloudwatch::dashboard::body`]; here it is kept, compared by meaning, and
+//! CloudWatch dashboard. What is on it stands in `compile::dashboard`; here it is kept, compared by meaning, and
 //! written whole. Dashboards belong to the account, not to a region, so their names carry the region.
 
 use std::collections::BTreeMap;
