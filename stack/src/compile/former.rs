@@ -208,38 +208,9 @@ fn roles(resource: &Resource, observed: &Observations) -> Option<(Model, Model)>
 mod tests {
     use super::*;
     use crate::aws::policy::document::Statement;
-    use crate::release::label::ReleaseLabel;
-    use crate::release::slots::{GoLive, SlotState, slots};
+    use crate::release::retention::tests::facts;
+    use crate::release::slots::{GoLive, slots};
     use crate::resource::{Observed, Outputs, ResourceId};
-
-    fn facts(releases: &[(u64, u64)], live: u64, preview: u64, previous: Option<u64>) -> ReleaseState {
-        let slot = |release: u64, previous: Option<u64>| SlotState {
-            release: Some(release),
-            deployment: format!("d{release}"),
-            variables: previous
-                .map(|number| ("previousRelease".to_owned(), number.to_string()))
-                .into_iter()
-                .collect(),
-        };
-        let label = |number: u64, version: u64| ReleaseLabel {
-            number,
-            fingerprint: "0".repeat(16),
-            versions: BTreeMap::from([("tasks".to_owned(), version.to_string())]),
-            commit: None,
-            sites: BTreeMap::new(),
-            format: 1,
-            grants: None,
-        };
-        ReleaseState {
-            releases: releases
-                .iter()
-                .map(|(number, version)| (*number, label(*number, *version)))
-                .collect(),
-            live: Some(slot(live, previous)),
-            preview: Some(slot(preview, None)),
-            ..ReleaseState::default()
-        }
-    }
 
     /// What a plan wants of the role of `tasks`, whose `former-r1` allows two things of which one was recorded.
     fn kept(history: &[BTreeMap<String, Document>], is_complete: bool) -> (Model, Vec<String>) {

@@ -42,14 +42,15 @@ impl Kept {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
     use crate::release::label::ReleaseLabel;
     use crate::release::slots::SlotState;
 
-    fn facts(releases: &[(u64, u64)], live: u64, preview: u64, previous: Option<u64>) -> ReleaseState {
+    /// A stage whose releases are pairs of their number and the version of `tasks` in them.
+    pub(crate) fn facts(releases: &[(u64, u64)], live: u64, preview: u64, previous: Option<u64>) -> ReleaseState {
         let slot = |release: u64, previous: Option<u64>| SlotState {
             release: Some(release),
             deployment: format!("d{release}"),
