@@ -26,7 +26,7 @@ use crate::event::Endpoints;
 use crate::plan::Counts;
 use crate::release::record::MoveRecord;
 use crate::release::slots::{SlotVariables, is_set};
-use crate::release::transition::Changed;
+use crate::release::transition::VersionAlias;
 
 /// One screen about a stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -220,11 +220,10 @@ pub async fn read(
                 };
                 let on_live = version(live)
                     .and_then(|version| version.parse().ok())
-                    .map(|old| Changed {
+                    .map(|version| VersionAlias {
                         name: found.id.name.clone(),
                         function: physical.clone(),
-                        old,
-                        new: None,
+                        version,
                     });
                 let (state, diverted) = futures::try_join!(
                     lambda::function::state(context, &physical),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use aws_sdk_lambda::types::AliasRoutingConfiguration;
 use base64::Engine as _;
 use sha2::Digest as _;
 use taskctl_tests::{Project, eventually, settled};
@@ -89,6 +90,22 @@ fn weights(project: &Project) -> Vec<(String, f64)> {
         .routing_config
         .and_then(|routing| routing.additional_version_weights);
     weights.unwrap_or_default().into_iter().collect()
+}
+
+/// Half of what reaches version 1 of the counter goes to version 2.
+fn divert_half(project: &Project) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let clients = runtime.block_on(project.clients());
+    let half = AliasRoutingConfiguration::builder().additional_version_weights("2", 0.5);
+    let request = clients
+        .lambda
+        .update_alias()
+        .function_name(project.name("counter"))
+        .name("v1")
+        .function_version("1")
+        .routing_config(half.build());
+    runtime.block_on(request.send()).unwrap();
+    assert_eq!(weights(project).len(), 1);
 }
 
 #[track_caller]
@@ -218,6 +235,16 @@ fn a_canary_that_is_interrupted_or_killed_is_ended() {
     // The other way: whoever promotes next ends it first.
     project.run(&["promote", "--yes", "--at-once"]).expect(0);
     assert_eq!(project.status("dev")["live"]["release"], 2);
+
+    // Died after the switch and before the weights were cleared: the way back must not lead onto them.
+    divert_half(&project);
+    project.run(&["rollback", "--yes"]).expect(0);
+    assert_eq!(weights(&project), []);
+    assert_eq!(project.status("dev")["live"]["release"], 1);
+    project.run(&["promote", "--yes", "--at-once"]).expect(0);
+    divert_half(&project);
+    project.run(&["promote", "--abort"]).expect(0);
+    assert_eq!(weights(&project), []);
 }
 
 /// A function that answers right, but late: the runtime API's loop in Python.

@@ -72,8 +72,26 @@ pub struct Changed {
     pub function: String,
     /// Version that live serves, under the alias `v{old}`.
     pub old: u64,
-    /// Version of the release; none when only weights are to be cleared.
+    /// Version of the release; none where it is the same or the release lacks the function.
     pub new: Option<u64>,
+}
+
+/// The alias `v{version}` of a function: the one that a release's integrations name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VersionAlias {
+    /// Logical name of the function.
+    pub name: String,
+    /// Its physical name.
+    pub function: String,
+    /// Version.
+    pub version: u64,
+}
+
+impl VersionAlias {
+    /// The alias's name.
+    pub fn alias(&self) -> String {
+        format!("v{}", self.version)
+    }
 }
 
 /// A transition that is possible.
@@ -96,6 +114,8 @@ pub struct Transition {
     pub(crate) sites: BTreeMap<String, String>,
     /// Functions of live, with the target's version where that is another.
     pub(crate) changed: Vec<Changed>,
+    /// Aliases that must divert nothing once live is at the target.
+    pub(crate) aliases: Vec<VersionAlias>,
     pub(crate) former_sites: BTreeMap<String, String>,
     /// Version of each function, by logical name, of the target and of what live serves now.
     pub(crate) versions: BTreeMap<String, String>,
@@ -202,7 +222,8 @@ fn transition(
         preview_url: gateway.endpoints.preview.clone().unwrap_or_default(),
         probes: gateway.probes.clone(),
         unreached: gateway.unreached.clone(),
-        changed: changed(gateway, facts, Some(to)),
+        changed: changed(gateway, facts, to),
+        aliases: aliases(gateway, facts, Some(to)),
         versions: versions(facts, Some(to)),
         former_versions: versions(facts, live.release),
         sites: sites(facts, Some(to)),
@@ -210,21 +231,50 @@ fn transition(
     })
 }
 
-/// The functions of live with their physical names, and what a release has instead of them.
-pub(crate) fn changed(gateway: &Gateway, facts: &ReleaseState, to: Option<u64>) -> Vec<Changed> {
-    let label = |release: Option<u64>| release.and_then(|release| facts.releases.get(&release));
-    let live = label(facts.live.as_ref().and_then(|live| live.release));
-    let target = label(to);
-    let functions = live.into_iter().flat_map(|label| &label.versions);
+/// The functions of live, with the target's version where that is another.
+fn changed(gateway: &Gateway, facts: &ReleaseState, to: u64) -> Vec<Changed> {
+    let live = facts.live.as_ref().and_then(|live| live.release);
+    let target = versions(facts, Some(to));
+    let functions = versions(facts, live).into_iter();
     functions
         .filter_map(|(name, version)| {
             let old: u64 = version.parse().ok()?;
-            let new = target.and_then(|label| label.versions.get(name)?.parse().ok());
+            let new = target.get(&name).and_then(|version| version.parse().ok());
             Some(Changed {
-                name: name.clone(),
-                function: gateway.physical_name(name),
+                function: gateway.physical_name(&name),
+                name,
                 old,
                 new: new.filter(|new| *new != old),
+            })
+        })
+        .collect()
+}
+
+/// The aliases that may divert: those that live serves, those of the release to go to, or else of the release before. A
+/// canary that died after the switch leaves its weights on the aliases of the release that was live before it, and a
+/// rollback must not land on them.
+pub(crate) fn aliases(gateway: &Gateway, facts: &ReleaseState, to: Option<u64>) -> Vec<VersionAlias> {
+    let live = facts.live.as_ref();
+    let to = to.or_else(|| live?.variables.previous_release());
+    let aliases = live_aliases(gateway, facts)
+        .into_iter()
+        .chain(of_release(gateway, facts, to));
+    aliases.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The aliases that live serves.
+pub(crate) fn live_aliases(gateway: &Gateway, facts: &ReleaseState) -> Vec<VersionAlias> {
+    of_release(gateway, facts, facts.live.as_ref().and_then(|live| live.release))
+}
+
+fn of_release(gateway: &Gateway, facts: &ReleaseState, release: Option<u64>) -> Vec<VersionAlias> {
+    let versions = versions(facts, release).into_iter();
+    versions
+        .filter_map(|(name, version)| {
+            Some(VersionAlias {
+                function: gateway.physical_name(&name),
+                name,
+                version: version.parse().ok()?,
             })
         })
         .collect()
@@ -308,6 +358,26 @@ mod tests {
         );
         assert_eq!(back(&transition).as_map()["previousRelease"], UNSET);
         assert!(promotion(&Gateway::default(), &facts(2, 2, Some(1))).unwrap().is_none());
+    }
+
+    #[test]
+    fn weights_are_looked_for_where_live_is_and_where_it_goes() {
+        let mut facts = facts(2, 2, Some(1));
+        for (number, versions) in [(1, [("a", "1"), ("b", "1")]), (2, [("a", "2"), ("b", "1")])] {
+            let versions = versions.map(|(name, version)| (name.to_owned(), version.to_owned()));
+            facts.releases.get_mut(&number).unwrap().versions = BTreeMap::from(versions);
+        }
+        let seen = |aliases: Vec<VersionAlias>| -> Vec<String> {
+            aliases
+                .iter()
+                .map(|one| format!("{}:{}", one.name, one.alias()))
+                .collect()
+        };
+        let gateway = Gateway::default();
+        let back = rollback(&gateway, &facts, None).unwrap().unwrap();
+        assert_eq!(seen(back.aliases), ["a:v1", "a:v2", "b:v1"]);
+        assert_eq!(seen(aliases(&gateway, &facts, None)), ["a:v1", "a:v2", "b:v1"]);
+        assert_eq!(seen(live_aliases(&gateway, &facts)), ["a:v2", "b:v1"]);
     }
 
     #[test]

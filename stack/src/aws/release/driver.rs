@@ -105,16 +105,16 @@ pub async fn diverted(
     state: &ApiState,
     facts: &ReleaseState,
 ) -> Result<BTreeMap<String, u8>, MoveError> {
-    let functions = transition::changed(&gateway::of(context.identity(), state), facts, None);
-    Ok(traffic_shift::diverted(context, &functions).await?)
+    let aliases = transition::live_aliases(&gateway::of(context.identity(), state), facts);
+    Ok(traffic_shift::diverted(context, &aliases).await?)
 }
 
 /// Takes every share away that is diverted. Returns what was.
 pub async fn abort(context: &Context) -> Result<BTreeMap<String, u8>, MoveError> {
     let (state, facts) = look(context).await?;
-    let functions = transition::changed(&gateway::of(context.identity(), &state), &facts, None);
-    let diverted = traffic_shift::diverted(context, &functions).await?;
-    traffic_shift::clear(context, &functions).await?;
+    let aliases = transition::aliases(&gateway::of(context.identity(), &state), &facts, None);
+    let diverted = traffic_shift::diverted(context, &aliases).await?;
+    traffic_shift::clear(context, &aliases).await?;
     Ok(diverted)
 }
 
@@ -129,7 +129,7 @@ pub async fn run(
     user: &str,
 ) -> Result<Moved, MoveError> {
     let began = Instant::now();
-    let is_diverted = !traffic_shift::diverted(context, &transition.changed).await?.is_empty();
+    let is_diverted = !traffic_shift::diverted(context, &transition.aliases).await?.is_empty();
     if is_diverted {
         note(context, "an abandoned canary is ended first");
     }
@@ -254,7 +254,7 @@ impl Run<'_> {
     }
 
     async fn clear_weights(&self) -> Result<Outcome, MoveError> {
-        traffic_shift::clear(self.context, &self.transition.changed).await?;
+        traffic_shift::clear(self.context, &self.transition.aliases).await?;
         self.lease.report(None);
         Ok(Outcome::Good)
     }

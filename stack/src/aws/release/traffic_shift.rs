@@ -15,29 +15,29 @@ use crate::aws::read::metrics;
 use crate::aws::read::metrics::{Query, mean};
 use crate::aws::read::reader::Reader;
 use crate::release::canary::{Compared, PERCENTILES, PERIOD, Sample};
-use crate::release::transition::Changed;
+use crate::release::transition::{Changed, VersionAlias};
 
 /// The alias of live whose weights divert.
-fn alias(one: &Changed) -> String {
-    format!("v{}", one.old)
+fn live_alias(one: &Changed) -> VersionAlias {
+    VersionAlias {
+        name: one.name.clone(),
+        function: one.function.clone(),
+        version: one.old,
+    }
 }
 
 /// Diverts a share of each function to its new version.
 pub async fn divert(context: &Context, functions: &[Changed], percent: u8) -> Result<(), AwsError> {
     let weigh = functions.iter().filter_map(|one| {
-        let version = one.new?.to_string();
-        Some(route(
-            context,
-            one,
-            HashMap::from([(version, f64::from(percent) / 100.0)]),
-        ))
+        let weights = HashMap::from([(one.new?.to_string(), f64::from(percent) / 100.0)]);
+        Some(async move { route(context, &live_alias(one), weights).await })
     });
     try_join_all(weigh).await.map(drop)
 }
 
 /// Takes all weights away and reads that they are gone.
-pub async fn clear(context: &Context, functions: &[Changed]) -> Result<(), AwsError> {
-    let cleared = functions.iter().map(|one| async move {
+pub async fn clear(context: &Context, aliases: &[VersionAlias]) -> Result<(), AwsError> {
+    let cleared = aliases.iter().map(|one| async move {
         if weights(context, one).await?.is_empty() {
             return Ok(());
         }
@@ -46,23 +46,19 @@ pub async fn clear(context: &Context, functions: &[Changed]) -> Result<(), AwsEr
         if left.is_empty() {
             return Ok(());
         }
-        Err(AwsError::own(
-            "lambda",
-            "UpdateAlias",
-            ErrorKind::Busy,
-            format!(
-                "alias {} of {} still sends a share to {left:?}",
-                alias(one),
-                one.function
-            ),
-        ))
+        let message = format!(
+            "alias {} of {} still sends a share to {left:?}",
+            one.alias(),
+            one.function
+        );
+        Err(AwsError::own("lambda", "UpdateAlias", ErrorKind::Busy, message))
     });
     try_join_all(cleared).await.map(drop)
 }
 
-/// The functions whose alias sends a share elsewhere, with the percentage.
-pub async fn diverted(context: &Context, functions: &[Changed]) -> Result<BTreeMap<String, u8>, AwsError> {
-    let read = functions.iter().map(|one| async move {
+/// The functions of which an alias sends a share elsewhere, with the percentage.
+pub async fn diverted(context: &Context, aliases: &[VersionAlias]) -> Result<BTreeMap<String, u8>, AwsError> {
+    let read = aliases.iter().map(|one| async move {
         let weights = weights(context, one).await?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 100")]
         let percent = (weights.values().sum::<f64>() * 100.0).round() as u8;
@@ -71,11 +67,11 @@ pub async fn diverted(context: &Context, functions: &[Changed]) -> Result<BTreeM
     Ok(try_join_all(read).await?.into_iter().flatten().collect())
 }
 
-async fn weights(context: &Context, one: &Changed) -> Result<HashMap<String, f64>, AwsError> {
+async fn weights(context: &Context, one: &VersionAlias) -> Result<HashMap<String, f64>, AwsError> {
     let client = &context.clients().lambda;
     let answer = context
         .call(op("lambda", "GetAlias").even_when_stopped(), || {
-            client.get_alias().function_name(&one.function).name(alias(one)).send()
+            client.get_alias().function_name(&one.function).name(one.alias()).send()
         })
         .await;
     // An alias that is gone diverts nothing.
@@ -85,7 +81,7 @@ async fn weights(context: &Context, one: &Changed) -> Result<HashMap<String, f64
         .unwrap_or_default())
 }
 
-async fn route(context: &Context, one: &Changed, weights: HashMap<String, f64>) -> Result<(), AwsError> {
+async fn route(context: &Context, one: &VersionAlias, weights: HashMap<String, f64>) -> Result<(), AwsError> {
     let client = &context.clients().lambda;
     let call = match weights.is_empty() {
         true => op("lambda", "UpdateAlias").even_when_stopped(),
@@ -99,8 +95,8 @@ async fn route(context: &Context, one: &Changed, weights: HashMap<String, f64>) 
             client
                 .update_alias()
                 .function_name(&one.function)
-                .name(alias(one))
-                .function_version(one.old.to_string())
+                .name(one.alias())
+                .function_version(one.version.to_string())
                 .routing_config(routing.clone())
                 .send()
         })
@@ -145,7 +141,7 @@ pub async fn compare(context: &Context, functions: &[Changed], from: i64, to: i6
             let id = |what: &str| format!("{side}_{what}_{place}");
             let of_alias = [
                 ("FunctionName", one.function.clone()),
-                ("Resource", format!("{}:{}", one.function, alias(one))),
+                ("Resource", format!("{}:{}", one.function, live_alias(one).alias())),
                 ("ExecutedVersion", version.to_string()),
             ];
             let of_version = [("FunctionName", one.function.clone()), ("Version", version.to_string())];
