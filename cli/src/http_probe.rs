@@ -12,7 +12,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use taskctl_checks::{Incoming, Outgoing, State};
-use taskctl_stack::aws::client::context::Cancel;
+use taskctl_stack::aws::client::cancel::Cancel;
 use taskctl_stack::aws::release::driver::{Answer, Checked, Probe};
 
 use crate::failure::Failure;

@@ -6,7 +6,8 @@ use std::io::BufRead as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use taskctl_stack::aws::client::context::{Cancel, Clock};
+use taskctl_stack::aws::client::cancel::Cancel;
+use taskctl_stack::aws::client::context::Clock;
 use taskctl_stack::engine::{self, Engine};
 use taskctl_stack::event::{Endpoints, Event, Events, Outcome};
 use tokio::signal::unix::{SignalKind, signal};

@@ -1,8 +1,10 @@
 //! What happened, as data: the engine's only way out. Reporters (human, json, github) render these; nothing in this
 //! crate prints. The JSON form is versioned by [`SCHEMA_VERSION`]; fields are added, never renamed, within a version.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -308,6 +310,11 @@ pub trait EventSink: Send + Sync {
     fn emit(&self, event: Event);
 }
 
+/// A duration as events carry it.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A shared sink.
 pub type Events = Arc<dyn EventSink>;
 
@@ -320,15 +327,12 @@ pub struct Recorder {
 impl Recorder {
     /// What was recorded, in order.
     pub fn take(&self) -> Vec<Event> {
-        std::mem::take(&mut *self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        std::mem::take(&mut *self.events.lock())
     }
 }
 
 impl EventSink for Recorder {
     fn emit(&self, event: Event) {
-        self.events
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .push(event);
+        self.events.lock().push(event);
     }
 }

@@ -13,12 +13,12 @@ use crate::aws::client::error::AwsError;
 use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, stage_of};
 use crate::aws::kinds::apigateway::state::ApiState;
 use crate::aws::kinds::lambda;
-use crate::aws::read::gateway;
 use crate::aws::read::metrics;
 use crate::aws::read::metrics::Query;
 use crate::aws::read::reader::Reader;
 use crate::aws::registry;
 use crate::aws::release::control_bucket::ControlBucket;
+use crate::aws::release::gateway;
 use crate::aws::release::lease::{self, LIFETIME, Progress};
 use crate::aws::release::ledger;
 use crate::aws::release::traffic_shift;
@@ -203,6 +203,7 @@ pub async fn read(
         lease::holder(context, control),
         ledger::latest(context, control)
     )?;
+    let api = api.as_deref();
     if api.is_none() && functions.is_empty() && tagged.is_empty() {
         return Ok(None);
     }

@@ -11,8 +11,6 @@ struct House {
     floors: &'static [&'static str],
     /// Folders whose modules do not import each other.
     apart: &'static [&'static str],
-    /// Imports that still point up; none is added.
-    left: &'static [(&'static str, &'static str)],
 }
 
 const HOUSES: &[House] = &[
@@ -42,13 +40,6 @@ const HOUSES: &[House] = &[
             "engine",
         ],
         apart: &[],
-        left: &[
-            // A package or a file is sent when the first function or page needs it, by the context that knows all of them.
-            ("aws/client", "aws/kinds"),
-            // What a reader shares is read by the kind that knows how.
-            ("aws/read", "aws/kinds"),
-            ("aws/kinds", "aws/release"),
-        ],
     },
     House {
         source: "cli/src",
@@ -81,7 +72,6 @@ const HOUSES: &[House] = &[
             "readme",
         ],
         apart: &["commands"],
-        left: &[],
     },
     House {
         source: "local/src",
@@ -90,7 +80,6 @@ const HOUSES: &[House] = &[
             "services", "endpoint", "gateway", "peer", "runtime", "daemon", "floors",
         ],
         apart: &[],
-        left: &[],
     },
 ];
 
@@ -212,7 +201,7 @@ fn faults(house: &House) -> Vec<String> {
                     import.join("::")
                 )
             };
-            if other > own && !house.left.contains(&(from, to)) {
+            if other > own {
                 faults.push(line(&format!("and `{to}` is above `{from}`")));
             }
             let is_neighbour = |folder: &&str| {

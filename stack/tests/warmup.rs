@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use taskctl_handlers::runtime::Event;
-use taskctl_stack::aws::client::context::Identity;
+use taskctl_stack::aws::client::identity::Identity;
 use taskctl_stack::compile::{self, Inputs};
 use taskctl_stack::release::slots::{GoLive, ReleaseState};
 use taskctl_stack::template::{Options, Source, embedded, load};

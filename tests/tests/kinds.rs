@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use taskctl_stack::aws::client::cancel::Cancel;
 use taskctl_stack::aws::client::clients::{Clients, Connection};
-use taskctl_stack::aws::client::context::{Cancel, Clock, Context, Identity};
+use taskctl_stack::aws::client::context::{Clock, Context};
 use taskctl_stack::aws::client::error::ErrorKind;
+use taskctl_stack::aws::client::identity::Identity;
 use taskctl_stack::aws::kinds::kind::{AnyKind, Fields};
 use taskctl_stack::aws::kinds::registry::services;
 use taskctl_stack::aws::read::reader::Reader;

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
-use taskctl_stack::aws::client::context::Cancel;
+use taskctl_stack::aws::client::cancel::Cancel;
 use taskctl_stack::event::{Event, EventSink, Events};
 
 use crate::failure::Failure;

@@ -296,7 +296,7 @@ mod tests {
     use std::fmt::Write;
 
     use super::*;
-    use crate::aws::client::context::Identity;
+    use crate::aws::client::identity::Identity;
     use crate::release::slots::GoLive;
     use crate::template::{Options, Source, embedded, load, model::Stack};
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::aws::client::context::Identity;
+use crate::aws::client::identity::Identity;
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::apigateway::api::CorsModel;
 use crate::aws::kinds::apigateway::stage::{AccessLog, LIVE, PREVIEW, Throttle, stage_of};

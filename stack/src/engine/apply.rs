@@ -7,7 +7,7 @@ use crate::aws::kinds::apigateway;
 use crate::aws::kinds::lambda;
 use crate::aws::release::lease::Lease;
 use crate::aws::release::ledger;
-use crate::event::Event;
+use crate::event::{Event, millis};
 use crate::execute::{Execution, execute};
 use crate::plan::{Action, Plan};
 use crate::release::record::ReleaseRecord;
@@ -36,7 +36,7 @@ impl Engine {
                 .map(drop),
             }
         };
-        // What could not be sent now is sent when it is needed, and the error told then.
+        // A package that cannot be uploaded now is uploaded when it is needed, and fails then.
         let sending = new_code(&planned.plan).map(|code_sha256| self.context.stage(code_sha256));
         let (announced, _) = futures::join!(announcing, futures::future::join_all(sending));
         announced?;
@@ -47,7 +47,7 @@ impl Engine {
         let sweeping = async {
             match planned.slots {
                 Some(_) => self.context.unstage().await,
-                None => self.context.sweep_packages(&self.control).await,
+                None => self.control.sweep_packages(&self.context).await,
             }
         };
         let recording = async {
@@ -65,7 +65,7 @@ impl Engine {
                 commit: planned.commit.clone(),
                 user: user.to_owned(),
                 at: self.context.now(),
-                millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                millis: millis(began.elapsed()),
                 changes: planned.plan.counts(),
                 versions: slots.versions.clone(),
                 grants: planned.grants.clone(),

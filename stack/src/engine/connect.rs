@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use super::{Engine, EngineError};
+use crate::aws::client::cancel::Cancel;
 use crate::aws::client::clients::{Clients, Connection, is_in_the_clear};
-use crate::aws::client::context::{Cancel, Clock, Context, Identity, op};
+use crate::aws::client::context::{Clock, Context};
+use crate::aws::client::identity::Identity;
+use crate::aws::client::op::op;
 use crate::aws::kinds::registry::services;
 use crate::aws::registry;
 use crate::aws::release::control_bucket::ControlBucket;

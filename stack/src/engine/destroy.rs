@@ -8,7 +8,7 @@ use super::{Engine, EngineError, Planned, READS};
 use crate::aws::client::error::AwsError;
 use crate::aws::kinds::kind::Discovered;
 use crate::aws::read::reader::Reader;
-use crate::event::Event;
+use crate::event::{Event, millis};
 use crate::plan::{Holdings, Observations, Orphan, Request, build, disposition_of_destroy, lint, observation};
 use crate::release::grants::Grants;
 use crate::release::slots::ReleaseState;
@@ -65,7 +65,7 @@ impl Engine {
             orphans.push(Orphan { id, disposition });
         }
         self.context.emit(Event::ReadFinished {
-            millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            millis: millis(began.elapsed()),
             calls: self.context.calls(),
         });
         let request = Request {

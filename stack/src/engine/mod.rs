@@ -13,9 +13,9 @@ mod release;
 use crate::aws::Registry;
 use crate::aws::client::context::Context;
 use crate::aws::kinds::apigateway;
-use crate::aws::read::gateway;
 use crate::aws::read::reader::Reader;
 use crate::aws::release::control_bucket::ControlBucket;
+use crate::aws::release::gateway;
 use crate::aws::release::lease::{self, Force, Holder, Lease, LeaseRecord};
 use crate::event::Endpoints;
 
@@ -69,7 +69,7 @@ impl Engine {
         }
         let reader = Reader::new(self.context.clone());
         Ok(match reader.api().await? {
-            Some(state) => gateway::endpoints(state, site),
+            Some(state) => gateway::endpoints(&state, site),
             None => Endpoints {
                 site,
                 ..Endpoints::default()

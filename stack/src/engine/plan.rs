@@ -11,10 +11,10 @@ use crate::aws::client::error::AwsError;
 use crate::aws::kinds::kind::Discovered;
 use crate::aws::policy::document::Document;
 use crate::aws::read::reader::Reader;
-use crate::aws::read::release_state;
 use crate::aws::release::ledger;
+use crate::aws::release::release_state;
 use crate::compile::{self, Inputs, former};
-use crate::event::Event;
+use crate::event::{Event, millis};
 use crate::package::{Package, PackageError};
 use crate::plan::{FoundResource, LintError, Observations, Plan, Request, build, lint, orphans_of_deploy};
 use crate::release::grants::{self, Grants, Proof};
@@ -115,7 +115,7 @@ impl Engine {
         let late = self.read(&reader, late).await?;
         observed.found.extend(late.found);
         self.context.emit(Event::ReadFinished {
-            millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            millis: millis(began.elapsed()),
             calls: self.context.calls(),
         });
         let grants = compile::all_grants(&inputs);

@@ -8,11 +8,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::aws::Registry;
-use crate::aws::client::context::{Context, Spent};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::on_behalf::Spent;
 use crate::aws::kinds::kind::{AnyKind, Emptiness, Fields};
 use crate::aws::read::reader::Reader;
-use crate::event::{ErrorReport, Event};
+use crate::event::{ErrorReport, Event, millis};
 use crate::graph::Graph;
 use crate::plan::{Action, Change, Data, Effect, Plan, Step, Verb};
 use crate::resource::{Observed, Outputs, Ownership, ResourceId};
@@ -160,10 +161,6 @@ enum Acted {
     Done(Outputs),
     /// The store holds data that nobody named, and stays: what it holds.
     Kept(String),
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Run<'_> {

@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
+use crate::aws::client::op::op;
 use crate::aws::read::reader::Reader;
 
 /// An alarm.

@@ -7,8 +7,9 @@ use aws_sdk_cloudwatchlogs::types::{QueryStatistics, QueryStatus, ResultField};
 use serde::Serialize;
 
 use super::logs::Group;
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::op::op;
 
 /// A question that needs no writing.
 #[derive(Debug, Clone, Copy)]

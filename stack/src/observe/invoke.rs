@@ -3,8 +3,9 @@
 use aws_sdk_lambda::types::LogType;
 use base64::Engine as _;
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
+use crate::aws::client::op::op;
 
 /// What a call gave.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,8 +13,9 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 
 use super::logs::{Group, LogEvent};
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::op::op;
 
 /// Most groups of a session.
 pub const GROUPS: usize = 10;

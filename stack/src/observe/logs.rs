@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
-use crate::aws::kinds::kind::found;
+use crate::aws::client::error::found;
+use crate::aws::client::op::op;
 use crate::aws::kinds::logs;
-use crate::aws::kinds::logs::group::access_log_prefix;
 use crate::aws::read::reader::Reader;
 use crate::aws::registry;
 
@@ -101,7 +101,7 @@ impl CloudWatchLogs {
     pub async fn groups(&self) -> Result<Vec<Group>, AwsError> {
         let reader = Reader::new(self.context.clone());
         let found = registry().kind(logs::group::KIND).enumerate(&reader).await?;
-        let prefix = access_log_prefix(self.context.identity());
+        let prefix = self.context.identity().names().access_log_prefix();
         let groups = found.into_iter().filter_map(|one| {
             let name = one.outputs.get("name")?.clone();
             let source = if name.starts_with(&prefix) {

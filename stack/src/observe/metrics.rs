@@ -19,8 +19,8 @@ use crate::aws::kinds::dynamodb;
 use crate::aws::kinds::lambda;
 use crate::aws::read::metrics::{Query, fetch, mean};
 use crate::aws::read::reader::Reader;
-use crate::aws::read::release_state;
 use crate::aws::registry;
+use crate::aws::release::release_state;
 
 /// The numbers of a stage in a window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -268,6 +268,7 @@ pub async fn read(context: &Context, window: &Window, only: &BTreeSet<String>) -
         registry.kind(lambda::function::KIND).enumerate(&reader),
         registry.kind(dynamodb::table::KIND).enumerate(&reader)
     )?;
+    let api = api.as_deref();
     if api.is_none() && functions.is_empty() && tables.is_empty() {
         return Ok(None);
     }

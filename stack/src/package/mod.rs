@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, Events};
+use crate::event::{Event, Events, millis};
 use crate::template::model::{Architecture, Stack};
 
 use build::Built;
@@ -120,7 +120,7 @@ pub async fn package(request: &PackageRequest, events: &Events) -> Result<Vec<Pa
     let began = Instant::now();
     let built = build::build(request, events).await?;
     events.emit(Event::BuildFinished {
-        millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        millis: millis(began.elapsed()),
     });
     let mut packages = Vec::with_capacity(built.len());
     for (executable, packed) in built.iter().zip(pack_all(&built, request).await?) {

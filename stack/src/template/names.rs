@@ -101,7 +101,14 @@ impl Names<'_> {
     /// Log group of the API's access log.
     #[must_use]
     pub fn access_log_group(&self) -> String {
-        format!("/aws/vendedlogs/taskctl/{}/{}/api", self.app, self.stage)
+        format!("{}api", self.access_log_prefix())
+    }
+
+    /// Start of the names of access logs. It keeps the account's log resource policy small:
+    /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging.html>
+    #[must_use]
+    pub fn access_log_prefix(&self) -> String {
+        format!("/aws/vendedlogs/taskctl/{}/{}/", self.app, self.stage)
     }
 
     /// Name of the HTTP API.

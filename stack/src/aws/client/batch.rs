@@ -1,8 +1,8 @@
 //! Calls that take many names at once, made by many callers with one name each. Whoever's turn comes first takes along
 //! all who wait, so that a crowd costs two calls and nobody waits for a timer.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -55,7 +55,7 @@ impl Batches {
 
     fn wait(&self, queue: &'static str, name: &str) -> oneshot::Receiver<Answer> {
         let (answer, receiver) = oneshot::channel();
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         waiting.entry(queue).or_default().push(Waiting {
             name: name.to_owned(),
             answer,
@@ -64,7 +64,7 @@ impl Batches {
     }
 
     fn take(&self, queue: &'static str, limit: usize) -> Vec<Waiting> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         let all = waiting.entry(queue).or_default();
         // One who was stopped while waiting is not served.
         all.retain(|one| !one.answer.is_closed());
@@ -89,7 +89,7 @@ mod tests {
         let names: Vec<String> = (0..250).map(|n| n.to_string()).collect();
         let answers = join_all(names.iter().map(|name| {
             Batches::join(&context, "queue", 100, name, |names| {
-                sizes.lock().unwrap_or_else(PoisonError::into_inner).push(names.len());
+                sizes.lock().push(names.len());
                 async move {
                     tokio::task::yield_now().await;
                     match names.iter().any(|name| name == "249") {
@@ -100,7 +100,7 @@ mod tests {
             })
         }))
         .await;
-        let sizes = sizes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let sizes = sizes.into_inner();
         assert_eq!(sizes, [100, 100, 50]);
         assert_eq!(answers.iter().filter(|answer| answer.is_err()).count(), 50);
     }

@@ -30,7 +30,7 @@ pub struct AwsError {
 }
 
 /// What an error means to whoever made the call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The thing is not there.
     NotFound,
@@ -275,6 +275,23 @@ impl AwsError {
             .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, ':' | '*' | '-'))
             .collect();
         action.contains(':').then_some(action)
+    }
+}
+
+/// Treats "not there" as an answer.
+pub fn found<T>(result: Result<T, AwsError>) -> Result<Option<T>, AwsError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Treats "not there" as done.
+pub fn gone(result: Result<(), AwsError>) -> Result<(), AwsError> {
+    match result {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Pacing: each API is called a little below its documented quota instead of being throttled. Rates are requests a
 //! second per account and region, from the quota pages of each service; where AWS publishes none, a careful guess.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -53,7 +53,7 @@ impl Pacer {
         let (_, quota) = self.quotas[index];
         let interval = Duration::from_secs_f64(1.0 / (quota.rate * SHARE));
         let slack = interval.mul_f64((quota.burst * SHARE - 1.0).max(0.0));
-        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut full_at = self.full_at.lock();
         let full = full_at.entry(index).or_insert(now);
         let base = (*full).max(now);
         *full = base + interval;
@@ -152,7 +152,7 @@ mod tests {
                     pacer.pace(name, operation).await;
                     // No two calls take the same way.
                     tokio::time::sleep(Duration::from_millis((number as u64 * 7919 + 13) % 100)).await;
-                    service.lock().unwrap().take(index, quota);
+                    service.lock().take(index, quota);
                 });
             }
         }
@@ -160,7 +160,7 @@ mod tests {
             call.unwrap();
         }
         let took = began.elapsed().as_secs_f64();
-        assert_eq!(service.lock().unwrap().refused, 0);
+        assert_eq!(service.lock().refused, 0);
         let least = |(index, count): (&usize, &f64)| {
             (count - pacer.quotas[*index].1.burst).max(0.0) / pacer.quotas[*index].1.rate
         };

@@ -418,20 +418,3 @@ impl<K: Kind> AnyKind for Registered<K> {
         self.kind.delete_if_empty(context, id, outputs).await
     }
 }
-
-/// Treats "not there" as an answer.
-pub fn found<T>(result: Result<T, AwsError>) -> Result<Option<T>, AwsError> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Treats "not there" as done.
-pub fn gone(result: Result<(), AwsError>) -> Result<(), AwsError> {
-    match result {
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     /// Names of kinds that also are the name of a model's field, and the file that has the field.
-    const FIELDS: [(&str, &str); 1] = [(crate::aws::kinds::logs::group::KIND, "lambda/function.rs")];
+    const FIELDS: [(&str, &str); 1] = [(crate::aws::kinds::logs::group::KIND, "lambda/function/mod.rs")];
 
     fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::aws::client::context::Identity;
+use crate::aws::client::identity::Identity;
 use crate::aws::kinds::apigateway;
 use crate::aws::policy::document::{Document, Statement};
 use crate::aws::policy::reach::Reach;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::aws::client::context::Identity;
+use crate::aws::client::identity::Identity;
 use crate::aws::policy::document::{Document, Statement};
 use crate::template::model::{Access, Function, GrantTarget, Stack};
 

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use futures::future::try_join_all;
 
-use crate::aws::client::context::Identity;
 use crate::aws::client::error::AwsError;
-use crate::aws::kinds::kind::found;
-use crate::aws::read::reader::{Reader, Tags, ownership};
+use crate::aws::client::error::found;
+use crate::aws::client::identity::Identity;
+use crate::aws::client::tags::Tags;
+use crate::aws::read::reader::{Reader, ownership};
 use crate::resource::Ownership;
 
 /// How resources of a service are named in ARNs: `{start}{name}`.

@@ -8,8 +8,9 @@ use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat, 
 use aws_smithy_types::DateTime;
 use futures::future::try_join_all;
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
+use crate::aws::client::op::op;
 
 /// One metric, as one statistic per period.
 #[derive(Debug, Clone, PartialEq, Eq)]

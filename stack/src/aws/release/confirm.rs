@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::driver::Probe;
 use crate::aws::client::context::Context;
 use crate::aws::kinds::apigateway::stage::PREVIEW;
-use crate::event::Event;
+use crate::event::{Event, millis};
 use crate::release::machine::Outcome;
 use crate::release::transition::Transition;
 
@@ -94,7 +94,7 @@ pub(super) async fn confirm(context: &Context, transition: &Transition, outside:
     context.emit(Event::Confirmed {
         release: transition.to,
         requests: asked,
-        tail_millis: u64::try_from(tail.as_millis()).unwrap_or(u64::MAX),
+        tail_millis: millis(tail),
     });
     Outcome::Good
 }

@@ -3,16 +3,20 @@
 //! something makes it again first. Every call names the account that must own it, so a squatted name is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, PublicAccessBlockConfiguration};
 
 use aws_smithy_types::error::display::DisplayErrorContext;
+use parking_lot::Mutex;
 
-use crate::aws::client::context::{Context, Identity, Op, op};
+use crate::aws::client::context::Context;
+use crate::aws::client::error::found;
 use crate::aws::client::error::{AwsError, ErrorKind};
-use crate::aws::kinds::kind::found;
+use crate::aws::client::identity::Identity;
+use crate::aws::client::op::{Op, op};
 use crate::aws::policy::document::{Document, Effect, Statement};
 use crate::event::Event;
 
@@ -260,12 +264,12 @@ impl ControlBucket {
                     .expected_bucket_owner(&context.identity().account);
                 async move {
                     // The answer's own date is S3's clock: age is told by one clock alone.
-                    let captured = std::sync::Arc::new(std::sync::Mutex::new(None::<i64>));
+                    let captured = Arc::new(Mutex::new(None::<i64>));
                     let date = DateProbe {
-                        seen: std::sync::Arc::clone(&captured),
+                        seen: Arc::clone(&captured),
                     };
                     let output = request.customize().interceptor(date).send().await?;
-                    let now = *captured.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    let now = *captured.lock();
                     Ok((output, now))
                 }
             })
@@ -342,41 +346,39 @@ impl ControlBucket {
     /// Keys under a prefix, in order.
     pub async fn list(&self, context: &Context, prefix: &str) -> Result<Vec<String>, AwsError> {
         let client = &context.clients().s3;
-        let mut keys = Vec::new();
-        let mut token: Option<String> = None;
-        loop {
-            let page = found(
-                context
-                    .call(free("ListObjectsV2"), || {
-                        client
-                            .list_objects_v2()
-                            .bucket(self.name())
-                            .prefix(prefix)
-                            .set_continuation_token(token.clone())
-                            .expected_bucket_owner(&context.identity().account)
-                            .send()
-                    })
-                    .await,
-            )?;
-            let Some(page) = page else { return Ok(Vec::new()) };
-            keys.extend(
-                page.contents
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter_map(|object| object.key),
-            );
-            token = page.next_continuation_token;
-            if token.is_none() {
-                return Ok(keys);
-            }
-        }
+        let keys = context.pages(|token| async move {
+            let page = context
+                .call(free("ListObjectsV2"), || {
+                    client
+                        .list_objects_v2()
+                        .bucket(self.name())
+                        .prefix(prefix)
+                        .set_continuation_token(token.clone())
+                        .expected_bucket_owner(&context.identity().account)
+                        .send()
+                })
+                .await?;
+            let keys = page
+                .contents
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|object| object.key);
+            Ok((keys.collect(), page.next_continuation_token))
+        });
+        Ok(found(keys.await)?.unwrap_or_default())
+    }
+
+    /// Deletes packages that a killed run has left.
+    pub async fn sweep_packages(&self, context: &Context) -> Result<(), AwsError> {
+        let keys = self.list(context, &context.packages_prefix()).await?;
+        context.delete_packages(self.name(), keys).await
     }
 }
 
 /// Notes the `Date` of an answer.
 #[derive(Debug)]
 struct DateProbe {
-    seen: std::sync::Arc<std::sync::Mutex<Option<i64>>>,
+    seen: Arc<Mutex<Option<i64>>>,
 }
 
 impl aws_sdk_s3::config::Intercept for DateProbe {
@@ -393,7 +395,7 @@ impl aws_sdk_s3::config::Intercept for DateProbe {
         let date = context.response().headers().get("date").and_then(|text| {
             aws_smithy_types::DateTime::from_str(text, aws_smithy_types::date_time::Format::HttpDate).ok()
         });
-        *self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = date.map(|date| date.secs());
+        *self.seen.lock() = date.map(|date| date.secs());
         Ok(())
     }
 }

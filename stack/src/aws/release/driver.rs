@@ -13,14 +13,15 @@ use super::hooks::run_hooks;
 use super::lease::{Lease, Progress};
 use super::ledger;
 use super::traffic_shift;
-use crate::aws::client::context::{Context, Op, op};
+use super::{gateway, release_state};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::op::{Op, op};
 use crate::aws::kinds::apigateway::stage::{LIVE, stage_of};
 use crate::aws::kinds::apigateway::state::ApiState;
 use crate::aws::kinds::events::warmup_rule;
 use crate::aws::kinds::site;
-use crate::aws::read::{gateway, release_state};
-use crate::event::Event;
+use crate::event::{Event, millis};
 use crate::release::canary::{Metering, Rollout};
 use crate::release::machine::{Aim, Effect, End, Machine, Outcome};
 use crate::release::record::{Cause, MoveRecord};
@@ -169,7 +170,7 @@ pub async fn run(
         end: recorded(&end),
         user: user.to_owned(),
         at: context.now(),
-        millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        millis: millis(began.elapsed()),
         fence: lease.fence(),
     };
     // History, not truth: live has moved whether or not this is written.

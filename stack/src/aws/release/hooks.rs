@@ -1,7 +1,8 @@
 //! What the template runs before and after the switch: shell commands and functions of the release.
 
 use super::driver::Probe;
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
+use crate::aws::client::op::op;
 use crate::event::Event;
 use crate::release::machine::Outcome;
 use crate::release::transition::Transition;

@@ -2,7 +2,8 @@
 //! on, and frees itself when its holder dies. AWS checks no fence, so the holder does: no call starts unless the lease
 //! outlives it, by a clock that also counts the time a machine was suspended.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -135,7 +136,7 @@ enum Standing {
 
 impl LeaseGuard for State {
     fn outlives(&self, attempt: Duration) -> bool {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner.lock();
         inner.standing == Standing::Held && self.clock.since_boot() + attempt < inner.renewed + LIFETIME
     }
 }
@@ -276,17 +277,12 @@ impl Lease {
 
     /// The fencing number.
     pub fn fence(&self) -> u64 {
-        self.state
-            .inner
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .record
-            .fence
+        self.state.inner.lock().record.fence
     }
 
     /// Reports how far the holder is. Written with a renewal, which begins at once.
     pub fn report(&self, progress: Option<Progress>) {
-        let mut inner = self.state.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.state.inner.lock();
         if inner.progress != progress {
             inner.progress = progress;
             self.state.news.notify_one();
@@ -302,7 +298,7 @@ impl Lease {
         }
         self.context.guard(None);
         let (mut etag, nonce) = {
-            let inner = self.state.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let inner = self.state.inner.lock();
             (inner.etag.clone(), inner.record.nonce.clone())
         };
         loop {
@@ -343,7 +339,7 @@ async fn renew(context: Context, bucket: ControlBucket, key: String, state: Arc<
             () = stop.notified() => return,
         }
         let (record, etag) = {
-            let inner = state.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let inner = state.inner.lock();
             (
                 LeaseRecord {
                     renewals: inner.record.renewals + 1,
@@ -373,7 +369,7 @@ async fn renew(context: Context, bucket: ControlBucket, key: String, state: Arc<
             },
         };
         if let Some(etag) = renewed {
-            let mut inner = state.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut inner = state.inner.lock();
             inner.record = record;
             inner.etag = etag;
             inner.renewed = sent;
@@ -382,5 +378,5 @@ async fn renew(context: Context, bucket: ControlBucket, key: String, state: Arc<
 }
 
 fn lose(state: &State) {
-    state.inner.lock().unwrap_or_else(PoisonError::into_inner).standing = Standing::Lost;
+    state.inner.lock().standing = Standing::Lost;
 }

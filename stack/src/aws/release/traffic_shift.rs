@@ -8,9 +8,10 @@ use aws_sdk_cloudwatch::types::StateValue;
 use aws_sdk_lambda::types::AliasRoutingConfiguration;
 use futures::future::try_join_all;
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
+use crate::aws::client::error::found;
 use crate::aws::client::error::{AwsError, ErrorKind};
-use crate::aws::kinds::kind::found;
+use crate::aws::client::op::op;
 use crate::aws::read::metrics;
 use crate::aws::read::metrics::{Query, mean};
 use crate::aws::read::reader::Reader;

@@ -8,12 +8,15 @@ use async_trait::async_trait;
 use aws_sdk_apigatewayv2::types::{Cors, ProtocolType};
 use serde::{Deserialize, Serialize};
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
+use crate::aws::client::error::gone;
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::op::op;
+use crate::aws::client::tags::{self, Difference, Tags, managed};
 use crate::aws::kinds::apigateway;
-use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::policy::reach::Reach;
-use crate::aws::read::reader::{Reader, managed};
+use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
 
@@ -306,7 +309,7 @@ impl Kind for HttpApi {
                 .await?;
         }
         if changes.touch("tags") {
-            retag(context, &arn(context, &api_id), tags, &observed.model.tags).await?;
+            retag(context, &arn(context, &api_id), &observed.model.tags, tags).await?;
         }
         Ok(observed.outputs.clone())
     }
@@ -341,35 +344,33 @@ async fn look(context: &Context) -> Result<Option<aws_sdk_apigatewayv2::types::A
         .await
 }
 
-/// Brings the tags of an API Gateway resource to what is wanted.
+/// Brings the tags of an API Gateway resource to what is desired.
 pub(in crate::aws) async fn retag(
     context: &Context,
     arn: &str,
-    desired: &BTreeMap<String, String>,
-    observed: &BTreeMap<String, String>,
+    observed: &Tags,
+    desired: &Tags,
 ) -> Result<(), AwsError> {
     let client = &context.clients().apigateway;
-    context
-        .call(op("apigateway", "TagResource"), || {
-            client
-                .tag_resource()
-                .resource_arn(arn)
-                .set_tags(Some(desired.clone().into_iter().collect()))
-                .send()
-        })
-        .await?;
-    let stale: Vec<String> = observed
-        .keys()
-        .filter(|key| !desired.contains_key(*key))
-        .cloned()
-        .collect();
-    if !stale.is_empty() {
+    let Difference { set, remove } = tags::diff(observed, desired);
+    if !set.is_empty() {
+        context
+            .call(op("apigateway", "TagResource"), || {
+                client
+                    .tag_resource()
+                    .resource_arn(arn)
+                    .set_tags(Some(set.clone().into_iter().collect()))
+                    .send()
+            })
+            .await?;
+    }
+    if !remove.is_empty() {
         context
             .call(op("apigateway", "UntagResource"), || {
                 client
                     .untag_resource()
                     .resource_arn(arn)
-                    .set_tag_keys(Some(stale.clone()))
+                    .set_tag_keys(Some(remove.clone()))
                     .send()
             })
             .await?;

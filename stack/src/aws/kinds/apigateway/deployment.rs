@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use aws_sdk_apigatewayv2::types::DeploymentStatus;
 use serde::{Deserialize, Serialize};
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
+use crate::aws::client::error::gone;
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::op::op;
 use crate::aws::kinds::apigateway;
-use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::lambda;
 use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::Reader;

@@ -7,10 +7,12 @@ use async_trait::async_trait;
 use aws_sdk_apigatewayv2::types::{Integration, IntegrationType};
 use serde::{Deserialize, Serialize};
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
+use crate::aws::client::error::gone;
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::op::op;
 use crate::aws::kinds::apigateway;
-use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback, Scope};
@@ -96,7 +98,7 @@ impl Kind for ApiIntegration {
         let Some(api) = reader.api().await? else {
             return Ok(None);
         };
-        let Some(integration) = chosen(api, &id.name) else {
+        let Some(integration) = chosen(&api, &id.name) else {
             return Ok(None);
         };
         Ok(Some(Observed::ours(
@@ -112,7 +114,7 @@ impl Kind for ApiIntegration {
         let found = api.integrations.iter().map(|integration| {
             let integration_id = integration.integration_id().unwrap_or_default();
             let name = match name_of(integration) {
-                Some(name) if chosen(api, name).and_then(Integration::integration_id) == Some(integration_id) => {
+                Some(name) if chosen(&api, name).and_then(Integration::integration_id) == Some(integration_id) => {
                     name.to_owned()
                 }
                 Some(name) => format!("{name}-duplicate-{integration_id}"),

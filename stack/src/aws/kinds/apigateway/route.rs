@@ -6,11 +6,13 @@ use async_trait::async_trait;
 use aws_sdk_apigatewayv2::types::{AuthorizationType, Route};
 use serde::{Deserialize, Serialize};
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
+use crate::aws::client::error::gone;
+use crate::aws::client::op::op;
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::apigateway::state::ApiState;
-use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback, Scope};
@@ -76,7 +78,7 @@ impl Kind for ApiRoute {
             return Ok(None);
         };
         let model = Model {
-            integration: integration_of(api, route),
+            integration: integration_of(&api, route),
             authorization: route
                 .authorization_type()
                 .map_or("NONE", AuthorizationType::as_str)

@@ -8,14 +8,17 @@ use async_trait::async_trait;
 use aws_sdk_apigatewayv2::types::{AccessLogSettings, RouteSettings, Stage};
 use serde::{Deserialize, Serialize};
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
+use crate::aws::client::error::gone;
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::op::op;
+use crate::aws::client::tags::managed;
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::apigateway::api::retag;
 use crate::aws::kinds::apigateway::state::ApiState;
-use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::policy::reach::Reach;
-use crate::aws::read::reader::{Reader, managed};
+use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback, Scope};
 use crate::release::label::ReleaseLabel;
 use crate::release::slots::{UNSET, is_set};
@@ -188,7 +191,7 @@ impl Kind for ApiStage {
         let Some(stage) = api.stage(&desired.stage) else {
             return Ok(None);
         };
-        Ok(Some(Observed::ours(observed(api, stage), stage_outputs(api, stage))))
+        Ok(Some(Observed::ours(observed(&api, stage), stage_outputs(&api, stage))))
     }
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError> {
@@ -336,7 +339,7 @@ impl Kind for ApiStage {
                 .await?;
         }
         if changes.touch("tags") {
-            retag(context, &arn(context, &api_id, stage), tags, &observed.model.tags).await?;
+            retag(context, &arn(context, &api_id, stage), &observed.model.tags, tags).await?;
         }
         let mut outputs = observed.outputs.clone();
         outputs.extend(deployment_id.map(|id| ("deployment_id".to_owned(), id)));

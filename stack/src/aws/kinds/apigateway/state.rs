@@ -2,12 +2,16 @@
 //! slots. Read once per run and shared by the `api_*` kinds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aws_sdk_apigatewayv2::types::{Api, AuthorizationType, Deployment, Integration, Route, Stage};
+use tokio::sync::OnceCell;
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
-use crate::aws::read::reader::{Tags, managed, ownership};
+use crate::aws::client::op::op;
+use crate::aws::client::tags::{Tags, managed};
+use crate::aws::read::reader::{Reader, ownership};
 use crate::release::label::ReleaseLabel;
 use crate::resource::Ownership;
 
@@ -26,6 +30,19 @@ pub struct ApiState {
     pub deployments: Vec<Deployment>,
     /// Other APIs with our tags, left over from a create whose answer was lost.
     pub duplicates: Vec<String>,
+}
+
+/// The API that a reader has read.
+#[derive(Default)]
+struct ReadApi(OnceCell<Option<Arc<ApiState>>>);
+
+impl Reader {
+    /// The stack's HTTP API with everything in it.
+    pub async fn api(&self) -> Result<Option<Arc<ApiState>>, AwsError> {
+        let api = self.extension::<ReadApi>();
+        let read = async || Ok::<_, AwsError>(Box::pin(ApiState::read(self.context())).await?.map(Arc::new));
+        api.0.get_or_try_init(read).await.cloned()
+    }
 }
 
 impl ApiState {

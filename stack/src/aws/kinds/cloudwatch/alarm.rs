@@ -11,10 +11,12 @@ use aws_sdk_cloudwatch::types::{
 use serde::{Deserialize, Serialize};
 
 use crate::aws::client::batch::Batches;
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
+use crate::aws::client::error::gone;
+use crate::aws::client::op::op;
 use crate::aws::kinds::cloudwatch;
-use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::placeholder;
 use crate::aws::kinds::placeholder::Mask;
 use crate::aws::policy::reach::Reach;
@@ -317,8 +319,8 @@ impl Kind for CloudwatchAlarm {
             cloudwatch::tags::change(
                 context,
                 &arn(context, &desired.name),
-                &desired.tags,
                 &observed.model.tags,
+                &desired.tags,
             )
             .await?;
         }

@@ -3,9 +3,10 @@
 
 use aws_sdk_cloudwatch::types::Tag;
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
-use crate::aws::read::reader::Tags;
+use crate::aws::client::op::op;
+use crate::aws::client::tags::{self, Difference, Tags};
 
 /// Tags as the SDK takes them.
 pub fn build(tags: &Tags) -> Vec<Tag> {
@@ -30,11 +31,12 @@ pub async fn read(context: &Context, arn: &str) -> Result<Tags, AwsError> {
     Ok(pairs.collect())
 }
 
-/// Sets the wanted tags and takes off those that were seen and are not wanted.
-pub async fn change(context: &Context, arn: &str, wanted: &Tags, seen: &Tags) -> Result<(), AwsError> {
+/// Brings the tags of one resource to what is desired.
+pub async fn change(context: &Context, arn: &str, observed: &Tags, desired: &Tags) -> Result<(), AwsError> {
     let client = &context.clients().cloudwatch;
-    if !wanted.is_empty() {
-        let tags = build(wanted);
+    let Difference { set, remove } = tags::diff(observed, desired);
+    if !set.is_empty() {
+        let tags = build(&set);
         context
             .call(op("cloudwatch", "TagResource"), || {
                 client
@@ -45,14 +47,13 @@ pub async fn change(context: &Context, arn: &str, wanted: &Tags, seen: &Tags) ->
             })
             .await?;
     }
-    let stale: Vec<String> = seen.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
-    if !stale.is_empty() {
+    if !remove.is_empty() {
         context
             .call(op("cloudwatch", "UntagResource"), || {
                 client
                     .untag_resource()
                     .resource_arn(arn)
-                    .set_tag_keys(Some(stale.clone()))
+                    .set_tag_keys(Some(remove.clone()))
                     .send()
             })
             .await?;

@@ -8,15 +8,18 @@ use async_trait::async_trait;
 use aws_sdk_eventbridge::types::{RuleState, Tag, Target as AwsTarget};
 use serde::{Deserialize, Serialize};
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind, classify};
+use crate::aws::client::error::{found, gone};
+use crate::aws::client::op::op;
+use crate::aws::client::tags::{self, Difference, Tags};
 use crate::aws::kinds::apigateway::state::ApiState;
 use crate::aws::kinds::events;
-use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::lambda;
 use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::{Naming, logical, ours};
-use crate::aws::read::reader::{Reader, Tags, ownership};
+use crate::aws::read::reader::{Reader, ownership};
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
 
@@ -180,7 +183,10 @@ impl Kind for WarmupRule {
             description: rule.description().unwrap_or_default().to_owned(),
             schedule: triggers(rule.schedule_expression(), rule.event_pattern()),
             state: rule.state().map(|state| state.as_str().to_owned()).unwrap_or_default(),
-            targets: targets.iter().map(|target| from_target(context, target, api)).collect(),
+            targets: targets
+                .iter()
+                .map(|target| from_target(context, target, api.as_deref()))
+                .collect(),
             tags: tags.clone(),
         };
         let mut observed = Observed::ours(model, rule_outputs(context, &desired.name));
@@ -251,7 +257,7 @@ impl Kind for WarmupRule {
             .await?;
         }
         if changes.touch("tags") {
-            retag(context, &arn(context, name), tags, &observed.model.tags).await?;
+            retag(context, &arn(context, name), &observed.model.tags, tags).await?;
         }
         Ok(rule_outputs(context, name))
     }
@@ -504,10 +510,11 @@ async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {
         .collect())
 }
 
-async fn retag(context: &Context, arn: &str, wanted: &Tags, seen: &Tags) -> Result<(), AwsError> {
+async fn retag(context: &Context, arn: &str, observed: &Tags, desired: &Tags) -> Result<(), AwsError> {
     let client = &context.clients().events;
-    let tags = to_tags(wanted)?;
-    if !tags.is_empty() {
+    let Difference { set, remove } = tags::diff(observed, desired);
+    if !set.is_empty() {
+        let tags = to_tags(&set)?;
         context
             .call(op("events", "TagResource"), || {
                 client
@@ -518,14 +525,13 @@ async fn retag(context: &Context, arn: &str, wanted: &Tags, seen: &Tags) -> Resu
             })
             .await?;
     }
-    let stale: Vec<String> = seen.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
-    if !stale.is_empty() {
+    if !remove.is_empty() {
         context
             .call(op("events", "UntagResource"), || {
                 client
                     .untag_resource()
                     .resource_arn(arn)
-                    .set_tag_keys(Some(stale.clone()))
+                    .set_tag_keys(Some(remove.clone()))
                     .send()
             })
             .await?;

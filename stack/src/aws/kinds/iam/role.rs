@@ -10,15 +10,18 @@ use async_trait::async_trait;
 use aws_sdk_iam::types::{Role, Tag};
 use serde::{Deserialize, Serialize};
 
-use crate::aws::client::context::{Context, Op, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::error::{found, gone};
+use crate::aws::client::op::{Op, op};
+use crate::aws::client::tags::{self, Difference, Tags, managed};
 use crate::aws::kinds::iam;
-use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::lambda;
 use crate::aws::policy::document::{Document, INLINE_LIMIT, ParseError, Statement, TRUST_LIMIT};
 use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::logical;
-use crate::aws::read::reader::{Purpose, Reader, Tags, managed, ownership};
+use crate::aws::read::reader::{Purpose, Reader, ownership};
 use crate::plan::{Replacement, Rollback, Scope};
 use crate::release::grants::InPlace;
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
@@ -393,7 +396,7 @@ impl Kind for IamRole {
             delete_policy(context, name, other).await?;
         }
         if changes.touch("tags") {
-            retag(context, name, tags, &observed.model.tags).await?;
+            retag(context, name, &observed.model.tags, tags).await?;
         }
         Ok(role_outputs(context, path, name))
     }
@@ -735,24 +738,24 @@ async fn put_boundary(context: &Context, name: &str, boundary: Option<&str>) -> 
     }
 }
 
-async fn retag(context: &Context, name: &str, tags: &Tags, seen: &Tags) -> Result<(), AwsError> {
+async fn retag(context: &Context, name: &str, observed: &Tags, desired: &Tags) -> Result<(), AwsError> {
     let client = &context.clients().iam;
-    let wanted = iam_tags(tags)?;
-    if !wanted.is_empty() {
+    let Difference { set, remove } = tags::diff(observed, desired);
+    if !set.is_empty() {
+        let tags = iam_tags(&set)?;
         context
             .call(op("iam", "TagRole"), || {
-                client.tag_role().role_name(name).set_tags(Some(wanted.clone())).send()
+                client.tag_role().role_name(name).set_tags(Some(tags.clone())).send()
             })
             .await?;
     }
-    let stale: Vec<String> = seen.keys().filter(|key| !tags.contains_key(*key)).cloned().collect();
-    if !stale.is_empty() {
+    if !remove.is_empty() {
         context
             .call(op("iam", "UntagRole"), || {
                 client
                     .untag_role()
                     .role_name(name)
-                    .set_tag_keys(Some(stale.clone()))
+                    .set_tag_keys(Some(remove.clone()))
                     .send()
             })
             .await?;

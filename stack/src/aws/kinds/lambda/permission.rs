@@ -10,13 +10,15 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::error::{found, gone};
+use crate::aws::client::op::op;
 use crate::aws::kinds::apigateway;
-use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::lambda;
 use crate::aws::policy::reach::Reach;
-use crate::aws::read::reader::Reader;
+use crate::aws::read::reader::{Cells, Reader};
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
 
@@ -312,6 +314,23 @@ pub(in crate::aws) async fn remove(
         })
         .await;
     gone(removed.map(drop))
+}
+
+/// Policies that a reader has read, by function and alias.
+#[derive(Default)]
+struct Policies(Cells<(String, Option<String>), Option<Statements>>);
+
+impl Reader {
+    /// Who may call an alias, or the function itself; none = nobody beside the account.
+    pub(in crate::aws) async fn policy(
+        &self,
+        function: &str,
+        alias: Option<&str>,
+    ) -> Result<Option<Statements>, AwsError> {
+        let policies = self.extension::<Policies>();
+        let key = (function.to_owned(), alias.map(str::to_owned));
+        policies.0.get(key, read_policy(self.context(), function, alias)).await
+    }
 }
 
 /// The statements of the policy of a version, an alias, or of the function itself; none when it has no policy or is not

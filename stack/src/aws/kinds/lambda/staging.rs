@@ -1,10 +1,11 @@
-//! Packages on their way to Lambda. Each is put into the control bucket once and named in the calls that need it: those
-//! calls are repeated for as long as a new role is not known to Lambda, and the package is not sent again with each of
-//! them. It also streams from the disk, so that memory does not grow with the packages.
+//! Packages on their way to Lambda. Each is uploaded to the control bucket once and named in the calls that need it: those
+//! calls are repeated until Lambda knows a new role, and the package is not sent again with each of them. It streams from
+//! the disk, so that memory does not grow with the packages.
 
+use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream;
@@ -13,9 +14,9 @@ use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
-use crate::aws::release::control_bucket::ControlBucket;
+use crate::aws::client::op::op;
 
 /// The packages of a run.
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ pub struct Place {
 
 impl Staging {
     fn package(&self, code_sha256: &str) -> Option<Arc<Package>> {
-        let packages = self.packages.read().unwrap_or_else(PoisonError::into_inner);
+        let packages = self.packages.read();
         packages.get(code_sha256).cloned()
     }
 }
@@ -62,13 +63,16 @@ impl Context {
             },
             put: OnceCell::new(),
         };
-        let mut packages = self.staging().packages.write().unwrap_or_else(PoisonError::into_inner);
-        packages.insert(code_sha256.to_owned(), Arc::new(package));
+        let staging = self.extension::<Staging>();
+        staging
+            .packages
+            .write()
+            .insert(code_sha256.to_owned(), Arc::new(package));
     }
 
-    /// Puts a package where Lambda finds it, once a run.
+    /// Uploads a package to where Lambda finds it, once a run.
     pub async fn stage(&self, code_sha256: &str) -> Result<Place, AwsError> {
-        let package = self.staging().package(code_sha256).ok_or_else(|| {
+        let package = self.extension::<Staging>().package(code_sha256).ok_or_else(|| {
             failed(format!(
                 "no package with CodeSha256 {code_sha256} was built in this run"
             ))
@@ -105,49 +109,46 @@ impl Context {
         put.await.map(drop)
     }
 
-    /// Takes the packages away again; Lambda has copies of its own.
+    /// Deletes the uploaded packages; Lambda has copies of its own.
     pub async fn unstage(&self) -> Result<(), AwsError> {
         let places: Vec<Place> = {
-            let packages = self.staging().packages.read().unwrap_or_else(PoisonError::into_inner);
+            let staging = self.extension::<Staging>();
+            let packages = staging.packages.read();
             let put = packages.values().filter(|package| package.put.initialized());
             put.map(|package| package.place.clone()).collect()
         };
-        self.delete_packages(&places).await
-    }
-
-    /// Takes away packages that a run which was killed has left.
-    pub async fn sweep_packages(&self, control: &ControlBucket) -> Result<(), AwsError> {
-        let keys = control.list(self, &self.packages_prefix()).await?;
-        let place = |key| Place {
-            bucket: control.name().to_owned(),
-            key,
+        let Some(bucket) = places.first().map(|place| place.bucket.clone()) else {
+            return Ok(());
         };
-        self.delete_packages(&keys.into_iter().map(place).collect::<Vec<_>>())
+        self.delete_packages(&bucket, places.into_iter().map(|place| place.key).collect())
             .await
     }
 
-    fn packages_prefix(&self) -> String {
+    /// Where the control bucket keeps this stage's packages.
+    pub(in crate::aws) fn packages_prefix(&self) -> String {
         let identity = self.identity();
         format!("{}/{}/packages/", identity.app, identity.stage)
     }
 
-    async fn delete_packages(&self, places: &[Place]) -> Result<(), AwsError> {
-        let Some(bucket) = places.first().map(|place| place.bucket.clone()) else {
-            return Ok(());
-        };
+    /// Deletes packages from the control bucket.
+    pub(in crate::aws) async fn delete_packages(&self, bucket: &str, keys: Vec<String>) -> Result<(), AwsError> {
         let client = &self.clients().s3;
         // A request takes 1,000 keys: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
-        for some in places.chunks(1_000) {
-            let keys = some
+        for some in keys.chunks(1_000) {
+            let objects = some
                 .iter()
-                .filter_map(|place| ObjectIdentifier::builder().key(&place.key).build().ok());
-            let Ok(delete) = Delete::builder().set_objects(Some(keys.collect())).quiet(true).build() else {
+                .filter_map(|key| ObjectIdentifier::builder().key(key).build().ok());
+            let Ok(delete) = Delete::builder()
+                .set_objects(Some(objects.collect()))
+                .quiet(true)
+                .build()
+            else {
                 continue;
             };
             self.call(op("s3", "DeleteObjects").even_when_stopped(), || {
                 client
                     .delete_objects()
-                    .bucket(&bucket)
+                    .bucket(bucket)
                     .delete(delete.clone())
                     .expected_bucket_owner(&self.identity().account)
                     .send()

@@ -8,12 +8,14 @@ use async_trait::async_trait;
 use aws_sdk_lambda::types::{AliasConfiguration, AliasRoutingConfiguration};
 use serde::{Deserialize, Serialize};
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
-use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::client::error::{found, gone};
+use crate::aws::client::op::op;
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::lambda;
 use crate::aws::policy::reach::Reach;
-use crate::aws::read::reader::Reader;
+use crate::aws::read::reader::{Cells, Reader};
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
 
@@ -310,53 +312,47 @@ fn version_outputs(context: &Context, function: &str, version: u64) -> Outputs {
 /// <https://docs.aws.amazon.com/lambda/latest/api/API_ListVersionsByFunction.html>
 pub async fn published(context: &Context, function: &str) -> Result<Vec<String>, AwsError> {
     let client = &context.clients().lambda;
-    let mut versions = Vec::new();
-    let mut marker: Option<String> = None;
-    loop {
-        let page = found(
-            context
-                .call(op("lambda", "ListVersionsByFunction"), || {
-                    let list = client.list_versions_by_function().function_name(function);
-                    list.set_marker(marker.clone()).send()
-                })
-                .await,
-        )?;
-        let Some(page) = page else { return Ok(Vec::new()) };
-        let numbers = page
-            .versions
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|one| one.version);
-        versions.extend(numbers.filter(|version| version != "$LATEST"));
-        marker = page.next_marker.filter(|marker| !marker.is_empty());
-        if marker.is_none() {
-            return Ok(versions);
-        }
-    }
+    let versions = context.pages(|marker| async move {
+        let page = context
+            .call(op("lambda", "ListVersionsByFunction"), || {
+                let list = client.list_versions_by_function().function_name(function);
+                list.set_marker(marker.clone()).send()
+            })
+            .await?;
+        let versions = page.versions.unwrap_or_default().into_iter();
+        let numbers = versions.filter_map(|one| one.version.filter(|version| version != "$LATEST"));
+        Ok((numbers.collect(), page.next_marker))
+    });
+    Ok(found(versions.await)?.unwrap_or_default())
 }
 
 /// All aliases of a function; none when it does not exist.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_ListAliases.html>
 pub async fn list_aliases(context: &Context, function: &str) -> Result<Vec<AliasConfiguration>, AwsError> {
     let client = &context.clients().lambda;
-    let mut aliases = Vec::new();
-    let mut marker: Option<String> = None;
-    loop {
-        let page = found(
-            context
-                .call(op("lambda", "ListAliases"), || {
-                    client
-                        .list_aliases()
-                        .function_name(function)
-                        .set_marker(marker.clone())
-                        .send()
-                })
-                .await,
-        )?;
-        let Some(page) = page else { return Ok(Vec::new()) };
-        aliases.extend(page.aliases.unwrap_or_default());
-        marker = page.next_marker;
-        if marker.is_none() {
-            return Ok(aliases);
-        }
+    let aliases = context.pages(|marker| async move {
+        let page = context
+            .call(op("lambda", "ListAliases"), || {
+                let list = client.list_aliases().function_name(function);
+                list.set_marker(marker.clone()).send()
+            })
+            .await?;
+        Ok((page.aliases.unwrap_or_default(), page.next_marker))
+    });
+    Ok(found(aliases.await)?.unwrap_or_default())
+}
+
+/// Aliases that a reader has listed, by function.
+#[derive(Default)]
+struct Listed(Cells<String, Vec<AliasConfiguration>>);
+
+impl Reader {
+    /// Aliases of a function; none when the function does not exist.
+    pub async fn aliases(&self, function: &str) -> Result<Vec<AliasConfiguration>, AwsError> {
+        let listed = self.extension::<Listed>();
+        listed
+            .0
+            .get(function.to_owned(), list_aliases(self.context(), function))
+            .await
     }
 }

@@ -8,15 +8,17 @@ use async_trait::async_trait;
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
-use crate::aws::client::context::{Context, Identity, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
+use crate::aws::client::error::{found, gone};
+use crate::aws::client::op::op;
+use crate::aws::client::tags::{self, Difference, Tags};
 use crate::aws::kinds::apigateway;
-use crate::aws::kinds::kind;
-use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, gone};
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::lambda;
 use crate::aws::kinds::logs;
 use crate::aws::policy::reach::Reach;
-use crate::aws::read::reader::{Reader, Tags, ownership};
+use crate::aws::read::reader::{Reader, ownership};
 use crate::plan::{Replacement, Rollback, Scope};
 use crate::resource::{Observed, Outputs, Ownership, ResourceId, outputs};
 
@@ -64,12 +66,6 @@ static SPEC: Spec = Spec {
     reaches: &[("logs:DescribeLogGroups", Reach::Account)],
     ..Spec::of(&logs::SERVICE)
 };
-
-/// Where access logs of a stack's API go; the name keeps the account's log resource policy small.
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging.html>
-pub fn access_log_prefix(identity: &Identity) -> String {
-    format!("/aws/vendedlogs/taskctl/{}/{}/", identity.app, identity.stage)
-}
 
 fn arn(context: &Context, name: &str) -> String {
     context.identity().arn("logs", &format!("log-group:{name}"))
@@ -135,8 +131,9 @@ impl Kind for LogGroup {
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError> {
         let context = reader.context();
         let tagged = reader.tagged().await?;
-        let functions = format!("/aws/lambda/{}", context.identity().prefix());
-        let access = access_log_prefix(context.identity());
+        let identity = context.identity();
+        let functions = identity.names().function_log_group(&identity.prefix());
+        let access = identity.names().access_log_prefix();
         let of_stack = reader.log_groups().await?.iter().filter_map(|group| {
             let name = group.log_group_name()?;
             let of_function = name.strip_prefix(&functions).map(str::to_owned);
@@ -151,7 +148,7 @@ impl Kind for LogGroup {
             } else if reader.expected().is_some_and(|expected| expected.contains(&name)) {
                 false
             } else {
-                let tags = kind::found(read_tags(context, &arn).await)?;
+                let tags = found(read_tags(context, &arn).await)?;
                 tags.is_some_and(|tags| ownership(context, &tags) == Ownership::Ours)
             };
             Ok::<_, AwsError>(ours.then(|| Discovered {
@@ -198,39 +195,11 @@ impl Kind for LogGroup {
             retention_days,
             tags,
         } = desired;
-        let client = &context.clients().logs;
         if changes.touch("retention_days") {
             put_retention(context, name, *retention_days).await?;
         }
         if changes.touch("tags") {
-            let arn = arn(context, name);
-            context
-                .call(op("logs", "TagResource"), || {
-                    client
-                        .tag_resource()
-                        .resource_arn(&arn)
-                        .set_tags(Some(tags.clone().into_iter().collect()))
-                        .send()
-                })
-                .await?;
-            let stale: Vec<String> = observed
-                .model
-                .tags
-                .keys()
-                .filter(|key| !tags.contains_key(*key))
-                .cloned()
-                .collect();
-            if !stale.is_empty() {
-                context
-                    .call(op("logs", "UntagResource"), || {
-                        client
-                            .untag_resource()
-                            .resource_arn(&arn)
-                            .set_tag_keys(Some(stale.clone()))
-                            .send()
-                    })
-                    .await?;
-            }
+            retag(context, &arn(context, name), &observed.model.tags, tags).await?;
         }
         Ok(outputs([("name", name.clone()), ("arn", arn(context, name))]))
     }
@@ -267,6 +236,30 @@ async fn put_retention(context: &Context, name: &str, days: Option<i32>) -> Resu
             .await
             .map(drop),
     }
+}
+
+async fn retag(context: &Context, arn: &str, observed: &Tags, desired: &Tags) -> Result<(), AwsError> {
+    let client = &context.clients().logs;
+    let Difference { set, remove } = tags::diff(observed, desired);
+    if !set.is_empty() {
+        context
+            .call(op("logs", "TagResource"), || {
+                client.tag_resource().resource_arn(arn).set_tags(some_tags(&set)).send()
+            })
+            .await?;
+    }
+    if !remove.is_empty() {
+        context
+            .call(op("logs", "UntagResource"), || {
+                client
+                    .untag_resource()
+                    .resource_arn(arn)
+                    .set_tag_keys(Some(remove.clone()))
+                    .send()
+            })
+            .await?;
+    }
+    Ok(())
 }
 
 async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {

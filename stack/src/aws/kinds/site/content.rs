@@ -122,7 +122,7 @@ impl Kind for SiteContent {
             return Ok(None);
         };
         let endpoint = match desired.files.values().any(|etag| etag == THIS_API) {
-            true => reader.api().await?.map(apigateway::api::endpoint),
+            true => reader.api().await?.as_deref().map(apigateway::api::endpoint),
             false => None,
         };
         let config = endpoint.as_ref().map(|url| md5(&site::objects::config(url)));

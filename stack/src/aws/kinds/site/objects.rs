@@ -2,8 +2,9 @@
 //! kept content lie under `.taskctl/{id}/` and are copied to the root when a release goes live, so that going back needs
 //! no build; files with a hash in their names are shared by all contents.
 
+use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream;
@@ -12,9 +13,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use crate::aws::client::context::{Context, Op, op};
+use crate::aws::client::context::Context;
+use crate::aws::client::error::found;
 use crate::aws::client::error::{AwsError, ErrorKind};
-use crate::aws::kinds::kind::found;
+use crate::aws::client::op::{Op, op};
+use crate::aws::read::reader::{Cells, Reader};
 use crate::site::{CONFIG, Content, File, KEPT, Place, Site, content_type, kept, md5};
 
 /// Files on their way at the same time.
@@ -67,20 +70,30 @@ pub fn config(api_url: &str) -> String {
     format!("{}\n", serde_json::json!({ "apiUrl": api_url }))
 }
 
+/// Listings of buckets that a reader has made.
+#[derive(Default)]
+struct Listings(Cells<String, Option<Objects>>);
+
+impl Reader {
+    /// What a web site's bucket has; none when there is no such bucket.
+    pub(in crate::aws) async fn objects(&self, bucket: &str) -> Result<Option<Objects>, AwsError> {
+        let listings = self.extension::<Listings>();
+        listings.0.get(bucket.to_owned(), list(self.context(), bucket)).await
+    }
+}
+
 impl Context {
     /// Makes the content of a bucket's site known.
     pub fn add_site(&self, bucket: &str, site: Arc<Site>) {
-        let mut sites = self.sites().by_bucket.write().unwrap_or_else(PoisonError::into_inner);
-        sites.insert(bucket.to_owned(), site);
+        let sites = self.extension::<Sites>();
+        sites.by_bucket.write().insert(bucket.to_owned(), site);
     }
 
     /// The content of a bucket's site.
     pub(in crate::aws) fn site(&self, bucket: &str) -> Result<Arc<Site>, AwsError> {
-        let sites = self.sites().by_bucket.read().unwrap_or_else(PoisonError::into_inner);
-        sites
-            .get(bucket)
-            .cloned()
-            .ok_or_else(|| failed(format!("no content for bucket {bucket} was read in this run")))
+        let sites = self.extension::<Sites>();
+        let site = sites.by_bucket.read().get(bucket).cloned();
+        site.ok_or_else(|| failed(format!("no content for bucket {bucket} was read in this run")))
     }
 }
 
@@ -96,9 +109,7 @@ pub async fn list(context: &Context, bucket: &str) -> Result<Option<Objects>, Aw
 
 async fn list_by(context: &Context, call: Op, bucket: &str) -> Result<Option<Objects>, AwsError> {
     let client = &context.clients().s3;
-    let mut objects = Objects::new();
-    let mut token: Option<String> = None;
-    loop {
+    let objects = context.pages(|token| async move {
         let page = context
             .call(call, || {
                 client
@@ -108,20 +119,18 @@ async fn list_by(context: &Context, call: Op, bucket: &str) -> Result<Option<Obj
                     .expected_bucket_owner(&context.identity().account)
                     .send()
             })
-            .await;
-        let Some(page) = found(page)? else { return Ok(None) };
-        objects.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| {
+            .await?;
+        let objects = page.contents.unwrap_or_default().into_iter().filter_map(|object| {
             let etag = object.e_tag.unwrap_or_default();
             Some((object.key?, etag.trim_matches('"').to_owned()))
-        }));
-        token = page.next_continuation_token;
-        if token.is_none() {
-            return Ok(Some(objects));
-        }
-    }
+        });
+        Ok((objects.collect(), page.next_continuation_token))
+    });
+    Ok(found(objects.await)?.map(Objects::from_iter))
 }
 
-/// Puts what a content has and the bucket does not, and takes away what lies among its pages and is none of them. The list comes last: where it stands, everything else does.
+/// Uploads what the bucket lacks of a content, and deletes objects among its pages that are not its own. The list comes last:
+/// where there is one, the content is complete.
 pub async fn put(context: &Context, bucket: &str, site: &str, api_url: Option<&str>) -> Result<(), AwsError> {
     let content = context.site(bucket)?;
     if content.id != site {

@@ -79,7 +79,7 @@ impl Kind for SitePages {
         let config = match desired.api {
             // Without an API nothing can be right.
             true => Some(match reader.api().await? {
-                Some(api) => md5(&site::objects::config(&apigateway::api::endpoint(api))),
+                Some(api) => md5(&site::objects::config(&apigateway::api::endpoint(&api))),
                 None => String::new(),
             }),
             false => None,

@@ -10,13 +10,16 @@ use aws_smithy_types::error::operation::BuildError;
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
-use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::client::error::{found, gone};
+use crate::aws::client::op::op;
+use crate::aws::client::tags::{self, Difference, Tags};
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::sns;
 use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::{Naming, logical, ours, settled};
-use crate::aws::read::reader::{Reader, Tags, ownership};
+use crate::aws::read::reader::{Reader, ownership};
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, Pending, ResourceId, outputs};
 use crate::template;
@@ -369,13 +372,9 @@ async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {
 
 async fn tag(context: &Context, arn: &str, before: &Tags, after: &Tags) -> Result<(), AwsError> {
     let client = &context.clients().sns;
-    let new: Tags = after
-        .iter()
-        .filter(|(key, value)| before.get(*key) != Some(value))
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect();
-    if !new.is_empty() {
-        let labels = labels(&new)?;
+    let Difference { set, remove } = tags::diff(before, after);
+    if !set.is_empty() {
+        let labels = labels(&set)?;
         context
             .call(op("sns", "TagResource"), || {
                 client
@@ -386,14 +385,13 @@ async fn tag(context: &Context, arn: &str, before: &Tags, after: &Tags) -> Resul
             })
             .await?;
     }
-    let stale: Vec<String> = before.keys().filter(|key| !after.contains_key(*key)).cloned().collect();
-    if !stale.is_empty() {
+    if !remove.is_empty() {
         context
             .call(op("sns", "UntagResource"), || {
                 client
                     .untag_resource()
                     .resource_arn(arn)
-                    .set_tag_keys(Some(stale.clone()))
+                    .set_tag_keys(Some(remove.clone()))
                     .send()
             })
             .await?;

@@ -8,15 +8,18 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
+use crate::aws::client::error::{found, gone};
+use crate::aws::client::op::op;
+use crate::aws::client::tags::Tags;
 use crate::aws::kinds::cloudwatch;
-use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::placeholder;
 use crate::aws::kinds::placeholder::Mask;
 use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::{Naming, logical, ours};
-use crate::aws::read::reader::{Reader, Tags, ownership};
+use crate::aws::read::reader::{Reader, ownership};
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
 
@@ -235,8 +238,8 @@ impl Kind for CloudwatchDashboard {
             cloudwatch::tags::change(
                 context,
                 &arn(context, &desired.name),
-                &desired.tags,
                 &observed.model.tags,
+                &desired.tags,
             )
             .await?;
         }

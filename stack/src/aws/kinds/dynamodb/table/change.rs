@@ -13,10 +13,11 @@ use aws_sdk_dynamodb::types::{
 use super::observe::{self, Expiry, is_ready};
 use super::request::{Attributes, encrypted, fits, labels, projected, schema, some, streaming};
 use super::{Model, TABLE_LIMIT};
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::op::op;
+use crate::aws::client::tags::{self, Difference, Tags};
 use crate::aws::kinds::kind::Fields;
-use crate::aws::read::reader::Tags;
 use crate::template::model::Index;
 
 /// How long an index may take to be built: minutes for small tables, hours for large ones. Past it the operator is told
@@ -345,31 +346,26 @@ pub(super) async fn recover(context: &Context, name: &str, days: Option<u8>) -> 
 /// Sets the tags.
 pub(super) async fn tag(context: &Context, arn: &str, before: &Tags, after: &Tags) -> Result<(), AwsError> {
     let client = &context.clients().dynamodb;
-    let new: Tags = after
-        .iter()
-        .filter(|(key, value)| before.get(*key) != Some(value))
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect();
-    if !new.is_empty() {
-        let tags = labels(&new)?;
+    let Difference { set, remove } = tags::diff(before, after);
+    if !set.is_empty() {
+        let labels = labels(&set)?;
         context
             .call(op("dynamodb", "TagResource"), || {
                 client
                     .tag_resource()
                     .resource_arn(arn)
-                    .set_tags(Some(tags.clone()))
+                    .set_tags(Some(labels.clone()))
                     .send()
             })
             .await?;
     }
-    let stale: Vec<String> = before.keys().filter(|key| !after.contains_key(*key)).cloned().collect();
-    if !stale.is_empty() {
+    if !remove.is_empty() {
         context
             .call(op("dynamodb", "UntagResource"), || {
                 client
                     .untag_resource()
                     .resource_arn(arn)
-                    .set_tag_keys(Some(stale.clone()))
+                    .set_tag_keys(Some(remove.clone()))
                     .send()
             })
             .await?;

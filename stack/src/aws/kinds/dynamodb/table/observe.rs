@@ -9,10 +9,11 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::{Model, sorted};
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
+use crate::aws::client::error::found;
 use crate::aws::client::error::{AwsError, ErrorKind};
-use crate::aws::kinds::kind::found;
-use crate::aws::read::reader::Tags;
+use crate::aws::client::op::op;
+use crate::aws::client::tags::Tags;
 use crate::resource::Pending;
 use crate::template::model::{AttributeType, Index, KeyAttribute, Projection, StreamView};
 

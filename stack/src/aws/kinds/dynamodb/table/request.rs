@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 use aws_smithy_types::error::operation::BuildError;
 
 use crate::aws::client::error::{AwsError, ErrorKind};
-use crate::aws::read::reader::Tags;
+use crate::aws::client::tags::Tags;
 use crate::template::model::{AttributeType, KeyAttribute, Projection, StreamView};
 
 /// The attributes that keys use: exactly these must be defined.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_s3::types::ObjectOwnership;
 use serde::{Deserialize, Serialize};
 
-use crate::aws::client::context::Identity;
+use crate::aws::client::identity::Identity;
+use crate::aws::client::tags::Tags;
 use crate::aws::policy::document::{Document, Effect, Statement};
-use crate::aws::read::reader::Tags;
 use crate::site::KEPT;
 use crate::template::model::{self, Bucket};
 

@@ -7,8 +7,9 @@ use aws_sdk_s3::types::{Delete, MultipartUpload, ObjectIdentifier};
 use futures::{FutureExt, TryStreamExt, stream};
 
 use super::{fits, there};
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind, classify};
+use crate::aws::client::op::op;
 use crate::aws::kinds::s3;
 use crate::aws::kinds::site;
 use crate::site::KEPT;

@@ -7,8 +7,9 @@ use aws_sdk_s3::types::{
 };
 
 use super::{Model, fits, unset};
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
+use crate::aws::client::op::op;
 
 /// What lifecycle rules come to.
 #[derive(Debug, PartialEq, Eq)]

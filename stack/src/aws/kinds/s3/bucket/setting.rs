@@ -15,10 +15,11 @@ use super::{
     CorsRule, Encryption, Model, PublicAccessBlock, SETTLING_LIMIT, Website, fits, read_tags, there, turn, unset,
     write_tags,
 };
-use crate::aws::client::context::{Context, op};
+use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::op::op;
+use crate::aws::client::tags::{Tags, managed};
 use crate::aws::policy::document::Document;
-use crate::aws::read::reader::{Tags, managed};
 
 /// One setting, in the order in which settings are written: what opens a bucket to a public policy comes before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

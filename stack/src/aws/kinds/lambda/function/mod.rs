@@ -1,32 +1,36 @@
 //! Lambda function: its working copy (`$LATEST`) – code, configuration, reserved concurrency, tags. What serves traffic
 //! is a version of it (`lambda_version`), never the working copy.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod observe;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::operation::update_function_configuration::builders::UpdateFunctionConfigurationFluentBuilder;
 use aws_sdk_lambda::types::{
-    ApplicationLogLevel, Architecture, DeadLetterConfig, Environment, EphemeralStorage, FunctionCode,
-    FunctionConfiguration, LastUpdateStatus, Layer, LogFormat, LoggingConfig, Runtime, State, SystemLogLevel,
-    TracingConfig, TracingMode, VpcConfig, VpcConfigResponse,
+    ApplicationLogLevel, Architecture, DeadLetterConfig, Environment, EphemeralStorage, FunctionCode, LastUpdateStatus,
+    LogFormat, LoggingConfig, Runtime, State, SystemLogLevel, TracingConfig, TracingMode, VpcConfig,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::aws::client::context::{Context, op};
-use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::context::Context;
+use crate::aws::client::error::{AwsError, ErrorKind, gone};
+use crate::aws::client::op::op;
+use crate::aws::client::tags::{self, Difference, Tags};
 use crate::aws::kinds::apigateway;
-use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec, found, gone};
+use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::lambda;
 use crate::aws::kinds::lambda::permission::Statements;
-use crate::aws::kinds::lambda::version::VersionAlias;
 use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::{Naming, logical, ours, settled};
-use crate::aws::read::reader::{Reader, Tags, managed, ownership};
+use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback, Scope};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
+
+pub use observe::{FunctionState, state, urls};
+use observe::{get, names, observed, other_callers, read_tags};
 
 /// The kind.
 pub struct LambdaFunction;
@@ -340,39 +344,9 @@ impl Kind for LambdaFunction {
         let client = &context.clients().lambda;
         let _turn = context.serial(format!("lambda/{name}")).await;
         let mut outputs = identity_outputs(context, name);
-        // What lets others in goes before anything that takes its time.
-        for qualifier in observed.model.urls.keys() {
-            delete_url(context, name, of_alias(qualifier)).await?;
-        }
-        for (qualifier, statements) in &observed.model.other_callers {
-            for sid in statements.keys() {
-                lambda::permission::remove(context, name, of_alias(qualifier), sid).await?;
-            }
-        }
+        revoke_others(context, name, &observed.model).await?;
         if changes.touch_any(CONFIGURATION) {
-            let without_others = changes.touch("others");
-            context
-                .call(op("lambda", "UpdateFunctionConfiguration"), || {
-                    let request = client.update_function_configuration();
-                    let request = match without_others {
-                        true => plain(request),
-                        false => request,
-                    };
-                    request
-                        .function_name(name)
-                        .role(&desired.role)
-                        .runtime(Runtime::from(desired.runtime.as_str()))
-                        .handler(&desired.handler)
-                        .description(desired.description.clone().unwrap_or_default())
-                        .memory_size(desired.memory_mb)
-                        .timeout(desired.timeout_seconds)
-                        .set_ephemeral_storage(storage(desired.ephemeral_storage_mb))
-                        .environment(variables(&desired.environment))
-                        .tracing_config(tracing_config(desired))
-                        .logging_config(logging_config(desired))
-                        .send()
-                })
-                .await?;
+            configure(context, desired, changes.touch("others")).await?;
             settle(context, name, "configuration to take effect").await?;
         }
         if changes.touch_any(&["code_sha256", "architecture", "status"]) {
@@ -396,34 +370,7 @@ impl Kind for LambdaFunction {
             put_concurrency(context, name, desired.reserved_concurrency).await?;
         }
         if changes.touch("tags") {
-            let arn = arn(context, name);
-            context
-                .call(op("lambda", "TagResource"), || {
-                    client
-                        .tag_resource()
-                        .resource(&arn)
-                        .set_tags(Some(desired.tags.clone().into_iter().collect()))
-                        .send()
-                })
-                .await?;
-            let stale: Vec<String> = observed
-                .model
-                .tags
-                .keys()
-                .filter(|key| !desired.tags.contains_key(*key))
-                .cloned()
-                .collect();
-            if !stale.is_empty() {
-                context
-                    .call(op("lambda", "UntagResource"), || {
-                        client
-                            .untag_resource()
-                            .resource(&arn)
-                            .set_tag_keys(Some(stale.clone()))
-                            .send()
-                    })
-                    .await?;
-            }
+            retag(context, &arn(context, name), &observed.model.tags, &desired.tags).await?;
         }
         Ok(outputs)
     }
@@ -448,154 +395,6 @@ impl Kind for LambdaFunction {
 
 fn identity_outputs(context: &Context, name: &str) -> Outputs {
     outputs([("name", name.to_owned()), ("arn", arn(context, name))])
-}
-
-async fn get(context: &Context, name: &str) -> Result<Option<GetFunctionOutput>, AwsError> {
-    let client = &context.clients().lambda;
-    found(
-        context
-            .call(op("lambda", "GetFunction"), || {
-                client.get_function().function_name(name).send()
-            })
-            .await,
-    )
-}
-
-/// How a function is, in a few words.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FunctionState {
-    /// `Active`, `Pending`, `Failed`, …; `Missing` when it is not there.
-    pub state: String,
-    /// MiB.
-    pub memory_mb: Option<i32>,
-    /// Architecture.
-    pub architecture: Option<String>,
-    /// When its code or configuration last changed, as AWS writes it.
-    pub last_modified: Option<String>,
-}
-
-/// How a function is.
-pub async fn state(context: &Context, name: &str) -> Result<FunctionState, AwsError> {
-    let answer = get(context, name).await?;
-    let Some(config) = answer.as_ref().and_then(GetFunctionOutput::configuration) else {
-        return Ok(FunctionState {
-            state: "Missing".to_owned(),
-            ..FunctionState::default()
-        });
-    };
-    Ok(FunctionState {
-        state: config.state().map_or("Active", State::as_str).to_owned(),
-        memory_mb: config.memory_size(),
-        architecture: config
-            .architectures()
-            .first()
-            .map(|architecture| architecture.as_str().to_owned()),
-        last_modified: config.last_modified().map(str::to_owned),
-    })
-}
-
-/// What `GetFunction` says, in the model's shape.
-fn observed(context: &Context, desired: &Model, answer: &GetFunctionOutput) -> Observed<Model> {
-    let tags = managed(
-        answer
-            .tags()
-            .into_iter()
-            .flatten()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect(),
-    );
-    let owner = ownership(context, &tags);
-    let Some(config) = answer.configuration() else {
-        return Observed::ours(desired.clone(), identity_outputs(context, &desired.name));
-    };
-    let logging = config.logging_config();
-    let text = |value: Option<&str>, default: &str| value.unwrap_or(default).to_owned();
-    let failed =
-        config.state() == Some(&State::Failed) || config.last_update_status() == Some(&LastUpdateStatus::Failed);
-    let model = Model {
-        name: desired.name.clone(),
-        role: text(config.role(), ""),
-        code_sha256: text(config.code_sha256(), ""),
-        architecture: text(config.architectures().first().map(Architecture::as_str), "x86_64"),
-        runtime: text(config.runtime().map(Runtime::as_str), ""),
-        handler: text(config.handler(), ""),
-        description: config.description().filter(|text| !text.is_empty()).map(str::to_owned),
-        memory_mb: config.memory_size().unwrap_or(128),
-        timeout_seconds: config.timeout().unwrap_or(3),
-        ephemeral_storage_mb: config.ephemeral_storage().map_or(512, EphemeralStorage::size),
-        environment: config
-            .environment()
-            .and_then(|environment| environment.variables())
-            .into_iter()
-            .flatten()
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect(),
-        tracing: config.tracing_config().and_then(|tracing| tracing.mode()) == Some(&TracingMode::Active),
-        log_group: text(
-            logging.and_then(LoggingConfig::log_group),
-            &format!("/aws/lambda/{}", desired.name),
-        ),
-        log_level: text(
-            logging
-                .and_then(LoggingConfig::application_log_level)
-                .map(ApplicationLogLevel::as_str),
-            if logging.and_then(LoggingConfig::log_format) == Some(&LogFormat::Json) {
-                "INFO"
-            } else {
-                "(text format)"
-            },
-        ),
-        system_log_level: text(
-            logging
-                .and_then(LoggingConfig::system_log_level)
-                .map(SystemLogLevel::as_str),
-            "INFO",
-        ),
-        reserved_concurrency: answer
-            .concurrency()
-            .and_then(|concurrency| concurrency.reserved_concurrent_executions()),
-        other_callers: BTreeMap::new(),
-        urls: BTreeMap::new(),
-        tags,
-        status: if failed {
-            format!(
-                "failed: {}",
-                config
-                    .last_update_status_reason()
-                    .or(config.state_reason())
-                    .unwrap_or("no reason given")
-            )
-        } else {
-            READY.to_owned()
-        },
-        others: others(config),
-    };
-    Observed {
-        model,
-        outputs: identity_outputs(context, &desired.name),
-        ownership: owner,
-        pending: Vec::new(),
-    }
-}
-
-/// What a configuration has that taskctl does not write, in words.
-fn others(config: &FunctionConfiguration) -> Vec<String> {
-    let layers = config
-        .layers()
-        .iter()
-        .filter_map(Layer::arn)
-        .map(|arn| format!("layer {arn}"));
-    let queue = config.dead_letter_config().and_then(DeadLetterConfig::target_arn);
-    let queue = queue
-        .filter(|arn| !arn.is_empty())
-        .map(|arn| format!("dead letters to {arn}"));
-    let network = config.vpc_config().and_then(VpcConfigResponse::vpc_id);
-    let network = network.filter(|id| !id.is_empty()).map(|id| format!("network {id}"));
-    let files = config
-        .file_system_configs()
-        .iter()
-        .map(|files| format!("file system {}", files.arn()));
-    layers.chain(queue).chain(network).chain(files).collect()
 }
 
 /// A request that takes all that away.
@@ -641,12 +440,7 @@ async fn settle(context: &Context, name: &str, reason: &str) -> Result<(), AwsEr
             let Some(config) = answer.configuration() else {
                 return Ok(None);
             };
-            let reason = config
-                .last_update_status_reason()
-                .or(config.state_reason())
-                .unwrap_or("no reason given");
-            if config.state() == Some(&State::Failed) || config.last_update_status() == Some(&LastUpdateStatus::Failed)
-            {
+            if let Some(reason) = observe::failure(config) {
                 return Err(AwsError::own(
                     "lambda",
                     "GetFunction",
@@ -687,6 +481,75 @@ fn storage(mb: i32) -> Option<EphemeralStorage> {
     EphemeralStorage::builder().size(mb).build().ok()
 }
 
+/// Removes function URLs and permissions that are not desired: before anything that takes its time.
+async fn revoke_others(context: &Context, name: &str, observed: &Model) -> Result<(), AwsError> {
+    for qualifier in observed.urls.keys() {
+        delete_url(context, name, of_alias(qualifier)).await?;
+    }
+    for (qualifier, statements) in &observed.other_callers {
+        for sid in statements.keys() {
+            lambda::permission::remove(context, name, of_alias(qualifier), sid).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the configuration; with `reset_others` also what taskctl never sets, at its default.
+async fn configure(context: &Context, desired: &Model, reset_others: bool) -> Result<(), AwsError> {
+    let client = &context.clients().lambda;
+    context
+        .call(op("lambda", "UpdateFunctionConfiguration"), || {
+            let request = client.update_function_configuration();
+            let request = match reset_others {
+                true => plain(request),
+                false => request,
+            };
+            request
+                .function_name(&desired.name)
+                .role(&desired.role)
+                .runtime(Runtime::from(desired.runtime.as_str()))
+                .handler(&desired.handler)
+                .description(desired.description.clone().unwrap_or_default())
+                .memory_size(desired.memory_mb)
+                .timeout(desired.timeout_seconds)
+                .set_ephemeral_storage(storage(desired.ephemeral_storage_mb))
+                .environment(variables(&desired.environment))
+                .tracing_config(tracing_config(desired))
+                .logging_config(logging_config(desired))
+                .send()
+        })
+        .await
+        .map(drop)
+}
+
+async fn retag(context: &Context, arn: &str, observed: &Tags, desired: &Tags) -> Result<(), AwsError> {
+    let client = &context.clients().lambda;
+    let Difference { set, remove } = tags::diff(observed, desired);
+    if !set.is_empty() {
+        context
+            .call(op("lambda", "TagResource"), || {
+                client
+                    .tag_resource()
+                    .resource(arn)
+                    .set_tags(Some(set.clone().into_iter().collect()))
+                    .send()
+            })
+            .await?;
+    }
+    if !remove.is_empty() {
+        context
+            .call(op("lambda", "UntagResource"), || {
+                client
+                    .untag_resource()
+                    .resource(arn)
+                    .set_tag_keys(Some(remove.clone()))
+                    .send()
+            })
+            .await?;
+    }
+    Ok(())
+}
+
 fn variables(environment: &BTreeMap<String, String>) -> Environment {
     Environment::builder()
         .set_variables(Some(environment.clone().into_iter().collect()))
@@ -717,58 +580,6 @@ fn of_alias(name: &str) -> Option<&str> {
     (name != ITSELF).then_some(name)
 }
 
-/// Who may call what no release calls: the function itself, and aliases that taskctl did not make. The policies of the aliases
-/// `v{n}` are `lambda_permission`'s. There is none on `$LATEST`: "Lambda does not support adding policies to version $LATEST".
-/// <https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html>
-async fn other_callers(reader: &Reader, name: &str) -> Result<BTreeMap<String, Statements>, AwsError> {
-    let aliases = async {
-        let aliases = reader.aliases(name).await?;
-        let others: Vec<String> = aliases
-            .iter()
-            .filter(|alias| VersionAlias::parse(alias).is_none())
-            .filter_map(|alias| alias.name().map(str::to_owned))
-            .collect();
-        let policies = others.into_iter().map(|alias| async move {
-            let statements = reader.policy(name, Some(&alias)).await?;
-            Ok::<_, AwsError>((alias, statements))
-        });
-        futures::future::try_join_all(policies).await
-    };
-    let (own, aliases) = futures::try_join!(reader.policy(name, None), aliases)?;
-    let all = aliases.into_iter().chain([(ITSELF.to_owned(), own)]);
-    Ok(all
-        .filter_map(|(alias, statements)| Some((alias, statements.filter(|all| !all.is_empty())?)))
-        .collect())
-}
-
-/// The URLs under which a function can be called past the API: who may, by what is called.
-/// <https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctionUrlConfigs.html>
-pub async fn urls(context: &Context, name: &str) -> Result<BTreeMap<String, String>, AwsError> {
-    let client = &context.clients().lambda;
-    let mut urls = BTreeMap::new();
-    let mut marker: Option<String> = None;
-    loop {
-        let page = found(
-            context
-                .call(op("lambda", "ListFunctionUrlConfigs"), || {
-                    let list = client.list_function_url_configs().function_name(name);
-                    list.set_marker(marker.clone()).send()
-                })
-                .await,
-        )?;
-        let Some(page) = page else { return Ok(urls) };
-        urls.extend(page.function_url_configs.into_iter().map(|url| {
-            // arn:aws:lambda:{region}:{account}:function:{name}[:{alias}]
-            let qualifier = url.function_arn.split(':').nth(7).unwrap_or(ITSELF).to_owned();
-            (qualifier, url.auth_type.as_str().to_owned())
-        }));
-        marker = page.next_marker.filter(|marker| !marker.is_empty());
-        if marker.is_none() {
-            return Ok(urls);
-        }
-    }
-}
-
 async fn delete_url(context: &Context, name: &str, qualifier: Option<&str>) -> Result<(), AwsError> {
     let client = &context.clients().lambda;
     let deleted = context
@@ -778,55 +589,4 @@ async fn delete_url(context: &Context, name: &str, qualifier: Option<&str>) -> R
         })
         .await;
     gone(deleted.map(drop))
-}
-
-/// Names of all functions of the account and region.
-async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
-    let client = &context.clients().lambda;
-    let functions = context.pages(|marker| async move {
-        let page = context
-            .call(op("lambda", "ListFunctions"), || {
-                client.list_functions().max_items(50).set_marker(marker.clone()).send()
-            })
-            .await?;
-        Ok((page.functions.unwrap_or_default(), page.next_marker))
-    });
-    let functions = functions.await?.into_iter();
-    Ok(functions.filter_map(|function| function.function_name).collect())
-}
-
-async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {
-    let client = &context.clients().lambda;
-    let answer = context
-        .call(op("lambda", "ListTags"), || client.list_tags().resource(arn).send())
-        .await?;
-    Ok(answer.tags.unwrap_or_default().into_iter().collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_comes_in_beside_the_package_is_seen() {
-        let layer = "arn:aws:lambda:eu-central-1:111122223333:layer:extra:1";
-        let config = FunctionConfiguration::builder()
-            .layers(Layer::builder().arn(layer).build())
-            .dead_letter_config(
-                DeadLetterConfig::builder()
-                    .target_arn("arn:aws:sqs:eu-central-1:1:q")
-                    .build(),
-            )
-            .vpc_config(VpcConfigResponse::builder().vpc_id("vpc-1").build())
-            .build();
-        let expected = [
-            format!("layer {layer}"),
-            "dead letters to arn:aws:sqs:eu-central-1:1:q".to_owned(),
-            "network vpc-1".to_owned(),
-        ];
-        assert_eq!(others(&config), expected);
-        let empty = VpcConfigResponse::builder().vpc_id("").build();
-        let config = FunctionConfiguration::builder().vpc_config(empty).build();
-        assert_eq!(others(&config), Vec::<String>::new());
-    }
 }

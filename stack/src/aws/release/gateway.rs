@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::aws::client::context::Identity;
+use crate::aws::client::identity::Identity;
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, stage_of};
 use crate::aws::kinds::apigateway::state::ApiState;

@@ -46,7 +46,7 @@ pub async fn read(reader: &Reader, functions: &BTreeMap<String, String>) -> Resu
     let versions = known;
     Ok(match api {
         Some(api) => {
-            let facts = of(api, versions);
+            let facts = of(&api, versions);
             readable(&facts)?;
             let live = facts.live.as_ref().and_then(|live| live.release);
             let label = live.and_then(|live| facts.releases.get(&live));

@@ -1,0 +1,86 @@
+//! An AWS call by name: how long it may take, whether it may be repeated, whether it needs the lease.
+
+use std::time::Duration;
+
+/// A call to be made: its names, and whether repeating it can do harm.
+#[derive(Debug, Clone, Copy)]
+pub struct Op {
+    pub(super) service: &'static str,
+    pub(super) name: &'static str,
+    pub(super) repeat: Repeat,
+    /// How long one attempt may take.
+    pub(super) limit: Duration,
+    pub(super) missing: Missing,
+    pub(super) guard: Guard,
+}
+
+/// Whether a call needs the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    Lease,
+    /// It brings back order: a stop does not keep it from being made.
+    LeaseAlone,
+    /// It is about the lease itself, or about its book-keeping.
+    None,
+}
+
+/// Whether a call may be repeated when nobody knows if it was processed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    Safe,
+    /// It would make a second one: the caller looks first.
+    Never,
+}
+
+/// What "not found" means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// An answer.
+    Answer,
+    /// It was made a moment ago and is not known everywhere yet.
+    NotYet,
+}
+
+/// A call that may be repeated.
+pub const fn op(service: &'static str, name: &'static str) -> Op {
+    Op {
+        service,
+        name,
+        repeat: Repeat::Safe,
+        limit: Duration::from_secs(30),
+        missing: Missing::Answer,
+        guard: Guard::Lease,
+    }
+}
+
+impl Op {
+    /// A call that makes another one each time: after an unknown outcome the caller must look before repeating.
+    pub const fn once(mut self) -> Self {
+        self.repeat = Repeat::Never;
+        self
+    }
+
+    /// A call that carries a package. It may take as long as a lease surely lasts between two renewals.
+    pub const fn upload(mut self) -> Self {
+        self.limit = Duration::from_secs(40);
+        self
+    }
+
+    /// A call that is made although the operator has asked to stop: it ends something half done.
+    pub const fn even_when_stopped(mut self) -> Self {
+        self.guard = Guard::LeaseAlone;
+        self
+    }
+
+    /// A call that is made with or without the lease.
+    pub const fn unguarded(mut self) -> Self {
+        self.guard = Guard::None;
+        self
+    }
+
+    /// "Not found" means "not yet": what the call is about was made a moment ago.
+    pub const fn just_made(mut self) -> Self {
+        self.missing = Missing::NotYet;
+        self
+    }
+}

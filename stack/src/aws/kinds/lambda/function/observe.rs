@@ -1,0 +1,258 @@
+//! A function as AWS has it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
+use aws_sdk_lambda::types::{
+    ApplicationLogLevel, Architecture, DeadLetterConfig, EphemeralStorage, FunctionConfiguration, LastUpdateStatus,
+    Layer, LogFormat, LoggingConfig, Runtime, State, SystemLogLevel, TracingMode, VpcConfigResponse,
+};
+
+use super::{ITSELF, Model, READY, identity_outputs};
+use crate::aws::client::context::Context;
+use crate::aws::client::error::{AwsError, found};
+use crate::aws::client::op::op;
+use crate::aws::client::tags::{Tags, managed};
+use crate::aws::kinds::lambda::permission::Statements;
+use crate::aws::kinds::lambda::version::VersionAlias;
+use crate::aws::read::reader::{Reader, ownership};
+use crate::resource::Observed;
+
+pub(super) async fn get(context: &Context, name: &str) -> Result<Option<GetFunctionOutput>, AwsError> {
+    let client = &context.clients().lambda;
+    found(
+        context
+            .call(op("lambda", "GetFunction"), || {
+                client.get_function().function_name(name).send()
+            })
+            .await,
+    )
+}
+
+/// How a function is, in a few words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FunctionState {
+    /// `Active`, `Pending`, `Failed`, …; `Missing` when it is not there.
+    pub state: String,
+    /// MiB.
+    pub memory_mb: Option<i32>,
+    /// Architecture.
+    pub architecture: Option<String>,
+    /// When its code or configuration last changed, as AWS writes it.
+    pub last_modified: Option<String>,
+}
+
+/// How a function is.
+pub async fn state(context: &Context, name: &str) -> Result<FunctionState, AwsError> {
+    let answer = get(context, name).await?;
+    let Some(config) = answer.as_ref().and_then(GetFunctionOutput::configuration) else {
+        return Ok(FunctionState {
+            state: "Missing".to_owned(),
+            ..FunctionState::default()
+        });
+    };
+    Ok(FunctionState {
+        state: config.state().map_or("Active", State::as_str).to_owned(),
+        memory_mb: config.memory_size(),
+        architecture: config
+            .architectures()
+            .first()
+            .map(|architecture| architecture.as_str().to_owned()),
+        last_modified: config.last_modified().map(str::to_owned),
+    })
+}
+
+/// What `GetFunction` says, in the model's shape.
+pub(super) fn observed(context: &Context, desired: &Model, answer: &GetFunctionOutput) -> Observed<Model> {
+    let tags = managed(
+        answer
+            .tags()
+            .into_iter()
+            .flatten()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
+    );
+    let owner = ownership(context, &tags);
+    let Some(config) = answer.configuration() else {
+        return Observed::ours(desired.clone(), identity_outputs(context, &desired.name));
+    };
+    let logging = config.logging_config();
+    let text = |value: Option<&str>, default: &str| value.unwrap_or(default).to_owned();
+    let model = Model {
+        name: desired.name.clone(),
+        role: text(config.role(), ""),
+        code_sha256: text(config.code_sha256(), ""),
+        architecture: text(config.architectures().first().map(Architecture::as_str), "x86_64"),
+        runtime: text(config.runtime().map(Runtime::as_str), ""),
+        handler: text(config.handler(), ""),
+        description: config.description().filter(|text| !text.is_empty()).map(str::to_owned),
+        memory_mb: config.memory_size().unwrap_or(128),
+        timeout_seconds: config.timeout().unwrap_or(3),
+        ephemeral_storage_mb: config.ephemeral_storage().map_or(512, EphemeralStorage::size),
+        environment: config
+            .environment()
+            .and_then(|environment| environment.variables())
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
+        tracing: config.tracing_config().and_then(|tracing| tracing.mode()) == Some(&TracingMode::Active),
+        log_group: text(
+            logging.and_then(LoggingConfig::log_group),
+            &context.identity().names().function_log_group(&desired.name),
+        ),
+        log_level: text(
+            logging
+                .and_then(LoggingConfig::application_log_level)
+                .map(ApplicationLogLevel::as_str),
+            match logging.and_then(LoggingConfig::log_format) {
+                Some(LogFormat::Json) => "INFO",
+                Some(_) | None => "(text format)",
+            },
+        ),
+        system_log_level: text(
+            logging
+                .and_then(LoggingConfig::system_log_level)
+                .map(SystemLogLevel::as_str),
+            "INFO",
+        ),
+        reserved_concurrency: answer
+            .concurrency()
+            .and_then(|concurrency| concurrency.reserved_concurrent_executions()),
+        other_callers: BTreeMap::new(),
+        urls: BTreeMap::new(),
+        tags,
+        status: failure(config).map_or_else(|| READY.to_owned(), |reason| format!("failed: {reason}")),
+        others: others(config),
+    };
+    Observed {
+        model,
+        outputs: identity_outputs(context, &desired.name),
+        ownership: owner,
+        pending: Vec::new(),
+    }
+}
+
+/// Why the last change of a function failed on AWS's side; none when it did not.
+pub(super) fn failure(config: &FunctionConfiguration) -> Option<&str> {
+    let failed =
+        config.state() == Some(&State::Failed) || config.last_update_status() == Some(&LastUpdateStatus::Failed);
+    let reason = config.last_update_status_reason().or(config.state_reason());
+    failed.then(|| reason.unwrap_or("no reason given"))
+}
+
+/// What a configuration has that taskctl does not write, in words.
+fn others(config: &FunctionConfiguration) -> Vec<String> {
+    let layers = config
+        .layers()
+        .iter()
+        .filter_map(Layer::arn)
+        .map(|arn| format!("layer {arn}"));
+    let queue = config.dead_letter_config().and_then(DeadLetterConfig::target_arn);
+    let queue = queue
+        .filter(|arn| !arn.is_empty())
+        .map(|arn| format!("dead letters to {arn}"));
+    let network = config.vpc_config().and_then(VpcConfigResponse::vpc_id);
+    let network = network.filter(|id| !id.is_empty()).map(|id| format!("network {id}"));
+    let files = config
+        .file_system_configs()
+        .iter()
+        .map(|files| format!("file system {}", files.arn()));
+    layers.chain(queue).chain(network).chain(files).collect()
+}
+
+/// Who may call what no release calls: the function itself, and aliases that taskctl did not make. The policies of the aliases
+/// `v{n}` are `lambda_permission`'s. There is none on `$LATEST`: "Lambda does not support adding policies to version $LATEST".
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html>
+pub(super) async fn other_callers(reader: &Reader, name: &str) -> Result<BTreeMap<String, Statements>, AwsError> {
+    let aliases = async {
+        let aliases = reader.aliases(name).await?;
+        let others: Vec<String> = aliases
+            .iter()
+            .filter(|alias| VersionAlias::parse(alias).is_none())
+            .filter_map(|alias| alias.name().map(str::to_owned))
+            .collect();
+        let policies = others.into_iter().map(|alias| async move {
+            let statements = reader.policy(name, Some(&alias)).await?;
+            Ok::<_, AwsError>((alias, statements))
+        });
+        futures::future::try_join_all(policies).await
+    };
+    let (own, aliases) = futures::try_join!(reader.policy(name, None), aliases)?;
+    let all = aliases.into_iter().chain([(ITSELF.to_owned(), own)]);
+    Ok(all
+        .filter_map(|(alias, statements)| Some((alias, statements.filter(|all| !all.is_empty())?)))
+        .collect())
+}
+
+/// The URLs under which a function can be called past the API: who may, by what is called.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctionUrlConfigs.html>
+pub async fn urls(context: &Context, name: &str) -> Result<BTreeMap<String, String>, AwsError> {
+    let client = &context.clients().lambda;
+    let urls = context.pages(|marker| async move {
+        let page = context
+            .call(op("lambda", "ListFunctionUrlConfigs"), || {
+                let list = client.list_function_url_configs().function_name(name);
+                list.set_marker(marker.clone()).send()
+            })
+            .await?;
+        let urls = page.function_url_configs.into_iter().map(|url| {
+            // arn:aws:lambda:{region}:{account}:function:{name}[:{alias}]
+            let qualifier = url.function_arn.split(':').nth(7).unwrap_or(ITSELF).to_owned();
+            (qualifier, url.auth_type.as_str().to_owned())
+        });
+        Ok((urls.collect(), page.next_marker))
+    });
+    Ok(found(urls.await)?.unwrap_or_default().into_iter().collect())
+}
+
+/// Names of all functions of the account and region.
+pub(super) async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
+    let client = &context.clients().lambda;
+    let functions = context.pages(|marker| async move {
+        let page = context
+            .call(op("lambda", "ListFunctions"), || {
+                client.list_functions().max_items(50).set_marker(marker.clone()).send()
+            })
+            .await?;
+        Ok((page.functions.unwrap_or_default(), page.next_marker))
+    });
+    let functions = functions.await?.into_iter();
+    Ok(functions.filter_map(|function| function.function_name).collect())
+}
+
+pub(super) async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {
+    let client = &context.clients().lambda;
+    let answer = context
+        .call(op("lambda", "ListTags"), || client.list_tags().resource(arn).send())
+        .await?;
+    Ok(answer.tags.unwrap_or_default().into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_in_beside_the_package_is_seen() {
+        let layer = "arn:aws:lambda:eu-central-1:111122223333:layer:extra:1";
+        let config = FunctionConfiguration::builder()
+            .layers(Layer::builder().arn(layer).build())
+            .dead_letter_config(
+                DeadLetterConfig::builder()
+                    .target_arn("arn:aws:sqs:eu-central-1:1:q")
+                    .build(),
+            )
+            .vpc_config(VpcConfigResponse::builder().vpc_id("vpc-1").build())
+            .build();
+        let expected = [
+            format!("layer {layer}"),
+            "dead letters to arn:aws:sqs:eu-central-1:1:q".to_owned(),
+            "network vpc-1".to_owned(),
+        ];
+        assert_eq!(others(&config), expected);
+        let empty = VpcConfigResponse::builder().vpc_id("").build();
+        let config = FunctionConfiguration::builder().vpc_config(empty).build();
+        assert_eq!(others(&config), Vec::<String>::new());
+    }
+}
