@@ -58,7 +58,6 @@ async fn apply(
         project,
         engine,
         planned,
-        site,
     } = prepared;
     if let Some(saved) = saved {
         let identity = engine.context().identity();
@@ -71,7 +70,7 @@ async fn apply(
         )?;
     }
     if !planned.plan.has_changes() {
-        let endpoints = engine.endpoints(site.clone()).await?;
+        let endpoints = engine.endpoints(planned.site_url.clone()).await?;
         session.finished(Outcome::NoChanges, engine.context().calls(), endpoints);
         return Ok(Exit::Ok);
     }
@@ -79,7 +78,7 @@ async fn apply(
         consent(session).await?;
     }
     let execution = engine.apply(planned, lease, user).await?;
-    let exit = conclude(session, engine, &execution, site.clone()).await?;
+    let exit = conclude(session, engine, &execution, planned.site_url.clone()).await?;
     // Programs have them in the events.
     if timings && session.global.output != Output::Json {
         session.reporter.answer(timings_table(&execution, &session.env.out));

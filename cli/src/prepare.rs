@@ -1,7 +1,6 @@
 //! From arguments to a plan, as `plan` and `deploy` both need it: template, place, code, connection, plan.
 
 use taskctl_stack::aws::release::lease::{Holder, Lease};
-use taskctl_stack::compile::Inputs;
 use taskctl_stack::engine::{Engine, PlanInputs, Planned};
 use taskctl_stack::event::{Event, Outcome};
 use taskctl_stack::package::{PackageError, SourceVersion, functions_of};
@@ -21,8 +20,6 @@ pub struct Prepared {
     /// The engine, connected.
     pub engine: Engine,
     pub planned: Planned,
-    /// URL of the stage's web site.
-    pub site: Option<String>,
 }
 
 /// Plans, and reports the plan.
@@ -123,16 +120,6 @@ async fn planned(session: &Session, opened: Opened, promotion: &PromotionArgs) -
         }
     };
     let planned = engine.plan(&inputs, packages).await?;
-    let site = Inputs {
-        stack,
-        identity: engine.context().identity(),
-        packages: &Default::default(),
-        website_url: &website_url,
-        commit: None,
-        go_live: GoLive::Wait,
-        sites: &Default::default(),
-    }
-    .site_url();
     for message in &planned.deferred {
         session.reporter.emit(Event::Note {
             message: message.clone(),
@@ -145,7 +132,6 @@ async fn planned(session: &Session, opened: Opened, promotion: &PromotionArgs) -
         project,
         engine,
         planned,
-        site,
     })
 }
 

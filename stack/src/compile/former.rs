@@ -62,19 +62,42 @@ fn former_policies(role: &serde_json::Value) -> BTreeMap<String, Document> {
     serde_json::from_value(policies).unwrap_or_default()
 }
 
-/// Keeps in the desired roles what former releases need. `known`: the grants of each reachable former release, where the
-/// ledger has them; what none of them has was added by somebody else and is not kept. `history`: those of releases out of reach,
-/// too, which is what a policy of a former release may say. Returns what is deferred, for people, and
-/// the policies that cannot be compared, because records are missing.
+/// The grants that the ledger has of former releases.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// Of each reachable one. A statement that none of them has was added by others and is not kept.
+    pub reachable: Vec<BTreeMap<String, Document>>,
+    /// Of those out of reach: a policy of a former release may have their statements, too.
+    pub older: Vec<BTreeMap<String, Document>>,
+    /// Whether each reachable release has a record.
+    pub is_complete: bool,
+}
+
+impl Recorded {
+    /// Where no role keeps anything for a former release.
+    pub fn none_needed() -> Self {
+        Self {
+            is_complete: true,
+            ..Self::default()
+        }
+    }
+}
+
+/// Keeps in the desired roles what former releases need. Returns what is deferred, for people, and the policies that cannot be
+/// compared, because records are missing.
 pub fn keep(
     resources: &mut [Resource],
     observed: &Observations,
     slots: &Slots,
     losses: &Losses,
-    known: &[BTreeMap<String, Document>],
-    history: &[BTreeMap<String, Document>],
-    is_complete: bool,
+    recorded: &Recorded,
 ) -> (Vec<String>, Vec<String>) {
+    let Recorded {
+        reachable: known,
+        older,
+        is_complete,
+    } = recorded;
+    let history: Vec<BTreeMap<String, Document>> = known.iter().chain(older).cloned().collect();
     let Some(oldest) = slots.reachable().first().copied() else {
         return (Vec::new(), Vec::new());
     };
@@ -84,7 +107,7 @@ pub fn keep(
             continue;
         };
         let name = resource.id.name.clone();
-        let recorded = recorded(history, &name);
+        let recorded = self::recorded(&history, &name);
         let mut kept = BTreeSet::new();
         let formers = seen
             .other_inline_policies
@@ -97,10 +120,10 @@ pub fn keep(
                 continue;
             };
             let strange = !statements.without(&recorded).is_empty();
-            if strange && !is_complete {
+            if strange && !*is_complete {
                 unknown.push(format!("{policy} of {name}"));
             }
-            let needed = match strange && is_complete {
+            let needed = match strange && *is_complete {
                 true => statements.common(&recorded),
                 false => statements,
             };
@@ -114,7 +137,7 @@ pub fn keep(
                 .iter()
                 .filter_map(|grants| grants.get(&name))
                 .fold(Document::default(), |all, grants| all.with(&lost.common(grants)));
-            let needed = if is_complete { needed } else { lost.clone() };
+            let needed = if *is_complete { needed } else { lost.clone() };
             if !needed.is_empty() {
                 kept.insert(former);
                 desired.former = needed;
@@ -138,13 +161,9 @@ pub fn loses_indexes(resources: &[Resource], observed: &Observations) -> bool {
 
 /// Keeps in the desired tables the indexes that former releases query: those that their grants name, or all where the ledger
 /// does not know every release's. Returns what is deferred, for people.
-pub fn keep_indexes(
-    resources: &mut [Resource],
-    observed: &Observations,
-    known: &[BTreeMap<String, Document>],
-    is_complete: bool,
-) -> Vec<String> {
-    let statements = known
+pub fn keep_indexes(resources: &mut [Resource], observed: &Observations, recorded: &Recorded) -> Vec<String> {
+    let statements = recorded
+        .reachable
         .iter()
         .flat_map(BTreeMap::values)
         .flat_map(|one| one.statements().values());
@@ -159,7 +178,7 @@ pub fn keep_indexes(
         let before = desired.indexes.len();
         for (index, settings) in seen.indexes {
             let arn = format!(":table/{}/index/{index}", desired.name);
-            let is_needed = !is_complete || granted.iter().any(|resource| resource.ends_with(&arn));
+            let is_needed = !recorded.is_complete || granted.iter().any(|resource| resource.ends_with(&arn));
             if is_needed && !desired.indexes.contains_key(&index) {
                 told.push(format!(
                     "index {index} of {} stays until no release that queries it is live, in preview or the one before",
@@ -240,9 +259,11 @@ mod tests {
             &observed,
             &slots,
             &Losses::default(),
-            history,
-            history,
-            is_complete,
+            &Recorded {
+                reachable: history.to_vec(),
+                older: Vec::new(),
+                is_complete,
+            },
         );
         let wanted = serde_json::from_value(resources.remove(0).desired);
         (wanted.unwrap_or(desired), unknown)

@@ -21,25 +21,7 @@ impl Engine {
             return Err(EngineError::Lint(planned.errors.clone()));
         }
         let began = tokio::time::Instant::now();
-        let created: Vec<ResourceId> = planned.plan.steps.iter().map(|step| step.id.clone()).collect();
-        for package in &planned.packages {
-            self.context
-                .add_package(self.control.name(), &package.code_sha256, &package.zip_path);
-        }
-        let announcing = async {
-            match planned.plan.counts().create {
-                0 => Ok(()),
-                _ => futures::try_join!(
-                    ledger::announce(&self.context, &self.control, &created),
-                    self.control.keep_policy(&self.context)
-                )
-                .map(drop),
-            }
-        };
-        // A package that cannot be uploaded now is uploaded when it is needed, and fails then.
-        let sending = new_code(&planned.plan).map(|code_sha256| self.context.stage(code_sha256));
-        let (announced, _) = futures::join!(announcing, futures::future::join_all(sending));
-        announced?;
+        self.announce(planned).await?;
         for (bucket, site) in &planned.sites {
             self.context.add_site(bucket, Arc::clone(site));
         }
@@ -50,14 +32,12 @@ impl Engine {
                 None => self.control.sweep_packages(&self.context).await,
             }
         };
+        let release = planned
+            .slots
+            .as_ref()
+            .filter(|_| execution.done.contains(&apigateway::deployment::id()));
         let recording = async {
-            let Some(slots) = planned
-                .slots
-                .as_ref()
-                .filter(|_| execution.done.contains(&apigateway::deployment::id()))
-            else {
-                return Ok(());
-            };
+            let Some(slots) = release else { return Ok(()) };
             let made = ReleaseRecord {
                 release: slots.release,
                 color: slots.color.as_str().to_owned(),
@@ -80,24 +60,45 @@ impl Engine {
             });
         }
         recorded?;
-        if let Some(slots) = &planned.slots {
-            let before = planned.facts.live.as_ref().and_then(|live| live.release);
-            if execution.done.contains(&apigateway::stage::id(apigateway::stage::LIVE))
-                && before != Some(slots.live.release)
-            {
-                self.context.emit(Event::Promoted {
-                    release: slots.live.release,
-                    color: slots
-                        .live
-                        .variables
-                        .color()
-                        .map(|color| color.as_str().to_owned())
-                        .unwrap_or_default(),
-                    previous: before,
-                });
-            }
-        }
+        self.emit_promoted(planned, &execution);
         Ok(execution)
+    }
+
+    /// Writes down what is about to be made, and sends the packages that new code needs.
+    async fn announce(&self, planned: &Planned) -> Result<(), EngineError> {
+        let created: Vec<ResourceId> = planned.plan.steps.iter().map(|step| step.id.clone()).collect();
+        for package in &planned.packages {
+            self.context
+                .add_package(self.control.name(), &package.code_sha256, &package.zip_path);
+        }
+        let announcing = async {
+            match planned.plan.counts().create {
+                0 => Ok(()),
+                _ => futures::try_join!(
+                    ledger::announce(&self.context, &self.control, &created),
+                    self.control.keep_policy(&self.context)
+                )
+                .map(drop),
+            }
+        };
+        // A package that cannot be sent now is sent again when it is needed; an error is reported then.
+        let sending = new_code(&planned.plan).map(|code_sha256| self.context.stage(code_sha256));
+        let (announced, _) = futures::join!(announcing, futures::future::join_all(sending));
+        Ok(announced?)
+    }
+
+    fn emit_promoted(&self, planned: &Planned, execution: &Execution) {
+        let Some(slots) = &planned.slots else { return };
+        let before = planned.facts.live.as_ref().and_then(|live| live.release);
+        let has_moved = execution.done.contains(&apigateway::stage::id(apigateway::stage::LIVE));
+        if has_moved && before != Some(slots.live.release) {
+            let color = slots.live.variables.color();
+            self.context.emit(Event::Promoted {
+                release: slots.live.release,
+                color: color.map(|color| color.as_str().to_owned()).unwrap_or_default(),
+                previous: before,
+            });
+        }
     }
 }
 

@@ -84,6 +84,7 @@ impl Engine {
             packages: Vec::new(),
             sites: BTreeMap::new(),
             deferred: Vec::new(),
+            site_url: None,
             grants: Grants::new(),
         })
     }

@@ -5,6 +5,7 @@ mod apply;
 mod connect;
 mod destroy;
 mod error;
+mod former;
 mod plan;
 mod policy;
 mod prune;

@@ -6,18 +6,17 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::former::Kept;
 use super::{Engine, EngineError, READS};
 use crate::aws::client::error::AwsError;
 use crate::aws::kinds::kind::Discovered;
-use crate::aws::policy::document::Document;
 use crate::aws::read::reader::Reader;
-use crate::aws::release::ledger;
 use crate::aws::release::release_state;
-use crate::compile::{self, Inputs, former};
+use crate::compile::{self, Inputs};
 use crate::event::{Event, millis};
 use crate::package::{Package, PackageError};
 use crate::plan::{FoundResource, LintError, Observations, Plan, Request, build, lint, orphans_of_deploy};
-use crate::release::grants::{self, Grants, Proof};
+use crate::release::grants::Grants;
 use crate::release::slots::{GoLive, ReleaseState, Slots};
 use crate::resource::{Observed, Resource, ResourceId};
 use crate::site::Site;
@@ -53,9 +52,19 @@ pub struct Planned {
     pub fingerprint: Option<String>,
     /// What goes later, because former releases need it; for people.
     pub deferred: Vec<String>,
+    /// Origin of the stage's web site.
+    pub site_url: Option<String>,
     pub(super) grants: Grants,
     pub(super) packages: Vec<Package>,
     pub(super) sites: BTreeMap<String, Arc<Site>>,
+}
+
+/// What was read before the functions were packaged.
+struct Early {
+    reader: Reader,
+    observed: ReadResult,
+    facts: ReleaseState,
+    found: Vec<Discovered>,
 }
 
 impl Engine {
@@ -65,40 +74,16 @@ impl Engine {
         inputs: &PlanInputs<'_>,
         packages: impl Future<Output = Result<Vec<Package>, PackageError>>,
     ) -> Result<Planned, EngineError> {
-        let nothing = BTreeMap::new();
-        let early_inputs = self.inputs(inputs, &nothing);
-        let functions = early_inputs.functions();
-        let standing = compile::standing(&early_inputs);
-        let names = standing
-            .iter()
-            .filter_map(|one| one.desired["name"].as_str())
-            .map(str::to_owned)
-            .collect();
-        let reader = Reader::new(self.context.clone()).expecting(names);
-        // What pages are told is written into them, so comparing takes their text.
-        for (logical, site) in early_inputs.sites {
-            self.context.add_site(&early_inputs.bucket(logical), Arc::clone(site));
-        }
-        let early: Vec<Resource> = standing
-            .into_iter()
-            .filter(|one| !self.registry.kind(&one.id.kind).spec().reads_by_content)
-            .collect();
-        self.context.emit(Event::ReadStarted { resources: early.len() });
         let began = tokio::time::Instant::now();
-        let reads = async {
-            let joined = futures::try_join!(
-                self.read(&reader, early),
-                async {
-                    release_state::read(&reader, &functions)
-                        .await
-                        .map_err(EngineError::from)
-                },
-                self.enumerate(&reader)
-            )?;
-            Ok::<_, EngineError>(joined)
-        };
+        let early = self.early(inputs);
         let packages = async { packages.await.map_err(EngineError::from) };
-        let (packages, (mut observed, facts, found)) = futures::try_join!(packages, reads)?;
+        let (packages, early) = futures::try_join!(packages, early)?;
+        let Early {
+            reader,
+            mut observed,
+            facts,
+            found,
+        } = early;
         let hashes: BTreeMap<String, String> = packages
             .iter()
             .map(|package| (package.function.clone(), package.code_sha256.clone()))
@@ -107,115 +92,72 @@ impl Engine {
         let mut resources = compile::standing(&inputs);
         let (released, slots) = compile::released(&inputs, &facts);
         resources.extend(released);
-        let late: Vec<Resource> = resources
-            .iter()
-            .filter(|one| !observed.read.contains(&one.id))
-            .cloned()
-            .collect();
-        let late = self.read(&reader, late).await?;
+        let late = resources.iter().filter(|one| !observed.read.contains(&one.id));
+        let late = self.read(&reader, late.cloned().collect()).await?;
         observed.found.extend(late.found);
         self.context.emit(Event::ReadFinished {
             millis: millis(began.elapsed()),
             calls: self.context.calls(),
         });
         let grants = compile::all_grants(&inputs);
-        let mut deferred = Vec::new();
-        let mut unrecorded = Vec::new();
-        if let Some(slots) = &slots {
-            let losses = former::losses(&resources, &observed.found, &facts, slots);
-            let (known, is_complete) = match losses.statements.is_empty() && !former::has_formers(&observed.found) {
-                true => (Vec::new(), true),
-                false => self.former_grants(&facts, slots).await?,
-            };
-            let mut history = known.clone();
-            if is_complete && former::has_unknown(&observed.found, &known) {
-                let records = ledger::records(&self.context, &self.control).await?;
-                let believed = records
-                    .into_iter()
-                    .filter(|record| grants::is_believed(&facts.releases, record.release, &record.grants));
-                history.extend(believed.map(|record| record.grants));
-            }
-            let (told, unknown) = former::keep(
-                &mut resources,
-                &observed.found,
-                slots,
-                &losses,
-                &known,
-                &history,
-                is_complete,
-            );
-            deferred = told;
-            unrecorded = unknown;
-            if former::loses_indexes(&resources, &observed.found) {
-                let (known, is_complete) = self.former_grants(&facts, slots).await?;
-                let kept = former::keep_indexes(&mut resources, &observed.found, &known, is_complete);
-                deferred.extend(kept);
-            }
-        }
-        let sites = inputs
-            .sites
-            .iter()
-            .map(|(logical, site)| (inputs.bucket(logical), Arc::clone(site)))
-            .collect();
+        let kept = match &slots {
+            Some(slots) => self.keep_former(&mut resources, &observed.found, &facts, slots).await?,
+            None => Kept::default(),
+        };
         let request = Request {
             orphans: orphans_of_deploy(&resources, self.judged(found, &facts), &mut observed.found),
             resources,
         };
         let mut plan = build(&request, &observed.found, self.registry);
         plan.warnings = compile::warnings(&inputs);
-        plan.warnings.extend(compile::unrecorded_grants(&unrecorded));
+        plan.warnings.extend(compile::unrecorded_grants(&kept.unrecorded));
         let errors = lint(&plan, &request, &observed.found, self.registry);
-        let fingerprint = slots.as_ref().map(|slots| slots.fingerprint.clone());
+        let sites = inputs.sites.iter();
         Ok(Planned {
+            fingerprint: slots.as_ref().map(|slots| slots.fingerprint.clone()),
+            sites: sites
+                .map(|(logical, site)| (inputs.bucket(logical), Arc::clone(site)))
+                .collect(),
+            site_url: inputs.site_url(),
+            commit: inputs.commit.clone(),
+            deferred: kept.deferred,
             plan,
             slots,
             facts,
             errors,
-            commit: inputs.commit.clone(),
-            fingerprint,
             packages,
-            sites,
-            deferred,
             grants,
         })
     }
 
-    /// The grants of the releases before this deploy's that stay reachable, as the ledger knows them; whether it knows all.
-    pub(super) async fn former_grants(
-        &self,
-        facts: &ReleaseState,
-        slots: &Slots,
-    ) -> Result<(Vec<BTreeMap<String, Document>>, bool), EngineError> {
-        let mut known = Vec::new();
-        let mut is_complete = true;
-        for release in slots
-            .reachable()
-            .into_iter()
-            .filter(|release| *release < slots.release && facts.releases.contains_key(release))
-        {
-            let record = ledger::of_release(&self.context, &self.control, release).await?;
-            let grants = record.map(|record| record.grants).filter(|grants| !grants.is_empty());
-            let label = facts.releases.get(&release);
-            match (grants, label) {
-                (Some(grants), Some(label)) => match grants::prove(label, &grants) {
-                    // What was made before labels carried a hash only tells what may go; it gives nothing.
-                    Proof::Proven | Proof::Unknown => known.push(grants),
-                    Proof::Differs => {
-                        is_complete = false;
-                        self.context.emit(Event::Warning {
-                            message: format!(
-                                "the record of release {release} in the control bucket (s3://{}/{}) has other grants than the \
-                                 release was made with: it was changed and is not believed",
-                                self.control.name(),
-                                ledger::key_of(&self.context, release)
-                            ),
-                        });
-                    }
-                },
-                _ => is_complete = false,
-            }
+    /// What can be read before the functions are packaged: all that neither their code nor which releases exist decides.
+    async fn early(&self, inputs: &PlanInputs<'_>) -> Result<Early, EngineError> {
+        let nothing = BTreeMap::new();
+        let inputs = self.inputs(inputs, &nothing);
+        let functions = inputs.functions();
+        let standing = compile::standing(&inputs);
+        let names = standing.iter().filter_map(|one| one.desired["name"].as_str());
+        let reader = Reader::new(self.context.clone()).expecting(names.map(str::to_owned).collect());
+        // The settings of pages are written into them, so comparing takes their text.
+        for (logical, site) in inputs.sites {
+            self.context.add_site(&inputs.bucket(logical), Arc::clone(site));
         }
-        Ok((known, is_complete))
+        let early: Vec<Resource> = standing
+            .into_iter()
+            .filter(|one| !self.registry.kind(&one.id.kind).spec().reads_by_content)
+            .collect();
+        self.context.emit(Event::ReadStarted { resources: early.len() });
+        let (observed, facts, found) = futures::try_join!(
+            self.read(&reader, early),
+            async { Ok(release_state::read(&reader, &functions).await?) },
+            self.enumerate(&reader)
+        )?;
+        Ok(Early {
+            reader,
+            observed,
+            facts,
+            found,
+        })
     }
 
     pub(super) fn inputs<'a>(

@@ -1,10 +1,10 @@
 //! The HTTP API of the resolved stack.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::{Resolver, rules};
+use super::{Resolver, route_key, rules};
 use crate::template::fault::{Code, Fault, Span};
-use crate::template::grammar::{NamedValue, Short, Switch, did_you_mean};
+use crate::template::grammar::{NamedValue, Short, Switch};
 use crate::template::language::{ApiSource, CorsSource, RouteSource};
 use crate::template::model::{Api, Cors, Route};
 
@@ -13,9 +13,6 @@ const MOST_ROUTES: usize = 300;
 
 /// Longest wait for a function, seconds. The same page.
 const LONGEST_INTEGRATION: u32 = 30;
-
-/// Methods of a route. <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html>
-const METHODS: &[&str] = &["ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
 impl Resolver<'_> {
     pub(super) fn api(&mut self) -> Option<Api> {
@@ -122,8 +119,9 @@ impl Resolver<'_> {
         ) in api.routes.value.iter()
         {
             self.mark(format!("api.routes.{key}"), *span);
-            if let Some(pattern) = self.route_key(key, *span) {
-                match seen.get(&pattern) {
+            match route_key::pattern(key, *span) {
+                Err(fault) => self.report(*fault),
+                Ok(pattern) => match seen.get(&pattern) {
                     Some((first, at)) => {
                         let fault = Fault::error(Code::Collision, format!("`{key}` takes the same requests as `{first}`"))
                             .labelled(*span, "this route")
@@ -134,7 +132,7 @@ impl Resolver<'_> {
                     None => {
                         seen.insert(pattern, (key.to_owned(), *span));
                     }
-                }
+                },
             }
             self.target(key, route);
             routes.push(Route {
@@ -166,92 +164,6 @@ impl Resolver<'_> {
                 .with(function.span, format!("`{key}` waits for it"))
                 .help(format!("set `timeout: {LONGEST_INTEGRATION}s` or less"));
             self.report(fault);
-        }
-    }
-
-    /// Checks a route's key. Gives the requests it takes, with the names of parameters left out.
-    fn route_key(&mut self, key: &str, span: Span) -> Option<String> {
-        if key == "$default" {
-            return Some(key.to_owned());
-        }
-        let (method, path) = key.split_once(' ')?;
-        let refuse = |message: String, help: &str| Some(Fault::error(Code::BadValue, message).at(span).help(help));
-        let known = METHODS.contains(&method);
-        let mut fault = if known {
-            None
-        } else {
-            let fault = Fault::error(Code::BadValue, format!("`{method}` is not a method of a route")).at(span);
-            Some(
-                fault
-                    .maybe_help(did_you_mean(method, METHODS.iter().copied()))
-                    .help(format!("allowed: {}", METHODS.join(", "))),
-            )
-        };
-        let mut pattern = format!("{method} ");
-        let mut parameters = BTreeSet::new();
-        if !path.starts_with('/') {
-            fault = fault.or(refuse(
-                format!("the path `{path}` does not begin with `/`"),
-                "write `GET /tasks`",
-            ));
-        }
-        if path == "/preview" || path.starts_with("/preview/") {
-            fault = fault.or(refuse(
-                format!("`{path}` would never be reached: `/preview` is the slot where releases wait"),
-                "choose another path",
-            ));
-        }
-        let segments: Vec<&str> = path.split('/').skip(1).collect();
-        for (index, segment) in segments.iter().enumerate() {
-            pattern.push('/');
-            let Some(name) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
-                if segment.contains(['{', '}']) {
-                    fault = fault.or(refuse(
-                        format!("`{segment}` mixes a parameter with text"),
-                        "a parameter is a whole segment: `/tasks/{taskId}`",
-                    ));
-                } else if !segment
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte))
-                {
-                    fault = fault.or(refuse(
-                        format!("`{segment}` has characters that a path cannot have"),
-                        "allowed: letters, digits and - . _ ~ ! $ & ' ( ) * + , ; = : @ %",
-                    ));
-                }
-                pattern.push_str(segment);
-                continue;
-            };
-            let (name, greedy) = name.strip_suffix('+').map_or((name, false), |name| (name, true));
-            let valid = name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
-            if name.is_empty() || !valid {
-                fault = fault.or(refuse(
-                    format!("`{segment}` is not a path parameter"),
-                    "a parameter's name has letters, digits, `_`, `-` and `.`",
-                ));
-            }
-            if !parameters.insert(name) {
-                fault = fault.or(refuse(
-                    format!("the parameter `{name}` stands in the path twice"),
-                    "give each its own name",
-                ));
-            }
-            if greedy && index + 1 != segments.len() {
-                fault = fault.or(refuse(
-                    format!("`{segment}` takes the whole rest and must come last"),
-                    "move it to the end",
-                ));
-            }
-            pattern.push_str(if greedy { "{+}" } else { "{}" });
-        }
-        match fault {
-            Some(fault) => {
-                self.report(fault);
-                None
-            }
-            None => Some(pattern),
         }
     }
 }

@@ -74,103 +74,114 @@ fn generate(root: &Mapping) -> bool {
     )
 }
 
+/// The words of one alarm.
+type Words = Vec<(&'static str, Node)>;
+
 fn alarms(root: &Mapping, commands: &Commands<'_>, owner: Span) -> Node {
-    let mut entries = Vec::new();
-    let mut add = |name: String, span: Span, words: Vec<(&'static str, Node)>| {
-        entries.push(Entry {
-            key: Key { text: name, span },
-            value: Rc::new(Node::mapping(words, span)),
-        });
+    let functions = keys(root, "functions");
+    let tables = keys(root, "tables");
+    let api = root.get("api").filter(|api| api.value.as_mapping().is_some());
+    let all = functions
+        .iter()
+        .flat_map(|key| function_alarms(key, commands))
+        .chain(api.into_iter().flat_map(|api| api_alarms(api.key.span, commands)))
+        .chain(tables.iter().map(|key| table_alarm(key, commands)));
+    let entries = all.map(|(name, span, words)| Entry {
+        key: Key { text: name, span },
+        value: Rc::new(Node::mapping(words, span)),
+    });
+    Node {
+        span: owner,
+        content: Content::Mapping(Mapping {
+            entries: entries.collect(),
+        }),
+    }
+}
+
+/// Errors and throttles of a function.
+fn function_alarms(key: &Key, commands: &Commands<'_>) -> [(String, Span, Words); 2] {
+    let (function, span) = (key.text.as_str(), key.span);
+    let words = |metric: &str, threshold: &str, comparison: &str, what: &str| {
+        vec![
+            (
+                "description",
+                Node::quoted(commands.describe(what, Some(function)), span),
+            ),
+            ("function", Node::plain(function, span)),
+            ("metric", Node::plain(metric, span)),
+            ("statistic", Node::plain("Sum", span)),
+            ("threshold", Node::plain(threshold, span)),
+            ("comparison", Node::plain(comparison, span)),
+            ("period", Node::plain("5m", span)),
+        ]
     };
-    for key in keys(root, "functions") {
-        let (function, span) = (key.text.as_str(), key.span);
-        let words = |metric: &str, threshold: &str, comparison: &str, what: &str| {
-            vec![
-                (
-                    "description",
-                    Node::quoted(commands.describe(what, Some(function)), span),
-                ),
-                ("function", Node::plain(function, span)),
-                ("metric", Node::plain(metric, span)),
-                ("statistic", Node::plain("Sum", span)),
-                ("threshold", Node::plain(threshold, span)),
-                ("comparison", Node::plain(comparison, span)),
-                ("period", Node::plain("5m", span)),
-            ]
-        };
-        let failed = format!("{function} failed 5 times or more within 5 minutes.");
-        add(
+    let failed = format!("{function} failed 5 times or more within 5 minutes.");
+    let throttled = format!("{function} was throttled within 5 minutes: its concurrency is used up.");
+    [
+        (
             format!("{function}-errors"),
             span,
             words("Errors", "5", "greater-than-or-equal", &failed),
-        );
-        let throttled = format!("{function} was throttled within 5 minutes: its concurrency is used up.");
-        add(
+        ),
+        (
             format!("{function}-throttles"),
             span,
             words("Throttles", "0", "greater-than", &throttled),
-        );
-    }
-    if let Some(api) = root.get("api").filter(|api| api.value.as_mapping().is_some()) {
-        let span = api.key.span;
-        let words = |metric: &str, statistic: &str, threshold: &str, periods: &str, datapoints: &str, what: &str| {
-            vec![
-                ("description", Node::quoted(commands.describe(what, None), span)),
-                ("api", Node::plain("live", span)),
-                ("metric", Node::plain(metric, span)),
-                ("statistic", Node::plain(statistic, span)),
-                ("threshold", Node::plain(threshold, span)),
-                ("comparison", Node::plain("greater-than", span)),
-                ("period", Node::plain("1m", span)),
-                ("evaluation_periods", Node::plain(periods, span)),
-                ("datapoints_to_alarm", Node::plain(datapoints, span)),
-            ]
-        };
-        let slow = "1 request in 100 took longer than 1 s, in 3 of 5 minutes.";
-        add(
+        ),
+    ]
+}
+
+/// Latency and 5xx of live.
+fn api_alarms(span: Span, commands: &Commands<'_>) -> [(String, Span, Words); 2] {
+    let words = |metric: &str, statistic: &str, threshold: &str, periods: &str, datapoints: &str, what: &str| {
+        vec![
+            ("description", Node::quoted(commands.describe(what, None), span)),
+            ("api", Node::plain("live", span)),
+            ("metric", Node::plain(metric, span)),
+            ("statistic", Node::plain(statistic, span)),
+            ("threshold", Node::plain(threshold, span)),
+            ("comparison", Node::plain("greater-than", span)),
+            ("period", Node::plain("1m", span)),
+            ("evaluation_periods", Node::plain(periods, span)),
+            ("datapoints_to_alarm", Node::plain(datapoints, span)),
+        ]
+    };
+    let slow = "1 request in 100 took longer than 1 s, in 3 of 5 minutes.";
+    let failing = "More than 10 answers of live were 5xx within 1 minute.";
+    [
+        (
             "api-latency".to_owned(),
             span,
             words("Latency", "p99", "1000", "5", "3", slow),
-        );
-        let failing = "More than 10 answers of live were 5xx within 1 minute.";
-        add("api-5xx".to_owned(), span, words("5xx", "Sum", "10", "1", "1", failing));
-    }
-    for key in keys(root, "tables") {
-        let (table, span) = (key.text.as_str(), key.span);
-        let metric = |name: &str| {
-            Node::mapping(
-                [("table", Node::plain(table, span)), ("metric", Node::plain(name, span))],
-                span,
-            )
-        };
-        let what = format!("Requests to the table {table} were throttled within 5 minutes.");
-        add(
-            format!("{table}-table-throttles"),
+        ),
+        ("api-5xx".to_owned(), span, words("5xx", "Sum", "10", "1", "1", failing)),
+    ]
+}
+
+/// Throttled requests of a table.
+fn table_alarm(key: &Key, commands: &Commands<'_>) -> (String, Span, Words) {
+    let (table, span) = (key.text.as_str(), key.span);
+    let metric = |name: &str| {
+        Node::mapping(
+            [("table", Node::plain(table, span)), ("metric", Node::plain(name, span))],
             span,
-            vec![
-                ("description", Node::quoted(commands.describe(&what, None), span)),
-                ("expression", Node::plain("FILL(reads, 0) + FILL(writes, 0)", span)),
-                ("label", Node::plain("throttled requests", span)),
-                (
-                    "metrics",
-                    Node::mapping(
-                        [
-                            ("reads", metric("ReadThrottleEvents")),
-                            ("writes", metric("WriteThrottleEvents")),
-                        ],
-                        span,
-                    ),
-                ),
-                ("threshold", Node::plain("0", span)),
-                ("comparison", Node::plain("greater-than", span)),
-                ("period", Node::plain("5m", span)),
-            ],
-        );
-    }
-    Node {
-        span: owner,
-        content: Content::Mapping(Mapping { entries }),
-    }
+        )
+    };
+    let what = format!("Requests to the table {table} were throttled within 5 minutes.");
+    let metrics = [
+        ("reads", metric("ReadThrottleEvents")),
+        ("writes", metric("WriteThrottleEvents")),
+    ];
+    let words = vec![
+        ("description", Node::quoted(commands.describe(&what, None), span)),
+        ("expression", Node::plain("FILL(reads, 0) + FILL(writes, 0)", span)),
+        ("label", Node::plain("throttled requests", span)),
+        ("metrics", Node::mapping(metrics, span)),
+        ("threshold", Node::plain("0", span)),
+        ("comparison", Node::plain("greater-than", span)),
+        ("period", Node::plain("5m", span)),
+    ];
+    (format!("{table}-table-throttles"), span, words)
 }
 
 /// The names in a section, without those that are at fault themselves.

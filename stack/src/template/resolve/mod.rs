@@ -5,6 +5,7 @@ mod alarms;
 mod api;
 mod functions;
 mod generated;
+mod route_key;
 mod rules;
 mod storage;
 

@@ -120,7 +120,7 @@ fn routes_that_cannot_be() {
        |     ^^^^^^^^^
     14 |     GET: tasks
        |
-       = help: a parameter's name has letters, digits, `_`, `-` and `.`
+       = help: a parameter's name has letters, digits, `-`, `_`, `.` and `:`
 
     error[bad-value]: `GET` is not a route
       --> taskctl.yaml:14:5
