@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Inputs, id, resource};
-use crate::aws::client::context::Identity;
+use crate::aws::client::identity::Identity;
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::apigateway::stage::LIVE;
 use crate::aws::kinds::events::warmup_rule::{self, Alias, Target};
