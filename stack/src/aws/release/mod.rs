@@ -8,4 +8,5 @@ pub mod error;
 mod hooks;
 pub mod lease;
 pub mod ledger;
+pub mod presence;
 pub mod traffic_shift;
