@@ -67,7 +67,11 @@ pub struct Selection {
 impl Selection {
     /// The groups that exist of them.
     pub async fn groups(&self, source: &CloudWatchLogs) -> Result<Vec<Group>, Failure> {
-        let all = source.groups().await.map_err(EngineError::from)?;
+        self.of(source.groups().await.map_err(EngineError::from)?)
+    }
+
+    /// Those of all that are asked for.
+    pub fn of(&self, all: Vec<Group>) -> Result<Vec<Group>, Failure> {
         let known: BTreeSet<&str> = all.iter().map(|group| group.source.as_str()).collect();
         for function in &self.functions {
             if !known.contains(function.as_str()) {
@@ -75,7 +79,7 @@ impl Selection {
                 return Err(Failure::usage(
                     format!("no function named {function}"),
                     match known.as_slice() {
-                        [] => "nothing is deployed here; check --stage, --region and --profile".to_owned(),
+                        [] => "the stage has no functions".to_owned(),
                         known => format!("functions: {}", known.join(", ")),
                     },
                 ));

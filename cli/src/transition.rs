@@ -56,6 +56,8 @@ pub async fn run(
     let stack_ref = session.stack_ref()?;
     let web = HttpProbe::new(gate, session.cancel.clone())?;
     let engine = session.connect(command, &stack_ref).await?;
+    // The lease alone would make a control bucket where nothing is deployed.
+    session.unless_stopped(engine.require_deployed()).await??;
     if !session.global.yes {
         match session.unless_stopped(engine.transition(wanted)).await?? {
             Some(transition) => {

@@ -49,6 +49,10 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
         )
     };
     let (mut found, (_, moved)) = session.unless_stopped(reading).await?.map_err(EngineError::from)?;
+    if found.is_empty() {
+        // No alarms is an answer about a stage; of a stage that is not there it would be a false one.
+        session.unless_stopped(engine.require_deployed()).await??;
+    }
     if !args.names.is_empty() {
         found.retain(|alarm| args.names.iter().any(|name| alarm.name.contains(name.as_str())));
         if found.is_empty() {

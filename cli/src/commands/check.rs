@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::ValueEnum;
 use taskctl_checks::{Folder, Outcome as Checked, Report, State, Verdict, junit, run as run_checks};
 use taskctl_stack::engine::EngineError;
+use taskctl_stack::event::Endpoints;
 use taskctl_stack::observe::security;
 
 use crate::cli::{CheckArgs, Output};
@@ -176,12 +177,15 @@ async fn endpoint(session: &Session, preview: bool) -> Result<String, Failure> {
     let stack_ref = session.stack_ref()?;
     let engine = session.connect_quietly(&stack_ref).await?;
     let endpoints = session.unless_stopped(engine.endpoints(None)).await??;
+    if endpoints == Endpoints::default() {
+        session.unless_stopped(engine.require_deployed()).await??;
+    }
     let url = if preview { endpoints.preview } else { endpoints.live };
     url.ok_or_else(|| {
         Failure::new(
             Exit::Error,
             format!("{}/{} has no API to check", stack_ref.app, session.global.target.stage),
-            "create it with `taskctl deploy`, or check another with --url URL",
+            "`api:` in the template and `taskctl deploy` create one; --url URL checks another",
         )
     })
 }

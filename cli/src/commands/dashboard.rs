@@ -28,6 +28,7 @@ async fn show(session: &Session) -> Result<Exit, Failure> {
         .await?
         .map_err(EngineError::from)?;
     if names.is_empty() {
+        session.unless_stopped(engine.require_deployed()).await??;
         return Err(Failure::new(
             Exit::Error,
             format!("{}/{} has no dashboard", identity.app, identity.stage),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use taskctl_local::{LocalOptions, LocalState};
+use taskctl_stack::aws::release::presence::{NotDeployed, not_deployed};
 use taskctl_stack::event::ErrorReport;
 use taskctl_stack::observe::diagnosis;
 use taskctl_stack::package::{PackageRequest, functions_of, preflight};
@@ -94,8 +95,7 @@ async fn stage(session: &Session, project: &Project) -> Vec<Finding> {
     };
     let (symptoms, status) = match looking.await {
         Ok((_, None)) => {
-            let found = format!("{}/{} is not deployed", stack.app, stack.stage);
-            return vec![Finding::attention("stage", found, "create it with `taskctl deploy`")];
+            return vec![absent(&not_deployed(context).await)];
         }
         Ok((symptoms, Some(status))) => (symptoms, status),
         Err(error) => {
@@ -132,6 +132,17 @@ async fn stage(session: &Session, project: &Project) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Before its first deploy a stage may be absent; one that is deployed elsewhere is looked for in the wrong place.
+fn absent(absent: &NotDeployed) -> Finding {
+    match absent.elsewhere.is_empty() {
+        true => Finding::attention("stage", absent.to_string(), absent.hint()),
+        false => Finding {
+            verdict: Verdict::Bad,
+            ..Finding::attention("stage", absent.to_string(), absent.hint())
+        },
+    }
 }
 
 /// Whether the API lets the pages of the stack's own site call it.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use taskctl_checks::{Latency, Load, LoadReport, Model, Progress, Suite, load as make_load, parse};
+use taskctl_stack::event::Endpoints;
 
 use crate::cli::Output;
 use crate::env::absolute;
@@ -164,6 +165,9 @@ async fn target(session: &Session, args: &Args) -> Result<String, Failure> {
     let stack_ref = session.stack_ref()?;
     let engine = session.connect_quietly(&stack_ref).await?;
     let endpoints = session.unless_stopped(engine.endpoints(None)).await??;
+    if endpoints == Endpoints::default() {
+        session.unless_stopped(engine.require_deployed()).await??;
+    }
     let url = if args.preview {
         endpoints.preview
     } else {
@@ -173,7 +177,7 @@ async fn target(session: &Session, args: &Args) -> Result<String, Failure> {
         Failure::new(
             Exit::Error,
             format!("{}/{} has no API to load", stack_ref.app, session.global.target.stage),
-            "create it with `taskctl deploy`",
+            "`api:` in the template and `taskctl deploy` create one; --url URL loads another",
         )
     })
 }

@@ -105,7 +105,14 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
         functions: args.functions.clone(),
         api: args.api,
     };
-    let groups = session.unless_stopped(selection.groups(&source)).await??;
+    let all = session
+        .unless_stopped(source.groups())
+        .await?
+        .map_err(EngineError::from)?;
+    if all.is_empty() {
+        session.unless_stopped(engine.require_deployed()).await??;
+    }
+    let groups = selection.of(all)?;
     if let Some(query) = &args.query {
         let asked = insights::Asked {
             query,

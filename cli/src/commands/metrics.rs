@@ -65,14 +65,7 @@ async fn fetch(session: &Session, args: &Args, engine: &Engine) -> Result<String
         .map_err(EngineError::from)?;
     let identity = engine.context().identity();
     let Some(metrics) = metrics else {
-        return Err(Failure::new(
-            Exit::Error,
-            format!(
-                "{}/{} is not deployed in {}",
-                identity.app, identity.stage, identity.region
-            ),
-            "create it with `taskctl deploy`, or check --stage, --region and --profile",
-        ));
+        return Err(engine.not_deployed().await.into());
     };
     let found: BTreeSet<&str> = metrics
         .functions

@@ -125,6 +125,7 @@ pub fn run(invocation: &Invocation, args: Args) -> Exit {
 async fn abort(session: &Session) -> Result<Exit, Failure> {
     let stack_ref = session.stack_ref()?;
     let engine = session.connect("promote --abort", &stack_ref).await?;
+    session.unless_stopped(engine.require_deployed()).await??;
     let lease = lease::take(session, &engine, lease::holder(session, "promote --abort")).await?;
     let aborted = engine.abort().await;
     lease::give_back(session, lease).await;

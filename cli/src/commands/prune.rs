@@ -34,6 +34,7 @@ async fn prune(session: &Session, keep: Option<u32>) -> Result<Exit, Failure> {
         (None, None) => session.project()?.template.stack.keep_releases,
     };
     let engine = session.connect("prune", &stack_ref).await?;
+    session.unless_stopped(engine.require_deployed()).await??;
     consent(session, keep).await?;
     let lease = lease::take(session, &engine, lease::holder(session, "prune")).await?;
     let pruned = engine.prune(usize::try_from(keep).unwrap_or(usize::MAX)).await;

@@ -80,15 +80,10 @@ async fn fetch(session: &Session, engine: &Engine, stack_ref: &StackRef) -> Resu
     let status = status::read(engine.context(), engine.control(), site)
         .await
         .map_err(taskctl_stack::engine::EngineError::from)?;
-    status.ok_or_else(|| {
-        let StackRef { app, region } = stack_ref;
-        let stage = &session.global.target.stage;
-        Failure::new(
-            Exit::Error,
-            format!("{app}/{stage} is not deployed in {region}"),
-            "create it with `taskctl deploy`, or check --stage, --region and --profile",
-        )
-    })
+    match status {
+        Some(status) => Ok(status),
+        None => Err(engine.not_deployed().await.into()),
+    }
 }
 
 /// The status as text.

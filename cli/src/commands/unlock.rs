@@ -29,6 +29,9 @@ async fn unlock(session: &Session, force: Force) -> Result<Exit, Failure> {
     let stack_ref = session.stack_ref()?;
     let engine = session.connect_quietly(&stack_ref).await?;
     let taken = session.unless_stopped(engine.unlock(force)).await??;
+    if taken.is_none() {
+        session.unless_stopped(engine.require_deployed()).await??;
+    }
     if session.global.output == Output::Json {
         let answer = Unlocked { taken_from: taken };
         session

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::release::error::MoveError;
 use crate::aws::release::lease::LeaseError;
+use crate::aws::release::presence::NotDeployed;
 use crate::event::ErrorReport;
 use crate::package::PackageError;
 use crate::plan::LintError;
@@ -21,6 +22,9 @@ pub enum EngineError {
     /// The lease on the stage was not had.
     #[error(transparent)]
     Lease(#[from] LeaseError),
+    /// The stage is not there.
+    #[error(transparent)]
+    NotDeployed(#[from] NotDeployed),
     /// Live did not move.
     #[error(transparent)]
     Move(#[from] MoveError),
@@ -39,6 +43,7 @@ impl EngineError {
             Self::Aws(error) => error.hint(),
             Self::Package(error) => error.hint(),
             Self::Lease(error) => error.hint(),
+            Self::NotDeployed(absent) => Some(absent.hint()),
             Self::Move(error) => error.hint(),
             Self::InTheClear(_) => Some(
                 "it comes from the environment or the profile (endpoint_url): use https://, or a port of this machine"

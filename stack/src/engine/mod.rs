@@ -18,6 +18,7 @@ use crate::aws::read::reader::Reader;
 use crate::aws::release::control_bucket::ControlBucket;
 use crate::aws::release::gateway;
 use crate::aws::release::lease::{self, Force, Holder, Lease, LeaseRecord};
+use crate::aws::release::presence::{is_deployed, not_deployed};
 use crate::event::Endpoints;
 
 pub use connect::Target;
@@ -61,6 +62,19 @@ impl Engine {
     /// Takes the lease away from whoever holds it.
     pub async fn unlock(&self, force: Force) -> Result<Option<LeaseRecord>, EngineError> {
         Ok(lease::take_away(&self.context, &self.control, force).await?)
+    }
+
+    /// Refuses a stage that is not deployed here, with the regions in which it is.
+    pub async fn require_deployed(&self) -> Result<(), EngineError> {
+        match is_deployed(&self.context).await? {
+            true => Ok(()),
+            false => Err(self.not_deployed().await),
+        }
+    }
+
+    /// That the stage is not deployed here, with the regions in which it is.
+    pub async fn not_deployed(&self) -> EngineError {
+        not_deployed(&self.context).await.into()
     }
 
     /// Where the stack answers.

@@ -12,6 +12,7 @@ use super::error::MoveError;
 use super::hooks::run_hooks;
 use super::lease::{Lease, Progress};
 use super::ledger;
+use super::presence::{is_deployed, not_deployed};
 use super::traffic_shift;
 use super::{gateway, release_state};
 use crate::aws::client::context::Context;
@@ -75,12 +76,10 @@ pub struct Moved {
 pub async fn look(context: &Context) -> Result<(ApiState, ReleaseState), MoveError> {
     let state = ApiState::read(context).await?;
     let Some(state) = state else {
-        let identity = context.identity();
-        let message = format!(
-            "{}/{} is not deployed in {}",
-            identity.app, identity.stage, identity.region
-        );
-        return Err(TransitionError::Nothing(message).into());
+        return Err(match is_deployed(context).await? {
+            true => TransitionError::Nothing("the stack has no API, and so no releases".to_owned()).into(),
+            false => not_deployed(context).await.into(),
+        });
     };
     let facts = release_state::of(&state, BTreeMap::new());
     release_state::readable(&facts)?;

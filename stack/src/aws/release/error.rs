@@ -1,5 +1,6 @@
 //! Why live did not move.
 
+use super::presence::NotDeployed;
 use crate::aws::client::error::AwsError;
 use crate::release::grants::Refusal;
 use crate::release::label::ReleaseLabel;
@@ -11,6 +12,9 @@ pub enum MoveError {
     /// AWS refused or could not be reached.
     #[error(transparent)]
     Aws(#[from] AwsError),
+    /// The stage is not there.
+    #[error(transparent)]
+    NotDeployed(#[from] NotDeployed),
     /// There is nothing to move to.
     #[error(transparent)]
     Transition(#[from] TransitionError),
@@ -83,6 +87,7 @@ impl MoveError {
                 "a rollback to a release that was live before the last one can need the policy of `taskctl export policy --for \
                  deploy`: run `taskctl rollback --to {release}` with such credentials"
             )),
+            Self::NotDeployed(absent) => Some(absent.hint()),
             Self::Transition(error) => Some(error.hint()),
         }
     }

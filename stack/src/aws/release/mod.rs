@@ -9,5 +9,6 @@ pub mod gateway;
 mod hooks;
 pub mod lease;
 pub mod ledger;
+pub mod presence;
 pub mod release_state;
 pub mod traffic_shift;
