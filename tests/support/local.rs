@@ -305,14 +305,15 @@ impl Local {
         &self.root
     }
 
-    /// Starts the binary at a terminal of its own.
+    /// Starts the binary at a terminal of its own, of so many columns.
     pub fn start_at_terminal(
         &self,
+        columns: u16,
         arguments: &[&str],
         directory: &Path,
         environment: &[(&str, &str)],
     ) -> crate::Terminal {
-        crate::Terminal::run(&mut self.command(arguments, directory, environment))
+        crate::Terminal::run(&mut self.command(arguments, directory, environment), columns)
     }
 
     fn command(&self, arguments: &[&str], directory: &Path, environment: &[(&str, &str)]) -> Command {

@@ -82,13 +82,18 @@ impl Project {
 
     /// Starts a command and does not wait for it.
     pub fn start(&self, arguments: &[&str]) -> Running {
-        let mut all: Vec<&str> = arguments.to_vec();
-        all.push("--local");
-        let dist = artifacts().to_string_lossy().into_owned();
-        if matches!(arguments.first(), Some(&"plan" | &"deploy")) {
-            all.extend(["--artifacts", &dist]);
-        }
+        let all = Self::local_arguments(arguments);
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
         self.local.start_with(&all, self.directory(), &self.environment(&[]))
+    }
+
+    fn local_arguments(arguments: &[&str]) -> Vec<String> {
+        let mut all: Vec<String> = arguments.iter().copied().map(str::to_owned).collect();
+        all.push("--local".to_owned());
+        if matches!(arguments.first(), Some(&"plan" | &"deploy")) {
+            all.extend(["--artifacts".to_owned(), artifacts().to_string_lossy().into_owned()]);
+        }
+        all
     }
 
     /// Starts a command against an AWS endpoint, and does not wait for it.
@@ -116,7 +121,15 @@ impl Project {
         let credentials = [("AWS_ACCESS_KEY_ID", &*key), ("AWS_SECRET_ACCESS_KEY", &*secret)];
         let all = [arguments, &["--endpoint-url", endpoint]].concat();
         self.local
-            .start_at_terminal(&all, self.directory(), &self.environment(&credentials))
+            .start_at_terminal(200, &all, self.directory(), &self.environment(&credentials))
+    }
+
+    /// Starts a command of the project against the local target, at a terminal of so many columns.
+    pub fn start_on_screen(&self, columns: u16, arguments: &[&str]) -> Terminal {
+        let all = Self::local_arguments(arguments);
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        self.local
+            .start_at_terminal(columns, &all, self.directory(), &self.environment(&[]))
     }
 
     fn environment<'a>(&'a self, credentials: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {

@@ -29,4 +29,5 @@ mod retention;
 mod security_check;
 mod site;
 mod stages;
+mod terminal;
 mod zero_loss;

@@ -225,7 +225,9 @@ impl Renderer for Human {
     }
 
     fn data(&mut self, text: &str) {
-        self.rest();
+        if let Some(live) = self.live() {
+            live.step_aside();
+        }
         self.out.text(text);
     }
 
@@ -249,5 +251,15 @@ impl Renderer for Human {
         if let Some(live) = self.live() {
             live.clear();
         }
+    }
+
+    fn tick(&mut self) {
+        if let Some(live) = self.live() {
+            live.tick();
+        }
+    }
+
+    fn moves(&self) -> bool {
+        matches!(&self.stderr, GuardedSink::Live(live) if live.is_drawing())
     }
 }

@@ -11,7 +11,7 @@ pub mod plan;
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -21,6 +21,7 @@ use taskctl_stack::event::{Event, EventSink, Events};
 
 use crate::failure::Failure;
 use crate::ui::guard::Out;
+use crate::ui::progress::TICK;
 
 pub use github::Github;
 pub use human::{Human, StderrSink, Trace};
@@ -40,6 +41,12 @@ pub trait Renderer: Send {
     fn annotation(&mut self, _title: &str, _message: &str) {}
     /// Nothing more comes for now: what is drawn is taken away, what is kept is written.
     fn rest(&mut self);
+    /// Time has passed: what moves by itself is drawn anew.
+    fn tick(&mut self) {}
+    /// Whether something moves by itself.
+    fn moves(&self) -> bool {
+        false
+    }
 }
 
 /// A screen of a terminal.
@@ -149,7 +156,19 @@ impl Reporter {
 }
 
 fn render(mut renderer: Box<dyn Renderer>, messages: &Receiver<Message>) {
-    while let Ok(message) = messages.recv() {
+    loop {
+        let message = match renderer.moves() {
+            true => messages.recv_timeout(TICK),
+            false => messages.recv().map_err(RecvTimeoutError::from),
+        };
+        let message = match message {
+            Ok(message) => message,
+            Err(RecvTimeoutError::Timeout) => {
+                renderer.tick();
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
         match message {
             Message::Event(time, event) => renderer.event(time, &event),
             Message::Failure(time, failure) => renderer.failure(time, &failure),

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use indicatif::{InMemoryTerm, ProgressDrawTarget};
 use jiff::Timestamp;
 use taskctl_stack::event::{ErrorReport, Event};
 use taskctl_stack::template::{Options, Source, load};
@@ -16,6 +15,7 @@ use super::*;
 use crate::exit::Exit;
 use crate::failure::{Failure, Message};
 use crate::ui::progress::Live;
+use crate::ui::progress::tests::Screen;
 use crate::ui::style::{Motion, Paint, Style, lines};
 
 /// A deploy in which something of everything happens.
@@ -229,17 +229,12 @@ fn where_it_answers_is_the_answer_of_deploy() {
 
 fn live(style: &Style, until: &str) -> String {
     let width = u16::try_from(style.width).unwrap();
-    let (terminal, out) = (InMemoryTerm::new(61, width), Page::default());
+    let (terminal, out) = (Screen::new(width, 61), Page::default());
     let style = Style {
         motion: Motion::Live,
         ..*style
     };
-    let talk = StderrSink::Live(Box::new(Live::on(
-        terminal.clone(),
-        &ProgressDrawTarget::term_like,
-        style,
-        None,
-    )));
+    let talk = StderrSink::Live(Box::new(Live::on(Box::new(terminal.clone()), style)));
     let mut human = Human::new(
         (out.out(), style),
         (talk, style),
@@ -256,7 +251,7 @@ fn live(style: &Style, until: &str) -> String {
     }
     match style.paint {
         Paint::Plain => terminal.contents(),
-        Paint::Colored => String::from_utf8(terminal.contents_formatted()).unwrap(),
+        Paint::Colored => terminal.contents_formatted(),
     }
 }
 
@@ -264,26 +259,6 @@ fn live(style: &Style, until: &str) -> String {
 fn a_person_at_a_terminal_sees_what_is_being_done() {
     lines("live_in_the_middle", |style| live(style, "retrying"));
     lines("live_at_the_end", |style| live(style, "finished"));
-}
-
-#[test]
-fn more_than_fits_is_counted() {
-    let terminal = InMemoryTerm::new(40, 80);
-    let mut live = Live::on(terminal.clone(), &ProgressDrawTarget::term_like, Style::PLAIN, None);
-    live.execution(30);
-    let ids: Vec<_> = (0..30)
-        .map(|n| taskctl_stack::resource::ResourceId::new("thing", format!("{n:02}")))
-        .collect();
-    for id in &ids {
-        live.begin(id, taskctl_stack::plan::Verb::Create);
-    }
-    assert!(terminal.contents().contains("and 22 more"), "{}", terminal.contents());
-    assert!(!terminal.contents().contains("thing.08"), "{}", terminal.contents());
-    live.end(&ids[0]);
-    assert!(terminal.contents().contains("and 21 more"), "{}", terminal.contents());
-    assert!(terminal.contents().contains("thing.08"), "{}", terminal.contents());
-    live.clear();
-    assert_eq!(terminal.contents(), "");
 }
 
 fn json(trace: Trace) -> String {
