@@ -29,4 +29,5 @@ mod retention;
 mod security_check;
 mod site;
 mod stages;
+mod streams;
 mod zero_loss;
