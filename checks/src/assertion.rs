@@ -1,4 +1,4 @@
-//! What is asserted of an answer, one at a time: the same list is judged here and written into a Postman collection.
+//! Assertions about an answer: the same list is judged here and written into a Postman collection.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::run::Incoming;
 /// One assertion.
 #[derive(Debug, Clone)]
 pub struct Assertion {
-    /// About what.
+    /// The subject.
     pub subject: Subject,
     /// What must hold.
     pub test: Test,
 }
 
-/// What an assertion is about.
+/// The subject of an assertion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// The status.
@@ -146,7 +146,7 @@ impl fmt::Display for Assertion {
 }
 
 impl Assertion {
-    /// Judges an answer. An error says what was seen instead.
+    /// Judges an answer. The error is the actual value.
     pub(crate) fn judge(&self, answer: &Incoming) -> Result<(), String> {
         match &self.subject {
             Subject::Status => self.test.holds(Some(&Value::from(answer.status))),
@@ -157,12 +157,12 @@ impl Assertion {
             Subject::Header(name) => self.test.holds(answer.header(name).map(Value::from).as_ref()),
             Subject::Json(path) => match answer.json() {
                 Some(json) => self.test.holds(path.of(&json)),
-                None => Err("the body is no JSON".to_owned()),
+                None => Err("the body is not JSON".to_owned()),
             },
             Subject::Body => match &self.test {
                 Test::Schema(_, schema) => match answer.json() {
                     Some(json) => fits(schema, &json),
-                    None => Err("the body is no JSON".to_owned()),
+                    None => Err("the body is not JSON".to_owned()),
                 },
                 test => test.holds(Some(&Value::from(String::from_utf8_lossy(&answer.body)))),
             },
@@ -224,7 +224,7 @@ fn length(value: &Value) -> Option<u64> {
 }
 
 fn fits(schema: &Value, seen: &Value) -> Result<(), String> {
-    let schema = jsonschema::validator_for(schema).map_err(|error| format!("the schema is none: {error}"))?;
+    let schema = jsonschema::validator_for(schema).map_err(|error| format!("the schema is invalid: {error}"))?;
     match schema.iter_errors(seen).next() {
         None => Ok(()),
         Some(error) => Err(format!("{} {error}", error.instance_path())),

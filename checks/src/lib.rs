@@ -14,7 +14,7 @@ mod variables;
 pub use assertion::{Assertion, JsonType, Subject, Test};
 pub use junit::junit;
 pub use load::{Latency, Load, LoadReport, Model, Progress, Second, StepReport, load};
-pub use model::{Check, CheckError, Expect, Folder, Request, Suite, parse, read_folder};
+pub use model::{Check, CheckError, Expect, Folder, Parts, Request, Suite, parse, read_folder};
 pub use path::{Path, PathError};
 pub use postman::{collection, environment};
 pub use run::{Client, Incoming, Options, Outcome, Outgoing, Report, State, Verdict, Writes, run};

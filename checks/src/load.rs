@@ -20,7 +20,7 @@ use crate::model::{Check, Suite};
 use crate::run::{Client, Incoming, capture, prepare};
 use crate::variables::{Variables, fill};
 
-/// How load is made.
+/// How load is generated.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Load {
     /// Requests in flight at the same time, at most.
@@ -29,7 +29,7 @@ pub struct Load {
     pub model: Model,
     /// How long is measured.
     pub duration: Duration,
-    /// How long load is made before anything is measured.
+    /// How long load is generated before anything is measured.
     pub warm_up: Duration,
 }
 
@@ -42,7 +42,7 @@ pub enum Model {
     Open(f64),
 }
 
-/// What is going on, for whoever watches.
+/// Running totals, for a display.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Answers so far.
@@ -53,7 +53,7 @@ pub struct Progress {
     pub micros: AtomicU64,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LoadReport {
     /// The URL.
@@ -95,7 +95,7 @@ pub struct Latency {
     pub max: f64,
 }
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct StepReport {
     /// `GET /tasks`.
@@ -135,7 +135,7 @@ const DIGITS: u8 = 3;
 /// Digits that are kept of the latencies of a second: 20 KB, whatever the users.
 const DIGITS_OF_SECOND: u8 = 2;
 
-/// What all users saw.
+/// The results of all users.
 #[derive(Default)]
 struct Seen {
     steps: Vec<Tally>,
@@ -225,7 +225,7 @@ fn millis(micros: u64) -> f64 {
     micros as f64 / 1_000.0
 }
 
-/// Makes load until its time is over or the client is stopped.
+/// Generates load until its time is over or the client is stopped.
 pub async fn load(
     suite: &Suite,
     url: &str,
@@ -257,7 +257,7 @@ pub async fn load(
     report(suite, url, load, measured, seen)
 }
 
-/// One of many.
+/// A simulated user.
 struct User<'a> {
     suite: &'a Suite,
     url: &'a str,
@@ -323,10 +323,7 @@ impl User<'_> {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "so many requests take longer than anybody waits"
-)]
+#[expect(clippy::cast_precision_loss, reason = "so many requests take years")]
 fn after(ticket: u64, rps: f64) -> Duration {
     Duration::try_from_secs_f64(ticket as f64 / rps).unwrap_or(Duration::MAX)
 }
@@ -414,7 +411,7 @@ mod tests {
     /// A server that answers in 10 ms, but stalls for a second once.
     struct Stalling {
         began: Instant,
-        /// When it is told to stop.
+        /// When it is to stop.
         stops: Option<Instant>,
     }
 

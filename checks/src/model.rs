@@ -13,6 +13,14 @@ use crate::path::Path;
 use crate::shipped::component;
 use crate::variables::{UUID, used};
 
+/// The parts of a stack that decide which suites apply.
+pub trait Parts {
+    /// Whether it has a function.
+    fn has_function(&self, name: &str) -> bool;
+    /// Whether it has a route, such as `GET /tasks` or `$default`.
+    fn has_route(&self, key: &str) -> bool;
+}
+
 /// Checks of one file.
 #[derive(Debug, Clone)]
 pub struct Suite {
@@ -20,28 +28,30 @@ pub struct Suite {
     pub name: String,
     /// The function that is checked; without it in the stack the suite does not apply.
     pub function: Option<String>,
+    /// The route that is checked, as the template writes it; without it in the stack the suite does not apply.
+    pub route: Option<String>,
     /// Values that are made once a run.
     pub variables: BTreeMap<String, String>,
     /// The checks, run one after another.
     pub checks: Vec<Check>,
 }
 
-/// One request and what its answer must be.
+/// A request and the expected answer.
 #[derive(Debug, Clone)]
 pub struct Check {
     /// Name.
     pub name: String,
-    /// What sort of check it is.
+    /// Its folder.
     pub folder: Folder,
     /// Whether it changes data.
     pub writes: bool,
-    /// Whether it takes away what checks before it made: it runs also after a stop.
+    /// Whether it removes data of checks before it: it also runs after a stop.
     pub cleanup: bool,
     /// The request.
     pub request: Request,
-    /// What is asserted.
+    /// The assertions.
     pub assertions: Vec<Assertion>,
-    /// What later checks use: name, and where it is in the answer.
+    /// Values for later checks: name, and place in the answer.
     pub capture: BTreeMap<String, Capture>,
 }
 
@@ -62,7 +72,7 @@ pub enum Folder {
     Functional,
     /// Answers come in time.
     Performance,
-    /// What must not be possible is not.
+    /// Forbidden requests are refused.
     Security,
     /// Requests that belong together.
     Integration,
@@ -107,7 +117,7 @@ fn get() -> String {
     "GET".to_owned()
 }
 
-/// What an answer must be, as written.
+/// The expected answer, as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
@@ -125,6 +135,7 @@ pub struct Expect {
 #[serde(deny_unknown_fields)]
 struct WrittenSuite {
     function: Option<String>,
+    route: Option<String>,
     #[serde(default)]
     variables: BTreeMap<String, String>,
     checks: Vec<WrittenCheck>,
@@ -233,9 +244,18 @@ pub fn parse(file: &str, text: &str) -> Result<Suite, CheckError> {
     Ok(Suite {
         name,
         function: written.function,
+        route: written.route,
         variables: written.variables,
         checks,
     })
+}
+
+impl Suite {
+    /// Whether the suite applies to a stack.
+    pub fn applies(&self, stack: &impl Parts) -> bool {
+        self.function.as_deref().is_none_or(|name| stack.has_function(name))
+            && self.route.as_deref().is_none_or(|key| stack.has_route(key))
+    }
 }
 
 impl Check {
@@ -252,14 +272,14 @@ impl Check {
             return Err("a request has either `json` or `body`".to_owned());
         }
         if !request.method.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            return Err(format!("`{}` is no method: GET, POST, …", request.method));
+            return Err(format!("`{}` is not a method such as GET or POST", request.method));
         }
         if written.cleanup && !written.writes {
-            return Err("what cleans up writes: add `writes: true`".to_owned());
+            return Err("a cleanup check also needs `writes: true`".to_owned());
         }
         let assertions = written.expect.assertions()?;
         if assertions.is_empty() {
-            return Err("it expects nothing".to_owned());
+            return Err("`expect` has no assertions".to_owned());
         }
         let json = request.json.as_ref().map(Value::to_string).unwrap_or_default();
         let texts = [&request.path, &request.url, &request.body]
@@ -270,7 +290,7 @@ impl Check {
         for text in texts {
             if let Some(unknown) = used(text).into_iter().find(|name| !known.contains(*name)) {
                 return Err(format!(
-                    "`{unknown}` is neither a variable nor captured by a check before"
+                    "`{unknown}` is neither a variable nor captured by an earlier check"
                 ));
             }
         }
@@ -347,7 +367,7 @@ impl Expect {
     }
 }
 
-/// What a mapping of tests may say.
+/// A mapping of tests.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Tests {
@@ -364,14 +384,14 @@ struct Tests {
     max_length: Option<u64>,
 }
 
-/// A plain value is what is wanted; a mapping says what must hold.
+/// A plain value is compared; a mapping lists tests.
 fn tests(wanted: Value) -> Result<Vec<Test>, String> {
     let Value::Object(_) = wanted else {
         return Ok(vec![Test::Equals(wanted)]);
     };
     let tests: Tests = serde_json::from_value(wanted).map_err(|error| error.to_string())?;
     if let Some(pattern) = &tests.matches {
-        regex_lite::Regex::new(pattern).map_err(|error| format!("`{pattern}` is no regular expression: {error}"))?;
+        regex_lite::Regex::new(pattern).map_err(|error| format!("`{pattern}` is not a regular expression: {error}"))?;
     }
     let Tests {
         equals,
@@ -436,12 +456,12 @@ mod tests_of_reading {
                 "    request: {path: /t, url: x}\n    expect: {status: 200}",
                 "either `path` or `url`",
             ),
-            ("    request: {path: /t}\n    expect: {}", "expects nothing"),
+            ("    request: {path: /t}\n    expect: {}", "has no assertions"),
             (
                 "    request: {path: \"/t/{{id}}\"}\n    expect: {status: 200}",
                 "`id` is neither",
             ),
-            ("    request: {path: /t}\n    expect: {json: {title: x}}", "no path"),
+            ("    request: {path: /t}\n    expect: {json: {title: x}}", "not a path"),
             (
                 "    request: {path: /t}\n    expect: {json: {$.a: {is: x}}}",
                 "unknown field",
@@ -450,7 +470,7 @@ mod tests_of_reading {
             ("    request: {path: /t}\n    expect: {schema: Nothing}", "no schema"),
             (
                 "    request: {path: /t, method: get}\n    expect: {status: 1}",
-                "no method",
+                "not a method",
             ),
             ("    request: {path: /t, wrong: 1}\n    expect: {status: 1}", "wrong"),
         ];

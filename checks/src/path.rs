@@ -21,7 +21,7 @@ pub enum Step {
 
 /// A text that is no path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no path: {why}; one looks like $.items[0].taskId")]
+#[error("`{text}` is not a path: {why}; one looks like $.items[0].taskId")]
 pub struct PathError {
     text: String,
     why: &'static str,
@@ -53,7 +53,11 @@ impl Path {
                     .find_map(|quote| inside.strip_prefix(quote)?.strip_suffix(quote));
                 steps.push(match quoted {
                     Some(name) => Step::Name(name.to_owned()),
-                    None => Step::Index(inside.parse().map_err(|_| error("between [ and ] stands no number"))?),
+                    None => Step::Index(
+                        inside
+                            .parse()
+                            .map_err(|_| error("there is no number between [ and ]"))?,
+                    ),
                 });
                 rest = after;
             } else {

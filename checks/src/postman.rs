@@ -7,7 +7,7 @@ use crate::assertion::{Assertion, Subject, Test};
 use crate::model::{Capture, Check, Folder, Suite};
 use crate::path::{Path, Step};
 
-/// What every test script begins with.
+/// The beginning of every test script.
 const PRELUDE: &str = "const body = (() => { try { return pm.response.json(); } catch (e) { return undefined; } })();
 const at = (...path) => path.reduce((value, step) => value === undefined || value === null ? undefined : value[step], body);
 const filled = (value) => typeof value === 'string' ? pm.variables.replaceIn(value) : value;

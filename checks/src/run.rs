@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -73,7 +74,7 @@ pub enum Writes {
     Refused,
 }
 
-/// What is run.
+/// Options of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Only checks of these folders; empty = all.
@@ -82,7 +83,7 @@ pub struct Options {
     pub writes: Writes,
 }
 
-/// What came of all checks.
+/// The results of all checks.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Report {
     /// The URL that was checked.
@@ -91,7 +92,7 @@ pub struct Report {
     pub checks: Vec<Outcome>,
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Outcome {
     /// Suite.
@@ -114,7 +115,7 @@ pub struct Outcome {
     /// `x-request-id` of the answer: what logs are searched for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// What was asserted.
+    /// The verdicts.
     pub assertions: Vec<Verdict>,
 }
 
@@ -138,7 +139,7 @@ pub enum State {
     },
 }
 
-/// What came of an assertion.
+/// The result of an assertion.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Verdict {
     /// What should hold.
@@ -169,7 +170,7 @@ impl Report {
 
     /// One line for each check that failed.
     pub fn failures(&self) -> Vec<String> {
-        let told = self.checks.iter().filter_map(|check| {
+        let failures = self.checks.iter().filter_map(|check| {
             let what = match &check.state {
                 State::Unanswered { reason } => reason.clone(),
                 State::Failed => check
@@ -182,11 +183,11 @@ impl Report {
             };
             Some(format!("{} ({}): {what}", check.name, check.request))
         });
-        told.collect()
+        failures.collect()
     }
 }
 
-/// Runs the checks. Nothing of it is an error: what goes wrong stands in the report.
+/// Runs the checks. Never an error: failures are part of the report.
 pub async fn run(suites: &[Suite], url: &str, options: &Options, client: Arc<dyn Client>) -> Report {
     let url = url.trim_end_matches('/');
     let ran = suites
@@ -246,7 +247,7 @@ async fn run_check(
     let (request, assertions) = match prepared {
         Ok(prepared) => prepared,
         Err(missing) => {
-            outcome.state = skipped(format!("no check before it has captured `{missing}`"));
+            outcome.state = skipped(format!("no earlier check captured `{missing}`"));
             return outcome;
         }
     };
@@ -277,6 +278,19 @@ async fn run_check(
     outcome
 }
 
+/// What a URL cannot carry as it is; what is encoded already stays so. Postman does the same.
+const UNSAFE: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
 pub(crate) fn prepare(check: &Check, url: &str, variables: &Variables) -> Result<Outgoing, String> {
     let request = &check.request;
     let target = match (&request.path, &request.url) {
@@ -301,7 +315,7 @@ pub(crate) fn prepare(check: &Check, url: &str, variables: &Variables) -> Result
     };
     Ok(Outgoing {
         method: request.method.clone(),
-        url: target,
+        url: utf8_percent_encode(&target, UNSAFE).to_string(),
         headers,
         body,
     })
@@ -478,6 +492,32 @@ checks:
         let asked = client.asked.lock().unwrap().clone();
         assert_eq!(asked[1].url, "http://x/tasks/t1");
         assert!(asked[0].body.as_ref().unwrap().contains("Check "));
+    }
+
+    #[tokio::test]
+    async fn paths_and_queries_are_encoded() {
+        let sent = |path: &str| {
+            let text = format!(
+                "checks:\n  - {{name: a, folder: functional, request: {{path: {}}}, expect: {{status: 200}}}}",
+                serde_json::json!(path)
+            );
+            let suite = parse("a.yaml", &text).unwrap();
+            prepare(&suite.checks[0], "http://x", &Variables::new()).unwrap().url
+        };
+        for (path, url) in [
+            (
+                "/tasks?tag=b\u{fc}ro und \"mehr\"",
+                "http://x/tasks?tag=b%C3%BCro%20und%20%22mehr%22",
+            ),
+            ("/a b/\u{1f600}/[1]", "http://x/a%20b/%F0%9F%98%80/[1]"),
+            (
+                "/a%20b?c=1&d=e+f;g=@:~!$'()*,-._",
+                "http://x/a%20b?c=1&d=e+f;g=@:~!$'()*,-._",
+            ),
+            ("/{id}|<x>\\^`", "http://x/%7Bid%7D%7C%3Cx%3E%5C%5E%60"),
+        ] {
+            assert_eq!(sent(path), url, "{path}");
+        }
     }
 
     #[tokio::test]

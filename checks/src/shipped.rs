@@ -4,26 +4,28 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use crate::model::{Suite, parse};
+use crate::model::{Parts, Suite, parse};
 
 /// The API's OpenAPI document.
 pub const OPENAPI: &str = include_str!("../../docs/openapi.yaml");
 
 /// The shipped files: name and text.
-pub const FILES: [(&str, &str); 5] = [
+pub const FILES: [(&str, &str); 6] = [
     ("tasks.yaml", include_str!("../../templates/checks/tasks.yaml")),
     ("users.yaml", include_str!("../../templates/checks/users.yaml")),
     ("assets.yaml", include_str!("../../templates/checks/assets.yaml")),
     ("counter.yaml", include_str!("../../templates/checks/counter.yaml")),
     ("health.yaml", include_str!("../../templates/checks/health.yaml")),
+    (
+        "visitor-counter.yaml",
+        include_str!("../../templates/checks/visitor-counter.yaml"),
+    ),
 ];
 
-/// The shipped checks of the functions that a stack has.
-pub fn shipped(has: impl Fn(&str) -> bool) -> Vec<Suite> {
+/// The shipped checks that apply to a stack.
+pub fn shipped(stack: &impl Parts) -> Vec<Suite> {
     let suites = FILES.iter().filter_map(|(name, text)| parse(name, text).ok());
-    suites
-        .filter(|suite| suite.function.as_deref().is_none_or(&has))
-        .collect()
+    suites.filter(|suite| suite.applies(stack)).collect()
 }
 
 /// A schema of the API's document, with all that it refers to.
@@ -82,12 +84,45 @@ mod tests {
     use super::*;
     use crate::model::Folder;
 
+    /// Functions and routes.
+    struct Stack<'a>(&'a [&'a str], &'a [&'a str]);
+
+    impl Parts for Stack<'_> {
+        fn has_function(&self, name: &str) -> bool {
+            self.0.contains(&name)
+        }
+
+        fn has_route(&self, key: &str) -> bool {
+            self.1.contains(&key)
+        }
+    }
+
+    #[test]
+    fn a_visitor_counter_is_checked_by_36_assertions_of_every_sort() {
+        let suites = shipped(&Stack(
+            &["counter", "health"],
+            &["GET /counter", "GET /health", "$default"],
+        ));
+        let own = suites.iter().find(|suite| suite.name == "visitor-counter").unwrap();
+        let asserted: usize = own.checks.iter().map(|check| check.assertions.len()).sum();
+        assert!(asserted >= 36, "{asserted}");
+        for folder in Folder::ALL {
+            assert!(own.checks.iter().any(|check| check.folder == folder), "{folder:?}");
+        }
+        // Where the gateway itself answers other paths, with 404, they do not apply.
+        let others = shipped(&Stack(&["counter", "health"], &["GET /counter", "GET /health"]));
+        assert!(others.iter().all(|suite| suite.name != "visitor-counter"));
+    }
+
     #[test]
     fn every_shipped_check_is_right_and_there_are_enough() {
         for (name, text) in FILES {
             parse(name, text).unwrap();
         }
-        let suites = shipped(|_| true);
+        let suites = shipped(&Stack(
+            &["tasks", "users", "assets", "counter", "health"],
+            &["$default"],
+        ));
         assert_eq!(suites.len(), FILES.len());
         let checks: Vec<_> = suites.iter().flat_map(|suite| &suite.checks).collect();
         let assertions: usize = checks.iter().map(|check| check.assertions.len()).sum();
@@ -95,7 +130,7 @@ mod tests {
         for folder in Folder::ALL {
             assert!(checks.iter().any(|check| check.folder == folder), "{folder:?}");
         }
-        assert!(shipped(|name| name == "health").len() == 1);
+        assert!(shipped(&Stack(&["health"], &[])).len() == 1);
     }
 
     #[test]

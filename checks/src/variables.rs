@@ -7,7 +7,7 @@ use serde_json::Value;
 /// Known values by name.
 pub(crate) type Variables = BTreeMap<String, String>;
 
-/// Stands for a new UUID.
+/// The name of a new UUID.
 pub(crate) const UUID: &str = "uuid";
 
 /// Names that a text uses.

@@ -34,6 +34,7 @@ use std::process::ExitCode;
 use crate::commands::CommandLine;
 use crate::env::Env;
 use crate::exit::Exit;
+use crate::report::direct;
 use crate::session::Invocation;
 use crate::ui::guard::guarded;
 use crate::ui::style::Paint;
@@ -44,19 +45,12 @@ fn main() -> ExitCode {
             let env = Env::read(global.no_color);
             commands::run(&Invocation { global, env }, command).into()
         }
-        Err(error) => {
-            show(&error);
-            if error.use_stderr() {
-                Exit::Usage.into()
-            } else {
-                Exit::Ok.into()
-            }
-        }
+        Err(error) => show(&error).into(),
     }
 }
 
-/// Shows help, the version, or what is wrong with a command line. A reader that went away is no failure.
-fn show(error: &clap::Error) {
+/// Shows help, the version, or what is wrong with a command line.
+fn show(error: &clap::Error) -> Exit {
     // Nothing was parsed, but colors are unwanted all the same.
     let env = Env::read(std::env::args().any(|argument| argument == "--no-color"));
     let style = if error.use_stderr() { env.err } else { env.out };
@@ -64,10 +58,9 @@ fn show(error: &clap::Error) {
         Paint::Colored => error.render().ansi().to_string(),
         Paint::Plain => error.render().to_string(),
     };
-    let text = guarded(&text, style.reader, style.paint);
-    let _ = if error.use_stderr() {
-        std::io::stderr().write_all(text.as_bytes())
-    } else {
-        std::io::stdout().write_all(text.as_bytes())
-    };
+    if !error.use_stderr() {
+        return direct::print(&env, &text);
+    }
+    let _ = std::io::stderr().write_all(guarded(&text, style.reader, style.paint).as_bytes());
+    Exit::Usage
 }

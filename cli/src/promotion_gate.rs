@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use taskctl_checks::{Options, Suite, Writes, read_folder, shipped};
+use taskctl_checks::{Options, Parts, Suite, Writes, read_folder, shipped};
 
-use taskctl_stack::template::model::Hooks;
+use taskctl_stack::template::model::{Hooks, Stack};
 
 use crate::cli::CheckArgs;
 use crate::env::absolute;
@@ -22,6 +22,22 @@ pub struct PromotionGate {
     pub directory: PathBuf,
     /// Releases that are kept.
     pub keep: usize,
+}
+
+/// The functions and routes of a template. Without one they are unknown, and every suite applies.
+pub struct StackParts<'a>(pub Option<&'a Stack>);
+
+impl Parts for StackParts<'_> {
+    fn has_function(&self, name: &str) -> bool {
+        self.0.is_none_or(|stack| stack.functions.contains_key(name))
+    }
+
+    fn has_route(&self, key: &str) -> bool {
+        self.0.is_none_or(|stack| {
+            let mut routes = stack.api.iter().flat_map(|api| &api.routes);
+            routes.any(|route| route.key == key)
+        })
+    }
 }
 
 /// Releases kept where there is no template.
@@ -52,27 +68,26 @@ impl PromotionGate {
             None => Some(session.project()?),
         };
         let stack = project.as_ref().map(|project| &project.template.stack);
-        let has = |function: &str| stack.is_none_or(|stack| stack.functions.contains_key(function));
+        let parts = StackParts(stack);
         let suites = match (&args.checks, &project) {
             (Some(folder), _) => read_folder(&absolute(folder))?,
             (None, Some(project)) => {
                 let own = project.directory.join(FOLDER);
                 match !project.is_shipped && own.is_dir() {
                     true => read_folder(&own)?,
-                    false => shipped(has),
+                    false => shipped(&parts),
                 }
             }
             // Without a template the functions are unknown.
             (None, None) => Vec::new(),
         };
-        let applies = |suite: &Suite| suite.function.as_deref().is_none_or(has);
         let hooks = stack.map(|stack| stack.hooks.clone()).unwrap_or_default();
         let directory = project
             .as_ref()
             .map_or_else(|| PathBuf::from("."), |project| project.directory.clone());
         let protected = stack.is_none_or(|stack| stack.protected);
         Ok(Self {
-            suites: suites.into_iter().filter(applies).collect(),
+            suites: suites.into_iter().filter(|suite| suite.applies(&parts)).collect(),
             options: Options {
                 folders: Vec::new(),
                 writes: match args.allow_writes || !protected {

@@ -109,8 +109,10 @@ where
     let exit = runtime.block_on(async {
         tokio::spawn(stop_on_signal(session.reporter.events(), session.cancel.clone()));
         match work(Arc::clone(&session)).await {
-            Ok(Exit::Interrupted) if session.is_unread() => Exit::Ok,
-            Err(failure) if failure.exit == Exit::Interrupted && session.is_unread() => Exit::Ok,
+            Ok(Exit::Interrupted) if session.is_unread() || out.lost().is_some() => Exit::Ok,
+            Err(failure) if failure.exit == Exit::Interrupted && (session.is_unread() || out.lost().is_some()) => {
+                Exit::Ok
+            }
             Ok(exit) => exit,
             Err(failure) => {
                 let exit = failure.exit;
@@ -126,7 +128,7 @@ where
             &Failure::new(
                 Exit::Error,
                 format!("cannot write to standard output: {error}"),
-                "the command itself succeeded; see `taskctl status`",
+                "write it elsewhere, or free some disk space, and run the command again; what it changed stays changed",
             ),
         ),
         (_, exit) => exit,

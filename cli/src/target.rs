@@ -108,6 +108,7 @@ pub async fn up(options: &LocalOptions, events: &Events) -> Result<taskctl_local
                 format!("installing the emulator (ministack {version}); this happens once and takes up to a minute")
             }
             UpProgress::WaitingForAnother => "another taskctl is starting the local target; waiting for it".to_owned(),
+            UpProgress::WaitingForAnswer => "the local target does not answer; giving it time".to_owned(),
             UpProgress::Replacing => {
                 "the local target runs with another version or other ports; restarting it".to_owned()
             }

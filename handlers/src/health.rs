@@ -26,7 +26,7 @@ pub struct Health<P, C> {
     elsewhere: Elsewhere,
 }
 
-/// Who answers.
+/// The service that answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// Function name.

@@ -18,7 +18,7 @@ use crate::record::{Millis, RecordId};
 /// 2025-11-20T23:31:15.123Z
 pub(crate) const START: Millis = Millis(1_763_681_475_123);
 
-/// A clock that stands until it is moved.
+/// A clock that stops until it is moved.
 #[derive(Debug, Clone)]
 pub(crate) struct ManualClock(pub(crate) Rc<Cell<i64>>);
 
@@ -38,7 +38,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// Ids at that clock's time, told apart by a counter whose order within a millisecond is none.
+/// Ids at that clock's time, made unique by a counter; unordered within a millisecond.
 #[derive(Debug, Clone)]
 pub(crate) struct CountedIds(pub(crate) ManualClock, Rc<Cell<u64>>);
 
@@ -76,7 +76,7 @@ pub(crate) enum Fault {
     Throttled,
     Failed,
     Contended,
-    /// Somebody else changes the record first.
+    /// Another request changes the record first.
     Overtaken(Vec<Write>),
 }
 

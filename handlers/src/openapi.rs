@@ -146,7 +146,7 @@ fn every_reference_leads_somewhere_and_every_schema_is_one() {
     }
 }
 
-/// The fields that a body may have, as the refusal of another one tells them.
+/// The fields that a body may have, as listed when an unknown one is refused.
 fn known_fields(failure: &Failure) -> BTreeSet<String> {
     let (_, _, message) = failure.shown();
     let (_, known) = message.split_once("known are ").unwrap_or_else(|| panic!("{message}"));

@@ -126,7 +126,7 @@ pub enum Condition {
     FreeFor {
         /// The time to judge expiry by.
         now: Millis,
-        /// Who may take it.
+        /// The owner.
         owner: String,
     },
     /// It is there and has been changed so many times.

@@ -40,7 +40,7 @@ impl RecordId {
         Self(Uuid::now_v7())
     }
 
-    /// An id made of a time and bits that tell it from others of that millisecond.
+    /// An id made of a time and bits that distinguish it from others of that millisecond.
     pub fn from_parts(time: Millis, bits: [u8; 10]) -> Self {
         Self(uuid::Builder::from_unix_timestamp_millis(u64::try_from(time.0).unwrap_or(0), &bits).into_uuid())
     }

@@ -1,4 +1,4 @@
-//! What is taken from the outside world and injected in tests: the wall clock, ids and chance.
+//! Dependencies on the outside world, injected in tests: the wall clock, ids and randomness.
 //!
 //! Durations and timers are tokio's; they are not here.
 

@@ -1,4 +1,4 @@
-//! What can go wrong in the local target, said so that the operator knows what to do next.
+//! Failures of the local target, with what the operator can do.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub enum LocalError {
     VenvUnavailable {
         /// The interpreter.
         python: String,
-        /// What it said.
+        /// Its message.
         reason: String,
         /// The system package that brings it, e.g. `python3-venv`.
         package: String,
@@ -34,13 +34,13 @@ pub enum LocalError {
     /// The packages could not be downloaded.
     #[error("the emulator could not be downloaded: {reason}")]
     Download {
-        /// What pip said.
+        /// The message of pip.
         reason: String,
     },
     /// A downloaded package is not the one that was pinned.
     #[error("a downloaded package does not match its pinned hash: {reason}")]
     HashMismatch {
-        /// What pip said.
+        /// The message of pip.
         reason: String,
     },
     /// Another failure of the install.
@@ -48,13 +48,13 @@ pub enum LocalError {
     Install {
         /// Where to.
         venv: PathBuf,
-        /// What pip said.
+        /// The message of pip.
         reason: String,
     },
     /// No space left.
     #[error("no space left on the disk that holds {path}")]
     DiskFull {
-        /// What was being written.
+        /// The path that was written to.
         path: PathBuf,
     },
     /// A port is taken.
@@ -62,9 +62,9 @@ pub enum LocalError {
     PortTaken {
         /// The port.
         port: u16,
-        /// What wanted it.
+        /// The part that needs it.
         part: &'static str,
-        /// Who has it, when that can be known.
+        /// The process that has it, when that can be known.
         holder: Option<String>,
     },
     /// The emulator ended or does not answer.
@@ -100,9 +100,9 @@ pub enum LocalError {
     /// A file operation failed.
     #[error("{operation} {path} failed")]
     Io {
-        /// What was done, e.g. `writing`.
+        /// The operation, e.g. `writing`.
         operation: &'static str,
-        /// To what.
+        /// The path.
         path: PathBuf,
         /// Why it failed.
         source: io::Error,
@@ -113,7 +113,7 @@ impl LocalError {
     /// Turns an I/O failure on `path` into an error; a full disk is its own.
     pub fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::StorageFull => Self::DiskFull { path: path.to_owned() },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path: path.to_owned() },
             _ => Self::Io {
                 operation,
                 path: path.to_owned(),
@@ -141,7 +141,7 @@ impl LocalError {
                 Some("the package index, or a proxy, served a different file; try another network or index".to_owned())
             }
             Self::Install { .. } => Some("fix the problem that pip reports, then run the command again; it starts over".to_owned()),
-            Self::DiskFull { .. } => Some("free some space (the emulator needs 150 MB) and run the command again".to_owned()),
+            Self::DiskFull { .. } => Some("free some disk space (the emulator takes 150 MB) and run the command again".to_owned()),
             Self::PortTaken { part, .. } => Some(match *part {
                 "AWS endpoint" => {
                     "end that process, or choose another port with --local-port PORT or TASKCTL_LOCAL_PORT=PORT".to_owned()

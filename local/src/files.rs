@@ -28,7 +28,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), LocalError> {
     Ok(())
 }
 
-/// Makes a directory and those above it, for their owner alone: state holds what functions are told in their environment.
+/// Makes a directory and those above it, for their owner alone: state holds the environment variables of functions.
 pub(crate) fn create_directory(path: &Path) -> Result<(), LocalError> {
     DirBuilder::new()
         .recursive(true)
@@ -101,7 +101,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, L
         .map_err(|source| LocalError::io("reading", path, std::io::Error::other(source)))
 }
 
-/// What is in a directory, sorted; nothing when it is not there.
+/// The entries of a directory, sorted; none when it does not exist.
 pub(crate) fn children(directory: &Path) -> Result<Vec<PathBuf>, LocalError> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,

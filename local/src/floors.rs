@@ -36,7 +36,7 @@ const FLOORS: [(&str, &[&str]); 17] = [
     ("floors", &[]),
 ];
 
-/// What the services share; beyond it only `tagging` asks others, whose tags it lists.
+/// Shared by the services; beyond it only `tagging` imports others, whose tags it lists.
 const SHARED: [&str; 6] = ["compat", "iam", "reply", "rhythm", "fault", "required"];
 
 #[test]
@@ -115,7 +115,7 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What stands behind `prefix` in the code of a file, comments and tests left out; lists in braces one by one.
+/// What follows `prefix` in the code of a file, comments and tests left out; lists in braces one by one.
 fn imports(file: &Path, prefix: &str) -> BTreeSet<String> {
     let text = std::fs::read_to_string(file).unwrap();
     let code = text.split("\nmod tests {").next().unwrap();

@@ -1,6 +1,8 @@
 //! The names by which this machine is called by itself. A page whose name was made to point at 127.0.0.1 (DNS rebinding) says
 //! another one. Pure.
 
+use crate::options::DEFAULT_WEBSITE_PORT;
+
 /// Whether a `Host` header, or the authority of a URL, names this machine: `127.0.0.1`, `localhost` or a name below `localhost`,
 /// with any port, so that relays in front keep theirs.
 pub(crate) fn is_own(host: &str) -> bool {
@@ -17,6 +19,17 @@ pub(crate) fn is_own(host: &str) -> bool {
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     name == "127.0.0.1" || name.rsplit('.').next() == Some("localhost") && name.split('.').all(is_label)
+}
+
+/// The origin that pages of an allowed one have here: web sites of the local target are served on its port, whichever the template
+/// names. `None` for an origin that is no web site's.
+pub(crate) fn website_origin(allowed: &str, website_port: u16) -> Option<String> {
+    let (name, port) = allowed.strip_prefix("http://")?.rsplit_once(':')?;
+    let is_website = match name {
+        "localhost" | "127.0.0.1" => port == DEFAULT_WEBSITE_PORT.to_string(),
+        _ => name.ends_with(".localhost") && is_own(name),
+    };
+    is_website.then(|| format!("http://{name}:{website_port}"))
 }
 
 /// Whether a request names this machine, everywhere where it names one.
@@ -36,6 +49,26 @@ pub(crate) fn names_own(uri: &http::Uri, headers: &http::HeaderMap) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_have_the_port_of_the_websites() {
+        let at = |origin: &str| website_origin(origin, 1590);
+        assert_eq!(at("http://localhost:1580").as_deref(), Some("http://localhost:1590"));
+        assert_eq!(at("http://127.0.0.1:1580").as_deref(), Some("http://127.0.0.1:1590"));
+        assert_eq!(
+            at("http://shop-dev-site.localhost:1570").as_deref(),
+            Some("http://shop-dev-site.localhost:1590")
+        );
+        for other in [
+            "*",
+            "http://localhost:3000",
+            "https://localhost:1580",
+            "http://example.com:1580",
+            "http://*.localhost:1580",
+        ] {
+            assert_eq!(at(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn names_of_this_machine() {

@@ -21,7 +21,7 @@ pub const DEFAULT_ACCOUNT: &str = "000000000000";
 
 /// Bytes of the secret.
 const LENGTH: usize = 32;
-/// What session tokens begin with.
+/// Prefix of session tokens.
 const TOKEN: &str = "taskctl-local.";
 
 /// An access key with its secret, as clients take them.
@@ -31,7 +31,7 @@ pub struct Credentials {
     pub access_key_id: String,
     /// `AWS_SECRET_ACCESS_KEY`
     pub secret_access_key: String,
-    /// `AWS_SESSION_TOKEN` of somebody who acts as a role.
+    /// `AWS_SESSION_TOKEN` of a caller who acts as a role.
     pub session_token: Option<String>,
 }
 
@@ -41,7 +41,7 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// A role that somebody acts as, and until when.
+/// A session of an assumed role, and when it expires.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
     /// ARN of the role, with its path.
@@ -161,7 +161,7 @@ impl Keys {
         }
     }
 
-    /// Credentials of somebody who acts as a role.
+    /// Credentials of a session of a role.
     pub(crate) fn of_session(&self, session: &Session) -> Credentials {
         let json = serde_json::to_vec(session).unwrap_or_default();
         let token = format!("{TOKEN}{}", URL_SAFE_NO_PAD.encode(json));
@@ -178,7 +178,7 @@ impl Keys {
         let Some(token) = token else {
             return is_account(access_key_id).then(|| (self.of_account(access_key_id).secret_access_key, None));
         };
-        // Who knows the secret of a token was given both here: what the token says is not trusted before.
+        // The secret proves that the token was issued here; the token is not trusted before.
         let json = URL_SAFE_NO_PAD.decode(token.strip_prefix(TOKEN)?).ok()?;
         let session: Session = serde_json::from_slice(&json).ok()?;
         let known = access_key_id == self.session_key(token);

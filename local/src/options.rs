@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::LocalError;
 use crate::files;
 
-/// Port of the AWS endpoint unless told otherwise.
+/// Default port of the AWS endpoint.
 pub const DEFAULT_PORT: u16 = 4580;
-/// Port of the websites unless told otherwise.
+/// Default port of the websites.
 pub const DEFAULT_WEBSITE_PORT: u16 = 1580;
-/// First port given to an HTTP API unless told otherwise.
+/// Default first port of HTTP APIs.
 pub const DEFAULT_FIRST_API_PORT: u16 = 4600;
 
 /// Settings of one local target. Two targets with different roots and ports do not touch each other.
@@ -74,7 +74,7 @@ impl LocalOptions {
         self.root.join(name)
     }
 
-    /// What AWS calls are sent to.
+    /// URL of the AWS endpoint.
     pub fn endpoint_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

@@ -1,4 +1,4 @@
-//! What the parts of the local target know of each other: plain data and small traits, no I/O.
+//! The interfaces between the parts of the local target: plain data and small traits, no I/O.
 //!
 //! The services (`services`) say what exists, the runtime host (`runtime`) runs functions, the data plane (`gateway`)
 //! serves HTTP APIs; logs and metrics leave through sinks. None of the three imports another: they reach each other by
@@ -163,7 +163,7 @@ pub enum TracingMode {
     Active,
 }
 
-/// What an address stands for at this moment.
+/// The current target of an address.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resolved {
     /// The versions behind the address with their shares. Shares sum to 1; the first is the primary version. A version
@@ -186,13 +186,13 @@ pub struct WeightedVersion {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("function not found: {address}")]
 pub struct FunctionNotFound {
-    /// What was addressed, qualifier included.
+    /// The address, qualifier included.
     pub address: String,
 }
 
-/// Says what functions exist. Implemented by the control plane; cheap enough for every invocation.
+/// Looks functions up. Implemented by the control plane; cheap enough for every invocation.
 pub trait FunctionSource: Send + Sync {
-    /// What runs when this address is invoked now.
+    /// The version that an invocation of this address runs now.
     fn resolve(&self, address: &FunctionAddress) -> Result<Resolved, FunctionNotFound>;
 
     /// Whether the resource policy of exactly this address (policies are per qualifier) lets `principal` (e.g.
@@ -211,7 +211,7 @@ pub trait FunctionSource: Send + Sync {
 /// One invocation.
 #[derive(Debug, Clone)]
 pub struct InvokeRequest {
-    /// What to run. Its qualified form is the "invoked function ARN" that the function sees.
+    /// The function to run. Its qualified form is the "invoked function ARN" that the function sees.
     pub address: FunctionAddress,
     /// The event, JSON.
     pub payload: Bytes,
@@ -278,7 +278,7 @@ pub enum InvokeOutcome {
 pub struct Completed {
     /// Id of the invocation.
     pub request_id: String,
-    /// What the function answered; an error object when `function_error` is set.
+    /// The function's answer; an error object when `function_error` is set.
     pub payload: Bytes,
     /// Set when the function failed.
     pub function_error: Option<FunctionError>,
@@ -317,7 +317,7 @@ pub trait Invoker: Send + Sync {
 
 // ---- HTTP APIs -----------------------------------------------------------------------------------------------------
 
-/// An HTTP API as it serves now: what its stages point at, not its working copy.
+/// An HTTP API as it serves now: the deployments of its stages, not its working copy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApiSnapshot {
     /// Id of the API.
@@ -346,7 +346,7 @@ pub enum ExecuteApiEndpoint {
 pub struct StageSnapshot {
     /// Stage name.
     pub name: String,
-    /// What it serves; `None` before the first deployment (every request is 404).
+    /// The deployment that it serves; `None` before the first one (every request is 404).
     pub deployment: Option<Arc<DeploymentSnapshot>>,
     /// Stage variables.
     pub variables: BTreeMap<String, String>,
@@ -468,7 +468,7 @@ impl AccessLog {
     }
 }
 
-/// Says what HTTP APIs exist. Implemented by the control plane; cheap enough for every request, so that the request
+/// Looks HTTP APIs up. Implemented by the control plane; cheap enough for every request, so that the request
 /// after an `UpdateStage` sees it.
 pub trait ApiSource: Send + Sync {
     /// The API as it serves now; `None` when it does not exist.

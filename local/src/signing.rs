@@ -77,7 +77,7 @@ pub fn signed_headers(
     Ok(headers)
 }
 
-/// The URL of a request that whoever has it may make for `expires`.
+/// A presigned URL, valid for `expires`.
 pub fn presigned_url(
     credentials: &Credentials,
     scope: Scope<'_>,

@@ -67,7 +67,7 @@ async function load({ more = false } = {}) {
     list.append(...first);
     nextKey = key;
     at("more").hidden = nextKey === null;
-    at("empty").hidden = list.children.length > 0;
+    showWhenEmpty();
     if (more) first[0]?.querySelector(".title").focus();
   } catch (error) {
     if (mine !== round) return;
@@ -76,6 +76,13 @@ async function load({ more = false } = {}) {
   } finally {
     if (mine === round) list.setAttribute("aria-busy", "false");
   }
+}
+
+function showWhenEmpty() {
+  const filters = new FormData(at("filters"));
+  const filtered = filters.get("status") || filters.get("tag").trim();
+  at("empty").textContent = filtered ? "No task matches the filter." : "No tasks yet. Add the first one above.";
+  at("empty").hidden = list.children.length > 0;
 }
 
 function row(task) {
@@ -228,7 +235,7 @@ editor.querySelector("[value=delete]").addEventListener("click", async () => {
     item.remove();
     editor.close();
     say("Deleted.");
-    at("empty").hidden = list.children.length > 0;
+    showWhenEmpty();
     (next?.querySelector(".title") ?? at("create").elements.title).focus();
   } catch (error) {
     at("editor-message").textContent = error.message;

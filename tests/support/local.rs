@@ -83,6 +83,25 @@ impl Running {
         lines
     }
 
+    /// Lines of its standard error as they come.
+    ///
+    /// # Panics
+    /// When they are taken twice.
+    pub fn messages(&mut self) -> Receiver<String> {
+        let Some(err) = self.child.as_mut().and_then(|child| child.stderr.take()) else {
+            panic!("the messages are taken already");
+        };
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(err).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        lines
+    }
+
     /// Waits for its end. The exit code of a killed one is -1.
     ///
     /// # Panics
@@ -280,6 +299,26 @@ impl Local {
             .command(arguments, directory, environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        match child {
+            Ok(child) => Running {
+                pid: child.id(),
+                child: Some(child),
+            },
+            Err(error) => panic!("taskctl did not start: {error}"),
+        }
+    }
+
+    /// Starts the binary with a standard output of the caller's.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_into(&self, arguments: &[&str], directory: &Path, out: Stdio) -> Running {
+        let child = self
+            .command(arguments, directory, &[])
+            .stdin(Stdio::null())
+            .stdout(out)
             .stderr(Stdio::piped())
             .spawn();
         match child {

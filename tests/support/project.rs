@@ -29,7 +29,15 @@ impl Project {
     /// # Panics
     /// When the template cannot be copied.
     pub fn platform(app: &str) -> Self {
-        let text = read(&repository().join("templates/platform.yaml"));
+        Self::shipped("platform", app)
+    }
+
+    /// A shipped template as `app`.
+    ///
+    /// # Panics
+    /// When the template cannot be copied.
+    pub fn shipped(template: &str, app: &str) -> Self {
+        let text = read(&repository().join(format!("templates/{template}.yaml")));
         let renamed: Vec<String> = text
             .lines()
             .map(|line| {

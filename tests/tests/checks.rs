@@ -16,28 +16,23 @@ fn number(report: &Value, state: &str) -> usize {
     checks.iter().filter(|check| check["state"] == state).count()
 }
 
-#[test]
-fn the_shipped_checks_hold_here_and_under_newman() {
-    let project = Project::platform("checked");
-    project.run(&["deploy"]).expect(0);
-    let junit = project.directory().join("report.xml");
-    let all = report(&project, &["--junit", junit.to_str().unwrap()], 0);
-    assert_eq!(number(&all, "passed"), all["checks"].as_array().unwrap().len());
-    let asserted: usize = all["checks"]
-        .as_array()
-        .unwrap()
+/// Assertions of a report.
+fn asserted(report: &Value) -> usize {
+    let checks = report["checks"].as_array().unwrap();
+    checks
         .iter()
         .map(|check| check["assertions"].as_array().unwrap().len())
-        .sum();
-    assert!(asserted >= 36, "{asserted}");
-    assert!(fs::read_to_string(junit).unwrap().contains("failures=\"0\""));
+        .sum()
+}
 
+/// The exported collection holds under Newman, with as many assertions.
+fn newman_asserts_as_much(project: &Project, asserted: usize) {
     project.run(&["export", "postman", "--out", "postman"]).expect(0);
     let file = |name: &str| project.directory().join("postman").join(name);
     for environment in ["dev-live", "dev-preview"] {
         let output = newman()
             .arg("run")
-            .arg(file("checked.postman_collection.json"))
+            .arg(file(&format!("{}.postman_collection.json", project.app)))
             .arg("-e")
             .arg(file(&format!("{environment}.postman_environment.json")))
             .args(["--reporters", "json", "--reporter-json-export"])
@@ -52,6 +47,20 @@ fn the_shipped_checks_hold_here_and_under_newman() {
             (u64::try_from(asserted).ok(), Some(0))
         );
     }
+}
+
+#[test]
+fn the_shipped_checks_hold_here_and_under_newman() {
+    let project = Project::platform("checked");
+    project.run(&["deploy"]).expect(0);
+    let junit = project.directory().join("report.xml");
+    let all = report(&project, &["--junit", junit.to_str().unwrap()], 0);
+    assert_eq!(number(&all, "passed"), all["checks"].as_array().unwrap().len());
+    let asserted = asserted(&all);
+    assert!(asserted >= 36, "{asserted}");
+    assert!(fs::read_to_string(junit).unwrap().contains("failures=\"0\""));
+
+    newman_asserts_as_much(&project, asserted);
 
     let document = project.run(&["export", "openapi", "--output", "json"]).expect(0);
     let document: Value = serde_json::from_str(&document.out).unwrap();
@@ -109,4 +118,40 @@ fn what_changes_data_is_left_out_on_protected_stages() {
         "{report:#}"
     );
     project.run(&["check", "--allow-writes"]).expect(0);
+}
+
+#[test]
+fn a_visitor_counter_forbids_everything_else() {
+    let project = Project::shipped("visitor-counter", "visited");
+    project.run(&["deploy"]).expect(0);
+    let live = project.live("dev");
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    for (method, path, status) in [
+        ("GET", "/counter", 200),
+        ("GET", "/health", 200),
+        ("GET", "/", 403),
+        ("GET", "/nowhere", 403),
+        ("POST", "/counter", 403),
+        ("DELETE", "/health", 403),
+    ] {
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{live}{path}"));
+        let answer = agent.run(request.body(()).unwrap()).unwrap();
+        assert_eq!(answer.status(), status, "{method} {path}");
+    }
+    let all = report(&project, &[], 0);
+    let checks = all["checks"].as_array().unwrap();
+    assert_eq!(number(&all, "passed"), checks.len(), "{all:#}");
+    for folder in ["functional", "performance", "security", "integration"] {
+        assert!(checks.iter().any(|check| check["folder"] == folder), "{folder}");
+    }
+    let own: Vec<Value> = checks
+        .iter()
+        .filter(|check| check["suite"] == "visitor-counter")
+        .cloned()
+        .collect();
+    let own = asserted(&serde_json::json!({ "checks": own }));
+    assert!(own >= 36, "{own}");
+    newman_asserts_as_much(&project, asserted(&all));
 }

@@ -29,5 +29,6 @@ mod retention;
 mod security_check;
 mod site;
 mod stages;
+mod streams;
 mod terminal;
 mod zero_loss;

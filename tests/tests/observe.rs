@@ -1,10 +1,9 @@
 //! What people on call look at: status, metrics, alarms, queries, diagnosis, security; and `dev`.
 
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use taskctl_tests::{Project, eventually};
+use taskctl_tests::{Project, eventually, settled};
 
 fn json(project: &Project, arguments: &[&str]) -> Value {
     let run = project.run(&[arguments, &["--output", "json"]].concat()).expect(0);
@@ -46,7 +45,6 @@ fn what_happened_is_counted_and_what_is_wrong_is_named() {
     let denied =
         r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"dynamodb:UpdateItem","Resource":"*"}]}"#;
     put_policy(&project, "counter", denied);
-    sleep(Duration::from_millis(1500));
     let live = project.live("dev");
     for _ in 0..10 {
         assert_eq!(ask(&live, "/health"), 200);
@@ -140,16 +138,35 @@ fn what_happened_is_counted_and_what_is_wrong_is_named() {
     project.run(&["logs", "--query", "nonsense"]).expect(64);
 
     // Where there is no Live Tail, it looks every second.
-    let mut following = project.start(&["logs", "health", "--live", "--since", "1s", "--format", "short"]);
+    let mut following = project.start(&["logs", "health", "--live", "--since", "1s", "--format", "json"]);
     let lines = following.lines();
-    sleep(Duration::from_secs(2));
-    ask(&live, "/health");
-    let shown = |patience: u64| {
-        let lines = std::iter::from_fn(|| lines.recv_timeout(Duration::from_secs(patience)).ok());
-        lines.map(|(_, line)| line).find(|line| line.contains("GET /health"))
+    let mut shown: Vec<String> = Vec::new();
+    let read = |shown: &mut Vec<String>| {
+        shown.extend(
+            lines
+                .try_iter()
+                .map(|(_, line)| line)
+                .filter(|line| line.contains("GET /health")),
+        );
     };
-    assert!(shown(60).is_some(), "the request is shown");
-    assert_eq!(shown(4), None, "once");
+    until("a request is shown", || {
+        ask(&live, "/health");
+        read(&mut shown);
+        (!shown.is_empty()).then_some(())
+    });
+    settled(
+        "no more is shown",
+        Duration::from_secs(4),
+        Duration::from_secs(60),
+        || {
+            read(&mut shown);
+            Some(shown.len())
+        },
+    );
+    let all = shown.len();
+    shown.sort();
+    shown.dedup();
+    assert_eq!(shown.len(), all, "each once");
     following.signal("INT");
     let followed = following.end();
     assert!(
@@ -200,7 +217,17 @@ fn what_must_not_be_possible_is_asked() {
 fn a_save_is_live_a_moment_later_and_a_mistake_is_not() {
     let project = Project::platform("saved");
     let packages = taskctl_tests::artifacts().to_string_lossy().into_owned();
-    let dev = project.start(&["dev", "--artifacts", &packages]);
+    let mut dev = project.start(&["dev", "--artifacts", &packages]);
+    let (lines, messages) = (dev.lines(), dev.messages());
+    let mut said: Vec<String> = Vec::new();
+    // It watches again once a round is over, however that ended.
+    let mut watches = |rounds: usize| {
+        until("it watches for changes", || {
+            said.extend(messages.try_iter());
+            let watching = said.iter().filter(|line| line.contains("watching ")).count();
+            (watching >= rounds).then(|| said.join("\n"))
+        })
+    };
     let release = || {
         // By name, since the template is wrong for a while.
         let run = project.run(&[
@@ -218,11 +245,10 @@ fn a_save_is_live_a_moment_later_and_a_mistake_is_not() {
     until("the first release is live", || {
         release().filter(|release| *release == 1)
     });
-    // Whoever edits does not save in the moment the deploy ends.
-    sleep(Duration::from_secs(2));
+    watches(1);
     let text = project.template();
     project.write(&text.replacen("functions:", "functions: [", 1));
-    sleep(Duration::from_secs(2));
+    watches(2);
     assert_eq!(release(), Some(1), "a template that is wrong changes nothing");
     let saved = Instant::now();
     project.write(&text.replacen("  function:\n", "  function:\n    memory: 640\n", 1));
@@ -233,14 +259,15 @@ fn a_save_is_live_a_moment_later_and_a_mistake_is_not() {
     println!("from save to live: {} ms", took.as_millis());
     assert!(took < Duration::from_secs(10), "{took:?}");
     assert_eq!(ask(&project.live("dev"), "/health"), 200);
-    sleep(Duration::from_secs(4));
+    until("what functions log is shown", || {
+        lines
+            .try_iter()
+            .any(|(_, line)| line.contains("GET /health"))
+            .then_some(())
+    });
+    let said = watches(3);
     dev.signal("INT");
     let run = dev.end();
-    assert_eq!(run.code, 130, "{}", run.err);
-    assert!(run.err.contains("changed: taskctl.yaml"), "{}", run.err);
-    assert!(
-        run.out.contains("GET /health"),
-        "what functions say is shown: {}",
-        run.out
-    );
+    assert_eq!(run.code, 130, "{said}");
+    assert!(said.contains("changed: taskctl.yaml"), "{said}");
 }

@@ -30,6 +30,10 @@ fn tasks_are_kept_with_the_keyboard_alone() {
     project.run(&["deploy"]).expect(0);
     browser.open(&site(&project));
     browser.until("!document.getElementById('empty').hidden");
+    assert_eq!(
+        browser.run("return document.getElementById('empty').textContent"),
+        "No tasks yet. Add the first one above."
+    );
 
     browser.run("document.querySelector('#create input').focus()");
     for title in ["Water the garden", "Call the plumber", "Pay the rent"] {
@@ -126,6 +130,10 @@ fn long_lists_filters_and_a_phone() {
     browser.until(&format!("{COUNT} === 1"));
     browser.run("document.querySelector('#filters').reset(); const s = document.querySelector('#filters [name=status]'); s.value = 'DONE'; s.dispatchEvent(new Event('change', {bubbles: true}))");
     browser.until("!document.getElementById('empty').hidden");
+    assert_eq!(
+        browser.run("return document.getElementById('empty').textContent"),
+        "No task matches the filter."
+    );
 
     // Without the API the page says so, and goes on when it is back.
     browser.network(false);

@@ -2,16 +2,11 @@
 //! it.
 
 use std::collections::BTreeMap;
-use std::thread::sleep;
-use std::time::Duration;
 
 use serde_json::Value;
 use taskctl_stack::aws::client::clients::Clients;
 use taskctl_stack::aws::policy::document::Document;
 use taskctl_tests::{Project, Run};
-
-/// How long the local target remembers policies, and a little more.
-const SEEN: Duration = Duration::from_millis(1200);
 
 /// Somebody who may do what a policy says.
 struct Deployer<'a> {
@@ -52,7 +47,6 @@ impl<'a> Deployer<'a> {
         let put = self.clients.iam.put_role_policy().role_name(&self.role);
         let put = put.policy_name("deployer").policy_document(policy.to_string());
         self.runtime.block_on(put.send()).unwrap();
-        sleep(SEEN);
     }
 
     fn run(&self, arguments: &[&str]) -> Run {
@@ -201,7 +195,6 @@ fn each_grant_of_each_function_is_needed() {
             runtime
                 .block_on(put.policy_document(document.to_string()).send())
                 .unwrap();
-            sleep(SEEN);
         };
         let whole: Value = serde_json::from_str(&plain).unwrap();
         let statements = whole["Statement"].as_array().unwrap();

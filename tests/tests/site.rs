@@ -92,6 +92,21 @@ fn a_site_is_published_with_its_release() {
             )
     );
 
+    // Its pages may call the API from every name that they have here, on the port of this target.
+    let site = project.status("dev")["endpoints"]["site"].as_str().unwrap().to_owned();
+    let (_, port) = site.rsplit_once(':').unwrap();
+    for (page, may) in [
+        (site.clone(), true),
+        (format!("http://localhost:{port}"), true),
+        (format!("http://127.0.0.1:{port}"), true),
+        ("http://localhost:9".to_owned(), false),
+        (format!("http://other.localhost:{port}"), false),
+    ] {
+        let asked = ureq::get(format!("{live}/health")).header("origin", &page).call();
+        let allowed = asked.unwrap().headers().get("access-control-allow-origin").cloned();
+        assert_eq!(allowed.is_some_and(|allowed| allowed == *page), may, "{page}");
+    }
+
     // What waits is not seen, and only what changed is sent.
     edit(&project, "app.js", "// The page", "// Changed. The page");
     fs::write(project.directory().join("site/about.html"), "<p>About</p>").unwrap();

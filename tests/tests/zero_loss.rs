@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use taskctl_tests::Project;
+use taskctl_tests::{Project, eventually};
 
 /// Rounds of deploy, promote, deploy, canary, rollback, rollback --to.
 const ROUNDS: u32 = 10;
 /// Visitors, each asking every [`PACE`].
 const VISITORS: usize = 16;
 const PACE: Duration = Duration::from_millis(45);
+/// Answers from which the rate at rest is taken.
+const SAMPLE: u32 = 1_500;
 
 struct Visit {
     began: Instant,
@@ -73,13 +75,20 @@ impl Load {
         }
     }
 
-    /// Answers a second while nothing else goes on.
+    /// Answers a second while nothing else happens.
     fn at_rest(&self) -> f64 {
-        // What starts first is slow.
-        thread::sleep(Duration::from_secs(5));
-        let (began, before) = (Instant::now(), self.answers.load(Ordering::Relaxed));
-        thread::sleep(Duration::from_secs(5));
-        f64::from(self.answers.load(Ordering::Relaxed) - before) / began.elapsed().as_secs_f64()
+        // The first answers wait for processes to start.
+        let before = self.answers_from(SAMPLE);
+        let began = Instant::now();
+        let after = self.answers_from(before + SAMPLE);
+        f64::from(after - before) / began.elapsed().as_secs_f64()
+    }
+
+    /// The number of answers, once there are so many.
+    fn answers_from(&self, least: u32) -> u32 {
+        eventually("answers come", Duration::from_secs(60), || {
+            Some(self.answers.load(Ordering::Relaxed)).filter(|answers| *answers >= least)
+        })
     }
 
     fn end(self) -> (Vec<Visit>, f64) {

@@ -99,7 +99,8 @@ async fn check(session: &Session, args: Args) -> Result<Exit, Failure> {
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     if let Some(path) = &args.junit {
         let path = absolute(path);
-        std::fs::write(&path, junit(&report)).map_err(|error| Failure::io("writing", &path, &error))?;
+        let written = junit(&report).and_then(|xml| std::fs::write(&path, xml));
+        written.map_err(|error| Failure::io("writing", &path, &error))?;
     }
     for failure in report.failures() {
         session.reporter.annotate("request check", failure);

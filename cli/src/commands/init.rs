@@ -11,6 +11,7 @@ use taskctl_stack::template::{EMBEDDED, Options, Source, embedded_names, load};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::project::TEMPLATE_NAMES;
+use crate::promotion_gate::StackParts;
 use crate::report::direct::{fail, print};
 use crate::session::Invocation;
 
@@ -42,7 +43,7 @@ fn init(args: &Args) -> Result<String, Failure> {
     let shipped = EMBEDDED.iter().find(|shipped| shipped.name == template);
     let (text, site) = shipped.map_or(("", &[][..]), |shipped| (shipped.text, shipped.site));
     let stack = load(&Source::new(template.clone(), text), "dev", &Options::default())?.stack;
-    let checks = shipped_checks(|function| stack.functions.contains_key(function))
+    let checks = shipped_checks(&StackParts(Some(&stack)))
         .into_iter()
         .filter_map(|suite| {
             FILES

@@ -185,7 +185,7 @@ fn render(mut renderer: Box<dyn Renderer>, messages: &Receiver<Message>) {
 }
 
 /// Standard output that remembers when something could not be written: a full disk is an error, a reader that went away is
-/// not, but work that is done for the reader alone then ends.
+/// not. Work that is done for the reader alone ends with either.
 #[derive(Clone, Default)]
 pub struct PipeAwareStdout {
     lost: Arc<Mutex<Option<String>>>,
@@ -204,7 +204,7 @@ impl PipeAwareStdout {
         self.is_unread.load(Ordering::Relaxed)
     }
 
-    /// Ends the work when the reader goes away.
+    /// Ends the work when nothing can be written any more.
     pub fn end_when_unread(&self, cancel: Cancel) {
         *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Some(cancel);
     }
@@ -213,12 +213,12 @@ impl PipeAwareStdout {
         let Err(error) = &result else { return result };
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             self.is_unread.store(true, Ordering::Relaxed);
-            if let Some(cancel) = &*self.ends.lock().unwrap_or_else(PoisonError::into_inner) {
-                cancel.cancel();
-            }
         } else {
             let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
             lost.get_or_insert_with(|| error.to_string());
+        }
+        if let Some(cancel) = &*self.ends.lock().unwrap_or_else(PoisonError::into_inner) {
+            cancel.cancel();
         }
         result
     }

@@ -22,6 +22,8 @@ use crate::ui::style::{Motion, Paint, Style, lines};
 const EVENTFUL: &str = include_str!("testdata/eventful.jsonl");
 /// A deploy that had nothing to do.
 const QUIET: &str = include_str!("testdata/quiet.jsonl");
+/// A promotion by canary, and a rollback.
+const CANARY: &str = include_str!("testdata/canary.jsonl");
 
 fn recorded(lines: &str) -> Vec<(Timestamp, Event)> {
     let read = |line: &str| {
@@ -70,48 +72,28 @@ fn command_hint() -> CommandHint {
     }
 }
 
-/// The name that an event has in JSON. A new variant must be named here, and appear in the recording.
-fn name(event: &Event) -> &'static str {
-    match event {
-        Event::Started { .. } => "started",
-        Event::BuildStarted { .. } => "build-started",
-        Event::BuildOutput { .. } => "build-output",
-        Event::BuildFinished { .. } => "build-finished",
-        Event::Packaged { .. } => "packaged",
-        Event::ReadStarted { .. } => "read-started",
-        Event::ReadFinished { .. } => "read-finished",
-        Event::Planned { .. } => "planned",
-        Event::ExecutionStarted { .. } => "execution-started",
-        Event::ActionStarted { .. } => "action-started",
-        Event::Waiting { .. } => "waiting",
-        Event::Retrying { .. } => "retrying",
-        Event::ActionFinished { .. } => "action-finished",
-        Event::ActionFailed { .. } => "action-failed",
-        Event::ActionKept { .. } => "action-kept",
-        Event::ActionSkipped { .. } => "action-skipped",
-        Event::Call { .. } => "call",
-        Event::Promoted { .. } => "promoted",
-        Event::RolledBack { .. } => "rolled-back",
-        Event::Checked { .. } => "checked",
-        Event::Diverted { .. } => "diverted",
-        Event::Judged { .. } => "judged",
-        Event::Confirmed { .. } => "confirmed",
-        Event::Stopping => "stopping",
-        Event::Note { .. } => "note",
-        Event::Warning { .. } => "warning",
-        Event::Finished { .. } => "finished",
-    }
+/// The name that an event has in JSON.
+fn name(event: &Event) -> String {
+    serde_json::to_value(event).unwrap()["event"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
-/// Number of variants of [`Event`].
-const VARIANTS: usize = 22;
+/// The names of all events, from their schema.
+fn names() -> BTreeSet<String> {
+    let schema = serde_json::to_value(schemars::schema_for!(Event)).unwrap();
+    let name = |variant: &serde_json::Value| variant["properties"]["event"]["const"].as_str().unwrap().to_owned();
+    schema["oneOf"].as_array().unwrap().iter().map(name).collect()
+}
 
 #[test]
-fn the_recording_has_every_event_and_the_document_too() {
-    let names: BTreeSet<&str> = recorded(EVENTFUL).iter().map(|(_, event)| name(event)).collect();
-    assert_eq!(names.len(), VARIANTS, "{names:?}");
+fn the_recordings_have_every_event_and_the_document_too() {
+    let recorded = [EVENTFUL, QUIET, CANARY].into_iter().flat_map(recorded);
+    let recorded: BTreeSet<String> = recorded.map(|(_, event)| name(&event)).collect();
+    assert_eq!(recorded, names());
     let document = include_str!("../../../docs/events.md");
-    for name in names.into_iter().chain(["error"]) {
+    for name in recorded.iter().map(String::as_str).chain(["error"]) {
         assert!(
             document.contains(&format!("### `{name}`")),
             "docs/events.md lacks {name}"
@@ -227,6 +209,17 @@ fn where_it_answers_is_the_answer_of_deploy() {
     });
 }
 
+#[test]
+fn a_promotion_by_canary_and_a_rollback_are_reported() {
+    lines("canary", |style| {
+        let text = human(CANARY, Purpose::Change, style.width, style.paint, Details::Changes);
+        assert_fits(&console::strip_ansi_codes(&text), style.width);
+        text
+    });
+    insta::assert_snapshot!("github_canary", github(CANARY, None));
+    insta::assert_snapshot!("json_canary", json(CANARY, Trace::Off));
+}
+
 fn live(style: &Style, until: &str) -> String {
     let width = u16::try_from(style.width).unwrap();
     let (terminal, out) = (Screen::new(width, 61), Page::default());
@@ -261,10 +254,10 @@ fn a_person_at_a_terminal_sees_what_is_being_done() {
     lines("live_at_the_end", |style| live(style, "finished"));
 }
 
-fn json(trace: Trace) -> String {
+fn json(lines: &str, trace: Trace) -> String {
     let page = Page::default();
     let mut json = Json::new(page.out(), Box::new(std::io::sink()), Purpose::Change, trace);
-    for (time, event) in recorded(EVENTFUL) {
+    for (time, event) in recorded(lines) {
         json.event(time, &event);
     }
     json.failure(Timestamp::UNIX_EPOCH, &failure());
@@ -273,21 +266,21 @@ fn json(trace: Trace) -> String {
 
 #[test]
 fn a_program_reads_one_object_a_line() {
-    let text = json(Trace::Off);
+    let text = json(EVENTFUL, Trace::Off);
     for line in text.lines() {
         let object: serde_json::Value = serde_json::from_str(line).unwrap();
         let keys: Vec<&String> = object.as_object().unwrap().keys().take(3).collect();
         assert_eq!(keys, ["v", "time", "event"], "{line}");
     }
     assert!(!text.contains("\"call\""));
-    assert!(json(Trace::Calls).contains("\"event\":\"call\""));
+    assert!(json(EVENTFUL, Trace::Calls).contains("\"event\":\"call\""));
     insta::assert_snapshot!("json", text);
 }
 
 /// What a program read yesterday it reads tomorrow: a line is an event again.
 #[test]
 fn what_is_written_can_be_read_back() {
-    let text = json(Trace::Calls);
+    let text = json(EVENTFUL, Trace::Calls);
     let events: Vec<Event> = text
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())

@@ -1,7 +1,7 @@
 //! The assets function: `/assets`. The bytes go between client and bucket by presigned URLs; here are the records and the signing.
 //!
 //! An upload replaces the object that was put there for it when the asset was made, and nothing else: so its URL is good for one
-//! upload, and for none once the asset is gone. Why it is done this way stands in `docs/decisions/0105-uploads.md`.
+//! upload, and for none once the asset is gone. `docs/decisions/0105-uploads.md` says why.
 
 mod model;
 mod name;
@@ -118,7 +118,7 @@ impl<S: Store, O: Objects, C: Clock, I: Ids> Assets<S, O, C, I> {
         );
         let reserved = self.objects.reserve(&asset.s3_key).await?;
         let asset = asset.reserved(reserved);
-        // What is kept for the key is the record; the URL is signed anew each time.
+        // The record is stored under the key; the URL is signed each time.
         let kept = Response::json(201, &asset.kept());
         let writes = vec![Write::Put {
             item: asset.item(),

@@ -82,13 +82,13 @@ pub struct Asset {
     pub ttl: i64,
     /// Number of changes, from 1.
     pub revision: i64,
-    /// Where it stands in the lists.
+    /// Its position in the lists.
     pub place: Place,
     /// Key of the item that keeps the answer to its create, when one was kept.
     pub kept_answer: Option<String>,
 }
 
-/// What is kept of a create, to sign its URL anew.
+/// The part of a create that is kept to sign its URL again.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Kept {
     #[serde(flatten)]

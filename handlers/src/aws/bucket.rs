@@ -55,7 +55,7 @@ impl Objects for S3Objects {
     }
 
     async fn reserve(&self, key: &str) -> Result<String, StoreError> {
-        // What nobody can have uploaded, so that no upload has its entity tag.
+        // Content that cannot have been uploaded, so that no upload has its entity tag.
         let body = ByteStream::from(RecordId::new().to_string().into_bytes());
         let put = self.client.put_object().bucket(&self.bucket).key(key).body(body);
         let output = put
@@ -116,7 +116,7 @@ fn valid_for(operation: &'static str, seconds: u32) -> Result<PresigningConfig, 
     })
 }
 
-/// Headers that are not told: every client sends a host and a length of its own accord, and browsers refuse to be told them; the trace
+/// Headers that are left out: every client sends a host and a length of its own accord, and browsers refuse to be told them; the trace
 /// of this invocation, which the SDK adds, is not signed and none of the client's business.
 const NOT_TOLD: [&str; 3] = ["content-length", "host", "x-amzn-trace-id"];
 

@@ -145,7 +145,7 @@ impl Fields {
         })
     }
 
-    /// Takes the record's id, which may stand in an update when it is the path's.
+    /// Takes the record's id, which an update may contain when it equals the path's.
     pub fn same_id(&mut self, name: &'static str, id: &str) -> Result<(), Failure> {
         match self.text(name)? {
             Given::Absent => Ok(()),
@@ -154,7 +154,7 @@ impl Fields {
         }
     }
 
-    /// 400 when something is left that nobody asked for.
+    /// 400 when an unknown field is left.
     pub fn finish(self) -> Result<(), Failure> {
         match self.members.first() {
             None => Ok(()),

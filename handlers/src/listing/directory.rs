@@ -102,7 +102,7 @@ impl Directory {
     }
 
     /// Months to walk, newest first, each with its partitions; from the month of `after` on, if given. The current month
-    /// counts also when nobody is known to have written in it.
+    /// counts even when no write to it is known.
     pub(super) fn months(
         &self,
         after: Option<RecordId>,

@@ -1,5 +1,5 @@
 //! Lists, newest first, by month partitions of an index: where a record goes, which partitions there are, and the walk over them.
-//! The layout and what it costs stand in `docs/data-model.md`.
+//! `docs/data-model.md` describes the layout and its cost.
 
 mod directory;
 mod month;
@@ -33,14 +33,14 @@ pub enum Index {
     ByStatus,
 }
 
-/// One list: an index, a label in it, and what stands before the id in the table's key.
+/// One list: an index, a label in it, and the prefix of the id in the table's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List {
     /// Index.
     pub index: Index,
     /// Label of its partitions, e.g. `all`.
     pub label: String,
-    /// What stands before the id in the table's key; empty for records.
+    /// Prefix of the id in the table's key; empty for records.
     pub key_prefix: String,
     /// Months that ended before this time hold nothing any more.
     pub since: Option<Millis>,
@@ -94,7 +94,7 @@ pub async fn fetch<S: Store>(store: &S, entries: &[Entry]) -> Result<Vec<Item>, 
 pub struct ListPage<T> {
     /// The records.
     pub items: Vec<T>,
-    /// Where the next page goes on, if there may be more: the last id of this page, or a place beyond it when the page is short
+    /// Where the next page begins, if there may be more: the last id of this page, or a place beyond it when the page is short
     /// because its reads were used up.
     pub next: Option<RecordId>,
 }
@@ -108,7 +108,7 @@ pub struct Entry {
     pub item: Item,
 }
 
-/// Where a record stands in the lists; fixed when it is made.
+/// A record's position in the lists; fixed when it is created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place(String);
 
@@ -174,7 +174,7 @@ impl Listing {
     }
 
     /// A page of a list. `accept` turns entries into records, leaving out those that do not belong (any more). The page is shorter than
-    /// asked for at the list's end, and when it has read as much as one request may; then it may be empty, and the next one goes on.
+    /// asked for at the list's end, and when it has read as much as one request may; then it may be empty, and the next page continues.
     pub async fn page<S: Store, T>(
         &self,
         store: &S,
@@ -187,7 +187,7 @@ impl Listing {
         let months = self.directory.borrow().months(request.after, list.since, now);
         let mut walk = walk::Walk::new(store, list, months, request.after);
         let mut found: Vec<(RecordId, T)> = Vec::new();
-        // One more than asked for tells whether there is a next page.
+        // One more than asked for shows whether there is a next page.
         while found.len() <= request.limit {
             let entries = walk.next(request.limit + 1 - found.len()).await?;
             if entries.is_empty() {

@@ -107,7 +107,7 @@ impl<'a, S: Store> Walk<'a, S> {
         Ok(entries)
     }
 
-    /// Where the next page goes on when this one is short; none when there is nothing beyond.
+    /// Where the next page begins when this one is short; none at the end of the list.
     pub(super) fn place(&self) -> Option<RecordId> {
         if self.ended { None } else { self.place }
     }

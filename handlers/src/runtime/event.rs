@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::http::{Body, Query, Request, Stage};
 
-/// Stands for a stage variable that is not set.
+/// The value of a stage variable that is not set.
 const UNKNOWN: &str = "unknown";
 
 /// An event.

@@ -41,7 +41,7 @@ pub fn serve<F: Function + 'static>(build: impl FnOnce() -> Result<F, Environmen
     let served = runtime.block_on(lambda_runtime::run(service_fn(
         async |event: LambdaEvent<Box<RawValue>>| {
             let (answer, line) = host.invoke(&event.context.request_id, event.payload.get()).await;
-            // Logging must not fail a request; a closed stdout has nobody to tell.
+            // Logging must not fail a request, even when stdout is closed.
             let _ = std::io::stdout().lock().write_all(line.as_bytes());
             Ok::<_, lambda_runtime::Error>(answer)
         },

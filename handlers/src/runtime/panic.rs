@@ -1,4 +1,4 @@
-//! Panics become errors of their request; the process goes on.
+//! A panic fails its request; the process continues.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -38,7 +38,7 @@ pub(super) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Pani
         })
 }
 
-/// A message that stands in the code. One made at run time may hold anything that the request had in it: the debug text of an
+/// A message written in the code. One made at run time may hold anything that the request had in it: the debug text of an
 /// error, the text that was sliced in the wrong place.
 fn message(payload: &(dyn Any + Send)) -> &'static str {
     payload

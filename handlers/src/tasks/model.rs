@@ -109,7 +109,7 @@ pub struct Task {
     pub updated: Millis,
     /// Number of changes, from 1.
     pub revision: i64,
-    /// Where it stands in the lists.
+    /// Its position in the lists.
     pub place: Place,
     /// Key of the item that keeps the answer to its create, when one was kept.
     pub kept_answer: Option<String>,
@@ -146,7 +146,7 @@ pub(super) fn tag_label(tag: &str) -> String {
     format!("tag:{tag}")
 }
 
-/// What stands before the id in a posting's key.
+/// Prefix of the id in a posting's key.
 pub(super) fn posting_prefix(tag: &str) -> String {
     format!("tag#{tag}#")
 }
@@ -292,7 +292,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Reads and checks it. A `taskId` may stand in it when it is the path's.
+    /// Reads and checks it. A `taskId` is allowed when it equals the path's.
     pub fn read(request: &Request) -> Result<Self, Failure> {
         let mut fields = Fields::read(request)?;
         let given = FieldsOfTask::read(&mut fields)?;

@@ -756,7 +756,7 @@ async fn a_deleted_task_takes_its_kept_answer_along() {
     let first = send(&tasks, asked()).await.body["data"].clone();
     assert_eq!(send(&tasks, request("DELETE", &path(&first), None)).await.status, 204);
     assert_eq!(store.keys(), ["directory"], "nothing is left of it");
-    // A key that was used again by then is somebody else's.
+    // A key that was reused by then belongs to another request.
     let second = send(&tasks, asked()).await.body["data"].clone();
     clock.advance(24 * 3600 * 1000);
     let third = send(&tasks, asked()).await;

@@ -163,7 +163,7 @@ impl<S: Store, C: Clock, I: Ids> Users<S, C, I> {
             .filter_map(|item| User::from_item(item, now))
             .collect();
         if users.is_empty() && page.next.is_some() {
-            // More users with that address than one page has have expired and not been deleted yet; the reservation knows who has it.
+            // More users with that address than one page has have expired and not been deleted yet; the reservation names its owner.
             users.extend(self.reserved_for(email, now).await?);
         }
         Ok(shown_list(&users, None))

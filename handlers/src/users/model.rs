@@ -34,7 +34,7 @@ pub struct User {
     pub updated: Millis,
     /// Number of changes, from 1.
     pub revision: i64,
-    /// Where it stands in the list.
+    /// Its position in the list.
     pub place: Place,
     /// Key of the item that keeps the answer to its create, when one was kept.
     pub kept_answer: Option<String>,
@@ -167,7 +167,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Reads and checks it. A `userId` may stand in it when it is the path's.
+    /// Reads and checks it. A `userId` is allowed when it equals the path's.
     pub fn read(request: &Request, now: Millis) -> Result<Self, Failure> {
         let mut fields = Fields::read(request)?;
         let FieldsOfUser {

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use super::port::{ENDPOINT, WEBSITES, listen};
 use super::record::{DaemonRecord, StartFailure, is_served};
 use super::status::{LocalState, LocalStatus, PartState};
 use crate::emulator;
@@ -33,7 +34,7 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Variables of the operator's environment that the background process has.
 const KEPT: [&str; 6] = ["PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ"];
 
-/// What `up` is doing, for those who wait.
+/// Progress of [`up`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpProgress {
     /// The emulator is downloaded and installed (first use: 10–60 s).
@@ -43,6 +44,8 @@ pub enum UpProgress {
     },
     /// Another process is starting the same local target.
     WaitingForAnother,
+    /// The background process does not answer: it may be busy, and is given time before it is replaced.
+    WaitingForAnswer,
     /// A background process of another build or with other ports is replaced.
     Replacing,
     /// The background process is started.
@@ -62,14 +65,42 @@ pub async fn up(
         return Ok(status);
     }
     let _alone = alone(options, &mut progress).await?;
+    if is_served(options)
+        && let Some(status) = settled(options, &mut progress).await
+    {
+        return Ok(status);
+    }
+    // Failures that can be foreseen are found before the running process is ended.
+    prepare(options, &mut progress).await?;
     if is_served(options) {
-        if let Some(status) = settled(options).await {
-            return Ok(status);
-        }
         progress(UpProgress::Replacing);
         end(options).await?;
     }
+    progress(UpProgress::Starting);
+    let former = LocalOptions::load(&options.root);
+    options.store()?;
+    let started = start(options, daemon).await;
+    match &started {
+        Ok(_) => progress(UpProgress::Ready),
+        // The next command is not to fail for the ports of this one.
+        Err(_) => former.store()?,
+    }
+    started
+}
 
+/// Installs the emulator, and looks whether the ports are free that a running background process does not have already.
+async fn prepare(options: &LocalOptions, progress: &mut impl FnMut(UpProgress)) -> Result<(), LocalError> {
+    let running = DaemonRecord::read(options).filter(|_| is_served(options));
+    let is_own = |port| {
+        running
+            .as_ref()
+            .is_some_and(|one| one.port == port || one.website_port == port)
+    };
+    for (port, part) in [(options.port, ENDPOINT), (options.website_port, WEBSITES)] {
+        if !is_own(port) {
+            listen(port, part).await?;
+        }
+    }
     if !emulator::is_installed(options) {
         progress(UpProgress::InstallingEmulator {
             version: emulator::VERSION,
@@ -84,15 +115,13 @@ pub async fn up(
             ))
         })?;
     }
+    Keys::open(options).map(drop)
+}
 
-    progress(UpProgress::Starting);
-    options.store()?;
-    Keys::open(options)?;
+async fn start(options: &LocalOptions, daemon: &DaemonCommand) -> Result<LocalStatus, LocalError> {
     files::remove(&StartFailure::path(options))?;
     let mut child = spawn(options, daemon)?;
-    let status = wait_until_ready(options, &mut child).await?;
-    progress(UpProgress::Ready);
-    Ok(status)
+    wait_until_ready(options, &mut child).await
 }
 
 /// Waits until no other process is starting or ending this local target.
@@ -110,7 +139,7 @@ async fn alone(options: &LocalOptions, progress: &mut impl FnMut(UpProgress)) ->
     }
 }
 
-/// What the local target says of itself; `Stopped` when it does not run.
+/// The status of the local target; `Stopped` when it does not run.
 pub async fn status(options: &LocalOptions) -> LocalStatus {
     let record = DaemonRecord::read(options);
     let port = record.as_ref().map_or(options.port, |record| record.port);
@@ -136,7 +165,7 @@ pub async fn status(options: &LocalOptions) -> LocalStatus {
     }
 }
 
-/// Ends the background process and everything it started; what is kept stays. Fine when nothing runs.
+/// Ends the background process and everything it started; state on disk stays. Fine when nothing runs.
 pub async fn down(options: &LocalOptions) -> Result<Ended, LocalError> {
     if !options.root.exists() {
         return Ok(Ended::WasStopped);
@@ -149,7 +178,7 @@ async fn end(options: &LocalOptions) -> Result<Ended, LocalError> {
     if !is_served(options) {
         return Ok(Ended::WasStopped);
     }
-    // Who holds the lock has written the record; a moment after its start it may not have yet.
+    // The holder of the lock writes the record; right after its start it may not have yet.
     let Some(record) = wait_for(END_TIMEOUT, || DaemonRecord::read(options)).await else {
         return Ok(Ended::WasStopped);
     };
@@ -172,7 +201,7 @@ async fn end(options: &LocalOptions) -> Result<Ended, LocalError> {
     Err(LocalError::StillRunning { pid: record.pid })
 }
 
-/// What `down` found.
+/// The result of `down`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// It ran and was ended.
@@ -181,7 +210,7 @@ pub enum Ended {
     WasStopped,
 }
 
-/// Ends everything and removes what is kept: tables, objects, functions, APIs, logs. The installed emulator stays.
+/// Ends everything and removes the state: tables, objects, functions, APIs, logs. The installed emulator stays.
 pub async fn reset(options: &LocalOptions) -> Result<(), LocalError> {
     down(options).await?;
     for name in [
@@ -224,14 +253,20 @@ fn is_usable(status: &LocalStatus) -> bool {
 /// The same, for one that may be on its way or busy: it starts, replaces a crashed emulator, or has much to do. Others may be
 /// in the middle of their calls to it, so that it counts as hanging only after [`SETTLE_TIMEOUT`]. `None` when it must be
 /// replaced.
-async fn settled(options: &LocalOptions) -> Option<LocalStatus> {
+async fn settled(options: &LocalOptions, progress: &mut impl FnMut(UpProgress)) -> Option<LocalStatus> {
+    let mut said = false;
     let deadline = Instant::now() + SETTLE_TIMEOUT;
     loop {
         let record = DaemonRecord::read(options).filter(|record| record.serves(options))?;
         match ask(options, record.port).await {
             Some(status) if is_usable(&status) => return Some(status),
             Some(status) if status.state != LocalState::Starting => return None,
-            Some(_) | None => {}
+            Some(_) => {}
+            None if said => {}
+            None => {
+                said = true;
+                progress(UpProgress::WaitingForAnswer);
+            }
         }
         if Instant::now() > deadline || !is_served(options) {
             return None;

@@ -36,7 +36,7 @@ impl DataPlane {
         }
     }
 
-    /// Serves what is kept and what comes, until `stop`.
+    /// Serves existing and new APIs, until `stop`.
     pub(super) async fn run(mut self, mut events: mpsc::UnboundedReceiver<ApiEvent>, mut stop: watch::Receiver<bool>) {
         let mut waiting = self.apis.summaries();
         self.serve_all(&mut waiting).await;

@@ -1,4 +1,4 @@
-//! Listening on a port of 127.0.0.1, and saying who has it when it is taken.
+//! Listening on a port of 127.0.0.1, and naming the process that has it when it is taken.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -8,6 +8,11 @@ use std::process::Command;
 use tokio::net::TcpListener;
 
 use crate::error::LocalError;
+
+/// Name of the part that listens on the port of the AWS endpoint.
+pub(crate) const ENDPOINT: &str = "AWS endpoint";
+/// Name of the part that listens on the port of the websites.
+pub(crate) const WEBSITES: &str = "websites";
 
 /// Listens on 127.0.0.1 only.
 pub(crate) async fn listen(port: u16, part: &'static str) -> Result<TcpListener, LocalError> {

@@ -1,4 +1,4 @@
-//! What the background process leaves on disk for those who look for it: who it is, and why it failed to start.
+//! What the background process leaves on disk for other processes: its identity, and why it failed to start.
 
 use std::path::PathBuf;
 
@@ -46,7 +46,7 @@ impl DaemonRecord {
         }
     }
 
-    /// What the last background process of this root wrote.
+    /// The record of the last background process of this root.
     pub(crate) fn read(options: &LocalOptions) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(Self::path(options)).ok()?).ok()
     }

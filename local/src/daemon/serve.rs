@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::data_plane::DataPlane;
-use super::port::listen;
+use super::port::{ENDPOINT, WEBSITES, listen};
 use super::record::{DaemonRecord, StartFailure, daemon_lock};
 use super::status::{ApiStatus, LocalState, LocalStatus, PartState, PartStatus, StatusBoard};
 use crate::deps::Deps;
@@ -50,7 +50,7 @@ const RESTARTS: usize = 5;
 /// See [`RESTARTS`].
 const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
-/// Serves the local target of this root until it is told to end (SIGTERM, SIGINT). Runs in the background process that
+/// Serves the local target of this root until a signal ends it (SIGTERM, SIGINT). Runs in the background process that
 /// [`super::up`] starts; a failure to start is left on disk for it.
 pub async fn serve(options: LocalOptions) -> Result<(), LocalError> {
     // Fails where this is a session of its own already.
@@ -70,7 +70,7 @@ pub async fn serve(options: LocalOptions) -> Result<(), LocalError> {
     result
 }
 
-/// Functions run as the same user as this process: what it holds in memory and was started with is none of theirs.
+/// Functions run as the same user as this process: its memory and environment are hidden from them.
 #[cfg(target_os = "linux")]
 fn hide_memory() {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
@@ -86,7 +86,7 @@ fn raise_open_files() {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    // What is there must do then.
+    // Otherwise the current limit must do.
     let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, wanted);
 }
 
@@ -100,8 +100,8 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     let keys = Keys::open(options)?;
     let record = DaemonRecord::current(options);
     files::write_json(&DaemonRecord::path(options), &record)?;
-    let endpoint_listener = listen(options.port, "AWS endpoint").await?;
-    let website_listener = listen(options.website_port, "websites").await?;
+    let endpoint_listener = listen(options.port, ENDPOINT).await?;
+    let website_listener = listen(options.website_port, WEBSITES).await?;
     let installation = install(options).await?;
 
     let emulator = Emulator::bind(options, installation)?;
@@ -164,7 +164,7 @@ struct Listeners {
     websites: TcpListener,
 }
 
-/// What the services keep, read from disk.
+/// The state of the services, read from disk.
 struct Stores {
     alarms: Arc<Alarms>,
     apis: Arc<Apis>,
@@ -174,7 +174,7 @@ struct Stores {
 }
 
 impl Stores {
-    /// Also returns what happens to APIs from now on.
+    /// Also returns the events of APIs from now on.
     fn open(options: &LocalOptions, keys: &Keys) -> Result<(Self, UnboundedReceiver<ApiEvent>), LocalError> {
         let state = options.path("state");
         let (events, api_events) = mpsc::unbounded_channel();
@@ -184,7 +184,7 @@ impl Stores {
         };
         let stores = Self {
             alarms: Arc::new(Alarms::open(state.join("alarms.json"))?),
-            apis: Arc::new(Apis::open(&state.join("apis"), options.first_api_port, events)?),
+            apis: Arc::new(Apis::open(&state.join("apis"), options, events)?),
             functions: Arc::new(Functions::open(&state.join("functions"), downloads)?),
             memory: Arc::new(Memory::open(state.join(MEMORY_FILE))?),
             websites: Arc::new(Websites::open(state.join("websites.json"))?),
@@ -253,6 +253,7 @@ impl Running {
         let website_server = Arc::new(WebsiteServer {
             websites: Arc::clone(&stores.websites),
             emulator: client.clone(),
+            port: options.website_port,
         });
         requests.spawn(website_server.serve(listeners.websites, stopped));
         board.set(part("websites", Some(options.website_port)));
@@ -462,7 +463,7 @@ fn exit_text(status: Option<ExitStatus>) -> String {
     status.map_or_else(|| "unknown status".to_owned(), |status| status.to_string())
 }
 
-/// What the local target says of itself over HTTP.
+/// The local target's own paths: status and code.
 struct Own {
     board: Arc<StatusBoard>,
     websites: Arc<Websites>,

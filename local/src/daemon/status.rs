@@ -1,4 +1,4 @@
-//! What the local target says of itself.
+//! The status of the local target.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct LocalStatus {
     /// State of the whole.
     pub state: LocalState,
-    /// What AWS calls are sent to.
+    /// URL of the AWS endpoint.
     pub endpoint_url: String,
     /// Directory of everything that is kept.
     pub root: PathBuf,

@@ -12,7 +12,9 @@ use crate::options::LocalOptions;
 
 /// Versions and hashes of everything that is installed.
 const REQUIREMENTS: &str = include_str!("../../requirements.txt");
-/// What runs the emulator.
+/// Size of an installation, in bytes.
+const SIZE: u64 = 150 * 1024 * 1024;
+/// The program that runs the emulator.
 const LAUNCHER: &str = include_str!("../../emulator.py");
 
 /// A complete installation.
@@ -76,8 +78,9 @@ fn install(options: &LocalOptions) -> Result<Installation, LocalError> {
     let made = run(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&venv))
         .map_err(|source| LocalError::io("running", &python, source))?;
     if !made.status.success() {
+        let failure = venv_failure(&python, &venv, &made);
         let _ = files::remove(&venv);
-        return Err(venv_failure(&python, &venv, &made));
+        return Err(failure);
     }
 
     let requirements = options.path("requirements.txt");
@@ -97,7 +100,7 @@ fn install(options: &LocalOptions) -> Result<Installation, LocalError> {
         .arg(&requirements))
     .map_err(|source| LocalError::io("running", &installed.python, source))?;
     if !output.status.success() {
-        return Err(pip_failure(&venv, &text(&output)));
+        return Err(pip_failure(&venv, available(&venv), &text(&output)));
     }
 
     files::write(&stamp_path(options), stamp_value().as_bytes())?;
@@ -158,7 +161,9 @@ fn is_new_enough(version: &str) -> bool {
 
 fn venv_failure(python: &Path, venv: &Path, output: &Output) -> LocalError {
     let said = text(output);
-    if is_disk_full(&said) {
+    // Python hides the output of ensurepip. Debian's message about a missing module is another cause.
+    let is_hidden = !said.contains("is not available");
+    if is_disk_full(&said) || is_hidden && available(venv).is_some_and(|bytes| bytes < SIZE) {
         return LocalError::DiskFull { path: venv.to_owned() };
     }
     let name = python
@@ -181,7 +186,7 @@ fn venv_failure(python: &Path, venv: &Path, output: &Output) -> LocalError {
     }
 }
 
-fn pip_failure(venv: &Path, said: &str) -> LocalError {
+fn pip_failure(venv: &Path, available: Option<u64>, said: &str) -> LocalError {
     let lower = said.to_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
     if is_disk_full(said) {
@@ -204,12 +209,21 @@ fn pip_failure(venv: &Path, said: &str) -> LocalError {
         LocalError::Download {
             reason: first_cause(said),
         }
+    } else if available.is_some_and(|bytes| bytes < SIZE / 10) {
+        LocalError::DiskFull { path: venv.to_owned() }
     } else {
         LocalError::Install {
             venv: venv.to_owned(),
             reason: first_cause(said),
         }
     }
+}
+
+/// Bytes that are free on the disk that holds a path, or would hold it.
+fn available(path: &Path) -> Option<u64> {
+    let there = path.ancestors().find(|path| path.exists())?;
+    let disk = rustix::fs::statvfs(there).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn is_disk_full(said: &str) -> bool {
@@ -283,7 +297,7 @@ mod tests {
     }
 
     fn check_pip(said: &str, expected: &str) {
-        let error = pip_failure(Path::new("/v"), said);
+        let error = pip_failure(Path::new("/v"), None, said);
         let name = format!("{error:?}");
         assert!(name.starts_with(expected), "{said:?} became {name}");
     }
@@ -304,6 +318,22 @@ mod tests {
         );
         check_pip("ERROR: No matching distribution found for h2==4.4.1", "Download");
         check_pip("error: subprocess-exited-with-error", "Install");
+        let full = pip_failure(Path::new("/v"), Some(4096), "error: subprocess-exited-with-error");
+        assert!(matches!(full, LocalError::DiskFull { .. }), "{full:?}");
+    }
+
+    #[test]
+    fn a_full_disk_is_named_where_python_hides_it() {
+        let full = Path::new("/dev/full");
+        let said = Output {
+            status: Default::default(),
+            stdout: "Error: Command '[…, '-m', 'ensurepip']' returned non-zero exit status 1.".into(),
+            stderr: Vec::new(),
+        };
+        // /proc has no space at all.
+        let error = venv_failure(full, Path::new("/proc/venv"), &said);
+        assert!(matches!(error, LocalError::DiskFull { .. }), "{error:?}");
+        assert!(error.hint().unwrap().contains("free some disk space"), "{error:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The AWS emulator: ministack in a virtual environment of its own, run as a child on 127.0.0.1.
 //!
-//! It is never reached but through the endpoint; nothing outside this module knows what it is.
+//! It is only reached through the endpoint; nothing outside this module knows which emulator it is.
 
 mod install;
 mod process;

@@ -1,7 +1,7 @@
 //! The emulator as a child process: started on a socket that stays open here, watched, ended gracefully.
 //!
-//! The socket is one of the file system, in a directory that only the operator can enter: the emulator believes whatever it is
-//! told, so nobody reaches it but the endpoint.
+//! The socket is one of the file system, in a directory that only the operator can enter: the emulator trusts its callers,
+//! so only the endpoint can reach it.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::fd::OwnedFd;

@@ -1,7 +1,8 @@
-//! Who acts as a role may do what its policies allow, and nothing else, as on AWS. Functions act as theirs; so does whoever
-//! has credentials of `AssumeRole`. The operator, who acts as no role, owns the local target.
+//! A caller who acts as a role may do what its policies allow, and nothing else, as on AWS. Functions act as their roles; so do
+//! callers with credentials of `AssumeRole`. The operator, who acts as no role, owns the local target.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,24 +21,33 @@ use crate::services::iam::policy::Verdict;
 use crate::services::iam::required::{Required, Role};
 use crate::services::required::{required, takes_body};
 
-/// How long policies are remembered: a change is seen after that, and on AWS later still.
+/// How long policies are cached. A change forgets them at once; on AWS it takes seconds until it is seen everywhere.
 const REMEMBERED: Duration = Duration::from_secs(1);
+/// Largest body of a call of IAM.
+const LARGEST_IAM_BODY: usize = 1024 * 1024;
 /// Largest body that is looked into.
 const LARGEST_BODY: usize = 80 * 1024 * 1024;
 
-/// What a role's policies say, and when they were read.
-type Known = (Instant, Arc<Permissions>);
+/// The cached permissions of a role.
+struct Known {
+    read_at: Instant,
+    /// [`Authorizer::changes`] before they were read.
+    changes: u64,
+    permissions: Arc<Permissions>,
+}
 
-/// Knows what roles may do.
+/// Decides what callers may do.
 #[derive(Default)]
 pub(crate) struct Authorizer {
     policies: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Known>>>>>,
     /// Roles by account and name, as they were when a call named them last.
     roles: Mutex<HashMap<(String, String), Role>>,
+    /// Calls that changed roles or policies.
+    changes: AtomicU64,
 }
 
 impl Authorizer {
-    /// Lets a request of somebody who acts as a role through, with its body, or answers that it is not allowed.
+    /// Admits a request of a caller who acts as a role, with its body, or answers that it is not allowed.
     pub(crate) async fn admit(
         &self,
         tags: &ResourceTags<'_>,
@@ -78,6 +88,11 @@ impl Authorizer {
         Ok(body)
     }
 
+    /// Drops cached policies: a call has changed some.
+    pub(crate) fn forget(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
     fn role(&self, account: &str, name: &str) -> Role {
         let roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
         let known = roles.get(&(account.to_owned(), name.to_owned())).cloned();
@@ -114,18 +129,41 @@ impl Authorizer {
         };
         // One reads, the others wait for it.
         let mut known = slot.lock().await;
-        if let Some((at, permissions)) = known.as_ref()
-            && at.elapsed() < REMEMBERED
+        let changes = self.changes.load(Ordering::SeqCst);
+        if let Some(known) = known.as_ref()
+            && known.changes == changes
+            && known.read_at.elapsed() < REMEMBERED
         {
-            return Arc::clone(permissions);
+            return Arc::clone(&known.permissions);
         }
-        let read = Arc::new(read(emulator, caller, role).await);
-        *known = Some((Instant::now(), Arc::clone(&read)));
-        read
+        let permissions = Arc::new(read(emulator, caller, role).await);
+        *known = Some(Known {
+            read_at: Instant::now(),
+            changes,
+            permissions: Arc::clone(&permissions),
+        });
+        permissions
     }
 }
 
-/// The answer to somebody who is not allowed to, as the service words it.
+/// Whether a call of IAM changes something, and its body again.
+pub(crate) async fn changes_policies(call: &Call, body: Body) -> Result<(bool, Body), Box<Response<Body>>> {
+    if call.service != Service::Iam {
+        return Ok((false, body));
+    }
+    let bytes = match collect(body, LARGEST_IAM_BODY).await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let text = error.to_string();
+            return Err(Box::new(answer(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", text)));
+        }
+    };
+    let action = url::form_urlencoded::parse(&bytes).find_map(|(key, value)| (key == "Action").then_some(value));
+    let reads = action.is_some_and(|action| action.starts_with("Get") || action.starts_with("List"));
+    Ok((!reads, full(bytes)))
+}
+
+/// The answer to a caller who is not allowed, in the words of the service.
 fn refusal(call: &Call, parts: &Parts, session: &Session, wanted: &Required, verdict: Verdict) -> Response<Body> {
     let why = match verdict {
         Verdict::Denied => "with an explicit deny in an identity-based policy".to_owned(),

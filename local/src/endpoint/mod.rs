@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::authenticate::{Admitted, Authenticator};
-use self::authorize::Authorizer;
+use self::authorize::{Authorizer, changes_policies};
 use self::resource_tags::ResourceTags;
 use crate::keys::Session;
 use crate::protocol::OWN_PATHS;
@@ -36,9 +36,9 @@ pub(crate) trait OwnPaths: Send + Sync {
 pub(crate) struct Endpoint {
     /// The services behind it.
     pub services: Services,
-    /// Who is let in.
+    /// Admits callers.
     pub authenticator: Authenticator,
-    /// What roles may do.
+    /// Decides what callers may do.
     pub authorizer: Authorizer,
     /// Paths that are not AWS's.
     pub own: Arc<dyn OwnPaths>,
@@ -81,7 +81,7 @@ impl Endpoint {
             page,
         } = admitted;
         let mut response = self.answer(&call, session.as_ref(), parts, body).await;
-        // What the emulator says to browsers holds for any page.
+        // The emulator's CORS headers would allow any page.
         cors::forget(response.headers_mut());
         if let (Some(page), Some(asked)) = (page, asked) {
             page.allow(&method, &asked, &mut response);
@@ -106,6 +106,14 @@ impl Endpoint {
                 Err(refusal) => return *refusal,
             },
         };
-        self.services.answer(call, session, parts, body).await
+        let (changes, body) = match changes_policies(call, body).await {
+            Ok(read) => read,
+            Err(refusal) => return *refusal,
+        };
+        let response = self.services.answer(call, session, parts, body).await;
+        if changes {
+            self.authorizer.forget();
+        }
+        response
     }
 }

@@ -1,4 +1,4 @@
-//! The tags of the resource that a call is about, for policies that ask for them. Of services that tell IAM no tags, and of
+//! The tags of the resource that a call is about, for policies that ask for them. Of services that give IAM no tags, and of
 //! DynamoDB and S3, which do so only where an account has switched it on, there are none.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_aws-services-that-work-with-iam.html>
 
@@ -14,7 +14,7 @@ use crate::services::cloudwatch::Alarms;
 use crate::services::iam::policy::RESOURCE_TAG;
 use crate::services::lambda::Functions;
 
-/// What knows tags.
+/// The sources of tags.
 pub(crate) struct ResourceTags<'a> {
     pub emulator: &'a EmulatorClient,
     pub apis: &'a Apis,
@@ -75,7 +75,7 @@ impl ResourceTags<'_> {
         }
     }
 
-    /// What is in an API has its tags.
+    /// Parts of an API have its tags.
     fn of_api(&self, caller: &Caller, resource: &str) -> BTreeMap<String, String> {
         let path = resource.trim_start_matches([':', '/']);
         let path = percent_decode_str(path).decode_utf8_lossy();

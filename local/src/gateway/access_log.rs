@@ -44,7 +44,7 @@ fn escaped(value: &str) -> String {
     out
 }
 
-/// Splits the name of a variable from what follows it.
+/// Splits the name of a variable from the text after it.
 fn variable(text: &str) -> (&str, &str) {
     let end = text
         .find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '_'))

@@ -63,7 +63,7 @@ fn allow_origin(cors: &CorsSnapshot, request: &HeaderMap, response: &mut HeaderM
     };
     let any = cors.allow_origins.iter().any(|allowed| allowed == "*");
     if !any {
-        // The answer depends on who asks, also when it is no.
+        // The answer depends on the origin, even when it is a refusal.
         response.append(VARY, HeaderValue::from_static("origin"));
     }
     let listed = origin
@@ -84,7 +84,7 @@ fn allow_origin(cors: &CorsSnapshot, request: &HeaderMap, response: &mut HeaderM
     Origin::Allowed
 }
 
-/// An origin as it stands, or every one of a scheme (`https://*`).
+/// An exact origin, or every one of a scheme (`https://*`).
 fn covers(allowed: &str, origin: &str) -> bool {
     match allowed.strip_suffix("://*") {
         Some(scheme) => origin.split_once("://").is_some_and(|(own, _)| own == scheme),

@@ -39,7 +39,7 @@ pub(super) struct Peer {
     pub(super) server_port: u16,
 }
 
-/// What turned up on the way to the answer, for the record.
+/// Facts found on the way to the answer, for the record.
 #[derive(Debug, Default)]
 struct Seen<'a> {
     stage: Option<&'a StageSnapshot>,
@@ -279,7 +279,7 @@ async fn read(headers: &HeaderMap, mut body: hyper::body::Incoming) -> Result<By
     }
     let mut taken = BytesMut::new();
     let mut length = 0;
-    // What is too large is still taken in: a client that is cut off while it sends never reads the answer.
+    // A body that is too large is still read: a client that is cut off while it sends never reads the answer.
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else {
             continue;

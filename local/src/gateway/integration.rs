@@ -18,13 +18,13 @@ use crate::ports::{
     ApiSnapshot, FunctionAddress, IntegrationSnapshot, InvokeKind, InvokeOutcome, InvokeRequest, LogTail, StageSnapshot,
 };
 
-/// Who invokes.
+/// The caller.
 const PRINCIPAL: &str = "apigateway.amazonaws.com";
 
 /// Longest time limit of an integration: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>.
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The function that an integration stands for on a stage, or what is wrong with it.
+/// The function of an integration on a stage, or why there is none.
 pub(super) fn function(
     integration: &IntegrationSnapshot,
     variables: &BTreeMap<String, String>,
@@ -61,7 +61,7 @@ fn substitute(uri: &str, variables: &BTreeMap<String, String>) -> Result<String,
     Ok(filled)
 }
 
-/// What the policy of a function must allow.
+/// The call that the policy of a function must allow.
 pub(super) fn source_arn(api: &ApiSnapshot, stage: &StageSnapshot, route_key: &str, method: &str) -> String {
     let ApiSnapshot {
         api_id,
@@ -76,7 +76,7 @@ pub(super) fn source_arn(api: &ApiSnapshot, stage: &StageSnapshot, route_key: &s
     }
 }
 
-/// Invokes a function with an event and turns what it answers into a response.
+/// Invokes a function with an event and turns its answer into a response.
 pub(super) async fn call(
     ports: &GatewayPorts,
     address: FunctionAddress,
@@ -107,7 +107,7 @@ pub(super) async fn call(
         trace_id: Some(trace_id.to_owned()),
     };
     let begun = Instant::now();
-    // The invocation itself goes on when the gateway stops waiting.
+    // The invocation continues after the gateway stops waiting.
     let outcome = tokio::time::timeout(timeout.min(MAX_TIMEOUT), ports.invoker.invoke(request)).await;
     let record = IntegrationRecord {
         latency: begun.elapsed(),

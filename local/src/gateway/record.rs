@@ -1,4 +1,4 @@
-//! What is known of a request once it is answered, for access logs and metrics.
+//! The record of an answered request, for access logs and metrics.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) struct Record<'a> {
     pub(super) response_length: u64,
     pub(super) status: StatusCode,
     pub(super) latency: Duration,
-    /// What the gateway itself objected to.
+    /// The gateway's own error.
     pub(super) error: Option<String>,
     /// `None` when the request never got as far.
     pub(super) integration: Option<IntegrationRecord>,

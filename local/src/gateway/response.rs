@@ -1,4 +1,4 @@
-//! What a function's answer becomes: the response rules of payload format 2.0, and the gateway's own answers.
+//! From a function's answer to a response: the rules of payload format 2.0, and the gateway's own answers.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html#http-api-develop-integrations-lambda.response>
 
@@ -123,7 +123,7 @@ fn headers(value: Option<&Value>) -> Result<HeaderMap, InvalidResponse> {
     Ok(headers)
 }
 
-/// The name that a header goes out under; `None` for what the gateway writes itself.
+/// The name under which a header is sent; `None` for headers that the gateway sets itself.
 fn outgoing_name(name: HeaderName) -> Option<HeaderName> {
     if hop_by_hop::is_hop_by_hop(&name) || name == CONTENT_LENGTH {
         None

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::ports::{DeploymentSnapshot, RouteSnapshot};
 
-/// The key of the route that takes what no other takes.
+/// The key of the route that takes all other requests.
 pub(super) const DEFAULT_ROUTE: &str = "$default";
 
 /// The routes of a deployment, ready to be searched.
@@ -46,7 +46,7 @@ enum Segment {
     Greedy(String),
 }
 
-/// A route and what its variables stand for.
+/// A route and the values of its variables.
 #[derive(Debug)]
 pub(super) struct RouteMatch<'a> {
     pub(super) route: &'a RouteSnapshot,
@@ -364,7 +364,7 @@ mod tests {
 
     fn key() -> impl Strategy<Value = String> {
         let method = prop_oneof![Just("GET"), Just("POST"), Just("ANY")];
-        // One name a position, so that no two keys stand for the same paths.
+        // One name per position, so that no two keys match the same paths.
         let segments = proptest::collection::vec(prop_oneof!["[ab]".prop_map(Some), Just(None)], 1..4);
         let path = (segments, any::<bool>()).prop_map(|(segments, greedy)| {
             let mut path: Vec<String> = segments

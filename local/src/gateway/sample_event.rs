@@ -1,4 +1,4 @@
-//! The event of a request that nobody sent.
+//! The event of a sample request.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

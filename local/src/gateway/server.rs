@@ -1,4 +1,4 @@
-//! The HTTP server of an API: connections, and what happens around each request.
+//! The HTTP server of an API: connections, and the handling around each request.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -24,13 +24,13 @@ use crate::ports::{ApiSource, FunctionSource, Invoker, LogSink, MetricSink};
 /// How long a connection may stay without a request.
 const KEEP_ALIVE: Duration = Duration::from_secs(350);
 
-/// How long requests in flight may take once the server is told to end: as long as the slowest integration.
+/// How long requests in flight may take once the server is stopped: as long as the slowest integration.
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// Where the gateway gets APIs and functions from, and where logs and metrics go.
 #[derive(Clone)]
 pub struct GatewayPorts {
-    /// What APIs exist.
+    /// The APIs that exist.
     pub apis: Arc<dyn ApiSource>,
     /// Whom a function lets invoke it.
     pub functions: Arc<dyn FunctionSource>,
@@ -61,7 +61,7 @@ impl Gateway {
         Self { ports, deps }
     }
 
-    /// Serves one API on a listener until `stop` is done; then finishes what is in flight and returns. An API that does
+    /// Serves one API on a listener until `stop` is done; then finishes requests in flight and returns. An API that does
     /// not exist (yet, or any more) is 404.
     pub async fn serve(&self, listener: TcpListener, api_id: String, stop: impl Future<Output = ()>) {
         let state = Arc::new(ApiState::new(api_id, self.ports.clone(), self.deps.clone()));
@@ -82,7 +82,7 @@ impl Gateway {
             }
         }
         drop(listener);
-        // What is still running after that has had its chance.
+        // Requests that still run after that are dropped.
         let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
     }
 }

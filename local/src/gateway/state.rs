@@ -1,4 +1,4 @@
-//! What the gateway keeps for one API between requests: compiled route tables, buckets, log streams.
+//! State of one API between requests: compiled route tables, buckets, log streams.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

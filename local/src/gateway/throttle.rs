@@ -64,7 +64,7 @@ fn is_limited(settings: &RouteSettings) -> bool {
 impl Bucket {
     fn take(&mut self, rate: f64, burst: f64, now: Instant) -> Admission {
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();
-        // What has passed so far was under the limits of then.
+        // Requests so far were judged by the former limits.
         self.tokens = (self.tokens + passed * self.rate).min(self.burst);
         self.filled = self.filled.max(now);
         if burst > self.burst {

@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 /// Deepest nesting that is read.
 const DEPTH: usize = 32;
 
-/// A body that is not what it should be.
+/// A malformed body.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CborError {
     #[error("the body is not CBOR: {0}")]

@@ -34,14 +34,14 @@ pub(crate) enum Service {
     Other,
 }
 
-/// Who calls what, and where.
+/// A call: service, operation, region, caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
     /// The service.
     pub service: Service,
     /// Its signing name, e.g. `dynamodb`.
     pub signed_for: String,
-    /// The operation where it stands outside of the body (JSON and RPC protocols).
+    /// The operation where it is outside of the body (JSON and RPC protocols).
     pub operation: Option<String>,
     /// Region that the request is signed for.
     pub region: String,
@@ -50,7 +50,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// The call of a request that is signed for a service in a region, in the account of who signed it.
+    /// The call of a request that is signed for a service in a region, in the account of its signer.
     pub(crate) fn of(parts: &Parts, signed_for: &str, region: &str, account: &str) -> Self {
         let target = header_text(&parts.headers, "x-amz-target").and_then(|target| target.rsplit_once('.'));
         let rpc = parts.uri.path().strip_prefix("/service/");
@@ -96,7 +96,7 @@ fn by_signing_name(name: &str) -> Service {
     }
 }
 
-/// An unsigned request can only be told by its shape; a plain one is S3's, as on a website or public object.
+/// An unsigned request is only recognized by its shape; a plain one is S3's, as on a website or public object.
 fn by_shape(target: Option<&str>, path: &str) -> Service {
     match target {
         Some(target) if target.starts_with("DynamoDB") => Service::DynamoDb,

@@ -22,7 +22,7 @@ use super::classify::Call;
 use super::http::{Body, BoxError, full, remove_connection_headers};
 use super::xml::Element;
 
-/// Who calls: the emulator keeps accounts and regions apart by the credential scope.
+/// The caller: the emulator keeps accounts and regions apart by the credential scope.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub account: String,
@@ -38,7 +38,7 @@ impl Caller {
         }
     }
 
-    /// What tells the emulator who calls: it looks at the scope alone.
+    /// Identifies the caller to the emulator, which looks at the scope alone.
     pub(crate) fn authorization(&self, service: &str) -> String {
         let Self { account, region } = self;
         format!(
@@ -106,7 +106,7 @@ impl EmulatorClient {
         Err(EmulatorError::Refused { code, message })
     }
 
-    /// What a listing of CloudWatch Logs has under a member, on all its pages.
+    /// A member of a listing of CloudWatch Logs, from all its pages.
     pub(crate) async fn log_pages(
         &self,
         caller: &Caller,

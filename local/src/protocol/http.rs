@@ -7,7 +7,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
-/// What goes wrong with a body or connection.
+/// An error of a body or connection.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A request or response body.
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
@@ -68,7 +68,7 @@ pub(crate) fn answer(status: StatusCode, content_type: &'static str, bytes: impl
     response
 }
 
-/// Removes what belongs to one connection only.
+/// Removes headers that belong to one connection only.
 pub(crate) fn remove_connection_headers(headers: &mut HeaderMap) {
     const NAMES: [HeaderName; 6] = [
         header::CONNECTION,

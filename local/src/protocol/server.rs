@@ -1,4 +1,4 @@
-//! Serves HTTP connections until told to stop.
+//! Serves HTTP connections until stopped.
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -59,7 +59,7 @@ pub(super) struct Delivery {
     pub(super) payload: Bytes,
 }
 
-/// What the sandbox says to a call.
+/// The sandbox's answer to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Taken.

@@ -27,7 +27,7 @@ pub(super) struct CodeStore {
 }
 
 impl CodeStore {
-    /// A store below `root`. What an earlier host left there is used again.
+    /// A store below `root`. Code unpacked by an earlier host is reused.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         let directory = root.join("code");
         fs::create_dir_all(&directory)?;
@@ -60,7 +60,7 @@ impl CodeStore {
         path.await.cloned()
     }
 
-    /// Removes all code that is not among `wanted` (`CodeSha256` values), also what an earlier host unpacked.
+    /// Removes all code that is not among `wanted` (`CodeSha256` values), including code unpacked by an earlier host.
     pub(super) fn retain(&self, wanted: &BTreeSet<String>) -> io::Result<()> {
         let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
         // A cell that another task holds is being unpacked or looked up right now.
@@ -149,7 +149,7 @@ fn host() -> Option<Architecture> {
     }
 }
 
-/// What the first bytes of a file say about how it is executed.
+/// The kind of executable, by the first bytes of a file.
 #[derive(Debug, PartialEq, Eq)]
 enum Executable {
     /// A binary for an architecture, if it is one of Lambda's.
@@ -162,7 +162,7 @@ enum Executable {
 
 fn executable(head: &[u8]) -> Executable {
     if head.starts_with(b"\x7fELF") {
-        // `e_machine` stands at offset 18 in 32- and 64-bit files; both of Lambda's architectures are little-endian.
+        // `e_machine` is at offset 18 in 32- and 64-bit files; both of Lambda's architectures are little-endian.
         let machine = head.get(18..20).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
         return Executable::Elf(match machine {
             Some(0x3e) => Some(Architecture::X86_64),

@@ -39,7 +39,7 @@ pub(super) struct Job {
     pub(super) answer: oneshot::Sender<Answer>,
 }
 
-/// What came of an invocation.
+/// The result of an invocation.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) result: Result<Bytes, Failure>,
@@ -47,7 +47,7 @@ pub(super) struct Answer {
     pub(super) log_tail: Option<Vec<u8>>,
 }
 
-/// What an environment is told.
+/// A message to an environment.
 #[derive(Debug)]
 pub(super) enum Order {
     /// Run this.
@@ -70,7 +70,7 @@ pub(super) struct Environment {
     init: Option<Duration>,
 }
 
-/// What ends idleness.
+/// Reasons for an idle environment to wake up.
 #[derive(Debug)]
 enum Idle {
     Job(Box<Job>),
@@ -371,7 +371,7 @@ impl Environment {
     }
 }
 
-/// What comes of a sandbox after an invocation.
+/// The state of a sandbox after an invocation.
 #[derive(Debug)]
 enum Fate {
     Settles(Sandbox),

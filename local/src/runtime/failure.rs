@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::json;
 
-/// Largest response of a synchronous invocation, bytes (6 MB and what Lambda leaves for its envelope).
+/// Largest response of a synchronous invocation, bytes (6 MB and Lambda's allowance for its envelope).
 pub(super) const RESPONSE_LIMIT: usize = 6_291_556;
 
 /// Why an invocation, or the start of an environment, failed.
@@ -49,7 +49,7 @@ impl Failure {
         }
     }
 
-    /// What went wrong, without the request id.
+    /// The error message, without the request id.
     pub(super) fn message(&self) -> String {
         match self {
             Self::NoBootstrap => "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]".to_owned(),
@@ -111,7 +111,7 @@ impl Failure {
     }
 }
 
-/// What a failure does to the environment that it happened in.
+/// The effect of a failure on its environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Environment {
     /// It serves on.

@@ -86,7 +86,7 @@ impl RuntimeConfig {
 /// Where the host gets functions from and where logs and metrics go.
 #[derive(Clone)]
 pub struct RuntimePorts {
-    /// What functions exist.
+    /// The functions that exist.
     pub functions: Arc<dyn FunctionSource>,
     /// Where log lines go.
     pub logs: Arc<dyn LogSink>,
@@ -125,7 +125,7 @@ pub struct RuntimeHost {
     host: Arc<Host>,
 }
 
-/// What all parts of the host share.
+/// State that all parts of the host share.
 pub(super) struct Host {
     pub(super) config: RuntimeConfig,
     pub(super) functions: Arc<dyn FunctionSource>,

@@ -106,7 +106,7 @@ impl EnvironmentLog {
         self.tail.take()
     }
 
-    /// Takes what the process wrote.
+    /// Takes output of the process.
     pub(super) fn output(&mut self, mut bytes: &[u8]) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             self.partial.extend_from_slice(&bytes[..end]);
@@ -114,8 +114,11 @@ impl EnvironmentLog {
             self.end_line();
         }
         self.partial.extend_from_slice(bytes);
+        // A line without an end is not kept as a whole.
         while self.partial.len() > EVENT_LIMIT {
-            self.end_line();
+            let rest = self.partial.split_off(boundary(&self.partial));
+            let part = std::mem::replace(&mut self.partial, rest);
+            self.write(&String::from_utf8_lossy(&part));
         }
     }
 
@@ -126,7 +129,7 @@ impl EnvironmentLog {
         }
     }
 
-    /// Hands over what was collected.
+    /// Delivers the collected events.
     pub(super) fn flush(&mut self) {
         if !self.events.is_empty() {
             self.logs.put(
@@ -193,7 +196,7 @@ impl EnvironmentLog {
         self.flush();
     }
 
-    /// The invocation failed in a way that the platform tells.
+    /// The invocation failed in a way that the platform logs.
     pub(super) fn failure(&mut self, request_id: &str, failure: &Failure) {
         if self.version.log_format == LogFormat::Json {
             // The report record carries it.
@@ -237,10 +240,23 @@ impl EnvironmentLog {
     }
 
     fn end_line(&mut self) {
-        let rest = self.partial.split_off(self.partial.len().min(EVENT_LIMIT));
-        let line = std::mem::replace(&mut self.partial, rest);
-        let line = String::from_utf8_lossy(&line);
-        let line = line.strip_suffix('\r').unwrap_or(&line);
+        let line = std::mem::take(&mut self.partial);
+        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        self.write(&String::from_utf8_lossy(line));
+    }
+
+    /// Writes a line: as one event, or as several where it is longer than an event may be.
+    fn write(&mut self, line: &str) {
+        let mut rest = line;
+        while rest.len() > EVENT_LIMIT {
+            let (event, after) = rest.split_at(boundary(rest.as_bytes()));
+            self.event(event);
+            rest = after;
+        }
+        self.event(rest);
+    }
+
+    fn event(&mut self, line: &str) {
         if line.is_empty() || !self.passes(line) {
             return;
         }
@@ -270,13 +286,32 @@ impl EnvironmentLog {
             tail.extend_from_slice(message.as_bytes());
             tail.push(b'\n');
             let excess = tail.len().saturating_sub(TAIL_LIMIT);
-            tail.drain(..excess);
+            let rest = tail
+                .iter()
+                .skip(excess)
+                .take_while(|byte| is_continuation(**byte))
+                .count();
+            // The first character stays whole, too.
+            tail.drain(..excess + if excess > 0 { rest } else { 0 });
         }
         self.events.push(LogEvent {
             timestamp_ms: self.deps.now_ms(),
             message,
         });
     }
+}
+
+/// Where a text that is longer than an event is cut: at its limit, or before a character that lies across it.
+fn boundary(text: &[u8]) -> usize {
+    let character = text[EVENT_LIMIT - 3..=EVENT_LIMIT].iter().rev();
+    let inside = character.take_while(|byte| is_continuation(**byte)).count();
+    // Four of them in a row are not UTF-8.
+    if inside == 4 { EVENT_LIMIT } else { EVENT_LIMIT - inside }
+}
+
+/// Whether a byte is in the middle of a character of UTF-8.
+fn is_continuation(byte: u8) -> bool {
+    byte & 0b1100_0000 == 0b1000_0000
 }
 
 impl fmt::Debug for EnvironmentLog {

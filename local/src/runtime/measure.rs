@@ -11,7 +11,7 @@ use crate::ports::{FunctionAddress, MetricDatum, MetricSink};
 
 const NAMESPACE: &str = "AWS/Lambda";
 
-/// Reports what the host does as metrics.
+/// Reports invocations as metrics.
 pub(super) struct Measure {
     sink: Arc<dyn MetricSink>,
 }

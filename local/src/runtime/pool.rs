@@ -36,7 +36,7 @@ impl PoolKey {
 #[derive(Debug, Default)]
 pub(super) struct Pools {
     state: Mutex<State>,
-    /// Told whenever the last environment of a version has ended.
+    /// Notified when the last environment of a version has ended.
     emptied: Notify,
 }
 
@@ -65,7 +65,7 @@ enum Standing {
     Retired,
 }
 
-/// What an environment does next.
+/// The next step of an environment.
 #[derive(Debug)]
 pub(super) enum NextJob {
     /// This.
@@ -82,7 +82,7 @@ impl Pools {
         let key = PoolKey::of(version);
         let mut state = self.lock();
         if host.is_stopped() {
-            // Dropping the job tells its caller.
+            // Dropping the job notifies its caller.
             return;
         }
         let pool = state

@@ -1,8 +1,8 @@
 //! Starting and ending the processes of execution environments.
 //!
-//! Each process leads a process group, so that what it starts ends with it. That it ends with the host is ensured
+//! Each process leads a process group, so that its children end with it. That it ends with the host is ensured
 //! three times: the kernel's parent-death signal where a launcher can set it, a kill when the host drops the process,
-//! and the registry for what survives both.
+//! and the registry for survivors of both.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -25,7 +25,7 @@ use super::process_registry::{self, ProcessRegistry};
 pub enum Launcher {
     /// Directly.
     Direct,
-    /// By a program that arranges for the parent-death signal and then becomes what its last argument names.
+    /// By a program that arranges for the parent-death signal and then executes its last argument.
     Program {
         /// The program.
         program: PathBuf,
@@ -61,7 +61,7 @@ impl Launcher {
     }
 }
 
-/// What to start.
+/// The process to start.
 #[derive(Debug)]
 pub(super) struct Start {
     pub(super) bootstrap: PathBuf,
@@ -154,7 +154,7 @@ impl Process {
         }
     }
 
-    /// Largest resident memory so far, MiB, where the system tells.
+    /// Largest resident memory so far, MiB, where the system reports it.
     pub(super) fn max_memory_mib(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid?.as_raw_nonzero())).ok()?;
         let kib: u64 = status
@@ -170,7 +170,7 @@ impl Process {
 
     fn reaped(&mut self) {
         if let Some(pid) = self.pid.take() {
-            // What the process started may outlive it; its group does not.
+            // Children of the process may outlive it; its group does not.
             process_registry::end_group(pid);
             self.registry.remove(pid);
         }

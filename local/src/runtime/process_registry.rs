@@ -1,4 +1,4 @@
-//! Which processes this host has started, on disk, so that a host that starts after a crash ends what it finds.
+//! Processes that this host has started, on disk, so that a host that starts after a crash can end them.
 //!
 //! One file per process under `<root>/processes/`, named by process id. A process id alone may long belong to someone
 //! else, so each entry also has the start time that the kernel gives and the id of the boot it counts from; only a process that matches
@@ -91,11 +91,11 @@ fn started(stat: &str) -> Option<u64> {
 /// Ends a process and its group at once. Each environment leads a group of its own.
 pub(super) fn end(pid: Pid) {
     end_group(pid);
-    // It may be gone by now, which is what is wanted.
+    // It may be gone by now, as wanted.
     let _ = kill_process(pid, Signal::KILL);
 }
 
-/// Ends what is left of the group that a process led.
+/// Ends the remaining processes of a group.
 pub(super) fn end_group(leader: Pid) {
     // An empty group is no group: nothing to end.
     let _ = kill_process_group(leader, Signal::KILL);

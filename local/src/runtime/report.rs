@@ -1,4 +1,4 @@
-//! The platform's reports: what an invocation took, what the start of an environment took.
+//! The platform's reports: duration and memory of invocations and of starts of environments.
 
 use std::fmt;
 use std::time::Duration;

@@ -34,14 +34,14 @@ pub(super) struct Sandbox {
     _api: RuntimeApi,
 }
 
-/// What happens to a sandbox by itself.
+/// Events of a sandbox.
 #[derive(Debug)]
 enum Happening {
     Call(ApiCall),
     Exited(ExitStatus),
 }
 
-/// What became of an event.
+/// The result of an event.
 #[derive(Debug)]
 pub(super) enum Run {
     /// The function was given it, and answered or failed, after so long.
@@ -115,7 +115,7 @@ impl Sandbox {
         }
     }
 
-    /// Hands the runtime an event and waits for what comes of it, until `deadline`.
+    /// Sends the runtime an event and waits for the result, until `deadline`.
     pub(super) async fn run(
         &mut self,
         delivery: Delivery,
@@ -150,7 +150,7 @@ impl Sandbox {
             if let Some(next) = self.next.take() {
                 match next.send(delivery) {
                     Ok(()) => {
-                        // Only this task reads the output, so nothing of this invocation can stand before the line.
+                        // Only this task reads the output, so no output of this invocation precedes the line.
                         log.start(&request_id);
                         return Ok(());
                     }
@@ -243,7 +243,7 @@ impl Sandbox {
         }
     }
 
-    /// Takes what the process has written so far.
+    /// Takes the output of the process so far.
     pub(super) fn read_output(&mut self, log: &mut EnvironmentLog) {
         let Some(output) = &self.output else { return };
         let mut buffer = [0; 16 * 1024];
@@ -270,12 +270,12 @@ impl Sandbox {
         self.started.elapsed()
     }
 
-    /// Largest resident memory so far, MiB, where the system tells.
+    /// Largest resident memory so far, MiB, where the system reports it.
     pub(super) fn max_memory_mib(&self) -> Option<u64> {
         self.process.max_memory_mib()
     }
 
-    /// Ends the process and takes what it wrote last.
+    /// Ends the process and takes its last output.
     pub(super) async fn end(mut self, log: &mut EnvironmentLog) {
         self.process.end().await;
         self.read_output(log);

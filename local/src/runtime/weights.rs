@@ -15,7 +15,7 @@ pub(super) fn choose(targets: &[WeightedVersion], chance: f64) -> Option<&Arc<Fu
         }
         left -= target.weight;
     }
-    // The primary version has what is left, also when the weights do not quite sum to one.
+    // The primary version gets the rest, even when the weights do not quite sum to one.
     targets.first().map(|target| &target.version)
 }
 

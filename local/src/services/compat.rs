@@ -1,4 +1,4 @@
-//! How answers of the emulator are corrected, and what has to be remembered for it.
+//! Corrections of the emulator's answers, and the state that they need.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub(super) const LARGEST_BODY: usize = 4 * 1024 * 1024;
 /// Where it is kept, under the name that earlier versions gave it.
 pub(crate) const MEMORY_FILE: &str = "mends.json";
 
-/// What only the endpoint remembers of the emulator's services. Kept on disk.
+/// State of the emulator's services that only the endpoint keeps, on disk.
 pub(crate) struct Memory {
     file: PathBuf,
     kept: Mutex<Kept>,
@@ -40,7 +40,7 @@ pub(super) struct Kept {
 }
 
 impl Memory {
-    /// Reads what is kept.
+    /// Reads the state on disk.
     pub(crate) fn open(file: PathBuf) -> Result<Self, LocalError> {
         let kept = files::read_json(&file)?.unwrap_or_default();
         Ok(Self {

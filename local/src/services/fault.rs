@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::error::LocalError;
+
 /// A refused call.
 #[derive(Debug, thiserror::Error, PartialEq)]
 #[error("{code}: {message}")]
@@ -48,8 +50,13 @@ impl Fault {
     }
 }
 
-impl From<crate::error::LocalError> for Fault {
-    fn from(error: crate::error::LocalError) -> Self {
+impl From<LocalError> for Fault {
+    fn from(error: LocalError) -> Self {
+        if let LocalError::DiskFull { .. } = error {
+            // Nothing that AWS has or that another attempt repairs.
+            let message = format!("the local target: {error}; free some disk space and run the command again");
+            return Self::new(400, "LocalDiskFull", message);
+        }
         let cause = std::error::Error::source(&error)
             .map(|cause| format!(": {cause}"))
             .unwrap_or_default();

@@ -41,25 +41,25 @@ use crate::protocol::classify::{Call, Service};
 use crate::protocol::emulator_client::EmulatorClient;
 use crate::protocol::http::{Body, BoxError, answer, remove_connection_headers, streamed};
 
-/// What the services know, and what they call.
+/// The services and their dependencies.
 pub(crate) struct Services {
-    /// What is not kept here.
+    /// The emulator.
     pub emulator: EmulatorClient,
     /// HTTP APIs.
     pub apis: Arc<Apis>,
     /// Functions.
     pub functions: Arc<Functions>,
-    /// What runs functions.
+    /// Runs functions.
     pub invoker: Arc<dyn Invoker>,
     /// CloudWatch alarms.
     pub alarms: Arc<Alarms>,
-    /// What the emulator forgets.
+    /// State that the emulator loses.
     pub memory: Arc<Memory>,
     /// Logs Insights queries and their results.
     pub queries: Queries,
     /// Buckets that are websites.
     pub websites: Arc<Websites>,
-    /// What credentials of assumed roles are made with.
+    /// Makes credentials of assumed roles.
     pub keys: Keys,
 }
 

@@ -1,4 +1,4 @@
-//! Answers of the REST-JSON services, and what they are made of.
+//! Answers of the REST-JSON services, and their parts.
 
 use ::http::header::HeaderValue;
 use ::http::{Response, StatusCode};

@@ -1,4 +1,4 @@
-//! What a request needs to be allowed to do: its service says. Pure.
+//! The permissions that a request needs, as its service defines them. Pure.
 //! <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>
 
 use std::collections::BTreeMap;
@@ -11,10 +11,10 @@ use super::iam::required::{Actions, Required, Role};
 use crate::protocol::cbor;
 use crate::protocol::classify::{Call, Service, header_text};
 
-/// Whether the body says on what a call works.
+/// Whether the body names the resource of a call.
 pub(crate) fn takes_body(call: &Call, parts: &Parts) -> bool {
     match call.service {
-        // Only the keys of a deletion stand there.
+        // Only the keys of a deletion are there.
         Service::S3 => parts.method == Method::POST && has(parts, "delete"),
         // The tags that something is made with, or given.
         Service::ApiGateway => parts.method == Method::POST && has_tags(parts.uri.path()),

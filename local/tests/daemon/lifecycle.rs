@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use taskctl_local::{Ended, LocalError, LocalState, down, reset, status, up};
+use taskctl_local::{Ended, LocalError, LocalOptions, LocalState, UpProgress, down, reset, status, up};
 
 use crate::world::{World, until};
 
@@ -43,7 +43,7 @@ async fn taken_port_is_named() {
     let world = World::new();
     let holder = std::net::TcpListener::bind(("127.0.0.1", world.options.port)).unwrap();
     let error = up(&world.options, &world.daemon(), |_| ()).await.unwrap_err();
-    assert!(matches!(error, LocalError::Daemon { .. }), "{error:?}");
+    assert!(matches!(error, LocalError::PortTaken { .. }), "{error:?}");
     let text = format!("{error} {}", error.hint().unwrap());
     assert!(
         text.contains(&world.options.port.to_string()) && text.contains("--local-port"),
@@ -51,6 +51,53 @@ async fn taken_port_is_named() {
     );
     drop(holder);
     assert_eq!(world.up().await.state, LocalState::Running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_must_fail_leaves_what_runs_alone() {
+    let world = World::running().await;
+    let before = status(&world.options).await;
+    let holder = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let taken = holder.local_addr().unwrap().port();
+    let no_venv = world.options.root.join("no-venv");
+    for other in [
+        LocalOptions {
+            port: taken,
+            ..world.options.clone()
+        },
+        LocalOptions {
+            website_port: taken,
+            ..world.options.clone()
+        },
+        // The emulator of another version cannot be installed.
+        LocalOptions {
+            venv: no_venv,
+            python: Some("/nowhere/python3".into()),
+            first_api_port: world.options.first_api_port + 1,
+            ..world.options.clone()
+        },
+    ] {
+        let error = up(&other, &world.daemon(), |_| ()).await.unwrap_err();
+        let is_right = matches!(error, LocalError::PortTaken { port, .. } if port == taken)
+            || matches!(error, LocalError::PythonMissing { .. });
+        assert!(is_right, "{error:?}");
+        let after = status(&world.options).await;
+        assert_eq!((after.state, after.pid), (LocalState::Running, before.pid));
+        let kept = LocalOptions::load(&world.options.root);
+        assert_eq!(
+            (kept.port, kept.website_port),
+            (world.options.port, world.options.website_port)
+        );
+    }
+    // Its own ports, the other way round, are free for it.
+    let swapped = LocalOptions {
+        port: world.options.website_port,
+        website_port: world.options.port,
+        ..world.options.clone()
+    };
+    let after = up(&swapped, &world.daemon(), |_| ()).await.unwrap();
+    assert_eq!(after.state, LocalState::Running);
+    assert_ne!(after.pid, before.pid);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,11 +166,15 @@ async fn a_busy_background_process_is_waited_for_and_a_hanging_one_replaced() {
     let hold = |signal| kill_process(pid(before), signal).unwrap();
 
     hold(Signal::STOP);
-    let (after, ()) = tokio::join!(world.up(), async {
-        // Longer than one question for its status waits.
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        hold(Signal::CONT);
+    let (mut said, daemon) = (Vec::new(), world.daemon());
+    let after = up(&world.options, &daemon, |progress| {
+        said.push(progress);
+        if progress == UpProgress::WaitingForAnswer {
+            hold(Signal::CONT);
+        }
     });
+    let after = after.await.unwrap();
+    assert_eq!(said, [UpProgress::WaitingForAnswer]);
     assert_eq!(after.pid, Some(before), "what others work with is not taken from them");
 
     hold(Signal::STOP);

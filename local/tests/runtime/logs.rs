@@ -113,6 +113,40 @@ async fn json_format_makes_records_and_heeds_levels() {
     }
 }
 
+/// Bytes of the largest event.
+const EVENT: usize = 256 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_lines_become_events_of_whole_characters() {
+    let world = World::new();
+    let (address, _) = world.function("echo", |_| {});
+    let characters = ["x", "\u{e4}", "\u{20ac}", "\u{1f600}"];
+    let mut expected = Vec::new();
+    let mut print = String::new();
+    // Each character in each place across the border, and what follows a long line.
+    for character in characters {
+        for before in 0..character.len().min(3) {
+            let first = "a".repeat(EVENT - before);
+            let rest = format!("{character}b");
+            print.push_str(&format!("{first}{rest}\nnext\n"));
+            expected.extend([first, rest, "next".to_owned()]);
+        }
+    }
+    let exact = "c".repeat(EVENT);
+    print.push_str(&exact);
+    expected.push(exact);
+    world.invoke(&address, json!({ "print": print })).await;
+    let lines = settled(&world, "/aws/lambda/echo", 1, "REPORT").await;
+    let own: Vec<&String> = lines
+        .iter()
+        .filter(|line| line.starts_with(['a', 'b', 'c', 'n']) || !line.is_ascii())
+        .collect();
+    assert_eq!(own.len(), expected.len());
+    for (line, expected) in own.into_iter().zip(&expected) {
+        assert!(line == expected, "{} bytes instead of {}", line.len(), expected.len());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tail_of_the_log_comes_back() {
     let world = World::new();

@@ -1,8 +1,8 @@
-//! Who calls, and whether from here: before anything else looks at a request. The endpoint lets code run as the operator, so it
-//! answers only requests that name this machine, do not come from a page of another origin, and are signed with a key of this
-//! root, body included. Everything else is 403 and changes nothing.
+//! Establishes who calls, and that they call from this machine, before anything else looks at a request. The endpoint lets code
+//! run as the operator, so it answers only requests that name this machine, do not come from a page of another origin, and are
+//! signed with a key of this root, body included. Everything else is 403 and changes nothing.
 //!
-//! What is let in loses its signature: the emulator behind is told account, region and service, and nothing it could judge anew.
+//! Admitted requests lose their signature: the emulator gets account, region and service, and nothing that it could judge again.
 
 mod payload;
 mod refusal;
@@ -45,10 +45,10 @@ pub(crate) struct Authenticator {
     pub website_port: u16,
 }
 
-/// Who was let in.
+/// An admitted request.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    /// What is called, where, in which account.
+    /// The call: operation, region and account.
     pub call: Call,
     /// The role that the caller acts as. The operator has none.
     pub session: Option<Session>,
@@ -144,7 +144,7 @@ impl Authenticator {
                 .unwrap_or(DEFAULT_ACCOUNT.to_owned()),
             region: claim.region,
         };
-        let cors = Cors::of_bucket(emulator, &caller, &target.bucket).await;
+        let cors = Cors::of_bucket(emulator, &caller, &target.bucket, self.website_port).await;
         match cors.grant(&asked) {
             Some(grant) => {
                 let mut response = answer(StatusCode::OK, "text/plain", "");
@@ -177,7 +177,8 @@ impl Authenticator {
                 false => Err(Refusal::Origin(foreign)),
             };
         }
-        let cors = Cors::of_bucket(emulator, &Caller::of(call), &Target::of(parts).bucket).await;
+        let bucket = Target::of(parts).bucket;
+        let cors = Cors::of_bucket(emulator, &Caller::of(call), &bucket, self.website_port).await;
         let asked = Asked::of(&parts.method, &parts.headers);
         match asked.is_some_and(|asked| cors.grant(&asked).is_some()) {
             true => Ok(Some(Page { cors })),

@@ -1,4 +1,4 @@
-//! The body of a signed request: which form its client sends it in, and whether it is what was signed.
+//! The body of a signed request: its encoding, and whether it is the signed one.
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>,
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html>
@@ -29,11 +29,11 @@ const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 /// How a client sends a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Encoding {
-    /// Its hash is signed, and stands in a header.
+    /// Its hash is signed, and in a header.
     Hashed(String),
-    /// Its hash is signed, and stands nowhere.
+    /// Its hash is signed, and not in the request.
     Implied,
-    /// It is no part of what is signed.
+    /// It is not signed.
     Unsigned,
     /// In chunks that say how long they are.
     Chunked(Chunks),
@@ -150,7 +150,7 @@ struct Decoded {
     trailer: Vec<(String, String)>,
 }
 
-/// Takes a body of chunks apart, and checks what is signed of them.
+/// Decodes a chunked body, and checks the signatures of its chunks.
 fn decode(
     parts: &Parts,
     chunks: Chunks,
@@ -220,7 +220,7 @@ fn announced(parts: &Parts, chunks: Chunks, trailer: &[(String, String)]) -> Res
     announced.retain(|name| !name.is_empty());
     let there: Vec<&String> = trailer.iter().map(|(name, _)| name).collect();
     let same = announced.len() == there.len() && announced.iter().all(|name| there.contains(&name));
-    // What is not signed is worth nothing without a checksum.
+    // An unsigned body needs a checksum.
     let missing = chunks == Chunks::UnsignedTrailer && there.is_empty();
     match same && !missing {
         true => Ok(()),

@@ -36,7 +36,7 @@ pub(crate) enum Refusal {
     HeaderNotSigned(String),
     /// Another signature is right.
     Mismatch,
-    /// Its body is not what was signed.
+    /// Its body differs from the signed one.
     OtherBody,
     /// Its body is too large.
     TooLarge {
@@ -45,7 +45,7 @@ pub(crate) enum Refusal {
     },
 }
 
-/// What helps whoever uses another client than taskctl.
+/// Help for users of other clients than taskctl.
 const HELP: &str = "run `eval \"$(taskctl local env)\"` to use its credentials";
 
 impl Refusal {

@@ -23,7 +23,7 @@ const SKEW: Duration = Duration::from_secs(15 * 60);
 /// Longest life of a presigned URL.
 const LONGEST: u64 = 7 * 24 * 60 * 60;
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-/// Parameters of a presigned URL that say who signed it.
+/// Parameters of a presigned URL that name its signer.
 const PARAMETERS: [&str; 7] = [
     "X-Amz-Algorithm",
     "X-Amz-Credential",
@@ -36,7 +36,7 @@ const PARAMETERS: [&str; 7] = [
 /// Headers that may be there without being signed although their names begin with `x-amz-`.
 const UNSIGNED: [&str; 2] = ["x-amz-user-agent", "x-amz-checksum-mode"];
 
-/// Where a signature stands.
+/// Where a signature is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// In the `Authorization` header.
@@ -48,7 +48,7 @@ pub(crate) enum Form {
     },
 }
 
-/// What a request says of its signature.
+/// The signature parameters of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub form: Form,
@@ -199,7 +199,7 @@ impl Claim {
         }
     }
 
-    /// What a body's chunks are signed with, one after the other.
+    /// Signs the chunks of a body, one after the other.
     pub(crate) fn signature(&self) -> &str {
         &self.signature
     }
@@ -207,7 +207,7 @@ impl Claim {
     /// Whether the signature is that of a key's secret over this request, whose payload has this hash.
     pub(crate) fn verify(&self, parts: &Parts, secret: &str, payload: &str) -> Result<(), Refusal> {
         let expected = self.expected(parts, secret, payload);
-        let expected = expected.ok_or_else(|| Refusal::malformed("what is signed cannot be read"))?;
+        let expected = expected.ok_or_else(|| Refusal::malformed("the signed headers cannot be read"))?;
         match bool::from(expected.as_bytes().ct_eq(self.signature.as_bytes())) {
             true => Ok(()),
             false => Err(Refusal::Mismatch),
@@ -231,7 +231,7 @@ impl Claim {
         Some(signature)
     }
 
-    /// The headers that are signed, as they stand in the request.
+    /// The signed headers, as in the request.
     fn headers<'a>(&'a self, headers: &'a HeaderMap) -> Option<Vec<(&'a str, &'a str)>> {
         let mut all = Vec::new();
         for name in &self.signed_headers {
@@ -321,7 +321,7 @@ pub(crate) struct ChunkSigner<'a> {
 }
 
 impl<'a> ChunkSigner<'a> {
-    /// Signs as whoever signed the request did.
+    /// Signs as the request's signer did.
     pub(crate) fn new(claim: &'a Claim, secret: &str) -> Self {
         Self {
             claim,

@@ -1,4 +1,4 @@
-//! Signatures that AWS publishes, and what happens when one thing about them is different.
+//! Signatures that AWS publishes, and variations that must be refused.
 //!
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>,
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>,
@@ -32,7 +32,7 @@ fn parts(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
-/// A request of AWS's test suite: its headers, and what they are signed with.
+/// A request of AWS's test suite: its headers and the signing key.
 fn suite(method: &str, path: &str, headers: &[(&str, &str)], signed: &str, signature: &str) -> Parts {
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders={signed}, Signature={signature}"
@@ -102,7 +102,7 @@ fn anything_else_has_another_signature() {
     );
     check(suite("GET", "/", &[], date, ""), SECRET, "", wrong);
     let missing = suite("GET", "/", &[], "host;x-amz-date;x-amz-target", vanilla);
-    let unread = Err(Refusal::malformed("what is signed cannot be read"));
+    let unread = Err(Refusal::malformed("the signed headers cannot be read"));
     check(missing, SECRET, "", unread);
 }
 

@@ -22,12 +22,14 @@ use self::model::{ApiRecord, Authorizer, Cors, Integration, Route};
 use super::{Fault, new_id, now};
 use crate::error::LocalError;
 use crate::files;
+use crate::hosts::website_origin;
+use crate::options::LocalOptions;
 use crate::ports::{
     AccessLog, ApiSnapshot, ApiSource, AuthorizerSnapshot, CorsSnapshot, DeploymentSnapshot, ExecuteApiEndpoint,
     IntegrationSnapshot, RouteSettings, RouteSnapshot, StageSnapshot,
 };
 
-/// What the data plane must do when an API comes or goes.
+/// Instructions to the data plane when an API is created or deleted.
 #[derive(Debug)]
 pub(crate) enum ApiEvent {
     /// Serve it on this socket.
@@ -61,6 +63,8 @@ pub(crate) struct ApiSummary {
 pub(crate) struct Apis {
     directory: PathBuf,
     first_port: u16,
+    /// The port of the web sites, from which their pages call.
+    website_port: u16,
     events: UnboundedSender<ApiEvent>,
     records: Mutex<BTreeMap<String, ApiRecord>>,
     deployments: RwLock<HashMap<(String, String), Arc<DeploymentSnapshot>>>,
@@ -68,15 +72,16 @@ pub(crate) struct Apis {
 }
 
 impl Apis {
-    /// Reads what is kept.
+    /// Reads the state on disk.
     pub(crate) fn open(
         directory: &Path,
-        first_port: u16,
+        options: &LocalOptions,
         events: UnboundedSender<ApiEvent>,
     ) -> Result<Self, LocalError> {
         let apis = Self {
             directory: directory.to_owned(),
-            first_port,
+            first_port: options.first_api_port,
+            website_port: options.website_port,
             events,
             records: Mutex::default(),
             deployments: RwLock::default(),
@@ -246,7 +251,7 @@ impl Apis {
         Ok(())
     }
 
-    /// Makes what the stages of an API serve visible to the data plane.
+    /// Publishes the stages of an API to the data plane.
     fn publish(&self, record: &ApiRecord) {
         let deployments = self.deployments.read().unwrap_or_else(PoisonError::into_inner);
         let api_id = &record.api.api_id;
@@ -257,7 +262,7 @@ impl Apis {
                 .and_then(|id| deployments.get(&(api_id.clone(), id.clone())));
             let served = StageSnapshot {
                 name: stage.stage_name.clone(),
-                deployment: deployed.cloned(),
+                deployment: deployed.map(|deployed| self.served_here(deployed)),
                 variables: stage.stage_variables.clone(),
                 default_route_settings: route_settings(&stage.default_route_settings),
                 route_settings: stage
@@ -285,6 +290,21 @@ impl Apis {
             stages: record.stages.values().map(stage).collect(),
         };
         write(&self.served).insert(api_id.clone(), Arc::new(snapshot));
+    }
+
+    /// A deployment whose CORS lets pages of this target's web sites in, on whichever port they are served.
+    fn served_here(&self, deployment: &Arc<DeploymentSnapshot>) -> Arc<DeploymentSnapshot> {
+        let allowed = deployment.cors.iter().flat_map(|cors| &cors.allow_origins);
+        let here = allowed.filter_map(|origin| website_origin(origin, self.website_port));
+        let here: Vec<String> = here.collect();
+        if here.is_empty() {
+            return Arc::clone(deployment);
+        }
+        let mut served = DeploymentSnapshot::clone(deployment);
+        if let Some(cors) = &mut served.cors {
+            cors.allow_origins.extend(here);
+        }
+        Arc::new(served)
     }
 }
 
@@ -327,7 +347,7 @@ fn route_settings(settings: &model::RouteSettings) -> RouteSettings {
     }
 }
 
-/// What a deployment made now serves for ever.
+/// The immutable content of a deployment that is made now.
 fn snapshot(record: &ApiRecord, deployment_id: &str) -> DeploymentSnapshot {
     let route = |route: &Route| RouteSnapshot {
         route_id: route.route_id.clone(),

@@ -1,4 +1,4 @@
-//! The objects of an HTTP API in the shapes of the API Gateway v2 API, and what calls carry. Plain data.
+//! The objects of an HTTP API in the shapes of the API Gateway v2 API, and the inputs of calls. Plain data.
 
 use std::collections::BTreeMap;
 
@@ -171,7 +171,7 @@ pub(crate) struct JwtConfiguration {
     pub issuer: Option<String>,
 }
 
-/// A deployment. What it serves is its snapshot, kept apart.
+/// A deployment. Its snapshot is stored separately.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Deployment {

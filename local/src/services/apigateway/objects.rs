@@ -308,7 +308,7 @@ impl Apis {
         })
     }
 
-    /// Changes the tags of an API or a stage, named by ARN, and says what they are then.
+    /// Changes the tags of an API or a stage, named by ARN, and returns them.
     pub(crate) fn tags(
         &self,
         owner: Owner<'_>,

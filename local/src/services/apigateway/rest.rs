@@ -1,4 +1,4 @@
-//! From REST requests of the API Gateway v2 API to calls on what is kept.
+//! From REST requests of the API Gateway v2 API to calls on the stored APIs.
 
 use http::Method;
 use percent_encoding::percent_decode_str;

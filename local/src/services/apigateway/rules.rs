@@ -1,4 +1,4 @@
-//! What API Gateway accepts, and how its updates merge. Pure.
+//! API Gateway's validation, and how its updates merge. Pure.
 
 use super::model::{AccessLogSettings, ApiRecord, Authorizer, Cors, Integration, Route, RouteSettings};
 use crate::services::Fault;

@@ -116,7 +116,7 @@ impl Apis {
         })
     }
 
-    /// Merges a call into a stage: absent members keep what is there.
+    /// Merges a call into a stage: absent members stay.
     fn put_stage(&self, record: &mut ApiRecord, mut stage: Stage, input: StageInput) -> Result<Stage, Fault> {
         let StageInput {
             access_log_settings,

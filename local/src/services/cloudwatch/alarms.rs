@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Alarm, AlarmState, Alarms, is_of, now};
+use super::{Alarm, AlarmState, Alarms, is_of, now, statistic};
 use crate::protocol::emulator_client::Caller;
 use crate::services::{Fault, page};
 
@@ -91,7 +91,7 @@ impl Alarms {
             .collect();
         check(&configuration)?;
         if let Some(threshold) = configuration.get("Threshold").and_then(Value::as_f64) {
-            // A whole number reads back as a floating-point one: strict decoders tell them apart.
+            // A whole number reads back as a floating-point one: strict decoders distinguish them.
             configuration.insert("Threshold".to_owned(), json!(threshold));
         }
         configuration.entry("ActionsEnabled").or_insert(Value::Bool(true));
@@ -259,7 +259,7 @@ impl Alarms {
     }
 }
 
-/// What CloudWatch refuses.
+/// Checks a configuration as CloudWatch does.
 fn check(configuration: &Map<String, Value>) -> Result<(), Fault> {
     let has = |member: &str| configuration.contains_key(member);
     let number = |member: &str| configuration.get(member).and_then(Value::as_u64);
@@ -315,6 +315,17 @@ fn check(configuration: &Map<String, Value>) -> Result<(), Fault> {
     }
     if has("Statistic") == has("ExtendedStatistic") {
         return Err(invalid("Exactly one of Statistic and ExtendedStatistic must be set"));
+    }
+    let given = |member: &str| configuration.get(member).and_then(Value::as_str);
+    if given("Statistic").is_some_and(|name| !statistic::is_simple(name)) {
+        return Err(invalid(
+            "The parameter Statistic must be a value in the set [ SampleCount, Average, Sum, Minimum, Maximum ]",
+        ));
+    }
+    if given("ExtendedStatistic").is_some_and(|name| !statistic::is_extended(name)) {
+        return Err(invalid(
+            "The parameter ExtendedStatistic is not a valid extended statistic",
+        ));
     }
     match number("Period") {
         Some(period) if matches!(period, 10 | 20 | 30) || (period > 0 && period % 60 == 0) => {

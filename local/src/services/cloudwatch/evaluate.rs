@@ -13,7 +13,7 @@ use super::{Alarm, AlarmState, Alarms, Metric, Written};
 use crate::protocol::emulator_client::Caller;
 use crate::protocol::emulator_client::EmulatorClient;
 
-/// How often alarms are judged. CloudWatch does it every minute; sooner is kinder to those who wait.
+/// How often alarms are judged. CloudWatch does it every minute; here the operator waits less.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Judges all alarms until `stop`.
@@ -50,7 +50,7 @@ pub(crate) async fn run(alarms: Arc<Alarms>, emulator: EmulatorClient, mut stop:
     }
 }
 
-/// What an alarm looks at.
+/// The metrics of an alarm.
 pub(super) struct Question {
     queries: Vec<Value>,
     /// Which of them is judged.
@@ -110,7 +110,7 @@ impl Question {
     }
 }
 
-/// What a judgement looked at, and so how long it holds.
+/// The basis of an evaluation, and so how long it holds.
 struct Judged {
     configured_at: f64,
     state_updated_at: f64,
@@ -128,7 +128,7 @@ impl Judged {
     }
 }
 
-/// What an alarm should be.
+/// The result of an evaluation.
 struct Verdict {
     state: AlarmState,
     reason: String,
@@ -163,7 +163,20 @@ async fn judge(emulator: &EmulatorClient, alarm: &Alarm, question: &Question, no
     let results = values::query(emulator, &caller, &question.queries, start, current + period)
         .await
         .ok()?;
-    let series = results.get(&question.id)?.as_ref().ok()?;
+    let judged = Judged {
+        configured_at: alarm.configured_at,
+        state_updated_at: alarm.state_updated_at,
+        current,
+        is_empty: results.values().flatten().all(BTreeMap::is_empty),
+    };
+    let series = match results.get(&question.id)? {
+        Ok(series) => series,
+        Err(reason) => {
+            let state = AlarmState::InsufficientData;
+            let reason = format!("Unchecked: {reason}");
+            return Some((Verdict { state, reason }, judged));
+        }
+    };
     // The period that runs now counts as soon as it has a value.
     let last = if series.contains_key(&current) {
         current
@@ -173,12 +186,6 @@ async fn judge(emulator: &EmulatorClient, alarm: &Alarm, question: &Question, no
     let points: Vec<Option<f64>> = (0..question.periods)
         .map(|index| series.get(&(last - index * period)).copied())
         .collect();
-    let judged = Judged {
-        configured_at: alarm.configured_at,
-        state_updated_at: alarm.state_updated_at,
-        current,
-        is_empty: results.values().flatten().all(BTreeMap::is_empty),
-    };
     Some((verdict(alarm, &points), judged))
 }
 
@@ -227,7 +234,7 @@ fn verdict(alarm: &Alarm, points: &[Option<f64>]) -> Verdict {
     Verdict { state, reason }
 }
 
-/// Tells the topics of the new state.
+/// Publishes the new state to the topics.
 async fn act(emulator: &EmulatorClient, alarm: &Alarm, verdict: &Verdict) {
     let enabled = alarm
         .configuration
@@ -273,7 +280,7 @@ async fn act(emulator: &EmulatorClient, alarm: &Alarm, verdict: &Verdict) {
             ("Message", &message),
         ];
         if let Err(error) = emulator.query(&caller, "sns", &parameters).await {
-            tracing::warn!(%error, topic, "an alarm could not be told");
+            tracing::warn!(%error, topic, "the state of an alarm could not be published");
         }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) enum Expression {
     Call(String, Vec<Expression>),
 }
 
-/// What is wrong with an expression.
+/// An error in an expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MathError {
     #[error("unexpected '{0}'")]

@@ -65,7 +65,7 @@ fn rounded(value: f64) -> f64 {
 }
 
 impl MetricDelivery {
-    /// Brings everything over until `stop`, and then what is left. The alarms on the metrics are told.
+    /// Delivers metrics until `stop`, and then what is left. Alarms on them are evaluated.
     pub(crate) async fn run(
         self: Arc<Self>,
         emulator: EmulatorClient,

@@ -8,6 +8,7 @@ mod call;
 mod evaluate;
 pub(crate) mod math;
 pub(crate) mod metric_sink;
+mod statistic;
 pub(crate) mod values;
 
 use std::collections::{BTreeMap, HashSet};
@@ -35,7 +36,7 @@ pub(crate) struct Alarms {
     written: Mutex<Written>,
 }
 
-/// What is kept on disk.
+/// The state on disk.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct State {
     alarms: Vec<Alarm>,
@@ -43,7 +44,7 @@ struct State {
     dashboard_tags: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// What names a metric, and whose it is.
+/// The identity of a metric and its owner.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Metric {
     pub account: String,
@@ -209,7 +210,7 @@ pub(crate) fn owns(operation: &str) -> bool {
 }
 
 impl Alarms {
-    /// Reads what is kept.
+    /// Reads the state on disk.
     pub(crate) fn open(file: PathBuf) -> Result<Self, LocalError> {
         let state = files::read_json(&file)?.unwrap_or_default();
         Ok(Self {
@@ -241,7 +242,7 @@ impl Alarms {
         std::mem::take(&mut *self.written())
     }
 
-    /// Every alarm and what it looks at.
+    /// Every alarm and its metrics.
     fn questions(&self) -> Vec<(Alarm, Question)> {
         let state = self.lock();
         let alarms = state.alarms.iter();
@@ -250,7 +251,7 @@ impl Alarms {
             .collect()
     }
 
-    /// Changes what is kept: on disk, then visible. Nothing changes when `change` or the disk refuses.
+    /// Changes the state: on disk, then visible. Nothing changes when `change` or the disk fails.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> Result<T, Fault>) -> Result<T, Fault> {
         let mut state = self.lock();
         let mut next = state.clone();
@@ -274,7 +275,7 @@ impl Alarms {
             .collect()
     }
 
-    /// Changes the tags of an alarm or dashboard, named by ARN, and says what they are then.
+    /// Changes the tags of an alarm or dashboard, named by ARN, and returns them.
     pub(crate) fn tags(
         &self,
         arn: &str,

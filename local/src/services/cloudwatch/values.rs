@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::math::{self, Operand, Series};
+use super::statistic::is_computed;
 use crate::protocol::emulator_client::EmulatorClient;
 use crate::protocol::emulator_client::{Caller, EmulatorError};
 
@@ -18,9 +19,12 @@ pub(crate) async fn query(
     end: i64,
 ) -> Result<BTreeMap<String, Result<Series, String>>, EmulatorError> {
     let id = |query: &Value| query["Id"].as_str().unwrap_or_default().to_owned();
-    let measured: Vec<Value> = queries
-        .iter()
-        .filter(|query| query["MetricStat"].is_object())
+    let statistic = |query: &Value| query["MetricStat"]["Stat"].as_str().unwrap_or("Average").to_owned();
+    let all = queries.iter().filter(|query| query["MetricStat"].is_object());
+    // The emulator would answer with the average.
+    let (computed, others): (Vec<&Value>, Vec<&Value>) = all.partition(|query| is_computed(&statistic(query)));
+    let measured: Vec<Value> = computed
+        .into_iter()
         .map(|query| json!({"Id": query["Id"], "MetricStat": query["MetricStat"], "ReturnData": true}))
         .collect();
     let mut known: BTreeMap<String, Series> = BTreeMap::new();
@@ -42,6 +46,10 @@ pub(crate) async fn query(
         .iter()
         .map(|(id, series)| (id.clone(), Ok(series.clone())))
         .collect();
+    for query in others {
+        let message = format!("the local target does not compute the statistic {}", statistic(query));
+        results.insert(id(query), Err(message));
+    }
     let period = queries.iter().filter_map(period).min().unwrap_or(60);
     let mut waiting: Vec<&Value> = queries.iter().filter(|query| query["Expression"].is_string()).collect();
     // An expression may name another one: as long as one can be computed, go round.

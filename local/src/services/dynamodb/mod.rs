@@ -12,7 +12,7 @@ use crate::protocol::classify::Call;
 use crate::protocol::emulator_client::Caller;
 use crate::protocol::http::{Body, collect};
 
-/// Days of point-in-time recovery unless told.
+/// Default days of point-in-time recovery.
 const RECOVERY_DAYS: u64 = 35;
 
 impl Services {
@@ -24,7 +24,7 @@ impl Services {
             | "UpdateContinuousBackups"
             | "DescribeContinuousBackups"
             | "DeleteTable" => (),
-            // The data plane: nothing to mend, nothing to wait for.
+            // The data plane: nothing to correct, nothing to wait for.
             _ => return self.pass(Request::from_parts(parts, body)).await,
         }
         let Ok(body) = collect(body, LARGEST_BODY).await else {

@@ -17,7 +17,7 @@ use crate::services::compat::Memory;
 /// How often rules are looked at.
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// What fires rules.
+/// Fires rules on schedule.
 pub(crate) struct Schedules {
     pub memory: Arc<Memory>,
     pub emulator: EmulatorClient,
@@ -26,7 +26,7 @@ pub(crate) struct Schedules {
 }
 
 impl Schedules {
-    /// Fires what is due until `stop`. A rule fires first one interval after it was seen.
+    /// Fires due rules until `stop`. A rule fires first one interval after it was seen.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut due: HashMap<String, Instant> = HashMap::new();
         loop {

@@ -1,4 +1,4 @@
-//! IAM: what a call needs to be allowed to, and whether policies allow it. Roles and policies themselves are the emulator's.
+//! IAM: the permissions that calls need, and whether policies grant them. Roles and policies themselves are the emulator's.
 
 pub(crate) mod actions;
 pub(crate) mod permissions;

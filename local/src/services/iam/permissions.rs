@@ -1,4 +1,4 @@
-//! What a role may do: the statements of its policies and of its permissions boundary, as the emulator keeps them.
+//! The permissions of a role: the statements of its policies and of its permissions boundary, as the emulator keeps them.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::required::Required;
 use crate::protocol::emulator_client::{Caller, EmulatorClient};
 use crate::protocol::xml::Element;
 
-/// What a role may do.
+/// The permissions of a role.
 #[derive(Debug, Default)]
 pub(crate) struct Permissions {
     /// The statements of its policies.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::required::Required;
 use super::wildcard;
 
-/// A statement as it stands in a document.
+/// A statement as written in a document.
 #[derive(Debug, Clone)]
 pub(crate) struct Statement {
     is_deny: bool,
@@ -24,7 +24,7 @@ struct Patterns {
     negated: bool,
 }
 
-/// What the policies say.
+/// The verdict of the policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Allowed,
@@ -114,9 +114,9 @@ impl Statement {
     }
 }
 
-/// What the keys begin with that ask for a tag of the resource, lower case.
+/// Prefixes of condition keys about tags of the resource, lower case.
 pub(crate) const RESOURCE_TAG: &str = "aws:resourcetag/";
-/// What the keys begin with that ask for a tag of the request, lower case.
+/// Prefixes of condition keys about tags of the request, lower case.
 pub(crate) const REQUEST_TAG: &str = "aws:requesttag/";
 
 /// Whether all conditions hold. A key that a request does not have matches nothing, and so does an operator that is not known

@@ -1,4 +1,4 @@
-//! What a call needs: actions on resources. Each service names those of its own calls. Pure.
+//! The permissions that a call needs: actions on resources. Each service defines those of its calls. Pure.
 //! <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>
 
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::policy::REQUEST_TAG;
 use crate::protocol::classify::Call;
 
-/// An action, on a resource, with what conditions may ask.
+/// An action on a resource, with the keys of conditions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Required {
     pub action: String,
@@ -15,7 +15,7 @@ pub(crate) struct Required {
     pub context: BTreeMap<String, String>,
 }
 
-/// What is known of a role that a call names.
+/// Facts about a role that a call names.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Role {
     /// Its whole ARN.

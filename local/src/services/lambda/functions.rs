@@ -63,7 +63,7 @@ impl Functions {
         Ok(shown)
     }
 
-    /// What a create or update answers: the version it published, or `$LATEST`.
+    /// The answer to a create or update: the version it published, or `$LATEST`.
     fn shown_after(&self, record: &mut FunctionRecord, publish: bool, description: Option<String>) -> Value {
         if publish {
             let version = super::publishing::publish(record, description);
@@ -251,7 +251,7 @@ impl Functions {
         })
     }
 
-    /// Changes the tags of a function, named by ARN, and says what they are then.
+    /// Changes the tags of a function, named by ARN, and returns them.
     pub(crate) fn tags(
         &self,
         owner: Owner<'_>,

@@ -46,7 +46,7 @@ type Key = (String, String, String);
 pub(crate) struct Downloads {
     /// The endpoint.
     pub endpoint_url: String,
-    /// What URLs are signed with.
+    /// Signs URLs.
     pub keys: Keys,
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct Functions {
     /// Where zips can be fetched, and by whom.
     downloads: Downloads,
     records: Mutex<BTreeMap<Key, FunctionRecord>>,
-    /// What the runtime host sees of each, by unqualified ARN.
+    /// The runtime host's view of each, by unqualified ARN.
     served: RwLock<BTreeMap<String, Arc<Served>>>,
     changes: watch::Sender<u64>,
 }
@@ -105,7 +105,7 @@ pub(crate) struct StoredCode {
 }
 
 impl Functions {
-    /// Reads what is kept.
+    /// Reads the state on disk.
     pub(crate) fn open(directory: &Path, downloads: Downloads) -> Result<Self, LocalError> {
         let functions = Self {
             directory: directory.to_owned(),

@@ -1,4 +1,4 @@
-//! Functions as they are kept, and what calls carry. Plain data.
+//! Functions as stored, and the inputs of calls. Plain data.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Resource policies: one per qualifier, and whether one lets somebody in.
+//! Resource policies: one per qualifier, and whether one allows a caller.
 
 use serde_json::{Map, Value, json};
 

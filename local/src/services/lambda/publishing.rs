@@ -208,7 +208,7 @@ impl Functions {
         })
     }
 
-    /// What there is to say about provisioned concurrency: nothing, as none can be set.
+    /// Provisioned concurrency: there is none.
     pub(super) fn provisioned_concurrency(&self, owner: Owner<'_>, name: &str) -> Result<Value, Fault> {
         self.read(owner, name, |_| Ok(json!({"ProvisionedConcurrencyConfigs": []})))
     }

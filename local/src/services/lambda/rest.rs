@@ -1,4 +1,4 @@
-//! From REST requests of the Lambda API to calls on what is kept.
+//! From REST requests of the Lambda API to calls on the stored functions.
 
 use http::Method;
 use percent_encoding::percent_decode_str;
@@ -13,7 +13,7 @@ use crate::services::{Fault, Reply, page};
 /// Largest page of any list.
 const PAGE: usize = 50;
 
-/// What must be fetched or done before a call can be answered.
+/// Prerequisites of the answer to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
     /// It runs a function.
@@ -28,7 +28,7 @@ pub(crate) enum Needs {
     Nothing,
 }
 
-/// Tells what a call needs from its method and path.
+/// Derives the prerequisites of a call from its method and path.
 pub(crate) fn needs(method: &Method, path: &str) -> Needs {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match (method.as_str(), segments.as_slice()) {
@@ -53,7 +53,7 @@ pub(crate) fn addressed(path: &str, query: &str) -> Result<(String, Option<Strin
 }
 
 impl Functions {
-    /// Answers one call that is no invocation. `code` is what [`needs`] asked for.
+    /// Answers a call other than an invocation. `code` is the package that [`needs`] asked for.
     pub(crate) fn call(
         &self,
         owner: Owner<'_>,

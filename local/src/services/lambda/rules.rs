@@ -1,4 +1,4 @@
-//! What Lambda accepts, and how a configuration is made and updated. Pure.
+//! Lambda's validation, and creating and updating a configuration. Pure.
 
 use std::collections::BTreeMap;
 
@@ -127,7 +127,7 @@ pub(super) fn new_configuration(
     Ok(configuration)
 }
 
-/// An update: an absent member keeps what is there, a given one replaces it whole.
+/// An update: absent members stay, given ones are replaced whole.
 pub(super) fn update_configuration(kept: &mut Configuration, input: ConfigurationInput) -> Result<(), Fault> {
     let ConfigurationInput {
         dead_letter_config,
@@ -297,7 +297,7 @@ fn check_range(value: u32, lowest: u32, highest: u32, member: &str) -> Result<()
     Err(constraint(&value.to_string(), member, &rule))
 }
 
-/// Whether an alias may point where a call says. `version` is what it will point at.
+/// Whether an alias may point at `version` and its weights.
 pub(super) fn check_alias(record: &FunctionRecord, version: &str, input: &AliasInput) -> Result<(), Fault> {
     let exists = |version: &str| {
         version == "$LATEST"

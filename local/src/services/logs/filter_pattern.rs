@@ -16,7 +16,7 @@ pub(super) enum Pattern {
     Any(Vec<String>),
 }
 
-/// What is asked of a value.
+/// A comparison with a value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Test {
     Text { equal: bool, pattern: String },

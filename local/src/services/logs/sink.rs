@@ -55,7 +55,7 @@ impl LogSink for LogDelivery {
 }
 
 impl LogDelivery {
-    /// Brings everything over until `stop`, and then what is left.
+    /// Delivers events until `stop`, and then the rest.
     pub(crate) async fn run(self: Arc<Self>, emulator: EmulatorClient, stop: watch::Receiver<bool>) {
         let mut known = HashSet::new();
         let mut rhythm = Rhythm::new(LOG_INTERVAL, stop);
@@ -99,7 +99,7 @@ fn event_json(event: &LogEvent) -> Value {
     json!({"timestamp": event.timestamp_ms, "message": event.message})
 }
 
-/// Cuts events into what one call may carry.
+/// Cuts events into batches that one call may carry.
 fn batches(events: &[LogEvent]) -> Vec<&[LogEvent]> {
     let mut batches = Vec::new();
     let (mut start, mut bytes) = (0, 0);
@@ -142,7 +142,7 @@ async fn put_events(
         known.insert(stream.clone());
     }
     match call("PutLogEvents", input.clone()).await {
-        // The group was deleted meanwhile: make it anew next time.
+        // The group was deleted meanwhile: recreate it next time.
         Err(error) => {
             known.remove(stream);
             Err(error)

@@ -47,7 +47,7 @@ impl Actions<'_> {
             let object = |key: &Element| self.on(action, format!("{bucket}/{}", key.text()));
             return keys.map(object).collect();
         }
-        /// What a sub-resource's actions are called.
+        /// The name of a sub-resource's actions.
         const ASPECTS: [(&str, &str); 10] = [
             ("policy", "BucketPolicy"),
             ("publicAccessBlock", "BucketPublicAccessBlock"),

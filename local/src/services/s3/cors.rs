@@ -6,6 +6,7 @@ use ::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ::http::{Method, StatusCode};
 use serde::Deserialize;
 
+use crate::hosts::website_origin;
 use crate::protocol::classify::header_text;
 use crate::protocol::emulator_client::Caller;
 use crate::protocol::emulator_client::EmulatorClient;
@@ -33,14 +34,14 @@ struct Rule {
     max_age: Option<u32>,
 }
 
-/// What a page of an origin may do.
+/// The permissions of a page of an origin.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Grant<'a> {
     rule: &'a Rule,
     origin: String,
 }
 
-/// What a page asks for.
+/// The request of a page.
 #[derive(Debug)]
 pub(crate) struct Asked<'a> {
     origin: &'a str,
@@ -50,7 +51,7 @@ pub(crate) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// What a request from a page asks for: itself, or the one that a preflight is for. `None` when it does not say where it
+    /// The request of a page: itself, or the one that a preflight is for. `None` when it does not say where it
     /// comes from.
     pub(crate) fn of(method: &'a Method, headers: &'a HeaderMap) -> Option<Self> {
         let origin = header_text(headers, "origin")?;
@@ -73,19 +74,34 @@ impl<'a> Asked<'a> {
 
 impl Cors {
     /// Reads the rules of a bucket; one without rules has none.
-    pub(crate) async fn of_bucket(emulator: &EmulatorClient, caller: &Caller, bucket: &str) -> Self {
+    pub(crate) async fn of_bucket(emulator: &EmulatorClient, caller: &Caller, bucket: &str, website_port: u16) -> Self {
         let answer = emulator.s3(caller, Method::GET, &format!("/{bucket}?cors")).await;
         match answer {
-            Ok(answer) if answer.status() == StatusCode::OK => Self::parse(&String::from_utf8_lossy(answer.body())),
+            Ok(answer) if answer.status() == StatusCode::OK => {
+                Self::parse(&String::from_utf8_lossy(answer.body())).served_here(website_port)
+            }
             _ => Self::default(),
         }
+    }
+
+    /// Pages of this target's web sites come from its port.
+    fn served_here(mut self, website_port: u16) -> Self {
+        for rule in &mut self.rules {
+            let here = rule
+                .origins
+                .iter()
+                .filter_map(|origin| website_origin(origin, website_port));
+            let here: Vec<String> = here.collect();
+            rule.origins.extend(here);
+        }
+        self
     }
 
     fn parse(xml: &str) -> Self {
         quick_xml::de::from_str(xml).unwrap_or_default()
     }
 
-    /// What the first rule that fits lets a page do.
+    /// The permissions by the first rule that matches.
     pub(crate) fn grant(&self, asked: &Asked<'_>) -> Option<Grant<'_>> {
         let rule = self.rules.iter().find(|rule| {
             rule.origins.iter().any(|pattern| matches(pattern, asked.origin))
@@ -108,7 +124,7 @@ impl Cors {
 }
 
 impl Grant<'_> {
-    /// Tells the browser.
+    /// Adds the headers that a browser looks for.
     pub(crate) fn apply(&self, headers: &mut HeaderMap, preflight: Option<&Asked<'_>>) {
         let mut set = |name: HeaderName, value: String| {
             if let Ok(value) = HeaderValue::from_str(&value) {
@@ -136,7 +152,7 @@ impl Grant<'_> {
     }
 }
 
-/// Takes away what an answer tells browsers of other origins.
+/// Removes the CORS headers of an answer.
 pub(crate) fn forget(headers: &mut HeaderMap) {
     let names: Vec<HeaderName> = headers.keys().cloned().collect();
     for name in names.iter().filter(|name| name.as_str().starts_with("access-control-")) {
@@ -185,6 +201,21 @@ mod tests {
         check("http://evil.example", "GET", &[], Some("*"));
         check("http://localhost:1580", "DELETE", &[], None);
         check("null", "PUT", &[], None);
+    }
+
+    #[test]
+    fn pages_of_web_sites_come_from_their_port() {
+        let cors = Cors::parse(XML).served_here(1590);
+        let granted = |origin| {
+            let asked = Asked {
+                origin,
+                method: "PUT",
+                headers: Vec::new(),
+            };
+            cors.grant(&asked).is_some()
+        };
+        assert!(granted("http://localhost:1590") && granted("http://localhost:1580"));
+        assert!(!granted("http://localhost:1591"));
     }
 
     #[test]

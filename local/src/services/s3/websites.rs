@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ::http::header::{self, HeaderValue};
+use ::http::header::{self, HeaderMap, HeaderValue};
 use ::http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -57,7 +57,7 @@ struct Known {
 }
 
 impl Websites {
-    /// Reads what is kept.
+    /// Reads the state on disk.
     pub(crate) fn open(file: PathBuf) -> Result<Self, LocalError> {
         let known = files::read_json(&file)?.unwrap_or_default();
         Ok(Self {
@@ -139,10 +139,12 @@ impl Websites {
     }
 }
 
-/// What answers requests for websites.
+/// Answers requests for websites.
 pub(crate) struct WebsiteServer {
     pub websites: Arc<Websites>,
     pub emulator: EmulatorClient,
+    /// The port that it serves.
+    pub port: u16,
 }
 
 impl WebsiteServer {
@@ -164,17 +166,45 @@ impl WebsiteServer {
             );
         }
         let (method, headers) = (request.method().clone(), request.headers().clone());
+        if method == Method::OPTIONS {
+            return self.preflight(&headers).await;
+        }
         let mut response = self.site(request).await;
         // As everywhere, pages of other origins read what the bucket's own rules let them.
         cors::forget(response.headers_mut());
         let found = header_text(&headers, "host").and_then(|host| self.websites.find(host));
         if let (Some(asked), Some((bucket, caller))) = (Asked::of(&method, &headers), found) {
-            let rules = Cors::of_bucket(&self.emulator, &caller, &bucket).await;
+            let rules = Cors::of_bucket(&self.emulator, &caller, &bucket, self.port).await;
             if let Some(grant) = rules.grant(&asked) {
                 grant.apply(response.headers_mut(), None);
             }
         }
         response
+    }
+
+    /// Answers a browser that asks whether a page of another origin may send a request.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTOPTIONSobject.html>
+    async fn preflight(&self, headers: &HeaderMap) -> Response<Body> {
+        let Some(asked) = Asked::of(&Method::OPTIONS, headers) else {
+            return page(
+                StatusCode::BAD_REQUEST,
+                "BadRequest",
+                "Insufficient information. Origin request header needed.",
+            );
+        };
+        if let Some((bucket, caller)) = header_text(headers, "host").and_then(|host| self.websites.find(host)) {
+            let rules = Cors::of_bucket(&self.emulator, &caller, &bucket, self.port).await;
+            if let Some(grant) = rules.grant(&asked) {
+                let mut response = answer(StatusCode::OK, "text/plain", "");
+                grant.apply(response.headers_mut(), Some(&asked));
+                return response;
+            }
+        }
+        page(
+            StatusCode::FORBIDDEN,
+            "AccessForbidden",
+            "CORSResponse: This CORS request is not allowed.",
+        )
     }
 
     async fn site(&self, request: Request<Incoming>) -> Response<Body> {
@@ -294,7 +324,7 @@ impl WebsiteServer {
     }
 }
 
-/// Whether a policy denies everybody who is not of the account to read an object.
+/// Whether a policy denies reading objects to callers outside of the account.
 fn is_denied(policy: &Value, bucket: &str, key: &str) -> bool {
     let all = policy["Statement"].as_array().into_iter().flatten();
     let of_everybody: Vec<&Value> = all.filter(|statement| statement["Principal"] == "*").collect();

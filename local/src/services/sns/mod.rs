@@ -46,7 +46,7 @@ impl Services {
     }
 }
 
-/// Nobody answers the mail that asks for a confirmation, so such a subscription stays pending.
+/// Confirmation mails are not sent, so such a subscription stays pending.
 fn unconfirmed_mail(output: &mut Element) {
     output.change_all("member", &|member| {
         if member

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::services::iam::required::{Actions, Required};
 
 impl Actions<'_> {
-    /// Who one is may always be asked.
+    /// `GetCallerIdentity` is always allowed.
     pub(in crate::services) fn sts(&self, input: &BTreeMap<String, String>) -> Vec<Required> {
         let role = || input.get("RoleArn").map_or("*", String::as_str);
         match input.get("Action").map_or("", String::as_str) {

@@ -1,4 +1,4 @@
-//! STS: who a caller is, and credentials for those who assume a role.
+//! STS: the identity of a caller, and credentials of assumed roles.
 
 mod actions;
 
@@ -17,7 +17,7 @@ use crate::protocol::xml::Element;
 const LARGEST_FORM: usize = 1024 * 1024;
 
 impl Services {
-    /// Who assumes a role gets credentials of this root that are bound to what the role may do.
+    /// `AssumeRole` answers with credentials of this root that are bound to the role's permissions.
     pub(super) async fn call_sts(&self, session: Option<&Session>, parts: Parts, body: Body) -> Response<Body> {
         let Ok(bytes) = http::collect(body, LARGEST_FORM).await else {
             return answer(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", "the body is too long");
@@ -62,7 +62,7 @@ impl Services {
     }
 }
 
-/// Who acts as a role, as STS says it.
+/// The caller who acts as a role, in the words of STS.
 /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html>
 fn identity(session: &Session) -> Response<Body> {
     let account = session.account().unwrap_or(DEFAULT_ACCOUNT);

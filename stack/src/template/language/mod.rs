@@ -31,7 +31,7 @@ record! {
         region: Option<Spanned<Text<RegionName>>>,
         /// Oldest version of taskctl that understands the template. An older one says so and does nothing.
         requires: Option<Spanned<AnyScalar<VersionText>>>,
-        /// Folder of the cargo package with the functions, relative to the template. Without it: the handlers shipped with taskctl.
+        /// Folder of the cargo project whose package `taskctl-handlers` has the functions, relative to the template. Without it: the template's folder.
         handlers: Option<Spanned<Text<PathText>>>,
         /// Tags for everything that takes tags, beside `app`, `stage` and `managed-by`, which taskctl sets itself.
         tags: Spanned<Named<TagKey, Spanned<AnyScalar<TagValue>>>> = "{}",
@@ -48,7 +48,7 @@ record! {
         tables: Spanned<Named<LogicalName, TableSource>> = "{}",
         /// S3 buckets: private, encrypted, reachable over TLS only.
         buckets: Spanned<Named<LogicalName, BucketSource>> = "{}",
-        /// Lambda functions, each a binary of the cargo package `handlers`.
+        /// Lambda functions, each a binary of the package `taskctl-handlers`.
         functions: Spanned<Named<LogicalName, FunctionSource>> = "{}",
         /// The HTTP API.
         api: Option<Spanned<ApiSource>>,

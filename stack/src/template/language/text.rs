@@ -172,8 +172,8 @@ text_rule!(
 );
 text_rule!(
     /// A metric's statistic. <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Statistics-definitions.html>
-    Statistic, "a statistic", Some("^(Sum|Average|Minimum|Maximum|SampleCount|IQM|(p|tm|tc|ts|wm)(100|[0-9]{1,2}(\\.[0-9]{1,10})?))$"), 16, BadValue,
-    "allowed: Sum, Average, Minimum, Maximum, SampleCount, or a percentile such as p99 or p99.9"
+    Statistic, "a statistic", Some("^(Sum|Average|Minimum|Maximum|SampleCount|IQM|(p|tm|tc|ts|wm)(100|[0-9]{1,2}(\\.[0-9]{1,10})?)|PR\\(([0-9.]+:[0-9.]*|:[0-9.]+)\\)|(TM|TC|TS|WM)\\(([0-9.]+:[0-9.]*|:[0-9.]+|[0-9.]+%:([0-9.]+%)?|:[0-9.]+%)\\))$"), 64, BadValue,
+    "allowed: Sum, Average, Minimum, Maximum, SampleCount, a percentile such as p99 or p99.9, or one of tm90, tc90, ts90, wm90, IQM, PR(:300), TM(2%:98%)"
 );
 text_rule!(
     /// The id of a metric in an expression.

@@ -310,6 +310,41 @@ fn an_own_alarm_over_an_expression() {
 }
 
 #[test]
+fn every_statistic_of_cloudwatch_is_one() {
+    for statistic in [
+        "SampleCount",
+        "Average",
+        "Sum",
+        "Minimum",
+        "Maximum",
+        "p0",
+        "p99.9",
+        "p100",
+        "tm90",
+        "tc99.5",
+        "ts0",
+        "wm98",
+        "IQM",
+        "PR(:300)",
+        "PR(100:2000)",
+        "TM(2%:98%)",
+        "TM(150:1000)",
+        "TC(:0.5)",
+        "TS(80%:)",
+        "WM(10%:90%)",
+    ] {
+        let lines = format!(
+            "functions: {{tasks: }}\ndefaults: {{alarm: {{generate: false}}}}\nalarms:\n  own: {{function: tasks, metric: Duration, statistic: \"{statistic}\", threshold: 1}}\n"
+        );
+        let alarm = read(&with(&lines), "dev").stack.alarms["own"].clone();
+        let AlarmMetric::Single(metric) = alarm.metric else {
+            panic!("one metric")
+        };
+        assert_eq!(metric.statistic, statistic);
+    }
+}
+
+#[test]
 fn a_stage_changes_adds_and_removes() {
     let text = with(
         "stages:\n  dev:\n  prod:\n    protected: true\n    functions: {a: {memory: 1024}, b: null, c: {}}\n    tags: {team: null, cost: 7}\n    api: {routes: {GET /a: {throttle: {rate: 5, burst: 6}}, GET /b: null}}\nfunctions: {a: {timeout: 5s}, b: }\ntags: {team: red}\ntables: {t: {partition_key: id}}\napi: {routes: {GET /a: a, GET /b: b}}",

@@ -1,4 +1,4 @@
-//! What a query of Logs Insights finds in log events.
+//! Evaluates Logs Insights queries over log events.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
@@ -20,7 +20,7 @@ pub(super) struct Event {
     pub id: String,
 }
 
-/// What was found.
+/// The result.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Column and value, without the columns a row lacks.
@@ -39,7 +39,7 @@ enum Value {
     Time(i64),
 }
 
-/// A row: an event and what the query made of it, or a row of `stats`.
+/// A row: an event with its computed fields, or a row of `stats`.
 #[derive(Debug, Clone, Default)]
 struct Row {
     event: Option<Event>,
@@ -544,7 +544,7 @@ impl Value {
         }
     }
 
-    /// For sorting: what is not there comes first.
+    /// For sorting: missing values come first.
     fn order(&self, other: &Self) -> Ordering {
         let is_there = |value: &Self| *value != Self::Missing;
         self.compare(other)
@@ -577,7 +577,7 @@ fn of_json(value: &Json) -> Value {
     }
 }
 
-/// What Insights finds by itself in the lines of Lambda's platform, in the form of text.
+/// The fields that Insights discovers in text lines of Lambda's platform.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_AnalyzeLogData-discoverable-fields.html>
 fn of_platform(message: &str, name: &str) -> Option<Value> {
     let kind = ["START", "END", "REPORT"]

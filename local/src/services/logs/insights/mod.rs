@@ -1,4 +1,4 @@
-//! Logs Insights, over the log events that the emulator keeps. What is not understood is refused.
+//! Logs Insights, over the log events that the emulator keeps. Unknown syntax is refused.
 //! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_StartQuery.html>
 
 mod evaluate;
@@ -20,7 +20,7 @@ use crate::services::compat::refuse;
 
 /// Answers that are remembered.
 const KEPT: usize = 100;
-/// Most rows of an answer, and so many unless told.
+/// Maximum and default number of rows of an answer.
 const ROWS: usize = 10_000;
 
 /// Queries that were asked, newest last.

@@ -1,4 +1,4 @@
-//! What a query of Logs Insights says.
+//! The syntax of Logs Insights queries.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html>
 
 use regex_lite::Regex;
@@ -30,7 +30,7 @@ pub(super) enum Order {
     Descending,
 }
 
-/// An expression and what its column is called: its alias, or its text.
+/// An expression and the name of its column: its alias, or its text.
 #[derive(Debug, Clone)]
 pub(super) struct Named {
     pub name: String,
@@ -144,7 +144,7 @@ enum Token {
     Symbol(&'static str),
 }
 
-/// Reads a query. The error says what is not understood.
+/// Parses a query. The error names the part that is not understood.
 pub(super) fn parse(text: &str) -> Result<Vec<Clause>, String> {
     let tokens = tokens(text)?;
     let mut clauses = Vec::new();
@@ -231,7 +231,7 @@ fn tokens(text: &str) -> Result<Vec<Spanned>, String> {
     Ok(tokens)
 }
 
-/// What stands between two marks, and how long it is with them. A mark within is escaped.
+/// The text between two quotes, and its length with them. A quote within is escaped.
 fn enclosed(text: &str, mark: char) -> Result<(String, usize), String> {
     let mut inner = String::new();
     let mut escaped = false;
@@ -260,7 +260,7 @@ fn number(text: &str) -> Result<(Token, usize), String> {
         .unwrap_or(text.len());
     let value: f64 = text[..digits]
         .parse()
-        .map_err(|_| format!("`{}` is no number", &text[..digits]))?;
+        .map_err(|_| format!("`{}` is not a number", &text[..digits]))?;
     let unit = &text[digits..];
     let letters = unit
         .find(|character: char| !character.is_ascii_alphabetic())
@@ -275,7 +275,7 @@ fn number(text: &str) -> Result<(Token, usize), String> {
         "h" | "hr" | "hour" | "hours" => 3_600_000.0,
         "d" | "day" | "days" => 86_400_000.0,
         "w" | "week" | "weeks" => 604_800_000.0,
-        other => return Err(format!("`{other}` is no unit of time")),
+        other => return Err(format!("`{other}` is not a unit of time")),
     };
     #[expect(clippy::cast_possible_truncation, reason = "a period")]
     let period = (value * millis) as i64;
@@ -549,7 +549,7 @@ impl Parser<'_> {
 }
 
 fn regex(pattern: &str) -> Result<Regex, String> {
-    Regex::new(pattern).map_err(|error| format!("/{pattern}/ is no pattern: {error}"))
+    Regex::new(pattern).map_err(|error| format!("/{pattern}/ is not a valid pattern: {error}"))
 }
 
 /// Whether an expression makes one value of many rows.

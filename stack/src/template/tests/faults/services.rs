@@ -120,7 +120,7 @@ fn alarms() {
       |                                                  ^^^^
     9 |   two: {threshold: 1, metric: Errors, statistic: Sum, function: tasks, table: tasks}
       |
-      = help: allowed: Sum, Average, Minimum, Maximum, SampleCount, or a percentile such as p99 or p99.9
+      = help: allowed: Sum, Average, Minimum, Maximum, SampleCount, a percentile such as p99 or p99.9, or one of tm90, tc90, ts90, wm90, IQM, PR(:300), TM(2%:98%)
 
     error[bad-value]: an alarm cannot have periods of 45 s
      --> taskctl.yaml:8:81
