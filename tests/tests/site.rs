@@ -141,6 +141,57 @@ fn a_site_is_published_with_its_release() {
     project.run(&["destroy", "--yes", "--output", "json"]).expect(0);
 }
 
+/// Whatever refers to a file, and however: it answers under its own name, in the version of what is live.
+#[test]
+fn every_file_answers_under_its_own_name() {
+    let project = Project::platform("plain");
+    let write = |path: &str, text: &str| {
+        let path = project.directory().join("site").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let page = "<link rel=\"manifest\" href=\"manifest.webmanifest\"><script type=\"module\" src=\"js/app.js\"></script>\
+                <script type=\"module\">import { a } from \"./js/app.js\"</script><style>body { background: url(\"img/cover.png\") }</style>\
+                <link rel=\"icon\" href=\"favicon.ico\"><img src=\"img/cover.png\" srcset=\"img/cover.png 1x, img/cover@2x.png 2x\">\
+                <img src=\"img/cover@2x.png\"><link rel=\"apple-touch-icon\" href=\"icons/icon-192.png\">";
+    let others = [
+        "favicon.ico",
+        "img/cover.png",
+        "img/cover@2x.png",
+        "icons/icon-192.png",
+        "manifest.webmanifest",
+    ];
+    write("plain.html", page);
+    write("js/app.js", "export const a = 1");
+    for path in others {
+        write(path, path);
+    }
+    project.run(&["deploy"]).expect(0);
+    let url = project.status("dev")["endpoints"]["site"].as_str().unwrap().to_owned();
+    for path in others {
+        let file = get_at(&url, path);
+        assert_eq!(
+            (file.status, file.text.as_str(), file.cache.as_str()),
+            (200, path, "no-cache"),
+            "{path}"
+        );
+    }
+    assert_eq!(get_at(&url, "js/app.js").text, "export const a = 1");
+    let none = project.run(&["plan", "--output", "json"]).expect(0);
+    assert_eq!(none.changes(), Vec::<String>::new());
+
+    write("js/app.js", "export const a = 2");
+    fs::remove_file(project.directory().join("site/favicon.ico")).unwrap();
+    project.run(&["deploy"]).expect(0);
+    assert_eq!(get_at(&url, "js/app.js").text, "export const a = 2");
+    assert_eq!(get_at(&url, "favicon.ico").status, 404);
+
+    project.run(&["rollback", "--yes"]).expect(0);
+    assert_eq!(get_at(&url, "js/app.js").text, "export const a = 1");
+    assert_eq!(get_at(&url, "favicon.ico").text, "favicon.ico");
+    project.run(&["destroy", "--yes"]).expect(0);
+}
+
 /// What is live is the content of the release, no more: a page that left the folder is gone with its release's deploy, and comes
 /// back with a rollback.
 #[test]

@@ -1,5 +1,6 @@
 //! The files of a web site, as they are published: what a page refers to gets a hash in its name and may be cached for
-//! ever; pages and everything else keep their names and change when a release goes live.
+//! ever; pages and everything else keep their names and change when a release goes live. What has a hash in its name is
+//! published under its plain name as well while its release is live, since not every reference can be found.
 //! Not how they reach the bucket (that is `aws::kinds::site`).
 
 mod references;
@@ -14,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 /// Where the pages of each kept content lie in the bucket, by the content's id, and its list of files.
 pub const KEPT: &str = ".taskctl/";
-/// The file that tells pages where the API is.
+/// The file from which pages learn where the API is.
 pub const CONFIG: &str = "config.json";
 /// Stands for the origin of the stack's API in pages, as in `connect-src 'self' taskctl-api:`. It is written where it becomes
 /// known, when a page is published; left as it is, it lets a page connect nowhere.
@@ -22,6 +23,8 @@ pub const CONFIG: &str = "config.json";
 pub const API_ORIGIN: &str = "taskctl-api:";
 /// Most files of a site: each is a call when it is new.
 pub const MAX_FILES: usize = 5_000;
+/// Bytes of the hash in a file's name.
+const HASH: usize = 5;
 /// Texts up to this size are searched for references, bytes.
 const LARGEST_TEXT: u64 = 4 * 1024 * 1024;
 
@@ -94,7 +97,7 @@ impl SiteError {
             Self::Io { .. } => Some(
                 "check that it exists and may be read, or name another folder with `website: {source: DIR}`".to_owned(),
             ),
-            Self::Unfit { .. } => Some("mend or remove it; `website: {source: DIR}` names another folder".to_owned()),
+            Self::Unfit { .. } => Some("fix or remove it; `website: {source: DIR}` names another folder".to_owned()),
         }
     }
 }
@@ -346,11 +349,25 @@ fn hashed_name(
         hasher.update(one.as_bytes());
         hasher.update(hashes.get(one).copied().unwrap_or_default());
     }
-    let hash = hex(&hasher.finalize()[..5]);
+    let hash = hex(&hasher.finalize()[..HASH]);
     let directory = &path[..path.len() - name(path).len()];
     match name(path).rsplit_once('.') {
         Some((stem, extension)) => format!("{directory}{stem}.{hash}.{extension}"),
         None => format!("{path}.{hash}"),
+    }
+}
+
+/// The name of a file without the hash in it; none of a key without one.
+pub fn plain_name(key: &str) -> Option<String> {
+    let is_hash =
+        |part: &str| part.len() == 2 * HASH && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let name = name(key);
+    let directory = &key[..key.len() - name.len()];
+    let (before, last) = name.rsplit_once('.')?;
+    match before.rsplit_once('.') {
+        Some((stem, hash)) if is_hash(hash) => Some(format!("{directory}{stem}.{last}")),
+        _ if is_hash(last) => Some(format!("{directory}{before}")),
+        _ => None,
     }
 }
 
@@ -448,6 +465,80 @@ mod tests {
         assert_eq!(
             (file("app.js").told("https://a"), file("more.html").told("https://a")),
             (None, None)
+        );
+    }
+
+    /// What bundlers write: some references are found, the rest relies on plain names.
+    #[test]
+    fn every_file_of_a_bundler_has_its_plain_name() {
+        let vite = [
+            (
+                "index.html",
+                "<script type=\"module\" crossorigin src=\"/assets/index-DiwrgTda.js\"></script>\n<link rel=\"modulepreload\" \
+                 href=\"/assets/vendor-Bd1cTq0a.js\"><link rel=\"stylesheet\" href=\"/assets/index-n_ryQ3BS.css\">\n<img \
+                 src=\"/logo.png\" srcset=\"/logo.png 1x, /logo@2x.png 2x\">",
+            ),
+            (
+                "assets/index-DiwrgTda.js",
+                "const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=[\"assets/Page-C1.js\",\"assets/Page-C2.css\"])))=>i.map(i=>d[i]);\
+                 import{v}from\"./vendor-Bd1cTq0a.js\";import(\"./Page-C1.js\")",
+            ),
+            ("assets/vendor-Bd1cTq0a.js", "export const v=1"),
+            ("assets/Page-C1.js", "export default 1"),
+            ("assets/Page-C2.css", ".a{background:url(/assets/dot-A.svg)}"),
+            ("assets/dot-A.svg", "<svg/>"),
+            ("assets/index-n_ryQ3BS.css", "body{}"),
+            ("logo.png", "1"),
+            ("logo@2x.png", "2"),
+        ];
+        let webpack = [
+            (
+                "index.html",
+                "<script defer src=\"main.8f2c1d0e.js\"></script><link rel=\"manifest\" href=\"manifest.json\">",
+            ),
+            (
+                "main.8f2c1d0e.js",
+                "r.u=e=>e+\".\"+{17:\"ab12\"}[e]+\".chunk.js\";r.p=\"\";navigator.serviceWorker.register(\"/service-worker.js\")",
+            ),
+            (
+                "17.ab12.chunk.js",
+                "(self.webpackChunk=self.webpackChunk||[]).push([[17]])",
+            ),
+            ("manifest.json", "{\"icons\":[{\"src\":\"icon-192.png\"}]}"),
+            ("icon-192.png", "1"),
+            ("service-worker.js", "importScripts('main.8f2c1d0e.js')"),
+        ];
+        let parcel = [
+            (
+                "index.html",
+                "<link rel=\"icon\" href=\"favicon.ico\"><script type=\"module\">import{a}from\"./index.1a2b3c4d.js\"</script><style>body{\
+                 background:url(bg.abcd.png)}</style>",
+            ),
+            ("index.1a2b3c4d.js", "export const a=1"),
+            ("bg.abcd.png", "1"),
+            ("favicon.ico", "1"),
+        ];
+        for files in [&vite[..], &webpack, &parcel] {
+            let site = site(files);
+            for file in &site.files {
+                let users_see = match &file.place {
+                    Place::Page => Some(file.path.clone()),
+                    Place::Hashed(key) => plain_name(key),
+                };
+                assert_eq!(users_see.as_deref(), Some(file.path.as_str()));
+            }
+        }
+    }
+
+    #[test]
+    fn plain_names_are_those_before_the_hash() {
+        let plain = |key: &str| plain_name(key);
+        assert_eq!(plain("js/app.0123456789.js").as_deref(), Some("js/app.js"));
+        assert_eq!(plain("a/LICENSE.0123456789").as_deref(), Some("a/LICENSE"));
+        assert_eq!(plain("a.min.0123456789.js").as_deref(), Some("a.min.js"));
+        assert_eq!(
+            (plain("app.js"), plain("app.8f2c1d0e.js"), plain("a.0123456789/b.js")),
+            (None, None, None)
         );
     }
 

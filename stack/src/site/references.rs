@@ -9,7 +9,7 @@ use regex_lite::Regex;
 /// A place that names another file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reference {
-    /// Where the file's name, without its directory, stands in the text.
+    /// Where the file's name, without its directory, is in the text.
     range: Range<usize>,
     /// Path of the file.
     pub(super) target: String,

@@ -1,6 +1,7 @@
 //! The objects of a web site in its bucket: what is kept for every release, and the pages that users see. Pages of each
 //! kept content lie under `.taskctl/{id}/` and are copied to the root when a release goes live, so that going back needs
-//! no build; files with a hash in their names are shared by all contents.
+//! no build; files with a hash in their names are shared by all contents. Not everything that names a file can be found
+//! (a `srcset`, a manifest, a script), so the files of what is live stand under their plain names, too.
 
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,7 @@ use std::sync::Arc;
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use aws_sdk_s3::types::{Delete, MetadataDirective, ObjectIdentifier};
 use futures::{StreamExt, TryStreamExt, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ use crate::aws::client::error::found;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::op::{Op, op};
 use crate::aws::read::reader::{Cells, Reader};
-use crate::site::{CONFIG, Content, File, KEPT, Place, Site, content_type, kept, md5};
+use crate::site::{CONFIG, Content, File, KEPT, Place, Site, content_type, kept, md5, plain_name};
 
 /// Files on their way at the same time.
 const SIDE_BY_SIDE: usize = 16;
@@ -58,11 +59,19 @@ pub fn manifest_key(site: &str) -> String {
 
 /// Text of a content's list.
 pub fn manifest(site: &Site) -> String {
+    serde_json::to_string(&Manifest {
+        files: hashed_keys(site),
+    })
+    .unwrap_or_default()
+}
+
+/// Keys of a content's files that have hashes in their names.
+pub fn hashed_keys(site: &Site) -> BTreeSet<String> {
     let files = site.files.iter().filter_map(|file| match &file.place {
         Place::Hashed(key) => Some(key.clone()),
         Place::Page => None,
     });
-    serde_json::to_string(&Manifest { files: files.collect() }).unwrap_or_default()
+    files.collect()
 }
 
 /// What pages are told about the API.
@@ -250,9 +259,36 @@ fn stale<'a>(
         .collect()
 }
 
+/// Where a file with a hash in its name stands under its plain one: the same content, so it was copied from there.
+fn plain_copy(objects: &Objects, key: &str) -> Option<String> {
+    let plain = plain_name(key)?;
+    (objects.get(&plain)? == objects.get(key)?).then_some(plain)
+}
+
+/// Plain names of files that do not belong to a content with these hashed keys.
+fn stale_copies(objects: &Objects, hashed: &BTreeSet<String>) -> BTreeSet<String> {
+    let wanted: BTreeSet<String> = hashed.iter().filter_map(|key| plain_name(key)).collect();
+    let copies = objects.keys().filter_map(|key| plain_copy(objects, key));
+    copies.filter(|plain| !wanted.contains(plain)).collect()
+}
+
+/// Whether the plain names show what a content with these hashed keys has. Versions before did not write any: then none is
+/// missed until the next release.
+fn has_copies(objects: &Objects, hashed: &BTreeSet<String>) -> bool {
+    let is_right = |key: &String| plain_copy(objects, key).is_some();
+    let is_none = !objects.keys().any(|key| plain_copy(objects, key).is_some());
+    is_none || (hashed.iter().all(is_right) && stale_copies(objects, hashed).is_empty())
+}
+
 /// Which content's pages users see, all of them and no other content's: none before the first, `changed` when it is no
-/// content's. `config` is the ETag of what pages should be told about the API.
-pub fn seen(objects: &Objects, wanted: &str, config: Option<&str>) -> Option<String> {
+/// content's. `config` is the ETag of what pages should be told about the API, `hashed` the wanted content's keys with hashes,
+/// where they are known.
+pub fn seen(
+    objects: &Objects,
+    wanted: &str,
+    config: Option<&str>,
+    hashed: Option<&BTreeSet<String>>,
+) -> Option<String> {
     let kept = pages(objects);
     let is_seen = |site: &str| {
         kept.get(site).is_some_and(|pages| {
@@ -264,10 +300,10 @@ pub fn seen(objects: &Objects, wanted: &str, config: Option<&str>) -> Option<Str
             complete && config && stale(objects, &kept, pages).is_empty()
         })
     };
-    if is_seen(wanted) {
+    if is_seen(wanted) && hashed.is_none_or(|hashed| has_copies(objects, hashed)) {
         return Some(wanted.to_owned());
     }
-    if let Some(other) = kept.keys().find(|site| is_seen(site)) {
+    if let Some(other) = kept.keys().find(|site| **site != wanted && is_seen(site)) {
         return Some((*other).to_owned());
     }
     let any = kept
@@ -289,38 +325,67 @@ pub async fn show(context: &Context, bucket: &str, site: &str) -> Result<usize, 
             "the pages of content {site} are not in bucket {bucket} any more; `taskctl deploy` puts them there"
         )));
     };
+    let hashed = read_manifest(context, op("s3", "GetObject").even_when_stopped(), bucket, site).await?;
     let (mut last, mut first) = (Vec::new(), Vec::new());
     for (path, etag) in wanted {
         if objects.get(*path).is_some_and(|seen| seen == etag) {
             continue;
         }
+        let copy = Copy {
+            source: format!("{}{path}", crate::site::kept(site)),
+            key: (*path).to_owned(),
+        };
         if path.ends_with(".html") {
-            last.push(*path)
+            last.push(copy)
         } else {
-            first.push(*path)
+            first.push(copy)
         }
     }
+    let plain = hashed.iter().filter_map(|key| {
+        let plain = plain_name(key).filter(|_| objects.contains_key(key) && plain_copy(&objects, key).is_none())?;
+        Some(Copy {
+            source: key.clone(),
+            key: plain,
+        })
+    });
+    first.extend(plain);
     for some in [&first, &last] {
         stream::iter(some.iter().map(Ok))
-            .try_for_each_concurrent(SIDE_BY_SIDE, |path| copy(context, bucket, site, path))
+            .try_for_each_concurrent(SIDE_BY_SIDE, |one| copy(context, bucket, one))
             .await?;
     }
-    let stale = stale(&objects, &kept, wanted);
+    let copies = stale_copies(&objects, &hashed);
+    let stale: BTreeSet<&str> = copies
+        .iter()
+        .map(String::as_str)
+        .filter(|plain| !wanted.contains_key(plain))
+        .chain(stale(&objects, &kept, wanted))
+        .collect();
     delete(context, bucket, stale.iter().copied()).await?;
     Ok(first.len() + last.len() + stale.len())
 }
 
-async fn copy(context: &Context, bucket: &str, site: &str, path: &str) -> Result<(), AwsError> {
+/// A copy within a bucket.
+struct Copy {
+    source: String,
+    key: String,
+}
+
+async fn copy(context: &Context, bucket: &str, Copy { source, key }: &Copy) -> Result<(), AwsError> {
     let client = &context.clients().s3;
     let account = &context.identity().account;
-    let source = format!("{bucket}/{}{path}", kept(site));
+    let source = format!("{bucket}/{source}");
     context
         .call(op("s3", "CopyObject").even_when_stopped(), || {
             client
                 .copy_object()
                 .bucket(bucket)
-                .key(path)
+                .key(key)
                 .copy_source(utf8_percent_encode(&source, KEY).to_string())
+                // What has a hash in its name is kept for ever; its plain name is not.
+                .metadata_directive(MetadataDirective::Replace)
+                .content_type(content_type(key))
+                .cache_control(ASK_FIRST)
                 .expected_bucket_owner(account)
                 .expected_source_bucket_owner(account)
                 .send()
@@ -363,7 +428,7 @@ pub async fn published_keys(context: &Context, bucket: &str) -> Result<BTreeSet<
         .map(str::to_owned)
         .collect();
     let lists: Vec<BTreeSet<String>> = stream::iter(kept)
-        .map(|site| async move { read_manifest(context, bucket, &site).await })
+        .map(|site| async move { read_manifest(context, op("s3", "GetObject"), bucket, &site).await })
         .buffer_unordered(SIDE_BY_SIDE)
         .try_collect()
         .await?;
@@ -372,14 +437,16 @@ pub async fn published_keys(context: &Context, bucket: &str) -> Result<BTreeSet<
         .flat_map(BTreeMap::into_keys)
         .map(str::to_owned);
     let own = objects.keys().filter(|key| key.starts_with(KEPT)).cloned();
-    Ok(lists.into_iter().flatten().chain(pages).chain(own).collect())
+    let hashed: BTreeSet<String> = lists.into_iter().flatten().collect();
+    let copies: Vec<String> = hashed.iter().filter_map(|key| plain_copy(&objects, key)).collect();
+    Ok(hashed.into_iter().chain(copies).chain(pages).chain(own).collect())
 }
 
-async fn read_manifest(context: &Context, bucket: &str, site: &str) -> Result<BTreeSet<String>, AwsError> {
+async fn read_manifest(context: &Context, call: Op, bucket: &str, site: &str) -> Result<BTreeSet<String>, AwsError> {
     let client = &context.clients().s3;
     let key = manifest_key(site);
     let answer = context
-        .call(op("s3", "GetObject"), || {
+        .call(call, || {
             client
                 .get_object()
                 .bucket(bucket)
@@ -426,11 +493,15 @@ pub async fn prune(context: &Context, bucket: &str, needed: &BTreeSet<String>) -
     let (mut keep, mut drop) = (BTreeSet::new(), BTreeSet::new());
     let pages = pages(&objects);
     for site in &known {
-        let files = read_manifest(context, bucket, site).await?;
+        let files = read_manifest(context, op("s3", "GetObject"), bucket, site).await?;
+        let copies: Vec<String> = files.iter().filter_map(|key| plain_copy(&objects, key)).collect();
         // Where somebody wrote over a page, it is no longer the content's.
         let pages = pages.get(site.as_str()).into_iter().flatten();
         let pages = pages.filter(|(path, etag)| objects.get(**path).is_some_and(|seen| seen == *etag));
-        let own = files.into_iter().chain(pages.map(|(path, _)| (*path).to_owned()));
+        let own = files
+            .into_iter()
+            .chain(copies)
+            .chain(pages.map(|(path, _)| (*path).to_owned()));
         if needed.contains(site) {
             keep.extend(own)
         } else {
@@ -468,23 +539,26 @@ mod tests {
             (".taskctl/b/more.html", "3"),
         ];
         let with = |more: &[(&str, &str)]| objects(&[&kept[..], more].concat());
-        assert_eq!(seen(&with(&[]), "a", None), None);
-        assert_eq!(seen(&with(&[("index.html", "1")]), "b", None).as_deref(), Some("a"));
+        assert_eq!(seen(&with(&[]), "a", None, None), None);
         assert_eq!(
-            seen(&with(&[("index.html", "2"), ("more.html", "3")]), "b", None).as_deref(),
+            seen(&with(&[("index.html", "1")]), "b", None, None).as_deref(),
+            Some("a")
+        );
+        assert_eq!(
+            seen(&with(&[("index.html", "2"), ("more.html", "3")]), "b", None, None).as_deref(),
             Some("b")
         );
         assert_eq!(
-            seen(&with(&[("index.html", "9")]), "b", None).as_deref(),
+            seen(&with(&[("index.html", "9")]), "b", None, None).as_deref(),
             Some("changed")
         );
         // Pages that do not know where the API is now are not right.
         assert_eq!(
-            seen(&with(&[("index.html", "1")]), "a", Some("c")).as_deref(),
+            seen(&with(&[("index.html", "1")]), "a", Some("c"), None).as_deref(),
             Some("changed")
         );
         assert_eq!(
-            seen(&with(&[("index.html", "1"), (CONFIG, "c")]), "a", Some("c")).as_deref(),
+            seen(&with(&[("index.html", "1"), (CONFIG, "c")]), "a", Some("c"), None).as_deref(),
             Some("a")
         );
     }
@@ -500,7 +574,11 @@ mod tests {
         ];
         let check = |more: &[(&str, &str)], wanted: &str, expected: &str| {
             let objects = objects(&[&kept[..], &[("index.html", "1")], more].concat());
-            assert_eq!(seen(&objects, wanted, None).as_deref(), Some(expected), "{more:?}");
+            assert_eq!(
+                seen(&objects, wanted, None, None).as_deref(),
+                Some(expected),
+                "{more:?}"
+            );
         };
         check(&[], "a", "a");
         check(&[("secret.html", "2")], "a", "b");
@@ -508,5 +586,36 @@ mod tests {
         check(&[("secret.html", "9")], "a", "changed");
         // What no content of ours has is somebody else's.
         check(&[("theirs.txt", "5")], "a", "a");
+    }
+
+    /// The files of what is live stand under their plain names, those of no other content.
+    #[test]
+    fn plain_names_are_those_of_what_is_live() {
+        let (one, two) = ("js/app.0123456789.js", "js/app.abcdef0123.js");
+        let base = [
+            (".taskctl/a/index.html", "1"),
+            ("index.html", "1"),
+            (one, "8"),
+            (two, "9"),
+        ];
+        let hashed = BTreeSet::from([one.to_owned()]);
+        let check = |more: &[(&str, &str)], expected: &str| {
+            let objects = objects(&[&base[..], more].concat());
+            assert_eq!(
+                seen(&objects, "a", None, Some(&hashed)).as_deref(),
+                Some(expected),
+                "{more:?}"
+            );
+        };
+        check(&[("js/app.js", "8")], "a");
+        check(&[("js/app.js", "9")], "changed");
+        check(
+            &[("js/app.js", "8"), ("old.0123456789.css", "5"), ("old.css", "5")],
+            "changed",
+        );
+        // Somebody else's file.
+        check(&[("js/app.js", "8"), ("old.css", "7")], "a");
+        // Made by a version that wrote none.
+        check(&[], "a");
     }
 }

@@ -84,7 +84,12 @@ impl Kind for SitePages {
             }),
             false => None,
         };
-        let Some(site) = site::objects::seen(&objects, &desired.site, config.as_deref()) else {
+        // Which files a former content has is not worth a call.
+        let content = reader.context().site(&desired.bucket).ok();
+        let hashed = content
+            .filter(|content| content.id == desired.site)
+            .map(|content| site::objects::hashed_keys(&content));
+        let Some(site) = site::objects::seen(&objects, &desired.site, config.as_deref(), hashed.as_ref()) else {
             return Ok(None);
         };
         let model = Model {
