@@ -42,7 +42,7 @@ enum Method {
 enum Segment {
     Static(String),
     Variable(String),
-    /// Takes the rest of the path, at least one character.
+    /// Takes the rest of the path, which may be empty after a slash, but not at the root.
     Greedy(String),
 }
 
@@ -137,7 +137,7 @@ impl Pattern {
         }
         let mut rest = Some(path.strip_prefix('/')?);
         let mut parameters = BTreeMap::new();
-        for segment in segments {
+        for (index, segment) in segments.iter().enumerate() {
             let (head, tail) = match rest?.split_once('/') {
                 Some((head, tail)) => (head, Some(tail)),
                 None => (rest?, None),
@@ -147,7 +147,7 @@ impl Pattern {
                 Segment::Static(_) => return None,
                 Segment::Variable(_) if head.is_empty() => return None,
                 Segment::Variable(name) => drop(parameters.insert(name.as_str(), head.to_owned())),
-                Segment::Greedy(_) if rest?.is_empty() => return None,
+                Segment::Greedy(_) if index == 0 && rest?.is_empty() => return None,
                 Segment::Greedy(name) => {
                     parameters.insert(name.as_str(), rest?.to_owned());
                     return Some(parameters);
@@ -293,13 +293,29 @@ mod tests {
                 ("GET /Tasks", "-"),
                 ("GET /tasks/a/b", "-"),
                 ("GET /x", "-"),
-                ("GET /x/", "-"),
+                ("GET /x/", "GET /x/{proxy+} proxy="),
                 ("GET /x/a/", "GET /x/{proxy+} proxy=a/"),
                 ("GET /", "GET /"),
                 ("GET tasks", "-"),
             ],
         );
         check(&["GET /thing/"], &[("GET /thing/", "GET /thing/"), ("GET /thing", "-")]);
+    }
+
+    #[test]
+    fn a_greedy_variable_takes_the_empty_rest_after_a_slash() {
+        check(
+            &["ANY /files/{proxy+}"],
+            &[
+                ("GET /files/", "ANY /files/{proxy+} proxy="),
+                ("GET /files", "-"),
+                ("GET /files//", "ANY /files/{proxy+} proxy=/"),
+            ],
+        );
+        check(
+            &["ANY /{proxy+}"],
+            &[("GET /", "-"), ("GET /a", "ANY /{proxy+} proxy=a")],
+        );
     }
 
     #[test]
@@ -336,7 +352,7 @@ mod tests {
             let segments: Vec<&str> = path[1..].split('/').collect();
             let greedy = pattern.last().is_some_and(|last| last.ends_with("+}"));
             let fits = if greedy {
-                segments.len() >= pattern.len() && !segments[pattern.len() - 1..].join("/").is_empty()
+                segments.len() >= pattern.len() && path != "/"
             } else {
                 segments.len() == pattern.len()
             };

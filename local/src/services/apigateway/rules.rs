@@ -185,7 +185,8 @@ pub(super) fn check_route(record: &ApiRecord, route: &Route) -> Result<(), Fault
     }
 }
 
-/// `$default` or `METHOD /path`, parameters being whole segments and `{proxy+}` the last.
+/// `$default` or `METHOD /path` of whole parts: `{name}`, `{name+}` at the end, or plain ones of a few characters.
+/// <https://github.com/aws/aws-lambda-dotnet/blob/master/Tools/LambdaTestTool-v2/src/Amazon.Lambda.TestTool/Services/ApiGatewayRouteConfigService.cs>
 fn check_route_key(key: &str) -> Result<(), Fault> {
     if key == "$default" {
         return Ok(());
@@ -199,32 +200,38 @@ fn check_route_key(key: &str) -> Result<(), Fault> {
              /<RESOURCE PATH>\" or \"$default\"",
         ));
     };
+    if path == "/" {
+        return Ok(());
+    }
+    if path.ends_with('/') {
+        return Err(Fault::bad_request("Trailing slashes are not allowed in the route key"));
+    }
     let segments: Vec<&str> = path[1..].split('/').collect();
+    let is_part =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c));
     let mut names = Vec::new();
     for (index, segment) in segments.iter().enumerate() {
-        if !segment.contains(['{', '}']) {
-            continue;
-        }
-        let name = segment
-            .strip_prefix('{')
-            .and_then(|rest| rest.strip_suffix('}'))
-            .unwrap_or_default();
-        let (name, greedy) = name.strip_suffix('+').map_or((name, false), |name| (name, true));
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-        if name.is_empty() || !name.chars().all(allowed) {
-            return Err(Fault::bad_request(
-                "Resource's path part should be a variable, e.g. {name}, or contain no braces",
-            ));
+        let variable = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let (name, greedy) = match variable {
+            Some(variable) => variable
+                .strip_suffix('+')
+                .map_or((variable, false), |name| (name, true)),
+            None => (*segment, false),
+        };
+        if !is_part(name) {
+            return Err(Fault::bad_request("One or more path parts appear to be invalid"));
         }
         if greedy && index + 1 != segments.len() {
             return Err(Fault::bad_request(
                 "Greedy path variables may only be at the end of the path",
             ));
         }
-        if names.contains(&name) {
-            return Err(Fault::bad_request("Duplicate path parameter names in the route key"));
+        if variable.is_some() {
+            if names.contains(&name) {
+                return Err(Fault::bad_request("Duplicate path parameter names in the route key"));
+            }
+            names.push(name);
         }
-        names.push(name);
     }
     Ok(())
 }
@@ -322,6 +329,7 @@ mod tests {
             "GET /tasks/{taskId}",
             "ANY /x/{proxy+}",
             "POST /a.b/{x_y}/c-d",
+            "GET /a:b/{c:d}",
         ] {
             assert_eq!(check_route_key(key), Ok(()), "{key}");
         }
@@ -336,6 +344,14 @@ mod tests {
             "GET /x{a}",
             "GET /{p+}/x",
             "GET /{a}/{a}",
+            "GET /metrics/",
+            "GET //",
+            "GET /a//b",
+            "GET /files/*",
+            "GET /a~b",
+            "GET /100%25",
+            "GET /@me",
+            "GET /it's(ok)!",
         ] {
             assert!(check_route_key(key).is_err(), "{key}");
         }

@@ -7,7 +7,7 @@ use crate::ports::{Architecture, LogFormat, TracingMode};
 use crate::services::Fault;
 
 /// Environment variables that a function cannot set itself.
-const RESERVED: [&str; 17] = [
+const RESERVED: [&str; 18] = [
     "_HANDLER",
     "_X_AMZN_TRACE_ID",
     "AWS_DEFAULT_REGION",
@@ -25,6 +25,7 @@ const RESERVED: [&str; 17] = [
     "AWS_SESSION_TOKEN",
     "AWS_LAMBDA_RUNTIME_API",
     "LAMBDA_TASK_ROOT",
+    "LAMBDA_RUNTIME_DIR",
 ];
 const ENVIRONMENT_LIMIT: usize = 4096;
 
