@@ -104,7 +104,7 @@ impl From<EngineError> for Failure {
             return Self::interrupted();
         }
         let exit = match &error {
-            EngineError::InTheClear(_) => Exit::Usage,
+            EngineError::InTheClear(_) | EngineError::WrongAccount { .. } => Exit::Usage,
             error if error.is_lock_held() => Exit::LockHeld,
             _ => Exit::Error,
         };
@@ -132,6 +132,9 @@ impl From<LocalError> for Failure {
 
 impl From<Faults> for Failure {
     fn from(faults: Faults) -> Self {
+        if let Some(fault) = faults.of_flag() {
+            return Self::usage(fault.message.clone(), fault.help.join("; "));
+        }
         Self {
             exit: Exit::Error,
             message: Message::Faults(Box::new(faults)),

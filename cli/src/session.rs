@@ -280,6 +280,11 @@ impl Session {
             let target = engine::Target {
                 app: stack_ref.app.clone(),
                 stage: self.global.target.stage.clone(),
+                // The local target and named emulators have accounts of their own.
+                account: stack_ref
+                    .account
+                    .clone()
+                    .filter(|_| !self.target.has_own_account(&self.global)),
                 connection,
                 control_bucket: self.env.control_bucket.clone(),
             };

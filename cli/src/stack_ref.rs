@@ -1,17 +1,22 @@
 //! The stack a command works on, by name.
 
 use taskctl_stack::template::model::Stack;
+use taskctl_stack::template::wrong_region;
 
 use crate::cli::Global;
 use crate::env::Env;
 use crate::failure::Failure;
 use crate::project::Project;
 
-/// Application and region; the stage is a global argument.
+/// Application, region and what guards the stage; the stage is a global argument.
 #[derive(Debug, Clone)]
 pub struct StackRef {
     pub app: String,
     pub region: String,
+    /// The account that the template names for the stage.
+    pub account: Option<String>,
+    /// Whether the template protects the stage.
+    pub is_protected: bool,
 }
 
 impl StackRef {
@@ -20,6 +25,9 @@ impl StackRef {
         let Some(app) = &global.target.app else {
             return Ok(Self::of(&Project::open(global, env)?.template.stack));
         };
+        if let Some(fault) = global.target.region.as_deref().and_then(wrong_region) {
+            return Err(Failure::usage(fault.message, fault.help.join("; ")));
+        }
         let Some(region) = global.target.region.clone().or_else(|| env.region.clone()) else {
             return Err(Failure::usage(
                 "--app needs a region, since no template is read",
@@ -29,6 +37,8 @@ impl StackRef {
         Ok(Self {
             app: app.clone(),
             region,
+            account: None,
+            is_protected: false,
         })
     }
 
@@ -37,6 +47,8 @@ impl StackRef {
         Self {
             app: stack.app.clone(),
             region: stack.region.clone(),
+            account: stack.account.clone(),
+            is_protected: stack.protected,
         }
     }
 }

@@ -39,6 +39,14 @@ impl Target {
         }
     }
 
+    /// Whether accounts of templates mean nothing here.
+    pub fn has_own_account(&self, global: &Global) -> bool {
+        match self {
+            Self::Aws => global.target.endpoint_url.is_some(),
+            Self::Local(_) => true,
+        }
+    }
+
     /// When metrics can be believed.
     pub fn metering(&self) -> Metering {
         match self {

@@ -27,3 +27,41 @@ fn two_stages_stand_side_by_side() {
     assert_eq!(count(&prod), 2);
     project.run(&["plan", "--stage", "prod"]).expect(0);
 }
+
+/// With the credentials of another account than the template names nothing is read or changed.
+#[test]
+fn a_stage_belongs_to_its_account() {
+    let project = Project::platform("accounts");
+    let (key, secret) = project.local.credentials();
+    let endpoint = project.local.endpoint();
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", &*key),
+        ("AWS_SECRET_ACCESS_KEY", &*secret),
+        ("AWS_ENDPOINT_URL", &*endpoint),
+    ];
+    let run = |arguments: &[&str]| {
+        let running = project.local.start_with(arguments, project.directory(), &environment);
+        running.end()
+    };
+    let text = project.template();
+    project.write(&text.replacen("  dev:\n", "  dev:\n    account: '111122223333'\n", 1));
+    for command in [
+        &["destroy", "--yes", "--trace"][..],
+        &["promote", "--yes", "--trace"],
+        &["rollback", "--yes", "--trace"],
+        &["prune", "--yes", "--trace"],
+        &["unlock", "--force", "--trace"],
+    ] {
+        let refused = run(&[command, &["--output", "json"]].concat()).expect(64);
+        let said = "stage dev belongs to account 111122223333, but the credentials are of account 000000000000";
+        assert!(refused.out.contains(said), "{command:?}: {}", refused.out);
+        let calls = refused.events().iter().filter(|event| event["event"] == "call").count();
+        assert!(calls <= 1, "{command:?}: {}", refused.out);
+    }
+    project.write(&text.replacen("  dev:\n", "  dev:\n    account: '000000000000'\n", 1));
+    let there = run(&["destroy", "--yes", "--output", "json"]).expect(0);
+    assert!(there.out.contains("finished"), "{}", there.out);
+    // The local target has an account of its own.
+    project.write(&text.replacen("  dev:\n", "  dev:\n    account: '111122223333'\n", 1));
+    project.run(&["plan"]).expect(2);
+}

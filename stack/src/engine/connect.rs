@@ -22,6 +22,8 @@ pub struct Target {
     pub stage: String,
     /// How AWS is reached.
     pub connection: Connection,
+    /// The account that the stage belongs to, where its template names it: another one is refused.
+    pub account: Option<String>,
     /// Name of the control bucket; none = derived from account and region.
     pub control_bucket: Option<String>,
 }
@@ -63,6 +65,15 @@ impl Engine {
             .unwrap_or("aws")
             .to_owned();
         let account = caller.account().unwrap_or_default().to_owned();
+        let principal = caller.arn().unwrap_or_default().to_owned();
+        if let Some(expected) = target.account.as_ref().filter(|expected| **expected != account) {
+            return Err(EngineError::WrongAccount {
+                stage: target.stage.clone(),
+                expected: expected.clone(),
+                account,
+                principal,
+            });
+        }
         let context = Context::new(
             Identity {
                 account,
@@ -79,6 +90,7 @@ impl Engine {
         let control = ControlBucket::new(&context, target.control_bucket.as_deref());
         Ok(Self {
             context,
+            principal,
             control,
             registry: registry(),
         })

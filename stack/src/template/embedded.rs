@@ -5,7 +5,7 @@
 pub struct Embedded {
     /// Its name, as `taskctl init --template` takes it.
     pub name: &'static str,
-    /// What it stands up, in one line.
+    /// What it creates, in one line.
     pub summary: &'static str,
     /// Its text.
     pub text: &'static str,

@@ -43,11 +43,11 @@ impl Span {
 pub enum Severity {
     /// The template is refused.
     Error,
-    /// The template is used; somebody should look.
+    /// The template is used; have a look.
     Warning,
 }
 
-/// What kind of fault it is. The words are stable: they stand in JSON output and in `docs/template.md`.
+/// What kind of fault it is. The words are stable: JSON output and `docs/template.md` have them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
@@ -87,7 +87,7 @@ pub enum Code {
     UnknownReference,
     /// References that lead back to themselves.
     Cycle,
-    /// Two things that cannot stand side by side.
+    /// Two things that exclude each other.
     Collision,
     /// More of something than the service takes.
     TooMany,
@@ -117,6 +117,16 @@ pub struct Mark {
     pub label: String,
 }
 
+/// A flag of the command line that says how a template is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flag {
+    /// `--region`
+    Region,
+    /// `--stage`
+    Stage,
+}
+
 /// One fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
@@ -126,8 +136,10 @@ pub struct Fault {
     pub code: Code,
     /// What is wrong: a lower-case fragment.
     pub message: String,
-    /// Where; none for what concerns no place, such as an unknown stage.
+    /// Where; none for what concerns no place.
     pub primary: Option<Mark>,
+    /// The flag whose value is wrong; then the template is not at fault.
+    pub flag: Option<Flag>,
     /// Other places that belong to it.
     pub related: Vec<Mark>,
     /// What is allowed, what to do, what was probably meant.
@@ -143,6 +155,7 @@ impl Fault {
             code,
             message: message.into(),
             primary: None,
+            flag: None,
             related: Vec::new(),
             help: Vec::new(),
         }
@@ -161,6 +174,16 @@ impl Fault {
     #[must_use]
     pub fn at(self, span: Span) -> Self {
         self.labelled(span, "")
+    }
+
+    /// Of a flag's value instead of the template.
+    #[must_use]
+    pub fn of_flag(self, flag: Flag) -> Self {
+        Self {
+            primary: None,
+            flag: Some(flag),
+            ..self
+        }
     }
 
     /// With the place where it is and a word about it.
@@ -255,6 +278,12 @@ impl Faults {
         &self.list
     }
 
+    /// The fault of a flag, when it is one that made reading the template impossible.
+    #[must_use]
+    pub fn of_flag(&self) -> Option<&Fault> {
+        self.list.iter().find(|fault| fault.flag.is_some())
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -322,6 +351,7 @@ impl Faults {
             .id(code)
             .elements(Vec::<Message<'_>>::new());
         match &fault.primary {
+            None if fault.flag.is_some() => {}
             None => group = group.element(Origin::path(&self.name)),
             Some(primary) => {
                 let mut clusters = vec![(self.window(primary.span), vec![(AnnotationKind::Primary, primary)])];

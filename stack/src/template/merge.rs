@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::tree::{Content, Entry, Key, Mapping, Node};
 
-/// `over` laid over `base`. A `null` that removes nothing is told to `idle`, with the keys beside it.
+/// `over` laid over `base`. A `null` that removes nothing is reported to `idle`, with the keys beside it.
 pub(crate) fn merge(base: &Rc<Node>, over: &Rc<Node>, idle: &mut dyn FnMut(&Key, &Mapping)) -> Rc<Node> {
     let (Content::Mapping(below), Content::Mapping(above)) = (&base.content, &over.content) else {
         return Rc::clone(over);

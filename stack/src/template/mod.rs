@@ -25,13 +25,13 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 pub use embedded::{EMBEDDED, Embedded, embedded, embedded_names};
-pub use fault::{Code, Color, Fault, Faults, Mark, Position, Severity, Span};
-use grammar::{Decode, TextRule, did_you_mean, expand};
-use language::{StackSource, StageName};
+pub use fault::{Code, Color, Fault, Faults, Flag, Mark, Position, Severity, Span};
+use grammar::{Decode, did_you_mean, expand};
+use language::StackSource;
 use model::Stack;
 pub use reference::reference;
 pub use schema::json_schema;
-use stages::{Found, Resolved, few_enough, resolve_stage, stages_of, warn_of_alike, with_app};
+use stages::{Found, Resolved, Stage, few_enough, resolve_stage, stages_of, warn_of_alike, with_app};
 
 /// A template's text and what to call it in messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub struct Loaded {
     pub stack: Stack,
     /// What is allowed and probably not meant.
     pub warnings: Faults,
-    /// Where the parts of the stack stand, by path: `functions.tasks`, `api.routes.GET /tasks`.
+    /// Where the parts of the stack are written, by path: `functions.tasks`, `api.routes.GET /tasks`.
     pub places: BTreeMap<String, Span>,
     /// Folder of the handlers package as the template gives it; none = the shipped handlers.
     pub handlers: Option<String>,
@@ -102,14 +102,14 @@ impl Loaded {
 /// Faults of the other stages are found too: a template is right for all its stages or for none.
 ///
 /// # Errors
-/// All faults of the template at once; of broken YAML the first.
+/// All faults of the template at once; of broken YAML the first; of a wrong stage or region that one alone.
 pub fn load(source: &Source, stage: &str, options: &Options) -> Result<Loaded, Faults> {
     let text = text_of(source)?;
     let fail = |faults: Vec<Fault>| Faults::new(source.name.clone(), text, faults);
     let (root, faults) = tree::parse(text);
     let Some(root) = root else {
         let empty = Fault::error(Code::Empty, "the template is empty")
-            .help("`taskctl init` writes one; the least is `app`, `region` and what it shall have");
+            .help("`taskctl init` writes one; it needs `app`, `region` and at least one resource");
         return Err(fail(if faults.is_empty() { vec![empty] } else { faults }));
     };
     let Some(mapping) = root.as_mapping() else {
@@ -129,20 +129,14 @@ pub fn load(source: &Source, stage: &str, options: &Options) -> Result<Loaded, F
     }
     let mut found = Found::new(faults);
     let stages = stages_of(mapping);
-    if !stages.iter().any(|(name, _)| name == stage) {
-        let names: Vec<&str> = stages.iter().map(|(name, _)| name.as_str()).collect();
-        let fault = match StageName::check(stage, Span::default()) {
-            Err(fault) => Fault { primary: None, ..fault },
-            Ok(()) => Fault::error(Code::UnknownStage, format!("the template has no stage `{stage}`")),
-        };
-        let fault = fault.maybe_help(did_you_mean(stage, names.iter().copied()));
-        found.push(fault.help(format!("stages of the template: {}", names.join(", "))));
+    if let Some(fault) = wrong_flags(&stages, stage, options) {
+        return Err(fail(vec![fault]));
     }
     let base = expand(&with_app(&root, &mut found), &<StackSource as Decode>::shape());
     let stages = few_enough(base.as_mapping().map_or(stages, stages_of), mapping, stage, &mut found);
     warn_of_alike(mapping, &stages, &mut found);
     let mut asked = None;
-    // The stage asked for comes first, so that a fault of several stages is told as its own.
+    // The stage asked for comes first, so that a fault of several stages is reported as its own.
     let (first, others): (Vec<_>, Vec<_>) = stages.iter().partition(|(name, _)| name == stage);
     for (name, patch) in first.into_iter().chain(others) {
         let resolved = resolve_stage(
@@ -178,6 +172,35 @@ pub fn load(source: &Source, stage: &str, options: &Options) -> Result<Loaded, F
         }),
         _ => Err(all),
     }
+}
+
+/// A stage that the template does not have, or a region that does not exist: asked for, so no fault of the template.
+fn wrong_flags(stages: &[Stage], stage: &str, options: &Options) -> Option<Fault> {
+    if let Some(fault) = options.region.as_deref().and_then(wrong_region) {
+        return Some(fault);
+    }
+    if stages.iter().any(|(name, _)| name == stage) {
+        return None;
+    }
+    let names: Vec<&str> = stages.iter().map(|(name, _)| name.as_str()).collect();
+    let message = format!("--stage {}: the template has no such stage", tree::shorten(stage));
+    let fault = Fault::error(Code::UnknownStage, message).of_flag(Flag::Stage);
+    Some(
+        fault
+            .maybe_help(did_you_mean(stage, names.iter().copied()))
+            .help(format!("stages of the template: {}", names.join(", "))),
+    )
+}
+
+/// The fault of a `--region` that AWS does not have.
+#[must_use]
+pub fn wrong_region(region: &str) -> Option<Fault> {
+    if resolve::is_region(region) {
+        return None;
+    }
+    let message = format!("--region {}: AWS has no such region", tree::shorten(region));
+    let fault = Fault::error(Code::BadValue, message).of_flag(Flag::Region);
+    Some(resolve::region_help(region).into_iter().fold(fault, Fault::help))
 }
 
 /// The text of a source, without its byte order mark.

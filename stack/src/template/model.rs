@@ -1,5 +1,5 @@
 //! The validated stack of one stage: everything the engine needs to know of a template, with defaults filled in,
-//! overrides applied and references resolved. Not the YAML's own shape (that is `source`), and no AWS types.
+//! overrides applied and references resolved. Not the YAML's own shape (that is `language`), and no AWS types.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,10 @@ pub struct Stack {
     pub stage: String,
     /// AWS region, e.g. `eu-central-1`. Permanent.
     pub region: String,
-    /// Protected stages get deletion protection and the `manual` release policy by default.
+    /// AWS account that the stage belongs to, where the template names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Protected stages are not destroyed; they get deletion protection and the `manual` release policy by default.
     pub protected: bool,
     /// How a release goes live on this stage.
     pub release_policy: ReleasePolicy,
@@ -282,7 +285,7 @@ pub enum GrantTarget {
     Bucket(String),
 }
 
-/// What a grant allows. Which IAM actions that is stands in `aws::policy::grants`.
+/// What a grant allows; `aws::policy::grants` has the IAM actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
@@ -355,7 +358,7 @@ pub struct Alarm {
     pub comparison: Comparison,
     /// What a period without data counts as.
     pub treat_missing_data: MissingData,
-    /// Logical names of topics told on ALARM and on OK.
+    /// Logical names of the topics notified on ALARM and on OK.
     pub topics: Vec<String>,
 }
 
@@ -439,7 +442,7 @@ pub enum MissingData {
 pub struct Topic {
     /// Physical name given in the template instead of the derived one.
     pub name: Option<String>,
-    /// E-mail addresses told; each must confirm.
+    /// E-mail addresses that are notified; each must confirm.
     pub emails: Vec<String>,
 }
 

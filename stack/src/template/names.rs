@@ -80,7 +80,7 @@ impl Names<'_> {
     }
 
     /// Name of a function's IAM role. Role names are unique in the account whatever their path, so it carries the region,
-    /// which stays readable when it is cut: that is how a region's roles are told from another's.
+    /// which stays readable when it is cut: that distinguishes the roles of one region from another's.
     #[must_use]
     pub fn role(&self, logical: &str) -> String {
         self.regional(logical, longest::ROLE)

@@ -14,7 +14,7 @@ use super::tree::{self, Content, Entry, Key, Mapping, Node};
 /// Stages of a template. Each is resolved whenever one is read.
 const MOST_STAGES: usize = 20;
 
-/// The faults of all stages, each told once.
+/// The faults of all stages, each reported once.
 pub(super) struct Found {
     faults: Vec<Fault>,
     seen: BTreeSet<(Severity, Option<Span>, Code, String)>,
@@ -96,7 +96,7 @@ pub(super) fn stages_of(root: &Mapping) -> Vec<Stage> {
 }
 
 /// Warns of stages whose names begin alike: what is called `{app}-prod-eu-…` may be a thing of stage `prod-eu` or one of stage
-/// `prod` called `eu-…`. Not a fault: names are identity, and stages that stand cannot be renamed.
+/// `prod` called `eu-…`. Not a fault: names are identity, and deployed stages cannot be renamed.
 pub(super) fn warn_of_alike(root: &Mapping, stages: &[Stage], found: &mut Found) {
     let Some(mapping) = root.get("stages").and_then(|entry| entry.value.as_mapping()) else {
         return;
@@ -111,8 +111,8 @@ pub(super) fn warn_of_alike(root: &Mapping, stages: &[Stage], found: &mut Found)
         for stage in shorter {
             let message = format!("names of stage `{name}` begin like those of stage `{stage}`");
             let help = format!(
-                "policies exported for `{stage}` tell the two apart by their tags; a stage that does not stand yet is better \
-                 called otherwise, such as `{}`",
+                "policies exported for `{stage}` tell the two apart by their tags; for a stage that is not deployed yet, prefer \
+                 a name such as `{}`",
                 name.replace('-', "")
             );
             found.push(Fault::warning(Code::Suspicious, message).at(entry.key.span).help(help));

@@ -331,7 +331,7 @@ impl Builder<'_> {
                 self.faults.push(
                     Fault::error(
                         Code::UnknownReference,
-                        format!("no anchor `&{name}` stands before this alias"),
+                        format!("there is no anchor `&{name}` before this alias"),
                     )
                     .at(span)
                     .help("an anchor is set with `&name` before the value; a text that begins with `*` needs quotes"),
@@ -467,7 +467,7 @@ impl Builder<'_> {
                     MapEntry::Occupied(first) => self.faults.push(
                         Fault::error(
                             Code::DuplicateKey,
-                            format!("the key `{}` stands here twice", shorten(&key.text)),
+                            format!("the key `{}` is here twice", shorten(&key.text)),
                         )
                         .labelled(key.span, "again")
                         .with(*first.get(), "first here")

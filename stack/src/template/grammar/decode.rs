@@ -19,7 +19,7 @@ pub(crate) trait Decode: Sized {
     fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self>;
 }
 
-/// A value that can stand behind a key of a record: required, optional or with a default.
+/// A value that a key of a record can have: required, optional or with a default.
 pub(crate) trait Field: Sized {
     /// What it looks like.
     fn shape() -> Shape;
@@ -217,7 +217,7 @@ impl<T: Decode> Field for Spanned<T> {
             if value.is_some() || default.is_none() {
                 return value;
             }
-            // The fault is known; the reading goes on with the default to find the other ones.
+            // The fault is known; reading continues with the default, to find the other faults.
         }
         if let Some(default) = default {
             let node = match tree::parse(default).0 {
@@ -392,7 +392,7 @@ impl<K: TextRule, T: Decode> Decode for Named<K, T> {
             if let Err(fault) = K::check(name, *key) {
                 decoder.report(fault);
             }
-            // A name with nothing behind it stands for its settings all left at their defaults.
+            // A name without a value has all settings at their defaults.
             let value = if entry.value.is_null() && !scalar_only(&T::shape()) {
                 Rc::new(Node {
                     span: *key,

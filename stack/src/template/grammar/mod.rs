@@ -30,7 +30,7 @@ macro_rules! record {
         #[derive(Debug, Clone)]
         #[allow(dead_code, reason = "some keys are read from the tree, before the record is made")]
         $vis struct $name {
-            /// Where it stands.
+            /// Where it is.
             pub(crate) span: $crate::template::fault::Span,
             $( $(#[doc = $field_doc])* pub(crate) $field: $type, )*
         }

@@ -68,7 +68,7 @@ pub(crate) trait TextRule {
     }
 }
 
-/// A text as its rule wants it. One that breaks the rule is reported; the reading goes on with its beginning.
+/// A text as its rule wants it. One that breaks the rule is reported; reading continues with its beginning.
 fn checked<R: TextRule>(text: &str, span: Span, decoder: &mut Decoder) -> String {
     match R::check(text, span) {
         Ok(()) => text.to_owned(),

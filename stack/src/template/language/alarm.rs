@@ -50,7 +50,7 @@ record! {
         comparison: Spanned<OneOf<Comparison>> = "greater-than-or-equal",
         /// What a period without data counts as.
         missing_data: Spanned<OneOf<MissingData>> = "not-breaching",
-        /// Topics told on ALARM and on OK. Without it: those of `defaults.alarm`.
+        /// Topics notified on ALARM and on OK. Without it: those of `defaults.alarm`.
         topics: Option<Spanned<Vec<Spanned<Text<LogicalName>>>>>,
     }
 }
@@ -80,7 +80,7 @@ record! {
     pub(crate) struct TopicSource as "topic" {
         /// Physical name instead of the derived one.
         name: Option<Spanned<Text<NameText>>>,
-        /// Addresses told; each must confirm once.
+        /// Addresses that are notified; each must confirm once.
         emails: Spanned<Vec<Spanned<Text<Email>>>> = "[]",
     }
 }

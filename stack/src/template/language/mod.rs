@@ -23,19 +23,22 @@ use super::tree::Node;
 pub(crate) const PERMANENT: &[&str] = &["app", "requires", "stages"];
 
 record! {
-    /// A stack: everything that one template stands up, once per stage.
+    /// A stack: everything that one template creates, once per stage.
     pub(crate) struct StackSource as "stack" {
         /// Name of the application. It begins every physical name and cannot be changed later: another name is another stack.
         app: Spanned<Text<AppName>>,
         /// AWS region. Permanent, like `app`. May be left out when `--region` or the profile gives one.
         region: Option<Spanned<Text<RegionName>>>,
+        /// AWS account of the stage, 12 digits: with credentials of another one nothing is done. Usually set per stage.
+        account: Option<Spanned<AnyScalar<AccountId>>>,
         /// Oldest version of taskctl that understands the template. An older one says so and does nothing.
         requires: Option<Spanned<AnyScalar<VersionText>>>,
         /// Folder of the cargo project whose package `taskctl-handlers` has the functions, relative to the template. Without it: the template's folder.
         handlers: Option<Spanned<Text<PathText>>>,
         /// Tags for everything that takes tags, beside `app`, `stage` and `managed-by`, which taskctl sets itself.
         tags: Spanned<Named<TagKey, Spanned<AnyScalar<TagValue>>>> = "{}",
-        /// Protected stages get deletion protection on their tables and the release policy `manual`, unless set otherwise.
+        /// Protected stages are not destroyed. They get deletion protection on their tables and the release policy `manual`, unless set
+        /// otherwise.
         protected: Spanned<bool> = "false",
         /// How a release goes live. Without it: `immediate`, or `manual` on protected stages.
         release: Option<Spanned<Short<ReleaseSource>>>,
@@ -87,7 +90,7 @@ record! {
         /// Generate the standard alarms: errors and throttles of each function, live p99 latency and 5xx of the API,
         /// throttled requests of each table.
         generate: Spanned<bool> = "true",
-        /// Topics told by every alarm that names none.
+        /// Topics that every alarm notifies that names none.
         topics: Spanned<Vec<Spanned<Text<LogicalName>>>> = "[]",
     }
 }

@@ -45,6 +45,11 @@ text_rule!(
     "a region looks like eu-central-1, us-east-1 or us-gov-west-1"
 );
 text_rule!(
+    /// An AWS account.
+    AccountId, "an AWS account", Some("^[0-9]{12}$"), 12, BadValue,
+    "an account's number has 12 digits: `aws sts get-caller-identity` shows it"
+);
+text_rule!(
     /// A version of taskctl.
     VersionText, "a version", Some("^[0-9]{1,9}(\\.[0-9]{1,9}){0,2}$"), 32, BadValue,
     "a version looks like 0.1 or 1.4.2; that version and later ones are meant"
@@ -182,7 +187,7 @@ text_rule!(
 );
 text_rule!(
     /// A metric math expression.
-    Expression, "a metric math expression", Some("^.+$"), 1024, BadValue,
+    Expression, "a metric math expression", Some("^[^\\x00]*\\S[^\\x00]*$"), 1024, BadValue,
     "e.g. IF(invocations > 20, 100 * errors / invocations, 0)"
 );
 text_rule!(

@@ -19,7 +19,7 @@ const LONGEST_LOOK_BACK: u64 = 86_400;
 /// The same for periods of an hour and more.
 const LONGEST_LOOK_BACK_BY_HOURS: u64 = 604_800;
 
-/// Topics that an alarm can tell. The same page.
+/// Topics that an alarm can notify. The same page.
 const MOST_TOPICS: usize = 5;
 
 /// The keys that say whose metric it is.
@@ -66,7 +66,7 @@ impl Resolver<'_> {
                 if topics.value.len() > MOST_TOPICS {
                     let fault = Fault::error(
                         Code::TooMany,
-                        format!("the alarm `{logical}` tells {} topics", topics.value.len()),
+                        format!("the alarm `{logical}` notifies {} topics", topics.value.len()),
                     );
                     self.report(
                         fault
@@ -128,7 +128,7 @@ impl Resolver<'_> {
                     statistic: statistic?.value.text.clone(),
                 }))
             }
-            (None, Some(expression)) => self.math(logical, alarm, expression.span, &expression.value.text),
+            (None, Some(expression)) => self.math(logical, alarm, expression.span, &one_line(&expression.value.text)),
             (Some(metric), Some(expression)) => {
                 let fault = Fault::error(
                     Code::Conflict,
@@ -348,4 +348,10 @@ impl Resolver<'_> {
             self.report(fault);
         }
     }
+}
+
+/// An expression of several lines, as block text has it, in one.
+fn one_line(expression: &str) -> String {
+    let lines = expression.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ")
 }

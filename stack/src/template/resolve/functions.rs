@@ -22,18 +22,26 @@ const RETENTIONS: &[u32] = &[
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 ];
 
-/// Variables that Lambda sets and that a function cannot have itself.
+/// Variables that Lambda sets and that a function cannot have itself, each by its name: other names that begin alike, such as
+/// `AWS_LAMBDA_EXEC_WRAPPER`, are the function's own.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
 const RESERVED_VARIABLES: &[&str] = &[
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_EXECUTION_ENV",
     "AWS_ACCESS_KEY",
     "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
-    "LAMBDA_TASK_ROOT",
     "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
 ];
 
 impl Resolver<'_> {
@@ -170,7 +178,7 @@ impl Resolver<'_> {
             })
             .collect();
         for (name, value) in function.environment.value.iter() {
-            let reserved = RESERVED_VARIABLES.contains(&name) || name.starts_with("AWS_LAMBDA_");
+            let reserved = RESERVED_VARIABLES.contains(&name);
             if reserved {
                 let fault =
                     Fault::error(Code::BadName, format!("Lambda keeps the variable `{name}` for itself")).at(value.key);

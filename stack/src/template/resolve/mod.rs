@@ -10,6 +10,7 @@ mod rules;
 mod storage;
 
 pub(crate) use generated::with_generated_alarms;
+pub(crate) use rules::{is_region, region_help};
 
 use std::collections::BTreeMap;
 
@@ -87,11 +88,12 @@ impl<'a> Resolver<'a> {
         let api = self.api();
         let topics = self.topics();
         let alarms = self.alarms();
-        self.regions();
+        self.written_region();
         Stack {
             app: source.app.value.text.clone(),
             stage: self.stage.to_owned(),
             region: self.region.clone(),
+            account: source.account.as_ref().map(|account| account.value.text.clone()),
             protected: source.protected.value,
             release_policy: self.release_policy(),
             keep_releases: source
@@ -346,16 +348,10 @@ impl<'a> Resolver<'a> {
         false
     }
 
-    fn regions(&mut self) {
-        let written = self
-            .source
-            .region
-            .as_ref()
-            .map(|region| (&region.value.text, region.span));
-        let given = (!self.region.is_empty() && written.is_none_or(|(text, _)| *text != self.region))
-            .then(|| rules::region(&self.region, None));
-        let written = written.map(|(text, span)| rules::region(text, Some(span)));
-        for fault in [written, given].into_iter().flatten().flatten() {
+    fn written_region(&mut self) {
+        let written = self.source.region.as_ref();
+        let fault = written.and_then(|region| rules::region(&region.value.text, region.span));
+        if let Some(fault) = fault {
             self.report(fault);
         }
     }

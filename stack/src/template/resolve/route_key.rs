@@ -57,7 +57,7 @@ pub(super) fn pattern(key: &str, span: Span) -> Result<String, Box<Fault>> {
             && !parameters.insert(name)
         {
             return Err(refuse(
-                format!("the parameter `{name}` stands in the path twice"),
+                format!("the path has the parameter `{name}` twice"),
                 "give each its own name",
             ));
         }
@@ -77,7 +77,7 @@ pub(super) fn pattern(key: &str, span: Span) -> Result<String, Box<Fault>> {
     Ok(pattern)
 }
 
-/// What stands between two slashes.
+/// The text between two slashes.
 #[derive(Clone, Copy)]
 enum Part<'a> {
     Plain(&'a str),

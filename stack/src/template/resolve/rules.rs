@@ -149,7 +149,7 @@ fn bucket_refusal(name: &str) -> Option<String> {
     Some(format!("S3 keeps the ending `{ending}` for itself"))
 }
 
-/// The regions of all partitions.
+/// The regions of all partitions, those of AWS's isolated ones included.
 /// <https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html>
 const REGIONS: &[&str] = &[
     "af-south-1",
@@ -173,6 +173,7 @@ const REGIONS: &[&str] = &[
     "cn-northwest-1",
     "eu-central-1",
     "eu-central-2",
+    "eu-isoe-west-1",
     "eu-north-1",
     "eu-south-1",
     "eu-south-2",
@@ -189,28 +190,82 @@ const REGIONS: &[&str] = &[
     "us-east-2",
     "us-gov-east-1",
     "us-gov-west-1",
+    "us-iso-east-1",
+    "us-iso-west-1",
+    "us-isob-east-1",
+    "us-isob-west-1",
+    "us-isof-east-1",
+    "us-isof-south-1",
     "us-west-1",
     "us-west-2",
 ];
 
-/// A region that no partition has. One that differs from a known one by its number only is let through: AWS opens regions.
-pub(super) fn region(name: &str, span: Option<Span>) -> Option<Fault> {
-    let here = span.unwrap_or(Span::new(0, 0));
-    if RegionName::check(name, here).is_err() && span.is_some() {
-        return None;
-    }
-    let area = |region: &str| region.rsplit_once('-').map(|(area, _)| area.to_owned());
-    if REGIONS.contains(&name) || REGIONS.iter().any(|known| area(known) == area(name)) {
-        return None;
-    }
-    let fault = Fault::error(Code::BadValue, format!("`{}` is not a region of AWS", shorten(name)));
-    let fault = match span {
-        Some(span) => fault.at(span),
-        None => fault,
+/// Places by which people know regions.
+const PLACES: &[(&str, &str)] = &[
+    ("bahrain", "me-south-1"),
+    ("bangkok", "ap-southeast-7"),
+    ("beijing", "cn-north-1"),
+    ("calgary", "ca-west-1"),
+    ("california", "us-west-1"),
+    ("cape town", "af-south-1"),
+    ("dublin", "eu-west-1"),
+    ("frankfurt", "eu-central-1"),
+    ("hong kong", "ap-east-1"),
+    ("hyderabad", "ap-south-2"),
+    ("ireland", "eu-west-1"),
+    ("jakarta", "ap-southeast-3"),
+    ("london", "eu-west-2"),
+    ("melbourne", "ap-southeast-4"),
+    ("milan", "eu-south-1"),
+    ("montreal", "ca-central-1"),
+    ("mumbai", "ap-south-1"),
+    ("ningxia", "cn-northwest-1"),
+    ("ohio", "us-east-2"),
+    ("oregon", "us-west-2"),
+    ("osaka", "ap-northeast-3"),
+    ("paris", "eu-west-3"),
+    ("sao paulo", "sa-east-1"),
+    ("seoul", "ap-northeast-2"),
+    ("singapore", "ap-southeast-1"),
+    ("spain", "eu-south-2"),
+    ("stockholm", "eu-north-1"),
+    ("sydney", "ap-southeast-2"),
+    ("taipei", "ap-east-2"),
+    ("tel aviv", "il-central-1"),
+    ("tokyo", "ap-northeast-1"),
+    ("virginia", "us-east-1"),
+    ("zurich", "eu-central-2"),
+];
+
+/// Whether a partition has, or may come to have, this region. AWS opens regions: one that differs from a known one by its last
+/// digit is let through.
+pub(crate) fn is_region(name: &str) -> bool {
+    let area = |region: &str| match region.rsplit_once('-') {
+        Some((area, number)) if number.len() == 1 => Some(area.to_owned()),
+        _ => None,
     };
-    Some(
-        fault
-            .maybe_help(did_you_mean(name, REGIONS.iter().copied()))
-            .help("regions look like eu-central-1: `aws account list-regions` shows those there are"),
-    )
+    REGIONS.contains(&name)
+        || area(name).is_some_and(|own| REGIONS.iter().any(|known| area(known).as_ref() == Some(&own)))
+}
+
+/// What to write instead of something that is no region.
+pub(crate) fn region_help(name: &str) -> Vec<String> {
+    let place = name.to_lowercase().replace(['-', '_'], " ");
+    let known = PLACES.iter().find(|(known, _)| *known == place);
+    let meant = match known {
+        Some((_, region)) => Some(format!("did you mean `{region}`?")),
+        None => did_you_mean(name, REGIONS.iter().copied()),
+    };
+    let shape = "regions look like eu-central-1: `aws account list-regions` shows those there are".to_owned();
+    meant.into_iter().chain([shape]).collect()
+}
+
+/// A region of the template that no partition has.
+pub(super) fn region(name: &str, span: Span) -> Option<Fault> {
+    // Its form has been refused with the words of the template.
+    if RegionName::check(name, span).is_err() || is_region(name) {
+        return None;
+    }
+    let fault = Fault::error(Code::BadValue, format!("`{}` is not a region of AWS", shorten(name))).at(span);
+    Some(region_help(name).into_iter().fold(fault, Fault::help))
 }

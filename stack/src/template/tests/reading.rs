@@ -294,6 +294,24 @@ fn generated_alarms_are_changed_removed_and_switched_off_by_name() {
 }
 
 #[test]
+fn an_expression_may_have_lines() {
+    let lines = "functions: {tasks: }\ndefaults: {alarm: {generate: false}}\nalarms:\n  rate:\n    expression: |\n      IF(inv > 20,\n        100 * err / inv, 0)\n    metrics:\n      err: {function: tasks, metric: Errors}\n      inv: {function: tasks, metric: Invocations}\n    threshold: 5\n";
+    let AlarmMetric::Math { expression, .. } = &read(&with(lines), "dev").stack.alarms["rate"].metric else {
+        panic!("an expression")
+    };
+    assert_eq!(expression, "IF(inv > 20, 100 * err / inv, 0)");
+}
+
+#[test]
+fn each_stage_may_have_an_account() {
+    let text = with("account: 111122223333\nstages: {dev: , prod: {account: '012345678901'}}");
+    let account = |stage: &str| read(&text, stage).stack.account;
+    assert_eq!(account("dev").as_deref(), Some("111122223333"));
+    assert_eq!(account("prod").as_deref(), Some("012345678901"));
+    assert_eq!(read(&with(""), "dev").stack.account, None);
+}
+
+#[test]
 fn an_own_alarm_over_an_expression() {
     let lines = "functions: {tasks: }\ntopics: {ops: }\ndefaults: {alarm: {generate: false, topics: [ops]}}\nalarms:\n  rate:\n    expression: IF(inv > 20, 100 * err / inv, 0)\n    metrics:\n      err: {function: tasks, metric: Errors}\n      inv: {namespace: Own, metric: Calls, dimensions: {Shard: 1}, statistic: p99}\n    threshold: 5\n    comparison: greater-than\n    period: 1m\n    evaluation_periods: 3\n    datapoints_to_alarm: 2\n";
     let alarm = read(&with(lines), "dev").stack.alarms["rate"].clone();

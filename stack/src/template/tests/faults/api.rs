@@ -92,7 +92,7 @@ fn routes_that_cannot_be() {
        |
        = help: move it to the end
 
-    error[bad-value]: the parameter `id` stands in the path twice
+    error[bad-value]: the path has the parameter `id` twice
       --> taskctl.yaml:11:5
        |
     10 |     GET /c/{a+}/d: tasks

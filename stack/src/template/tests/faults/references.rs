@@ -200,6 +200,33 @@ fn environments() {
     "#);
 }
 
+/// Lambda keeps single names, not all that begin alike.
+#[test]
+fn environment_names_are_those_that_lambda_takes() {
+    let refused = |name: &str| {
+        let text = with(&format!("functions: {{a: {{environment: {{{name}: x}}}}}}"));
+        codes(text) == [Code::BadName]
+    };
+    for name in [
+        "AWS_LAMBDA_EXEC_WRAPPER",
+        "AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH",
+        "AWS_PROFILE",
+        "TZ",
+        "LD_PRELOAD",
+    ] {
+        assert!(!refused(name), "{name}");
+    }
+    for name in [
+        "AWS_LAMBDA_RUNTIME_API",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_REGION",
+        "LAMBDA_TASK_ROOT",
+        "_HANDLER",
+    ] {
+        assert!(refused(name), "{name}");
+    }
+}
+
 #[test]
 fn a_role_that_will_not_fit() {
     let mut text = with("functions:\n  tasks:\n    grants:");

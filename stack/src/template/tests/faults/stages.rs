@@ -1,7 +1,7 @@
 //! Stages and regions.
 
 use super::{codes, faults, with};
-use crate::template::{Code, Color, Options, Source, load};
+use crate::template::{Code, Color, Flag, Options, Source, load};
 
 #[test]
 fn stages() {
@@ -80,8 +80,13 @@ fn an_unknown_stage() {
      = help: did you mean `prod`?
      = help: stages of the template: dev, prod
     ");
+    let flag = |faults: &crate::template::Faults| faults.of_flag().and_then(|fault| fault.flag);
+    assert_eq!(flag(&refused), Some(Flag::Stage));
     let refused = load(&source, "Pro duction", &Options::default()).unwrap_err();
-    assert_eq!(refused.list()[0].code, Code::BadName);
+    assert_eq!(
+        (refused.list()[0].code, flag(&refused)),
+        (Code::UnknownStage, Some(Flag::Stage))
+    );
 }
 
 #[test]
@@ -108,11 +113,42 @@ fn a_missing_or_odd_region() {
       = help: did you mean `eu-central-1`?
       = help: regions look like eu-central-1: `aws account list-regions` shows those there are
     ");
-    let given = Options {
-        region: Some("eu-centrl-1".to_owned()),
+}
+
+#[test]
+fn regions_of_all_partitions_are_known() {
+    for region in [
+        "us-iso-east-1",
+        "us-isob-east-1",
+        "eu-isoe-west-1",
+        "us-isof-south-1",
+        "eusc-de-east-1",
+    ] {
+        assert_eq!(codes(format!("app: shop\nregion: {region}\n")), [], "{region}");
+    }
+    for region in ["eu-west-99", "eu-west", "xx-west-1"] {
+        assert_eq!(
+            codes(format!("app: shop\nregion: {region}\n")),
+            [Code::BadValue],
+            "{region}"
+        );
+    }
+}
+
+/// The template is not at fault for what a flag says.
+#[test]
+fn a_region_that_does_not_exist_is_a_fault_of_its_flag() {
+    let refused = |region: &str| {
+        let given = Options {
+            region: Some(region.to_owned()),
+        };
+        let refused = load(&Source::new("taskctl.yaml", "app: shop\n"), "dev", &given).unwrap_err();
+        assert_eq!(refused.of_flag().and_then(|fault| fault.flag), Some(Flag::Region));
+        refused.render(Color::Plain)
     };
-    let refused = load(&Source::new("taskctl.yaml", "app: shop\n"), "dev", &given).unwrap_err();
-    assert_eq!(refused.list()[0].code, Code::BadValue);
+    insta::assert_snapshot!(refused("Frankfurt"), @"");
+    insta::assert_snapshot!(refused("eu-centrl-1"), @"");
+    insta::assert_snapshot!(refused("eu-west-99"), @"");
 }
 
 #[test]
@@ -127,6 +163,17 @@ fn a_fault_in_what_a_stage_changes_is_told_once_and_with_its_stage() {
             "`functions.a.timeout` is 1h"
         ]
     );
+}
+
+#[test]
+fn an_account_has_twelve_digits() {
+    for account in ["1111-2222-3333", "11112222333", "arn:aws:iam::111122223333:root"] {
+        assert_eq!(
+            codes(with(&format!("account: '{account}'"))),
+            [Code::BadValue],
+            "{account}"
+        );
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ fn nothing_at_all() {
     insta::assert_snapshot!(faults(""), @"
     error[empty]: the template is empty
     --> taskctl.yaml
-     = help: `taskctl init` writes one; the least is `app`, `region` and what it shall have
+     = help: `taskctl init` writes one; it needs `app`, `region` and at least one resource
     ");
     assert_eq!(codes("# only a comment\n"), [Code::Empty]);
     assert_eq!(codes("---\n"), [Code::Empty]);
@@ -152,7 +152,7 @@ fn yaml_that_templates_do_not_use() {
       |
       = help: put what functions share under `defaults.function`, or alias the whole value
 
-    error[unknown-reference]: no anchor `&nothing` stands before this alias
+    error[unknown-reference]: there is no anchor `&nothing` before this alias
      --> taskctl.yaml:8:10
       |
     7 |     <<: *site

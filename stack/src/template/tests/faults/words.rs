@@ -29,7 +29,7 @@ fn unknown_and_duplicate_keys() {
       = help: did you mean `memory`?
       = help: keys of `function`: name, binary, description, architecture, memory, timeout, environment, grants, permissions_boundary, log_retention, log_level, tracing, reserved_concurrency, ephemeral_storage
 
-    error[duplicate-key]: the key `timeout` stands here twice
+    error[duplicate-key]: the key `timeout` is here twice
      --> taskctl.yaml:8:5
       |
     6 |     memroy: 256
@@ -41,7 +41,7 @@ fn unknown_and_duplicate_keys() {
       |
       = help: keep one of them
 
-    error[duplicate-key]: the key `tasks` stands here twice
+    error[duplicate-key]: the key `tasks` is here twice
      --> taskctl.yaml:9:3
       |
     8 |     timeout: 6s
