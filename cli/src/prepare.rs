@@ -120,7 +120,7 @@ async fn planned(session: &Session, opened: Opened, promotion: &PromotionArgs) -
         }
     };
     let planned = engine.plan(&inputs, packages).await?;
-    for message in &planned.deferred {
+    for message in &planned.notes {
         session.reporter.emit(Event::Note {
             message: message.clone(),
         });

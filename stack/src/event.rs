@@ -67,7 +67,7 @@ pub enum Event {
         /// AWS calls so far.
         calls: u64,
     },
-    /// A plan stands.
+    /// A plan was made.
     Planned {
         /// The plan.
         plan: Plan,
@@ -257,9 +257,9 @@ pub enum Outcome {
     Changes,
     /// Everything was done, but data stores stay that were to be deleted: they were not empty any more.
     Kept,
-    /// Some of it failed; running again goes on.
+    /// Some of it failed; running it again resumes.
     Failed,
-    /// Stopped by the user; running again goes on.
+    /// Stopped by the user; running it again resumes.
     Interrupted,
 }
 

@@ -60,7 +60,7 @@ impl JsonSchema for ResourceId {
     }
 }
 
-/// What a resource tells others once it exists: ARNs, server-made ids, published versions.
+/// What a resource provides to others once it exists: ARNs, server-made ids, published versions.
 pub type Outputs = BTreeMap<String, String>;
 
 /// A resource that should exist.
@@ -103,7 +103,7 @@ pub struct Observed<M = Value> {
     pub model: M,
     /// Ids and ARNs.
     pub outputs: Outputs,
-    /// Ours or somebody else's.
+    /// Ours or another owner's.
     pub ownership: Ownership,
     /// Settings on their way.
     pub pending: Vec<Pending>,

@@ -1,4 +1,4 @@
-//! What stands now, read from AWS alone: endpoints, releases in their slots, functions, alarms.
+//! What is deployed now, read from AWS alone: endpoints, releases in their slots, functions, alarms.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -68,7 +68,7 @@ pub struct LockStatus {
     pub command: String,
     /// Since when, by the holder's clock.
     pub since: Timestamp,
-    /// Seconds since it was heard of.
+    /// Seconds since its last heartbeat.
     pub silent_seconds: i64,
     /// How far its canary is.
     #[serde(default)]

@@ -215,3 +215,39 @@ fn what_is_left_of_data_is_data() {
         .expect(0);
     assert_eq!((world.objects("begun"), world.objects("hidden")), (None, None));
 }
+
+/// A protected stage is refused before AWS is asked anything; with the protection lifted in the template but not on AWS, before
+/// anything is deleted.
+#[test]
+fn a_protected_stage_is_not_destroyed() {
+    let world = World::new("shielded", &["kept"], &[]);
+    let project = &world.project;
+    let plain = project.template();
+    let protected = plain.replace("stages: {dev: {}}", "stages: {dev: {protected: true}}");
+    assert_ne!(plain, protected);
+    project.write(&protected);
+    project.run(&["deploy", "--yes"]).expect(0);
+    let refused = project
+        .run(&["destroy", "--yes", "--delete-data", "all", "--output", "json"])
+        .expect(64);
+    assert!(refused.out.contains("shielded/dev is protected"), "{}", refused.out);
+    assert!(world.has_api() && world.items("kept") == Some(0));
+
+    // AWS still refuses to delete the table.
+    project.write(&plain);
+    let refused = project
+        .run(&["destroy", "--yes", "--delete-data", "all", "--output", "json"])
+        .expect(1);
+    assert!(
+        refused
+            .out
+            .contains("dynamodb_table.kept would be deleted, but AWS refuses it"),
+        "{}",
+        refused.out
+    );
+    assert!(world.has_api());
+
+    project.run(&["deploy", "--yes"]).expect(0);
+    project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
+    assert!(!world.has_api());
+}

@@ -96,6 +96,55 @@ fn what_waits_is_promoted_and_rolled_back_with_one_call_each() {
     project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
 }
 
+/// Movements of live by release: cause and release before, oldest first.
+fn moves(project: &Project) -> Vec<(u64, Vec<(String, Option<u64>)>)> {
+    let run = project.run(&["releases", "--output", "json"]).expect(0);
+    let all: Vec<Value> = serde_json::from_str(&run.out).unwrap();
+    let of = |one: &Value| {
+        let moves = one["moves"].as_array().unwrap().iter();
+        let moves = moves.map(|one| (one["cause"].as_str().unwrap().to_owned(), one["from"].as_u64()));
+        (one["release"].as_u64().unwrap(), moves.collect())
+    };
+    all.iter().map(of).collect()
+}
+
+/// Whatever the command: what is live went live at a time that is known. A plan after a rollback says what a deploy would do.
+#[test]
+fn every_move_of_live_is_recorded() {
+    let project = Project::platform("moved");
+    let deployed = |from| ("deploy".to_owned(), from);
+    project.run(&["deploy"]).expect(0);
+    assert_eq!(moves(&project), [(1, vec![deployed(None)])]);
+    let text = project.template();
+    project.write(&text.replacen("  function:\n", "  function:\n    memory: 640\n", 1));
+    project.run(&["deploy"]).expect(0);
+    assert_eq!(
+        moves(&project),
+        [(2, vec![deployed(Some(1))]), (1, vec![deployed(None)])]
+    );
+
+    project.run(&["rollback", "--yes"]).expect(0);
+    let plan = project.run(&["plan"]).expect(2);
+    let said = "release 2 was rolled back; deploy makes it live again";
+    let words = |run: &taskctl_tests::Run| run.err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words(&plan).contains(said), "{}", plan.err);
+    let shown = format!("{}{}", plan.out, plan.err);
+    assert!(
+        shown.contains("release: 1 → 2") && !shown.contains("previousRelease"),
+        "{shown}"
+    );
+    project.run(&["deploy"]).expect(0);
+    let rolled_back = ("rollback".to_owned(), Some(2));
+    assert_eq!(
+        moves(&project),
+        [
+            (2, vec![deployed(Some(1)), deployed(Some(1))]),
+            (1, vec![deployed(None), rolled_back])
+        ]
+    );
+    project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
+}
+
 /// The targets of the stack's warm-up rules: ARN of the version, event.
 async fn pings(project: &Project) -> Vec<(String, String)> {
     let events = project.clients().await.events;

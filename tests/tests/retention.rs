@@ -69,7 +69,9 @@ fn a_grant_stays_as_long_as_a_release_that_can_be_live_needs_it() {
     edit(&project, "      - {table: assets, access: read}\n", "");
     let waiting = project.run(&["deploy", "--no-promote"]).expect(0);
     assert!(
-        waiting.err.contains("grants of users that releases up to 1 need stay"),
+        waiting
+            .err
+            .contains("keeping the permissions of release 1 for users until it can no longer be rolled back to"),
         "{}",
         waiting.err
     );
@@ -200,7 +202,9 @@ fn an_index_stays_as_long_as_a_release_that_can_be_live_queries_it() {
     memory(&project, 0, 640);
     let waiting = project.run(&["deploy", "--no-promote"]).expect(0);
     assert!(
-        waiting.err.contains("index status-index of assets stays"),
+        waiting
+            .err
+            .contains("keeping the index status-index of assets until no release that queries it"),
         "{}",
         waiting.err
     );

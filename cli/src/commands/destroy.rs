@@ -30,6 +30,15 @@ pub fn run(invocation: &Invocation, args: Args) -> Exit {
 
 async fn destroy(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let stack_ref = session.stack_ref()?;
+    if stack_ref.is_protected {
+        let stage = &session.global.target.stage;
+        return Err(Failure::usage(
+            format!("{}/{stage} is protected: it is not destroyed", stack_ref.app),
+            format!(
+                "set `protected: false` for stage {stage} in the template and run `taskctl deploy`, then destroy it"
+            ),
+        ));
+    }
     let engine = session.connect("destroy", &stack_ref).await?;
     let holder = lease::holder(session, "destroy");
     let user = holder.user.clone();

@@ -123,6 +123,7 @@ mod tests {
             before: some(before),
             after: some(after),
             effect: Effect::InPlace,
+            implied: false,
         };
         let lines = change_lines(&change, &Style::PLAIN, room);
         assert_eq!(lines, expected);

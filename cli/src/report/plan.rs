@@ -1,7 +1,7 @@
 //! A plan as text: what comes, changes, is replaced and goes, field by field, and what stays although one might think
 //! otherwise.
 
-use taskctl_stack::plan::{Action, Plan, Rollback, Step, Verb};
+use taskctl_stack::plan::{Action, Plan, Reason, Rollback, Step, Verb};
 
 use super::change::{change_lines, value_line};
 use crate::ui::style::{Style, Tone};
@@ -38,23 +38,24 @@ pub fn render(plan: &Plan, style: &Style, details: Details) -> String {
         .flat_map(|step| step.pending.iter().map(move |pending| (step, pending)))
         .map(|(step, pending)| format!("{} {}: {}", step.id, pending.field, pending.doing))
         .collect();
-    let kept: Vec<String> = plan
-        .steps
-        .iter()
-        .filter_map(|step| match &step.action {
-            Action::Keep { reason } => Some(format!("{}: {reason}", step.id)),
+    let kept = |of_destroy: bool| -> Vec<String> {
+        let steps = plan.steps.iter().filter_map(|step| match &step.action {
+            Action::Keep { reason } if reason.is_of_destroy() == of_destroy => Some(format!("{}: {reason}", step.id)),
             Action::NoOp { .. }
             | Action::Create { .. }
             | Action::Update { .. }
             | Action::CreateThenDelete { .. }
             | Action::DeleteThenCreate { .. }
-            | Action::Delete { .. } => None,
-        })
-        .collect();
+            | Action::Delete { .. }
+            | Action::Keep { .. } => None,
+        });
+        steps.collect()
+    };
     let had_changes = plan.has_changes();
     for (title, items) in [
         ("AWS is still working on (no change needed):", pending),
-        ("Kept although not in the template:", kept),
+        ("Kept although not in the template:", kept(false)),
+        ("Kept with their data:", kept(true)),
     ] {
         if items.is_empty() {
             continue;
@@ -68,6 +69,10 @@ pub fn render(plan: &Plan, style: &Style, details: Details) -> String {
                 line(format!("  {} {part}", if index == 0 { "·" } else { " " }));
             }
         }
+    }
+    if plan.changes().any(is_of_destroy) {
+        line(String::new());
+        line(style.paint(Tone::Faint, "The stage is destroyed. No rollback brings it back."));
     }
     if plan.changes().any(is_marked) {
         line(String::new());
@@ -138,12 +143,18 @@ pub fn sign(verb: Verb) -> (&'static str, &'static str, Tone) {
     }
 }
 
+/// Whether the step belongs to the end of a stage, where nothing is undone by a rollback.
+fn is_of_destroy(step: &Step) -> bool {
+    matches!(&step.action, Action::Delete { reason, .. } if reason.is_of_destroy())
+}
+
 /// Whether the step is marked as not undone by a rollback; a new resource does no harm.
 fn is_marked(step: &Step) -> bool {
-    match (step.rollback, step.action.verb()) {
-        (Rollback::Immediate, Verb::Update | Verb::Replace | Verb::Delete) => true,
-        (Rollback::Immediate, Verb::Create | Verb::NoOp | Verb::Keep) | (Rollback::WithRelease, _) => false,
-    }
+    !is_of_destroy(step)
+        && match (step.rollback, step.action.verb()) {
+            (Rollback::Immediate, Verb::Update | Verb::Replace | Verb::Delete) => true,
+            (Rollback::Immediate, Verb::Create | Verb::NoOp | Verb::Keep) | (Rollback::WithRelease, _) => false,
+        }
 }
 
 fn heading(step: &Step, style: &Style) -> String {
@@ -182,8 +193,14 @@ fn body(step: &Step, style: &Style, details: Details) -> Vec<String> {
         | Action::CreateThenDelete { changes, .. }
         | Action::DeleteThenCreate { changes, .. } => changes
             .iter()
+            .filter(|change| !change.implied)
             .flat_map(|change| change_lines(change, style, room))
             .collect(),
+        // Said once, below.
+        Action::Delete {
+            reason: Reason::StageDestroyed,
+            ..
+        } => Vec::new(),
         Action::Delete { reason, .. } => vec![style.paint(Tone::Faint, &cut(&plain(&reason.to_string()), room))],
         Action::NoOp { .. } | Action::Keep { .. } => Vec::new(),
     }

@@ -336,7 +336,7 @@ fn failure() -> Failure {
     let report = ErrorReport {
         message: "the functions do not compile".to_owned(),
         causes: vec!["error[E0425]: cannot find function `missing`\n --> src/bin/counter.rs:1:13\n  |\n1 | fn main() { missing(); }".to_owned()],
-        hint: Some("mend the errors; to see only the build: (cd /work/platform && cargo build)".to_owned()),
+        hint: Some("fix the errors; to see only the build: (cd /work/platform && cargo build)".to_owned()),
     };
     Failure {
         exit: Exit::Error,

@@ -491,7 +491,11 @@ pub mod tests {
         let frame = ["x".repeat(79), "東".repeat(30), String::new()];
         assert_eq!(erase(&frame, (80, 24)), "\r\u{1b}[3A\u{1b}[J");
         assert_eq!(erase(&frame, (40, 24)), "\r\u{1b}[5A\u{1b}[J");
-        assert_eq!(erase(&frame, (40, 4)), "\r\u{1b}[3A\u{1b}[J", "not what has scrolled away");
+        assert_eq!(
+            erase(&frame, (40, 4)),
+            "\r\u{1b}[3A\u{1b}[J",
+            "not what has scrolled away"
+        );
         assert_eq!(erase(&[], (40, 4)), "");
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP API: what of it stands whatever the release, and the two slots that releases move through.
+//! The HTTP API: what does not depend on the release, and the two slots that releases move through.
 
 use std::collections::BTreeMap;
 

@@ -10,14 +10,14 @@ use crate::template::names::Names;
 
 /// Columns of the grid.
 const COLUMNS: usize = 24;
-/// Lines in one chart: more could not be told apart.
+/// Lines in one chart: more could not be distinguished.
 const LINES: usize = 10;
 /// Functions and tables that are drawn; a dashboard holds 500 widgets and 2,500 metrics.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html>
 const DRAWN: usize = 150;
 /// Alarms in one widget.
 const ALARMS: usize = 100;
-/// Seconds a point stands for.
+/// Seconds that a point covers.
 const PERIOD: u32 = 60;
 
 /// The dashboard of a stack.

@@ -2,7 +2,7 @@
 //! reached: grants and indexes.
 //!
 //! A role's policy follows the template at once. Statements that it loses with a new release move to an inline policy named
-//! after the newest release that had them (`former-r7`), and stay as long as live, preview or the release before live is that
+//! after the newest release that has them (`former-r7`), and stay as long as live, preview or the release before live is that
 //! one or an older one. Whoever narrows a policy without making a release wants just that, and gets it at once.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +35,7 @@ pub fn losses(resources: &[Resource], observed: &Observations, facts: &ReleaseSt
 /// What roles lose.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Losses {
-    /// The newest release that had it.
+    /// The newest release that has it.
     pub former: Option<u64>,
     /// Statements by logical name.
     pub statements: BTreeMap<String, Document>,
@@ -101,7 +101,7 @@ pub fn keep(
     let Some(oldest) = slots.reachable().first().copied() else {
         return (Vec::new(), Vec::new());
     };
-    let (mut told, mut unknown) = (Vec::new(), Vec::new());
+    let (mut deferred, mut unknown) = (Vec::new(), Vec::new());
     for resource in resources.iter_mut() {
         let Some((mut desired, seen)) = roles(resource, observed) else {
             continue;
@@ -144,13 +144,13 @@ pub fn keep(
             }
         }
         let Some(newest) = kept.last() else { continue };
-        told.push(format!(
-            "grants of {name} that releases up to {newest} need stay until none of them is live, in preview or the one before"
+        deferred.push(format!(
+            "keeping the permissions of release {newest} for {name} until it can no longer be rolled back to"
         ));
         desired.other_inline_policies = kept.into_iter().map(former_name).collect();
         resource.desired = serde_json::to_value(&desired).unwrap_or_default();
     }
-    (told, unknown)
+    (deferred, unknown)
 }
 
 /// Whether a table loses an index.
@@ -170,7 +170,7 @@ pub fn keep_indexes(resources: &mut [Resource], observed: &Observations, recorde
     let granted: BTreeSet<&str> = statements
         .flat_map(|statement| statement.resources.iter().map(String::as_str))
         .collect();
-    let mut told = Vec::new();
+    let mut deferred = Vec::new();
     for resource in resources.iter_mut() {
         let Some((mut desired, seen)) = tables(resource, observed) else {
             continue;
@@ -180,8 +180,8 @@ pub fn keep_indexes(resources: &mut [Resource], observed: &Observations, recorde
             let arn = format!(":table/{}/index/{index}", desired.name);
             let is_needed = !recorded.is_complete || granted.iter().any(|resource| resource.ends_with(&arn));
             if is_needed && !desired.indexes.contains_key(&index) {
-                told.push(format!(
-                    "index {index} of {} stays until no release that queries it is live, in preview or the one before",
+                deferred.push(format!(
+                    "keeping the index {index} of {} until no release that queries it can be rolled back to",
                     resource.id.name
                 ));
                 desired.indexes.insert(index, settings);
@@ -191,7 +191,7 @@ pub fn keep_indexes(resources: &mut [Resource], observed: &Observations, recorde
             resource.desired = serde_json::to_value(&desired).unwrap_or_default();
         }
     }
-    told
+    deferred
 }
 
 fn tables(resource: &Resource, observed: &Observations) -> Option<(dynamodb::table::Model, dynamodb::table::Model)> {

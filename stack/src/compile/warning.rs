@@ -2,11 +2,31 @@
 
 use super::Inputs;
 use crate::plan::{PlanWarning, WarningCode};
+use crate::template::model::Stack;
 
 /// The warnings of a stack.
 pub fn warnings(inputs: &Inputs<'_>) -> Vec<PlanWarning> {
     let routes = inputs.stack.api.as_ref().map_or(0, |api| api.routes.len());
-    open_routes(routes).into_iter().chain(plain_sites(inputs)).collect()
+    open_routes(routes)
+        .into_iter()
+        .chain(plain_sites(inputs))
+        .chain(no_account(inputs.stack, &inputs.identity.account))
+        .collect()
+}
+
+/// Account of emulators; AWS has none of this number.
+const NO_ACCOUNT: &str = "000000000000";
+
+/// With credentials of another account a protected stage would be made a second time there.
+fn no_account(stack: &Stack, account: &str) -> Option<PlanWarning> {
+    (stack.protected && stack.account.is_none() && account != NO_ACCOUNT).then(|| PlanWarning {
+        code: WarningCode::NoAccount,
+        message: format!(
+            "stage {} is protected, but the template does not name its account, so credentials of any account do; \
+             `account: \"{account}\"` under the stage names this one",
+            stack.stage
+        ),
+    })
 }
 
 /// How many routes there are, and that none of them asks who calls.
@@ -73,6 +93,34 @@ fn is_this_machine(rest: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_protected_stage_names_its_account() -> Result<(), String> {
+        let stack = |lines: &str| {
+            let text = format!("app: shop\nregion: eu-central-1\n{lines}\n");
+            let source = crate::template::Source::new("taskctl.yaml", text);
+            let loaded = crate::template::load(&source, "dev", &crate::template::Options::default());
+            loaded
+                .map(|loaded| loaded.stack)
+                .map_err(|faults| format!("{faults:?}"))
+        };
+        let unguarded = stack("protected: true")?;
+        let told = no_account(&unguarded, "111122223333").map(|warning| warning.message);
+        assert_eq!(
+            told.as_deref(),
+            Some(
+                "stage dev is protected, but the template does not name its account, so credentials of any account do; \
+                 `account: \"111122223333\"` under the stage names this one"
+            )
+        );
+        assert_eq!(no_account(&unguarded, NO_ACCOUNT), None);
+        assert_eq!(
+            no_account(&stack("protected: true\naccount: '111122223333'")?, "111122223333"),
+            None
+        );
+        assert_eq!(no_account(&stack("protected: false")?, "111122223333"), None);
+        Ok(())
+    }
 
     #[test]
     fn routes_are_counted() {

@@ -10,7 +10,8 @@ use crate::aws::release::ledger;
 use crate::event::{Event, millis};
 use crate::execute::{Execution, execute};
 use crate::plan::{Action, Plan};
-use crate::release::record::ReleaseRecord;
+use crate::release::record::{Cause, DONE, MoveRecord, ReleaseRecord};
+use crate::release::slots::Slot;
 use crate::resource::ResourceId;
 
 impl Engine {
@@ -53,14 +54,36 @@ impl Engine {
             };
             ledger::record(&self.context, &self.control, &made).await
         };
-        let (swept, recorded) = futures::join!(sweeping, recording);
+        let moved = moved(planned, &execution);
+        let noting = async {
+            let Some((from, live)) = moved else { return Ok(()) };
+            let made = MoveRecord {
+                from,
+                to: live.release,
+                cause: Cause::Deploy,
+                end: DONE.to_owned(),
+                user: user.to_owned(),
+                at: self.context.now(),
+                millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                fence: lease.fence(),
+            };
+            ledger::record_move(&self.context, &self.control, &made).await
+        };
+        let (swept, recorded, noted) = futures::join!(sweeping, recording, noting);
         if let Err(error) = swept {
             self.context.emit(Event::Warning {
                 message: format!("packages were left in the control bucket: {error}"),
             });
         }
-        recorded?;
-        self.emit_promoted(planned, &execution);
+        if let Some((previous, live)) = moved {
+            let color = live.variables.color();
+            self.context.emit(Event::Promoted {
+                release: live.release,
+                color: color.map(|color| color.as_str().to_owned()).unwrap_or_default(),
+                previous,
+            });
+        }
+        recorded.and(noted)?;
         Ok(execution)
     }
 
@@ -86,20 +109,14 @@ impl Engine {
         let (announced, _) = futures::join!(announcing, futures::future::join_all(sending));
         Ok(announced?)
     }
+}
 
-    fn emit_promoted(&self, planned: &Planned, execution: &Execution) {
-        let Some(slots) = &planned.slots else { return };
-        let before = planned.facts.live.as_ref().and_then(|live| live.release);
-        let has_moved = execution.done.contains(&apigateway::stage::id(apigateway::stage::LIVE));
-        if has_moved && before != Some(slots.live.release) {
-            let color = slots.live.variables.color();
-            self.context.emit(Event::Promoted {
-                release: slots.live.release,
-                color: color.map(|color| color.as_str().to_owned()).unwrap_or_default(),
-                previous: before,
-            });
-        }
-    }
+/// What live serves now and did not before, with the release that it served.
+fn moved<'a>(planned: &'a Planned, execution: &Execution) -> Option<(Option<u64>, &'a Slot)> {
+    let live = &planned.slots.as_ref()?.live;
+    let before = planned.facts.live.as_ref().and_then(|live| live.release);
+    let has_moved = execution.done.contains(&apigateway::stage::id(apigateway::stage::LIVE));
+    (has_moved && before != Some(live.release)).then_some((before, live))
 }
 
 /// The packages that a plan needs, by their hashes.

@@ -9,7 +9,9 @@ use crate::aws::client::error::AwsError;
 use crate::aws::kinds::kind::Discovered;
 use crate::aws::read::reader::Reader;
 use crate::event::{Event, millis};
-use crate::plan::{Holdings, Observations, Orphan, Request, build, disposition_of_destroy, lint, observation};
+use crate::plan::{
+    Holdings, LintError, Observations, Orphan, Request, build, disposition_of_destroy, lint, observation,
+};
 use crate::release::grants::Grants;
 use crate::release::slots::ReleaseState;
 use crate::resource::ResourceId;
@@ -46,19 +48,24 @@ impl Engine {
         let found = self.enumerate(&reader).await?;
         let kinds: BTreeSet<String> = found.iter().map(|one| one.id.kind.clone()).collect();
         let mut observed = Observations::new();
-        let judged: Vec<(Discovered, Holdings)> = stream::iter(found)
+        let judged: Vec<(Discovered, Holdings, bool)> = stream::iter(found)
             .map(|one| async move {
                 let holdings = self.holdings(&one, delete_data).await?;
-                Ok::<_, AwsError>((one, holdings))
+                let is_protected = self.is_protected(&one, holdings).await?;
+                Ok::<_, AwsError>((one, holdings, is_protected))
             })
             .buffer_unordered(READS)
             .try_collect()
             .await?;
         let mut orphans = Vec::new();
-        for (Discovered { id, outputs }, holdings) in judged {
+        let mut protected = Vec::new();
+        for (Discovered { id, outputs }, holdings, is_protected) in judged {
             let container = self.registry.kind(&id.kind).spec().contained_in;
             if container.is_some_and(|container| kinds.contains(container)) {
                 continue;
+            }
+            if is_protected {
+                protected.push(LintError::DeletionProtection(id.clone()));
             }
             observed.insert(id.clone(), observation(outputs));
             let disposition = disposition_of_destroy(&id, holdings);
@@ -73,7 +80,8 @@ impl Engine {
             orphans,
         };
         let plan = build(&request, &observed, self.registry);
-        let errors = lint(&plan, &request, &observed, self.registry);
+        let mut errors = lint(&plan, &request, &observed, self.registry);
+        errors.extend(protected);
         Ok(Planned {
             plan,
             slots: None,
@@ -83,7 +91,7 @@ impl Engine {
             fingerprint: None,
             packages: Vec::new(),
             sites: BTreeMap::new(),
-            deferred: Vec::new(),
+            notes: Vec::new(),
             site_url: None,
             grants: Grants::new(),
         })
@@ -102,5 +110,16 @@ impl Engine {
             true => Holdings::Empty,
             false => Holdings::Data,
         })
+    }
+
+    /// Whether AWS would refuse the deletion of something that would be deleted.
+    async fn is_protected(&self, one: &Discovered, holdings: Holdings) -> Result<bool, AwsError> {
+        match holdings {
+            Holdings::NoStore | Holdings::Data => Ok(false),
+            Holdings::Named | Holdings::Empty => {
+                let kind = self.registry.kind(&one.id.kind);
+                kind.is_protected(&self.context, &one.outputs).await
+            }
+        }
     }
 }

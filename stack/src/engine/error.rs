@@ -19,7 +19,7 @@ pub enum EngineError {
     /// The functions could not be packaged.
     #[error(transparent)]
     Package(#[from] PackageError),
-    /// The lease on the stage was not had.
+    /// The lease on the stage could not be acquired.
     #[error(transparent)]
     Lease(#[from] LeaseError),
     /// The stage is not there.
@@ -29,8 +29,20 @@ pub enum EngineError {
     #[error(transparent)]
     Move(#[from] MoveError),
     /// The endpoint is elsewhere, and not of https.
-    #[error("the endpoint {0} is not called: credentials and data would go over the network in the clear")]
+    #[error("the endpoint {0} is not called: credentials and data would cross the network in the clear")]
     InTheClear(String),
+    /// The credentials are those of another account than the template names for the stage.
+    #[error("stage {stage} belongs to account {expected}, but the credentials are of account {account} ({principal})")]
+    WrongAccount {
+        /// Stage.
+        stage: String,
+        /// The template's account.
+        expected: String,
+        /// The credentials' account.
+        account: String,
+        /// ARN of the caller.
+        principal: String,
+    },
     /// The plan must not be executed.
     #[error("the plan cannot be carried out: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Lint(Vec<LintError>),
@@ -49,6 +61,9 @@ impl EngineError {
                 "it comes from the environment or the profile (endpoint_url): use https://, or a port of this machine"
                     .to_owned(),
             ),
+            Self::WrongAccount { expected, .. } => Some(format!(
+                "use credentials of account {expected}, such as with --profile NAME, or correct `account:` in the template"
+            )),
             Self::Lint(errors) => {
                 let hints: BTreeSet<String> = errors.iter().map(LintError::hint).collect();
                 Some(hints.into_iter().collect::<Vec<_>>().join("; "))
@@ -57,7 +72,7 @@ impl EngineError {
         ErrorReport::new(self, hint)
     }
 
-    /// Whether somebody else holds the lease.
+    /// Whether another taskctl holds the lease.
     pub fn is_lock_held(&self) -> bool {
         matches!(self, Self::Lease(LeaseError::Held { .. }))
     }

@@ -31,6 +31,7 @@ pub use release::Wanted;
 /// The engine, connected.
 pub struct Engine {
     context: Context,
+    principal: String,
     control: ControlBucket,
     registry: &'static Registry,
 }
@@ -44,7 +45,12 @@ impl Engine {
         &self.context
     }
 
-    /// Takes the lease on the stage: from here on nobody else changes it, and no call is made without it.
+    /// ARN of the principal whose credentials are used.
+    pub fn principal(&self) -> &str {
+        &self.principal
+    }
+
+    /// Acquires the lease on the stage: no other taskctl changes it, and no call is made without it.
     pub async fn lock(&self, holder: Holder, nonce: String) -> Result<Lease, EngineError> {
         Ok(Lease::acquire(&self.context, &self.control, holder, nonce).await?)
     }
@@ -59,7 +65,7 @@ impl Engine {
         Ok(lease::holder(&self.context, &self.control).await?)
     }
 
-    /// Takes the lease away from whoever holds it.
+    /// Takes the lease away from its holder.
     pub async fn unlock(&self, force: Force) -> Result<Option<LeaseRecord>, EngineError> {
         Ok(lease::take_away(&self.context, &self.control, force).await?)
     }

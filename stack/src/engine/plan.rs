@@ -11,12 +11,14 @@ use super::{Engine, EngineError, READS};
 use crate::aws::client::error::AwsError;
 use crate::aws::kinds::kind::Discovered;
 use crate::aws::read::reader::Reader;
+use crate::aws::release::ledger;
 use crate::aws::release::release_state;
 use crate::compile::{self, Inputs};
 use crate::event::{Event, millis};
 use crate::package::{Package, PackageError};
 use crate::plan::{FoundResource, LintError, Observations, Plan, Request, build, lint, orphans_of_deploy};
 use crate::release::grants::Grants;
+use crate::release::record::{Cause, MoveRecord};
 use crate::release::slots::{GoLive, ReleaseState, Slots};
 use crate::resource::{Observed, Resource, ResourceId};
 use crate::site::Site;
@@ -40,9 +42,9 @@ pub struct PlanInputs<'a> {
 pub struct Planned {
     /// The plan.
     pub plan: Plan,
-    /// Where releases stand after it.
+    /// Where releases are after it.
     pub slots: Option<Slots>,
-    /// Where they stand now.
+    /// Where they are now.
     pub facts: ReleaseState,
     /// Everything wrong with it.
     pub errors: Vec<LintError>,
@@ -50,8 +52,8 @@ pub struct Planned {
     pub commit: Option<String>,
     /// Fingerprint of the release's content.
     pub fingerprint: Option<String>,
-    /// What goes later, because former releases need it; for people.
-    pub deferred: Vec<String>,
+    /// What goes later, because former releases need it, and why live would move without a new release; for people.
+    pub notes: Vec<String>,
     /// Origin of the stage's web site.
     pub site_url: Option<String>,
     pub(super) grants: Grants,
@@ -104,6 +106,10 @@ impl Engine {
             Some(slots) => self.keep_former(&mut resources, &observed.found, &facts, slots).await?,
             None => Kept::default(),
         };
+        let mut notes = kept.deferred;
+        if let Some(slots) = &slots {
+            notes.extend(self.standing_release(&facts, slots).await?);
+        }
         let request = Request {
             orphans: orphans_of_deploy(&resources, self.judged(found, &facts), &mut observed.found),
             resources,
@@ -120,7 +126,7 @@ impl Engine {
                 .collect(),
             site_url: inputs.site_url(),
             commit: inputs.commit.clone(),
-            deferred: kept.deferred,
+            notes,
             plan,
             slots,
             facts,
@@ -128,6 +134,16 @@ impl Engine {
             packages,
             grants,
         })
+    }
+
+    /// Why live would move although no release is made.
+    async fn standing_release(&self, facts: &ReleaseState, slots: &Slots) -> Result<Option<String>, EngineError> {
+        let live = facts.live.as_ref().and_then(|slot| slot.release);
+        if slots.is_new || live.is_none_or(|live| live == slots.release) {
+            return Ok(None);
+        }
+        let (_, moved) = ledger::latest(&self.context, &self.control).await?;
+        Ok(note_of_standing(slots, moved.as_ref()))
     }
 
     /// What can be read before the functions are packaged: all that neither their code nor which releases exist decides.
@@ -223,7 +239,68 @@ impl Engine {
     }
 }
 
+/// The note on a release that exists, has the wanted content and is not live.
+fn note_of_standing(slots: &Slots, moved: Option<&MoveRecord>) -> Option<String> {
+    let Slots { release, .. } = slots;
+    let goes_live = slots.live.release == *release;
+    let was_left = moved.is_some_and(|moved| moved.cause == Cause::Rollback && moved.from == Some(*release));
+    match (was_left, goes_live) {
+        (true, true) => Some(format!("release {release} was rolled back; deploy makes it live again")),
+        (true, false) => Some(format!(
+            "release {release} was rolled back; `taskctl promote` makes it live again"
+        )),
+        (false, true) => Some(format!("release {release} waits in preview; deploy makes it live")),
+        (false, false) => None,
+    }
+}
+
 struct ReadResult {
     read: BTreeSet<ResourceId>,
     found: Observations,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::record::DONE;
+    use crate::release::retention::tests::facts;
+    use crate::release::slots::slots;
+
+    #[test]
+    fn a_release_that_was_rolled_back_is_named() {
+        // Live is 1, release 2 waits in preview, and the template has the content of 2.
+        let mut facts = facts(&[(1, 1), (2, 2)], 1, 2, None);
+        if let Some(live) = facts.releases.get_mut(&1) {
+            live.fingerprint = "1".repeat(16);
+        }
+        let wanted = facts.releases[&2].fingerprint.clone();
+        let note = |go_live, moved: Option<&MoveRecord>| {
+            let slots = slots(&facts, &wanted, &BTreeMap::new(), go_live);
+            assert!(!slots.is_new);
+            note_of_standing(&slots, moved)
+        };
+        let rollback = MoveRecord {
+            from: Some(2),
+            to: 1,
+            cause: Cause::Rollback,
+            end: DONE.to_owned(),
+            user: "ann".to_owned(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            millis: 1,
+            fence: 1,
+        };
+        let told = [
+            note(GoLive::AtOnce, Some(&rollback)),
+            note(GoLive::Wait, Some(&rollback)),
+            note(GoLive::AtOnce, None),
+            note(GoLive::Wait, None),
+        ];
+        let expected = [
+            Some("release 2 was rolled back; deploy makes it live again"),
+            Some("release 2 was rolled back; `taskctl promote` makes it live again"),
+            Some("release 2 waits in preview; deploy makes it live"),
+            None,
+        ];
+        assert_eq!(told.each_ref().map(Option::as_deref), expected);
+    }
 }

@@ -16,7 +16,7 @@ use crate::compile;
 use crate::release::slots::ReleaseState;
 
 impl Engine {
-    /// The policy that somebody needs who runs these commands on this stack, as it stands now.
+    /// The policy that a principal needs to run these commands on this stack, as it is now.
     pub async fn policy(
         &self,
         commands: &BTreeSet<Commands>,
@@ -41,7 +41,7 @@ impl Engine {
         ))
     }
 
-    /// What stands of a stack and is named in policies one by one.
+    /// What exists of a stack and is named in policies one by one.
     pub(super) async fn standing(&self) -> Result<Standing, EngineError> {
         let reader = Reader::new(self.context.clone());
         let names = async |kind: &str| {

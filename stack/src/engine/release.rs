@@ -18,7 +18,7 @@ use crate::release::history;
 use crate::release::transition::{self, Transition};
 use crate::site::md5;
 
-/// Where live shall go.
+/// Where live moves to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     /// To what waits in preview.
@@ -67,7 +67,7 @@ impl Engine {
         Ok(driver::run(&self.context, &self.control, lease, transition, options, outside, user).await?)
     }
 
-    /// Web sites whose users do not see the pages of the live release: somebody was cut off between the switch and the
+    /// Web sites whose users do not see the pages of the live release: a run ended between the switch and the
     /// pages. Content by bucket.
     pub async fn late_pages(&self) -> Result<BTreeMap<String, String>, EngineError> {
         let (state, facts) = driver::look(&self.context).await?;
@@ -77,7 +77,7 @@ impl Engine {
         let mut late = BTreeMap::new();
         for (bucket, content) in label.into_iter().flat_map(|label| &label.sites) {
             let objects = site::objects::list(&self.context, bucket).await?.unwrap_or_default();
-            if site::objects::seen(&objects, content, Some(&md5(&config))).as_ref() != Some(content) {
+            if site::objects::seen(&objects, content, Some(&md5(&config)), None).as_ref() != Some(content) {
                 late.insert(bucket.clone(), content.clone());
             }
         }

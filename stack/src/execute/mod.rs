@@ -118,7 +118,7 @@ pub async fn execute(context: &Context, registry: &'static Registry, plan: &Plan
     run.end
 }
 
-/// What stands and does not change tells its ids to what does.
+/// Resources that do not change provide their ids to those that do.
 fn learn_standing(context: &Context, plan: &Plan) {
     for step in &plan.steps {
         let observed = match &step.action {
@@ -159,7 +159,7 @@ struct Ended {
 enum Acted {
     /// It is done; ids and ARNs that are now known.
     Done(Outputs),
-    /// The store holds data that nobody named, and stays: what it holds.
+    /// The store holds data that `--delete-data` does not name, and is kept: what it holds.
     Kept(String),
 }
 
@@ -332,7 +332,7 @@ async fn act(context: &Context, kind: &'static dyn AnyKind, step: &Step) -> Resu
     Ok(Acted::Done(made))
 }
 
-/// Deletes as the plan says: a data store that nobody named only if it is empty now.
+/// Deletes as the plan says: a data store that was not named only if it is empty now.
 async fn delete(
     context: &Context,
     kind: &'static dyn AnyKind,

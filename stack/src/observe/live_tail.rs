@@ -78,7 +78,7 @@ impl LiveTail {
                             .session_results
                             .unwrap_or_default()
                             .into_iter()
-                            .map(|event| told(event, &sources))
+                            .map(|event| log_event(event, &sources))
                             .collect();
                         if !events.is_empty() && sender.send(Sent::Events(events)).await.is_err() {
                             return;
@@ -107,7 +107,7 @@ impl Drop for LiveTail {
     }
 }
 
-fn told(event: LiveTailSessionLogEvent, sources: &BTreeMap<String, String>) -> LogEvent {
+fn log_event(event: LiveTailSessionLogEvent, sources: &BTreeMap<String, String>) -> LogEvent {
     let group = event.log_group_identifier.unwrap_or_default();
     // The account and the name, or an ARN.
     let of_name = |(arn, source): (&String, &String)| {
@@ -176,7 +176,7 @@ mod tests {
         let sources = BTreeMap::from([(arn.to_owned(), "a".to_owned())]);
         for group in [arn, "1:/aws/lambda/a"] {
             let event = LiveTailSessionLogEvent::builder().log_group_identifier(group).build();
-            assert_eq!(told(event, &sources).source, "a", "{group}");
+            assert_eq!(log_event(event, &sources).source, "a", "{group}");
         }
     }
 }

@@ -383,7 +383,7 @@ impl Tail {
     }
 }
 
-/// What tells an event without its id.
+/// What identifies an event without an id.
 fn text_of(event: &LogEvent) -> (i64, String, String) {
     (
         event.timestamp,

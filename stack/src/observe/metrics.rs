@@ -259,7 +259,7 @@ fn id(place: usize, number: usize) -> String {
     format!("m{place}_{number}")
 }
 
-/// Reads the numbers of a stage, or none where nothing stands. Only the functions that are named, or all.
+/// Reads the numbers of a stage, or none where nothing is deployed. Only the functions that are named, or all.
 pub async fn read(context: &Context, window: &Window, only: &BTreeSet<String>) -> Result<Option<Metrics>, AwsError> {
     let reader = Reader::new(context.clone());
     let registry = registry();

@@ -18,7 +18,7 @@ pub const DIRECT_UPLOAD_LIMIT: u64 = 45 * 1024 * 1024;
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 pub const UNZIPPED_LIMIT: u64 = 250 * 1024 * 1024;
 
-/// Raised whenever [`zip()`] gives other bytes for the same executable, so that kept zips are made anew.
+/// Raised whenever [`zip()`] gives other bytes for the same executable, so that cached zips are made again.
 pub const FORMAT: u32 = 1;
 
 /// deflate's level. Level 9 saves under 1 % more and takes three times as long.

@@ -202,7 +202,7 @@ async fn gather(stdout: Option<impl AsyncRead + Unpin>, events: &Events) -> Gath
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         for text in gathered.take(&line) {
-            tell(&text, events);
+            emit(&text, events);
         }
     }
     gathered
@@ -214,13 +214,13 @@ async fn listen(stderr: Option<impl AsyncRead + Unpin>, events: &Events) -> Vec<
     let Some(stderr) = stderr else { return Vec::new() };
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        // That nothing had to be built is no news, and an error is told once, at the end.
+        // That nothing had to be built is no news, and an error is reported once, at the end.
         let trimmed = line.trim();
         let is_news = !["Finished ", "error", "warning: build failed"]
             .iter()
             .any(|head| trimmed.starts_with(head));
         if is_news && !trimmed.is_empty() {
-            tell(trimmed, events);
+            emit(trimmed, events);
         }
         if kept.len() == KEPT_LINES {
             kept.pop_front();
@@ -230,7 +230,7 @@ async fn listen(stderr: Option<impl AsyncRead + Unpin>, events: &Events) -> Vec<
     kept.into()
 }
 
-fn tell(text: &str, events: &Events) {
+fn emit(text: &str, events: &Events) {
     for line in text.lines() {
         events.emit(Event::BuildOutput { line: line.to_owned() });
     }

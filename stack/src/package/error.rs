@@ -53,7 +53,7 @@ pub enum PackageError {
         /// The binaries it has.
         available: Vec<String>,
     },
-    /// The code does not compile. The rendered diagnostics were told as the build went.
+    /// The code does not compile. The rendered diagnostics were reported during the build.
     #[error("the functions do not compile")]
     Compile {
         /// The compiler's errors, as it renders them.
@@ -238,7 +238,7 @@ impl PackageError {
                  elsewhere with --artifacts DIR"
                     .to_owned(),
             ),
-            Self::Manifest { .. } => Some("mend what cargo says".to_owned()),
+            Self::Manifest { .. } => Some("fix what cargo reports".to_owned()),
             Self::PackageMissing { available, .. } => Some(format!(
                 "name the project that has it with --handlers DIR; this one has {}",
                 list(available)
@@ -248,14 +248,14 @@ impl PackageError {
                 None => format!("set `binary:` of the function to one of {}", list(available)),
             }),
             Self::Compile { dir, command, .. } => Some(format!(
-                "mend the errors; to see only the build: (cd {} && {command})",
+                "fix the errors; to see only the build: (cd {} && {command})",
                 dir.display()
             )),
             Self::Cargo { said, .. } if said.0.contains("profile `") && said.0.contains("is not defined") => Some(
                 "add it to the workspace's Cargo.toml:\n  [profile.handlers]\n  inherits = \"release\"\n  strip = \"symbols\"".to_owned(),
             ),
             Self::Cargo { command, .. } => Some(format!("to see only the build: {command}")),
-            Self::Interrupted => Some("run it again; the build goes on where it was".to_owned()),
+            Self::Interrupted => Some("run it again; the build resumes where it stopped".to_owned()),
             Self::NoBuilder { install, .. } => Some(format!("install what is missing:\n{}", commands(install))),
             Self::CannotRunHere { .. } => {
                 Some("set `architecture:` of the function to this machine's for the stage you run locally".to_owned())

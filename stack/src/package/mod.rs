@@ -34,9 +34,9 @@ pub use elf::{Glibc, RUNTIME_GLIBC};
 pub use error::PackageError;
 pub use source::{SourceVersion, source_version};
 
-/// The Cargo package that holds the functions, unless told otherwise.
+/// The Cargo package that holds the functions, unless set otherwise.
 pub const HANDLERS_PACKAGE: &str = "taskctl-handlers";
-/// The Cargo profile that functions are built with, unless told otherwise.
+/// The Cargo profile that functions are built with, unless set otherwise.
 pub const HANDLERS_PROFILE: &str = "handlers";
 
 /// What is to be packaged, from what, and where to.

@@ -211,7 +211,7 @@ error[E0425]: cannot find function `missing` in this scope
   |
 1 | fn main() { missing(); }
   |             ^^^^^^^ not found in this scope
-mend the errors; to see only the build: (cd PROJECT && cargo build --package functions --profile handlers --bin counter --target-dir PROJECT/target)
+fix the errors; to see only the build: (cd PROJECT && cargo build --package functions --profile handlers --bin counter --target-dir PROJECT/target)
 "#);
 }
 

@@ -25,6 +25,10 @@ pub trait KindRules {
     fn effect(&self, field: &str) -> Effect;
     /// Whether a field's value may be shown.
     fn sensitivity(&self, field: &str) -> Sensitivity;
+    /// The field whose change brings this one's along.
+    fn implied_by(&self, _field: &str) -> Option<&'static str> {
+        None
+    }
     /// How a replacement goes.
     fn replacement(&self) -> Replacement;
     /// Whether deleting it loses people's data.
@@ -81,7 +85,10 @@ pub fn build(request: &Request, observed: &Observations, rules: &dyn Rules) -> P
             action,
             after: Vec::new(),
             pending: Vec::new(),
-            rollback: rules.of(&orphan.id.kind).rollback(),
+            rollback: match &orphan.disposition {
+                Disposition::Delete { reason, .. } if reason.is_of_destroy() => Rollback::Immediate,
+                Disposition::Delete { .. } | Disposition::Keep { .. } => rules.of(&orphan.id.kind).rollback(),
+            },
         });
     }
     order_edges(&mut steps, request, rules);
@@ -157,9 +164,16 @@ fn covers(pending: &str, changed: &str) -> bool {
 fn changes(before: &serde_json::Value, after: &serde_json::Value, rules: &dyn KindRules) -> Vec<Change> {
     let nothing = serde_json::Value::Object(serde_json::Map::new());
     let before = if before.is_null() { &nothing } else { before };
-    diff(before, after, &|field| rules.effect(field), &|field| {
+    let mut changes = diff(before, after, &|field| rules.effect(field), &|field| {
         rules.sensitivity(field)
-    })
+    });
+    let fields: BTreeSet<String> = changes.iter().map(|change| change.field.clone()).collect();
+    for change in &mut changes {
+        change.implied = rules
+            .implied_by(&change.field)
+            .is_some_and(|cause| fields.contains(cause));
+    }
+    changes
 }
 
 /// Fills in `after`: what a change waits for among the other changes of this plan.
@@ -351,6 +365,58 @@ mod tests {
             super::super::lint(&plan, &request, &Observations::new(), &WithStores),
             []
         );
+    }
+
+    #[test]
+    fn nothing_of_a_destroyed_stage_comes_back_with_a_rollback() {
+        struct WithRelease;
+        impl Rules for WithRelease {
+            fn of(&self, _: &str) -> &dyn KindRules {
+                &Version
+            }
+        }
+        struct Version;
+        impl KindRules for Version {
+            fn order(&self) -> usize {
+                0
+            }
+            fn effect(&self, field: &str) -> Effect {
+                Plain.effect(field)
+            }
+            fn sensitivity(&self, field: &str) -> Sensitivity {
+                Plain.sensitivity(field)
+            }
+            fn replacement(&self) -> Replacement {
+                Replacement::DeleteFirst
+            }
+            fn holds_data(&self) -> bool {
+                false
+            }
+            fn rollback(&self) -> Rollback {
+                Rollback::WithRelease
+            }
+            fn deleted_after(&self) -> &'static [(&'static str, Scope)] {
+                &[]
+            }
+            fn deleted_before(&self) -> &'static [&'static str] {
+                &[]
+            }
+        }
+        let rollback = |reason| {
+            let request = Request {
+                resources: vec![],
+                orphans: vec![Orphan {
+                    id: ResourceId::new("lambda_function", "tasks"),
+                    disposition: Disposition::Delete {
+                        reason,
+                        data: Data::None,
+                    },
+                }],
+            };
+            build(&request, &Observations::new(), &WithRelease).steps[0].rollback
+        };
+        assert_eq!(rollback(Reason::StageDestroyed), Rollback::Immediate);
+        assert_eq!(rollback(Reason::NotInTemplate), Rollback::WithRelease);
     }
 
     #[test]

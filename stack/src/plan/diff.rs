@@ -17,13 +17,16 @@ pub struct Change {
     pub after: Option<Value>,
     /// What the change does to the resource.
     pub effect: Effect,
+    /// Whether it follows from another change of the resource, so that people need not read it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub implied: bool,
 }
 
 /// What changing a field does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
-    /// It is changed where it stands.
+    /// It is changed in place.
     InPlace,
     /// AWS cannot change it: the resource is replaced.
     Replace,
@@ -55,6 +58,7 @@ pub fn diff(
             before: show(before, HIDDEN),
             after: show(after, mark),
             effect: effect(path),
+            implied: false,
         });
     });
     changes
@@ -111,9 +115,9 @@ fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// What stands for a hidden value. Not a hash of it: whoever reads a plan could try guesses against that.
+/// Shown instead of a hidden value. Not a hash of it: whoever reads a plan could try guesses against that.
 const HIDDEN: &str = "(hidden)";
-/// What stands for the value that replaces a hidden one.
+/// Shown instead of the value that replaces a hidden one.
 const CHANGED: &str = "(hidden, changed)";
 
 /// A value without what is hidden in it, however deep.
@@ -185,7 +189,7 @@ mod tests {
         assert_ne!(changes[0].before, changes[0].after);
     }
 
-    /// Two runs that hide different values look the same: nothing in a plan tells which guess is right.
+    /// Two runs that hide different values look the same: nothing in a plan shows which guess is right.
     #[test]
     fn a_plan_is_no_oracle_for_hidden_values() {
         let plan = |before: &Value, secret: &str| {

@@ -10,7 +10,7 @@ use crate::resource::{Ownership, ResourceId};
 /// Why a plan may not be executed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LintError {
-    /// Something of our name that is not ours stands in the way.
+    /// Something of our name that is not ours is in the way.
     #[error("{id} exists but does not belong to this stack ({found})")]
     Foreign {
         /// Resource.
@@ -28,6 +28,9 @@ pub enum LintError {
         /// The fields that force it.
         fields: String,
     },
+    /// AWS would refuse to delete a data store.
+    #[error("{0} would be deleted, but AWS refuses it: its deletion protection is on")]
+    DeletionProtection(ResourceId),
     /// Steps wait for each other.
     #[error("{} wait for each other", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Cycle(Vec<ResourceId>),
@@ -46,6 +49,10 @@ impl LintError {
             Self::DataLoss { id, .. } => format!(
                 "undo the change in the template, or declare the changed one under another name beside it; \
                  `taskctl destroy --delete-data {}` deletes the whole stage with this data",
+                id.name
+            ),
+            Self::DeletionProtection(id) => format!(
+                "set `deletion_protection: false` for {} in the template and run `taskctl deploy`, then destroy the stage",
                 id.name
             ),
             Self::Cycle(_) => "remove one of the references in the template".to_owned(),
@@ -74,7 +81,7 @@ pub fn lint(plan: &Plan, request: &Request, observed: &Observations, rules: &dyn
             continue;
         }
         match &step.action {
-            // While a stage serves, nobody can tell whether a store stays empty.
+            // While a stage serves, a store may not stay empty.
             Action::CreateThenDelete { changes, data, .. } | Action::DeleteThenCreate { changes, data, .. }
                 if *data != Data::Named =>
             {

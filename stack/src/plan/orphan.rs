@@ -50,12 +50,22 @@ pub enum Reason {
     Empty,
     /// A data store that a deploy leaves alone; its logical name.
     MayHoldData(String),
-    /// A data store with data that `destroy` was not told to delete; its logical name.
+    /// A data store with data that `--delete-data` does not name; its logical name.
     HoldsData(String),
     /// A release that can be live needs it.
     NeededBy(u64),
     /// Read from a plan in a file: only its text is known.
     Text(String),
+}
+
+impl Reason {
+    /// Whether it is one of `destroy`, after which there are no releases to roll back to.
+    pub fn is_of_destroy(&self) -> bool {
+        match self {
+            Self::StageDestroyed | Self::NamedForDeletion | Self::Empty | Self::HoldsData(_) => true,
+            Self::NotInTemplate | Self::MayHoldData(_) | Self::NeededBy(_) | Self::Text(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for Reason {
@@ -64,7 +74,7 @@ impl fmt::Display for Reason {
             Self::NotInTemplate => f.write_str("not in the template"),
             Self::StageDestroyed => f.write_str("the stage is destroyed"),
             Self::NamedForDeletion => f.write_str("it was named to be deleted with its data"),
-            Self::Empty => f.write_str("it is empty now; should it not be when everything else is gone, it stays"),
+            Self::Empty => f.write_str("it is empty now; it is kept if it is not when everything else is gone"),
             Self::MayHoldData(name) => {
                 write!(f, "it may hold data; `taskctl destroy --delete-data {name}` deletes it")
             }
@@ -72,7 +82,7 @@ impl fmt::Display for Reason {
             Self::NeededBy(release) => {
                 write!(
                     f,
-                    "release {release} needs it; it goes when no release that can be live does"
+                    "release {release} needs it; it is deleted when no release that can be live needs it"
                 )
             }
             Self::Text(text) => f.write_str(text),
@@ -259,7 +269,7 @@ mod tests {
         let text = serde_json::to_value(Reason::NeededBy(7))?;
         assert_eq!(
             text,
-            json!("release 7 needs it; it goes when no release that can be live does")
+            json!("release 7 needs it; it is deleted when no release that can be live needs it")
         );
         let read: Reason = serde_json::from_value(text.clone())?;
         assert_eq!(serde_json::to_value(read)?, text);

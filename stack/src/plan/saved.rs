@@ -1,5 +1,5 @@
 //! A plan kept in a file, to be applied only if nothing has moved since. The file holds what the plan shows, not the
-//! models behind it: applying plans anew and compares, so a secret in a template never reaches the file.
+//! models behind it: applying plans again and compares, so a secret in a template never reaches the file.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

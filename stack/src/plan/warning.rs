@@ -21,6 +21,8 @@ pub enum WarningCode {
     UnauthenticatedRoutes,
     /// A web site that is served over plain HTTP.
     PlainHttpSite,
+    /// A protected stage whose template names no account.
+    NoAccount,
     /// Grants of former releases that no release record can confirm.
     UnrecordedGrants,
 }

@@ -11,13 +11,13 @@ use crate::aws::policy::document::{Document, Statement};
 /// What the roles of a release's functions allow, by the function's logical name.
 pub type Grants = BTreeMap<String, Document>;
 
-/// Hex digits of a hash: 128 bits, so that nobody finds other grants with the same one.
+/// Hex digits of a hash: 128 bits, so that no other grants with the same one can be found.
 const DIGITS: usize = 32;
 
 /// Whether grants are those of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
-    /// They have the hash that stands in its label.
+    /// They have the hash that is in its label.
     Proven,
     /// They have another one.
     Differs,
@@ -25,7 +25,7 @@ pub enum Proof {
     Unknown,
 }
 
-/// The hash that stands in labels. It is over what the documents say: order and repetition mean nothing.
+/// The hash that labels have. It is over what the documents say: order and repetition mean nothing.
 pub fn hash(grants: &Grants) -> String {
     let mut hasher = Sha256::new();
     hasher.update(b"taskctl grants 1\n");
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(prove(&label(None), &grants("a")), Proof::Unknown);
     }
 
-    /// A hash that changes means that no label that stands can be believed any more.
+    /// If the hash changes, no existing label can be believed any more.
     #[test]
     fn a_record_is_believed_when_its_release_stands_and_does_not_deny_it() {
         let labels = BTreeMap::from([(1, label(Some(hash(&grants("a"))))), (2, label(None))]);
@@ -309,7 +309,7 @@ mod tests {
                 beyond: vec!["users: Allow s3:GetObject on ?[31m*".to_owned()],
             })
         );
-        // Less than the release had is no better: somebody wrote it.
+        // Less than the release had is no better: someone else wrote it.
         assert!(restoration(&label, Some(&Grants::new()), &in_place("b")).is_err());
         // What is in place is what the release was made with: no record is needed.
         let back = restoration(&label, Some(&grants("*")), &in_place("a"));

@@ -40,7 +40,7 @@ pub enum State {
     Waiting,
     /// It was live before; `rollback` goes to it.
     Previous,
-    /// Its deployment stands; `rollback --to` goes to it.
+    /// Its deployment exists; `rollback --to` goes to it.
     Kept,
     /// Its deployment is gone; only the ledger remembers it.
     Gone,

@@ -3,8 +3,8 @@
 //!
 //! `r42 3f9a1c2b4d5e6f70 format=2 grants=5f0c… counter=3,health=3,tasks=17 git=1a2b3c4d site=0123456789ab@shop-dev-site-…`
 //!
-//! Format 1 had neither `format` nor `grants`. A label of a format that is not known here says its number and fingerprint, no
-//! more; whoever would act on it asks [`too_new`] first.
+//! Format 1 has neither `format` nor `grants`. A label of a format that is not known here says its number and fingerprint, no
+//! more; what would act on it asks [`too_new`] first.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -9,7 +9,7 @@
 //! Whatever goes wrong before the switch ends with all traffic where it was; a promotion that cannot be confirmed after
 //! the switch goes back.
 
-/// Where live shall go, as a kind of transition.
+/// Where live moves to, as a kind of transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Aim {
     /// Forward, to what was checked.
@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn begin(aim: Aim, steps: &[u8], world: World) -> State {
-        // Where live serves the target there is nothing to move: whoever comes next aims at another release.
+        // Where live serves the target there is nothing to move: the next run aims at another release.
         let world = World {
             at_target: false,
             ..world
@@ -342,7 +342,7 @@ mod tests {
                 "unhealthy, and something else comes first: {state:?}"
             );
             let after = apply(aim, &state);
-            // Death before and after the effect; whoever comes next may want either.
+            // Death before and after the effect; the next run may want either.
             for world in [state.world, after] {
                 for next in [Aim::Promote, Aim::Rollback] {
                     open.push((next, steps, begin(next, steps, world)));

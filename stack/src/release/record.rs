@@ -68,6 +68,8 @@ pub struct ReleaseRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
+    /// `deploy`, of a release that goes live at once.
+    Deploy,
     /// `promote`.
     Promote,
     /// `rollback`.
@@ -80,12 +82,16 @@ impl Cause {
     /// As in output.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Deploy => "deploy",
             Self::Promote => "promote",
             Self::Rollback => "rollback",
             Self::Unlock => "unlock",
         }
     }
 }
+
+/// How a movement ends that reached its aim.
+pub const DONE: &str = "done";
 
 /// A movement of live, written once it is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -117,7 +123,7 @@ mod tests {
             from: Some(1),
             to: 2,
             cause: Cause::Promote,
-            end: "done".to_owned(),
+            end: DONE.to_owned(),
             user: "ann@vm".to_owned(),
             at: jiff::Timestamp::UNIX_EPOCH,
             millis: 20,

@@ -1,4 +1,4 @@
-//! Where releases stand after a deploy: which number the release has, what live and preview serve, with which variables.
+//! Where releases are after a deploy: which number the release has, what live and preview serve, with which variables.
 //! Pure: facts in, slots out.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -155,7 +155,7 @@ pub struct Slot {
     pub variables: SlotVariables,
 }
 
-/// Where releases stand after a deploy.
+/// Where releases are after a deploy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slots {
     /// The release with the wanted content.
@@ -290,7 +290,7 @@ pub fn slots(facts: &ReleaseState, fingerprint: &str, functions: &BTreeMap<Strin
     }
 }
 
-/// The release a slot serves; when somebody put a foreign deployment there, the one its variables still name.
+/// The release a slot serves; when it serves a foreign deployment, the one its variables still name.
 fn settled(facts: &ReleaseState, slot: &SlotState) -> Option<u64> {
     slot.release.or_else(|| {
         let named = slot.variables.release()?;
@@ -308,7 +308,7 @@ fn next_number(facts: &ReleaseState) -> u64 {
     named.chain(facts.releases.keys().copied()).max().unwrap_or(0) + 1
 }
 
-/// The release before, as a slot's variables name it, while its deployment still stands.
+/// The release before, as a slot's variables name it, while its deployment still exists.
 fn previous(facts: &ReleaseState, slot: &SlotState) -> Option<(u64, String)> {
     let number = slot.variables.previous_release()?;
     with_deployment(facts, number)

@@ -101,7 +101,7 @@ pub struct Transition {
     pub(crate) api_id: String,
     /// Release that live serves now.
     pub from: Option<u64>,
-    /// Release that it shall serve.
+    /// Release that it is to serve.
     pub to: u64,
     pub(crate) live: SlotState,
     pub(crate) deployment: String,

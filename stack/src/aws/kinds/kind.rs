@@ -42,6 +42,8 @@ pub struct Spec {
     pub replace_on: &'static [&'static str],
     /// Fields (or their parents) whose values are never shown.
     pub hidden: &'static [&'static str],
+    /// Fields that change along with another one: the field, and the other.
+    pub implied: &'static [(&'static str, &'static str)],
     /// Kinds whose deletion comes first.
     pub deleted_after: &'static [(&'static str, Scope)],
     /// How long making one usually takes; decides what starts first.
@@ -82,6 +84,7 @@ impl Spec {
             replacement: Replacement::DeleteFirst,
             replace_on: &[],
             hidden: &[],
+            implied: &[],
             deleted_after: &[],
             usual: Duration::from_millis(300),
             service,
@@ -161,6 +164,11 @@ pub trait Kind: Send + Sync + 'static {
 
     /// Whether a data store has no data. Only asked of kinds that hold data.
     async fn is_empty(&self, _context: &Context, _outputs: &Outputs) -> Result<bool, AwsError> {
+        Ok(false)
+    }
+
+    /// Whether AWS would refuse to delete a data store, whatever it holds.
+    async fn is_protected(&self, _context: &Context, _outputs: &Outputs) -> Result<bool, AwsError> {
         Ok(false)
     }
 
@@ -246,6 +254,8 @@ pub trait AnyKind: KindRules + Send + Sync {
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError>;
     /// See [`Kind::is_empty`].
     async fn is_empty(&self, context: &Context, outputs: &Outputs) -> Result<bool, AwsError>;
+    /// See [`Kind::is_protected`].
+    async fn is_protected(&self, context: &Context, outputs: &Outputs) -> Result<bool, AwsError>;
     /// Creates.
     async fn create(&self, context: &Context, id: &ResourceId, desired: &Value) -> Result<Outputs, AwsError>;
     /// Updates.
@@ -293,6 +303,11 @@ impl<K: Kind> KindRules for Registered<K> {
         } else {
             Sensitivity::Plain
         }
+    }
+
+    fn implied_by(&self, field: &str) -> Option<&'static str> {
+        let mut implied = self.kind.spec().implied.iter();
+        implied.find(|(path, _)| within(field, path)).map(|(_, cause)| *cause)
     }
 
     fn replacement(&self) -> Replacement {
@@ -377,6 +392,10 @@ impl<K: Kind> AnyKind for Registered<K> {
 
     async fn is_empty(&self, context: &Context, outputs: &Outputs) -> Result<bool, AwsError> {
         self.kind.is_empty(context, outputs).await
+    }
+
+    async fn is_protected(&self, context: &Context, outputs: &Outputs) -> Result<bool, AwsError> {
+        self.kind.is_protected(context, outputs).await
     }
 
     async fn create(&self, context: &Context, id: &ResourceId, desired: &Value) -> Result<Outputs, AwsError> {

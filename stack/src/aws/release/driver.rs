@@ -25,7 +25,7 @@ use crate::aws::kinds::site;
 use crate::event::{Event, millis};
 use crate::release::canary::{Metering, Rollout};
 use crate::release::machine::{Aim, Effect, End, Machine, Outcome};
-use crate::release::record::{Cause, MoveRecord};
+use crate::release::record::{Cause, DONE, MoveRecord};
 use crate::release::slots::{ReleaseState, SlotVariables};
 use crate::release::transition::{self, Transition, TransitionError, back, forward};
 use crate::template::model::{Hook, Hooks};
@@ -202,7 +202,7 @@ fn steps(context: &Context, transition: &Transition, options: &RolloutOptions) -
 /// The end, as the history has it.
 fn recorded(end: &End) -> String {
     match end {
-        End::Done => "done".to_owned(),
+        End::Done => DONE.to_owned(),
         End::Refused(reason) => format!("refused: {reason}"),
         End::Stopped(reason) => format!("stopped: {reason}"),
         End::Returned(reason) => format!("returned: {reason}"),

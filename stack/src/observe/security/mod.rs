@@ -1,4 +1,4 @@
-//! What must not be possible on the stage that stands. It is judged by what AWS has – documents of roles, policies of
+//! What must not be possible on a deployed stage. It is judged by what AWS has – documents of roles, policies of
 //! functions and buckets – and by what the template grants, never by what a deploy would write.
 
 mod buckets;

@@ -125,7 +125,7 @@ pub(super) async fn examine(stage: &Stage<'_>, control: &ControlBucket) -> Resul
     Ok(findings.collect())
 }
 
-/// Physical names of the stack's stores: the template's and those that stand.
+/// Physical names of the stack's stores: the template's and those that exist.
 struct Stores {
     tables: BTreeSet<String>,
     buckets: BTreeSet<String>,

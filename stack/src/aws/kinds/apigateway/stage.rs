@@ -94,6 +94,7 @@ static SPEC: Spec = Spec {
         "logs:DescribeLogGroups",
     ],
     delete_actions: &["apigateway:DELETE"],
+    implied: &[("variables", "release")],
     rollback: Rollback::WithRelease,
     replacement: Replacement::DeleteFirst,
     replace_on: &["stage"],

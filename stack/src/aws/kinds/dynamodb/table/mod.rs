@@ -252,6 +252,14 @@ impl Kind for DynamodbTable {
         }
     }
 
+    async fn is_protected(&self, context: &Context, outputs: &Outputs) -> Result<bool, AwsError> {
+        let table = match outputs.get("name") {
+            Some(name) => observe::describe(context, name).await?,
+            None => None,
+        };
+        Ok(table.is_some_and(|table| table.deletion_protection_enabled == Some(true)))
+    }
+
     async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
         let name = desired.name.as_str();
         let made = match change::create(context, desired).await {
