@@ -146,13 +146,26 @@ impl fmt::Display for Assertion {
 }
 
 impl Assertion {
-    /// Judges an answer. The error is the actual value.
+    /// Judges an answer. An error says what was expected of what, and what was seen instead.
     pub(crate) fn judge(&self, answer: &Incoming) -> Result<(), String> {
+        let subject = &self.subject;
+        self.holds(answer).map_err(|failure| match subject {
+            Subject::Latency => failure,
+            subject => format!("{subject}: {failure}"),
+        })
+    }
+
+    fn holds(&self, answer: &Incoming) -> Result<(), String> {
         match &self.subject {
             Subject::Status => self.test.holds(Some(&Value::from(answer.status))),
             Subject::Latency => match &self.test {
                 Test::Within(limit) if answer.elapsed <= *limit => Ok(()),
-                _ => Err(format!("{} ms", answer.elapsed.as_millis())),
+                Test::Within(limit) => Err(format!(
+                    "answered in {} ms, limit {} ms",
+                    answer.elapsed.as_millis(),
+                    limit.as_millis()
+                )),
+                _ => Err(format!("answered in {} ms", answer.elapsed.as_millis())),
             },
             Subject::Header(name) => self.test.holds(answer.header(name).map(Value::from).as_ref()),
             Subject::Json(path) => match answer.json() {
@@ -174,7 +187,7 @@ impl Test {
     fn holds(&self, seen: Option<&Value>) -> Result<(), String> {
         let holds = match (self, seen) {
             (Self::Present(wanted), seen) => seen.is_some() == *wanted,
-            (_, None) => return Err("it is not there".to_owned()),
+            (_, None) => return Err(format!("expected {}, but it is missing", self.wanted())),
             (Self::Equals(wanted), Some(seen)) => equal(wanted, seen),
             (Self::OneOf(wanted), Some(seen)) => wanted.iter().any(|one| equal(one, seen)),
             (Self::Matches(pattern), Some(seen)) => {
@@ -193,8 +206,29 @@ impl Test {
         };
         match (holds, seen) {
             (true, _) => Ok(()),
-            (false, Some(seen)) => Err(format!("it is {}", shown(seen))),
-            (false, None) => Err("it is not there".to_owned()),
+            (false, Some(seen)) => Err(format!("expected {}, got {}", self.wanted(), shown(seen))),
+            (false, None) => Err(format!("expected {}, but it is missing", self.wanted())),
+        }
+    }
+
+    /// What is expected, after the word.
+    fn wanted(&self) -> String {
+        match self {
+            Self::Equals(Value::String(text)) if text.is_empty() => "nothing".to_owned(),
+            Self::Equals(value) => shown(value),
+            Self::OneOf(values) => values.iter().map(shown).collect::<Vec<_>>().join(" or "),
+            Self::Matches(pattern) => format!("a match of {pattern}"),
+            Self::Present(true) => "a value".to_owned(),
+            Self::Present(false) => "no value".to_owned(),
+            Self::Type(kind) => format!("type {}", kind.as_str()),
+            Self::Contains(value) => format!("something that contains {}", shown(value)),
+            Self::Lacks(value) => format!("something without {}", shown(value)),
+            Self::Min(least) => format!("at least {least}"),
+            Self::Max(most) => format!("at most {most}"),
+            Self::MinLength(least) => format!("a length of at least {least}"),
+            Self::MaxLength(most) => format!("a length of at most {most}"),
+            Self::Within(limit) => format!("an answer within {} ms", limit.as_millis()),
+            Self::Schema(name, _) => format!("what fits {name}"),
         }
     }
 }

@@ -72,7 +72,7 @@ fn test_case(xml: &mut Xml, check: &Outcome) -> io::Result<()> {
 
 fn failure(xml: &mut Xml, check: &Outcome) -> io::Result<()> {
     let failed = check.assertions.iter();
-    let failed = failed.filter_map(|one| Some(format!("{}: {}", one.assertion, one.failure.as_ref()?)));
+    let failed = failed.filter_map(|one| one.failure.clone());
     let failed: Vec<String> = failed.collect();
     let first = printable(failed.first().map(String::as_str).unwrap_or_default());
     let text = printable(&format!("{}\n{}", check.request, failed.join("\n")));
@@ -132,7 +132,7 @@ mod tests {
             url: "http://x".to_owned(),
             checks: vec![
                 outcome("a <good> one", State::Passed, None),
-                outcome("bad", State::Failed, Some("it is 500 & \u{1b}[31m")),
+                outcome("bad", State::Failed, Some("status: expected 200, got 500 & \u{1b}[31m")),
                 outcome("not run", skipped, None),
                 outcome(
                     "gone",

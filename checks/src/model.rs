@@ -174,6 +174,8 @@ pub enum CheckError {
         file: String,
         /// What is wrong, with the place.
         message: String,
+        /// Line and column, from 1, where known.
+        at: Option<(u64, u64)>,
     },
     /// A check is wrong.
     #[error("{file}, check `{check}`: {message}")]
@@ -184,6 +186,8 @@ pub enum CheckError {
         check: String,
         /// What is wrong.
         message: String,
+        /// Line and column of its name, from 1, where known.
+        at: Option<(u64, u64)>,
     },
 }
 
@@ -192,6 +196,29 @@ impl CheckError {
     pub fn hint(&self) -> Option<String> {
         Some("docs/checks.md says how checks are written".to_owned())
     }
+
+    /// The file, with line and column from 1.
+    pub fn place(&self) -> Option<(&str, u64, u64)> {
+        match self {
+            Self::Io { .. } => None,
+            Self::Shape { file, at, .. } | Self::Check { file, at, .. } => {
+                let (line, column) = (*at)?;
+                Some((file, line, column))
+            }
+        }
+    }
+}
+
+/// Where the name of a check stands, the given number of them before it.
+fn place_of(text: &str, name: &str, before: usize) -> Option<(u64, u64)> {
+    let mut named = text.lines().enumerate().filter_map(|(index, line)| {
+        let rest = line.trim_start().trim_start_matches("- ").trim_start();
+        let value = rest.strip_prefix("name:")?.trim();
+        let value = value.trim_matches(|mark| mark == '"' || mark == '\'');
+        let number = |place: usize| u64::try_from(place + 1).unwrap_or(u64::MAX);
+        (value == name).then(|| (number(index), number(line.len() - rest.len())))
+    });
+    named.nth(before)
 }
 
 /// Reads all `*.yaml` of a folder, by name.
@@ -225,14 +252,17 @@ pub fn parse(file: &str, text: &str) -> Result<Suite, CheckError> {
     let written: WrittenSuite = serde_yaml::from_str(text).map_err(|error| CheckError::Shape {
         file: file.to_owned(),
         message: error.to_string(),
+        at: error.location().map(|at| (at.line(), at.column())),
     })?;
     let mut known: BTreeSet<String> = written.variables.keys().cloned().collect();
     known.insert(UUID.to_owned());
     let mut checks = Vec::new();
     for one in written.checks {
         let name = one.name.clone();
+        let before = checks.iter().filter(|other: &&Check| other.name == name).count();
         let check = Check::of(one, &mut known).map_err(|message| CheckError::Check {
             file: file.to_owned(),
+            at: place_of(text, &name, before),
             check: name,
             message,
         })?;

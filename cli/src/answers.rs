@@ -7,7 +7,7 @@ use serde_json::Value;
 use taskctl_stack::aws::release::lease::LeaseRecord;
 use taskctl_stack::event::ErrorReport;
 
-use crate::failure::{Failure, Message};
+use crate::failure::{CANCELLED, Failure, Message};
 
 /// What was looked at.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -76,7 +76,15 @@ impl Finding {
 
     pub fn failed(check: &'static str, failure: &Failure) -> Self {
         match &failure.message {
-            Message::Report(report) => Self::bad(check, report),
+            Message::Report(report) | Message::At(report, _) => Self::bad(check, report),
+            Message::Cancelled => Self::bad(
+                check,
+                &ErrorReport {
+                    message: CANCELLED.to_owned(),
+                    causes: Vec::new(),
+                    hint: None,
+                },
+            ),
             Message::Faults(faults) => Self::bad(
                 check,
                 &ErrorReport {

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::exit::Exit;
 use taskctl_stack::aws::client::clients::is_in_the_clear;
 
 const STYLES: Styles = Styles::styled()
@@ -13,6 +12,16 @@ const STYLES: Styles = Styles::styled()
     .usage(AnsiColor::Green.on_default().bold())
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
+
+const AFTER_HELP: &str = "\
+Examples:
+  taskctl init shop && cd shop
+  taskctl deploy --local
+  taskctl plan --stage prod
+  taskctl promote --stage prod --canary 10%
+  taskctl logs --follow --level warn
+
+`taskctl help COMMAND` describes a command, `taskctl help exit-codes` the exit codes.";
 
 /// Deploy and operate a serverless backend on AWS, or on this machine with --local
 #[derive(Debug, Parser)]
@@ -25,7 +34,7 @@ const STYLES: Styles = Styles::styled()
     infer_subcommands = false,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = Exit::TABLE,
+    after_help = AFTER_HELP,
     max_term_width = 100
 )]
 pub struct Cli<C: Subcommand> {
@@ -92,7 +101,7 @@ pub struct TargetArgs {
         hide_env_values = true
     )]
     pub local_port: Option<u16>,
-    /// Template file [default: the nearest taskctl.yaml up to the repository root, else the built-in `platform`]
+    /// Template file, or the name of a built-in template [default: the nearest taskctl.yaml up to the repository root]
     #[arg(long, short, global = true, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Application name, for commands that need no template

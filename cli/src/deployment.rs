@@ -2,16 +2,18 @@
 
 use taskctl_stack::aws::release::lease::Lease;
 use taskctl_stack::engine::Engine;
-use taskctl_stack::event::{Endpoints, Outcome};
+use taskctl_stack::event::{Endpoints, Event, Outcome};
 use taskctl_stack::execute::{Execution, Timing};
 use taskctl_stack::plan::{Plan, SavedPlan};
 use taskctl_stack::resource::ResourceId;
+use taskctl_stack::template::model::Route;
 
 use crate::cli::{CodeArgs, Output, PromotionArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::lease;
 use crate::prepare::{Prepared, prepare_locked};
+use crate::report::where_to;
 use crate::session::Session;
 use crate::ui::confirm::{Confirmation, Expected, Unattended};
 use crate::ui::style::Style;
@@ -32,15 +34,7 @@ pub async fn deploy(session: &Session, request: &Request) -> Result<Exit, Failur
     let holder = lease::holder(session, "deploy");
     let user = holder.user.clone();
     let (prepared, lease) = prepare_locked(session, "deploy", &request.code, &request.promotion, holder).await?;
-    let result = apply(
-        session,
-        &prepared,
-        &lease,
-        &user,
-        request.saved.as_ref(),
-        request.timings,
-    )
-    .await;
+    let result = apply(session, &prepared, &lease, &user, request).await;
     lease::give_back(session, lease).await;
     result
 }
@@ -50,16 +44,11 @@ async fn apply(
     prepared: &Prepared,
     lease: &Lease,
     user: &str,
-    saved: Option<&SavedPlan>,
-    timings: bool,
+    request: &Request,
 ) -> Result<Exit, Failure> {
     prepared.refuse_errors(session)?;
-    let Prepared {
-        project,
-        engine,
-        planned,
-    } = prepared;
-    if let Some(saved) = saved {
+    let Prepared { engine, planned, .. } = prepared;
+    if let Some(saved) = &request.saved {
         let identity = engine.context().identity();
         saved.check(
             &identity.app,
@@ -70,17 +59,17 @@ async fn apply(
         )?;
     }
     if !planned.plan.has_changes() {
-        let endpoints = engine.endpoints(planned.site_url.clone()).await?;
-        session.finished(Outcome::NoChanges, engine.context().calls(), endpoints);
+        succeeded(session, prepared, Outcome::NoChanges).await?;
         return Ok(Exit::Ok);
     }
-    if saved.is_none() && wants_consent(&planned.plan, project.template.stack.protected) {
-        consent(session).await?;
+    // A saved plan was reviewed before.
+    if request.saved.is_none() {
+        consent(session, engine, &planned.plan).await?;
     }
     let execution = engine.apply(planned, lease, user).await?;
-    let exit = conclude(session, engine, &execution, planned.site_url.clone()).await?;
+    let exit = conclude(session, prepared, &execution).await?;
     // Programs have them in the events.
-    if timings && session.global.output != Output::Json {
+    if request.timings && session.global.output != Output::Json {
         session.reporter.answer(timings_table(&execution, &session.env.out));
     }
     Ok(exit)
@@ -111,39 +100,107 @@ fn timings_table(execution: &Execution, style: &Style) -> String {
     format!("{}\n* on the critical path\n", table.trim_fmt())
 }
 
-async fn conclude(
-    session: &Session,
-    engine: &Engine,
-    execution: &Execution,
-    site: Option<String>,
-) -> Result<Exit, Failure> {
-    let calls = || engine.context().calls();
+async fn conclude(session: &Session, prepared: &Prepared, execution: &Execution) -> Result<Exit, Failure> {
     if execution.is_complete() {
-        let endpoints = engine.endpoints(site).await?;
-        session.finished(Outcome::Done, calls(), endpoints);
+        succeeded(session, prepared, Outcome::Done).await?;
         return Ok(Exit::Ok);
     }
     let (outcome, exit) = match session.cancel.is_cancelled() {
         true => (Outcome::Interrupted, Exit::Interrupted),
         false => (Outcome::Failed, Exit::Error),
     };
-    session.finished(outcome, calls(), Endpoints::default());
+    let calls = prepared.engine.context().calls();
+    session.finished(outcome, calls, Endpoints::default());
     Ok(exit)
 }
 
-/// Whether a person should agree first: something goes, or the stage is protected.
-fn wants_consent(plan: &Plan, protected: bool) -> bool {
-    let counts = plan.counts();
-    protected || counts.delete > 0 || counts.replace > 0
+/// The stage is as the template says. What waits in preview is not live: that is said, and how it gets there.
+async fn succeeded(session: &Session, prepared: &Prepared, outcome: Outcome) -> Result<(), Failure> {
+    let Prepared {
+        project,
+        engine,
+        planned,
+    } = prepared;
+    let endpoints = engine.endpoints(planned.site_url.clone()).await?;
+    let waits = planned
+        .slots
+        .as_ref()
+        .filter(|slots| slots.preview.release != slots.live.release);
+    if let Some(slots) = waits {
+        session.reporter.emit(Event::InPreview {
+            release: slots.preview.release,
+            color: slots.color.as_str().to_owned(),
+            live: slots.live.release,
+        });
+    }
+    let hint = session.command_hint();
+    let (url, command) = match waits {
+        Some(_) => (&endpoints.preview, "promote"),
+        None => (&endpoints.live, "status"),
+    };
+    let route = project
+        .template
+        .stack
+        .api
+        .as_ref()
+        .and_then(|api| asked_by(&api.routes));
+    let ask = url.iter().zip(route).map(|(url, path)| format!("curl {url}{path}"));
+    let next = ask.chain([hint.command(command)]).collect();
+    session.finished_with_next(outcome, engine.context().calls(), endpoints, next);
+    Ok(())
+}
+
+/// The path of the first route that a plain GET reaches.
+fn asked_by(routes: &[Route]) -> Option<&str> {
+    let gets = routes.iter().filter_map(|route| route.key.strip_prefix("GET "));
+    gets.filter(|path| !path.contains('{'))
+        .min_by_key(|path| *path != "/health")
 }
 
 /// Without a terminal the command line was consent enough.
-async fn consent(session: &Session) -> Result<(), Failure> {
+async fn consent(session: &Session, engine: &Engine, plan: &Plan) -> Result<(), Failure> {
+    let identity = engine.context().identity();
+    let place = where_to(
+        &identity.app,
+        &identity.stage,
+        &identity.region,
+        Some(&identity.account),
+    );
+    let counts = plan.counts();
+    let gone = counts.delete + counts.replace;
+    let warning = match gone {
+        0 => String::new(),
+        gone => format!(" ({gone} to delete or replace)"),
+    };
     let confirmation = Confirmation {
-        question: "Apply this plan?".to_owned(),
+        question: format!("Apply this plan to {place}?{warning}"),
         expected: Expected::Yes,
         unattended: Unattended::Proceed,
-        declined: "the plan was not applied: not confirmed",
     };
     session.confirm(confirmation).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_next_is_a_route_of_the_template() {
+        let check = |keys: &[&str], expected: Option<&str>| {
+            let routes: Vec<Route> = keys
+                .iter()
+                .map(|key| Route {
+                    key: (*key).to_owned(),
+                    function: "f".to_owned(),
+                    throttle_rate: None,
+                    throttle_burst: None,
+                })
+                .collect();
+            assert_eq!(asked_by(&routes), expected, "{keys:?}");
+        };
+        check(&["POST /orders", "GET /orders/{id}", "GET /orders"], Some("/orders"));
+        check(&["GET /a", "GET /health"], Some("/health"));
+        check(&["GET /orders/{id}", "ANY /x", "$default"], None);
+        check(&[], None);
+    }
 }

@@ -14,6 +14,8 @@ use crate::ui::style::{ColorWishes, Reader, Style};
 #[derive(Debug, Clone)]
 pub struct Env {
     pub directory: PathBuf,
+    /// The command line, without the program's name.
+    pub arguments: Vec<String>,
     /// Style of standard output.
     pub out: Style,
     /// Style of standard error.
@@ -69,6 +71,10 @@ impl Env {
         let directory = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
         Self {
             kept: kept(&directory),
+            arguments: env::args_os()
+                .skip(1)
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect(),
             directory,
             out: Style::decide(&wishes, width(&out), reader(&std::io::stdout())),
             err: Style::decide(&wishes, width(&err), reader(&std::io::stderr())),

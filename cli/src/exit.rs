@@ -20,12 +20,12 @@ pub enum Exit {
     RolledBack = 5,
     /// The command line is wrong.
     Usage = 64,
-    /// Stopped by the operator.
+    /// Stopped by the operator, or declined at a prompt.
     Interrupted = 130,
 }
 
 impl Exit {
-    /// The table of `taskctl help`.
+    /// The table of `taskctl help exit-codes`.
     pub const TABLE: &str = "\
 Exit codes:
     0  done (plan: no changes)
@@ -35,7 +35,7 @@ Exit codes:
     4  a check failed
     5  rolled back or stopped
    64  wrong command line
-  130  interrupted";
+  130  interrupted, or declined at a prompt";
 
     pub const fn code(self) -> u8 {
         self as u8

@@ -1,5 +1,7 @@
 //! How a command fails: its message and exit code. Every error ends up here and is reported once.
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use taskctl_checks::CheckError;
 use taskctl_local::LocalError;
 use taskctl_stack::engine::EngineError;
@@ -23,8 +25,20 @@ pub struct Failure {
 pub enum Message {
     /// What happened, why, what to do.
     Report(ErrorReport),
+    /// What is wrong in a file, and where.
+    At(ErrorReport, Place),
     /// The faults of a template, with its source.
     Faults(Box<Faults>),
+    /// The operator declined: nothing went wrong.
+    Cancelled,
+}
+
+/// A place in a file; line and column from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Place {
+    pub file: String,
+    pub line: u64,
+    pub column: u64,
 }
 
 impl Failure {
@@ -44,11 +58,12 @@ impl Failure {
     /// What happened, in one line.
     pub fn summary(&self) -> String {
         match &self.message {
-            Message::Report(report) => match report.causes.first() {
+            Message::Report(report) | Message::At(report, _) => match report.causes.first() {
                 Some(cause) => format!("{}: {cause}", report.message),
                 None => report.message.clone(),
             },
             Message::Faults(_) => "the template is invalid".to_owned(),
+            Message::Cancelled => CANCELLED.to_owned(),
         }
     }
 
@@ -83,18 +98,48 @@ impl Failure {
 
     /// Stopped by the operator.
     pub fn interrupted() -> Self {
-        Self::new(
-            Exit::Interrupted,
-            "stopped",
-            "run the same command again; it resumes where it stopped",
-        )
+        Self {
+            exit: Exit::Interrupted,
+            message: Message::Report(ErrorReport {
+                message: "stopped".to_owned(),
+                causes: Vec::new(),
+                hint: None,
+            }),
+        }
+    }
+
+    /// The operator declined.
+    pub fn cancelled() -> Self {
+        Self {
+            exit: Exit::Interrupted,
+            message: Message::Cancelled,
+        }
     }
 }
 
+/// What is said when the operator declined.
+pub const CANCELLED: &str = "Cancelled. Nothing was changed.";
+
 impl From<CheckError> for Failure {
     fn from(error: CheckError) -> Self {
-        let hint = error.hint();
-        Self::caused("the request checks cannot run", &error, hint)
+        let failure = Self::caused("the request checks cannot run", &error, error.hint());
+        match (error.place(), failure.message) {
+            (Some((file, line, column)), Message::Report(report)) => {
+                let place = Place {
+                    file: file.to_owned(),
+                    line,
+                    column,
+                };
+                Self {
+                    exit: failure.exit,
+                    message: Message::At(report, place),
+                }
+            }
+            (_, message) => Self {
+                exit: failure.exit,
+                message,
+            },
+        }
     }
 }
 
@@ -146,9 +191,9 @@ impl From<SavedPlanError> for Failure {
     fn from(error: SavedPlanError) -> Self {
         let hint = match &error {
             SavedPlanError::Format(_) => "give a file written by `taskctl plan --save FILE`",
-            SavedPlanError::Version { .. } => "recreate it with this version: taskctl plan --save FILE",
+            SavedPlanError::Version { .. } => "recreate it with this version: `taskctl plan --save FILE`",
             SavedPlanError::Target { .. } => "use the --stage, --region and --profile that the plan was made with",
-            SavedPlanError::Moved => "review the current plan and save it: taskctl plan --save FILE",
+            SavedPlanError::Moved => "review the current plan and save it: `taskctl plan --save FILE`",
         };
         Self {
             exit: Exit::Error,

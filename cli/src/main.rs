@@ -4,10 +4,12 @@ mod answers;
 mod cli;
 mod code_source;
 mod commands;
+mod complete;
 mod deployment;
 mod env;
 mod exit;
 mod failure;
+mod file;
 mod http_probe;
 mod lease;
 mod log_line;
@@ -27,9 +29,12 @@ mod target;
 mod time_arg;
 mod transition;
 mod ui;
+mod watch;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+
+use clap_complete::CompleteEnv;
 
 use crate::commands::CommandLine;
 use crate::env::Env;
@@ -40,6 +45,8 @@ use crate::ui::guard::guarded;
 use crate::ui::style::Paint;
 
 fn main() -> ExitCode {
+    // Asked by a shell, it answers with what can follow, and ends.
+    CompleteEnv::with_factory(commands::completing).complete();
     match commands::parse() {
         Ok(CommandLine { global, command }) => {
             let env = Env::read(global.no_color);

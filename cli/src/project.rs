@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use taskctl_stack::site::Site;
-use taskctl_stack::template::{EMBEDDED, Loaded, Options, Source, load};
+use taskctl_stack::template::{EMBEDDED, Loaded, Options, Source, embedded_names, load};
 
 use crate::cli::Global;
 use crate::env::{Env, absolute};
@@ -97,10 +97,14 @@ impl Project {
     }
 }
 
-/// The template's text: the given file, the nearest one up to the root of the repository, or the shipped default.
+/// The template's text: the given file or built-in template, else the nearest file up to the root of the repository.
 pub fn find(global: &Global, env: &Env) -> Result<TemplateFile, Failure> {
     if let Some(path) = &global.target.file {
-        return read(path);
+        // A file of this name is meant before the built-in template.
+        return match shipped(path).filter(|_| !path.is_file()) {
+            Some(shipped) => Ok(shipped),
+            None => read(path),
+        };
     }
     let find = |folder: &Path| {
         TEMPLATE_NAMES
@@ -133,10 +137,17 @@ pub fn find(global: &Global, env: &Env) -> Result<TemplateFile, Failure> {
             return Err(distrust.failure(&path, &format!("to use it anyway: -f {}", path.display())));
         }
     }
-    let Some(shipped) = EMBEDDED.first() else {
-        return Err(Failure::usage("no template found", "add -f FILE"));
-    };
-    Ok(TemplateFile {
+    Err(Failure::new(
+        Exit::Error,
+        format!("there is no {} in {}", TEMPLATE_NAMES[0], env.directory.display()),
+        "`taskctl init` creates one; `-f FILE` uses another, `-f platform` the built-in one",
+    ))
+}
+
+/// The built-in template of a name.
+fn shipped(name: &Path) -> Option<TemplateFile> {
+    let shipped = EMBEDDED.iter().find(|shipped| Path::new(shipped.name) == name)?;
+    Some(TemplateFile {
         source: Source::new(format!("{}.yaml (built-in)", shipped.name), shipped.text),
         directory: None,
         site: shipped.site,
@@ -152,7 +163,10 @@ fn read(path: &Path) -> Result<TemplateFile, Failure> {
         ErrorKind::NotFound => Failure::new(
             Exit::Error,
             format!("template {} does not exist", path.display()),
-            "create one with `taskctl init`, or use another with -f FILE",
+            format!(
+                "`taskctl init` creates one; built-in templates for -f: {}",
+                embedded_names().join(", ")
+            ),
         ),
         ErrorKind::IsADirectory => Failure::new(
             Exit::Error,

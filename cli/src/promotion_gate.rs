@@ -7,7 +7,6 @@ use taskctl_checks::{Options, Parts, Suite, Writes, read_folder, shipped};
 use taskctl_stack::template::model::{Hooks, Stack};
 
 use crate::cli::CheckArgs;
-use crate::env::absolute;
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -70,11 +69,11 @@ impl PromotionGate {
         let stack = project.as_ref().map(|project| &project.template.stack);
         let parts = StackParts(stack);
         let suites = match (&args.checks, &project) {
-            (Some(folder), _) => read_folder(&absolute(folder))?,
+            (Some(folder), _) => read_folder(folder)?,
             (None, Some(project)) => {
                 let own = project.directory.join(FOLDER);
                 match !project.is_shipped && own.is_dir() {
-                    true => read_folder(&own)?,
+                    true => read_folder(own.strip_prefix(&session.env.directory).unwrap_or(&own))?,
                     false => shipped(&parts),
                 }
             }

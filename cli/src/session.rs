@@ -1,9 +1,8 @@
 //! One run of a command that works on a stack: who reports, how it is stopped, what it asks.
 
-use std::borrow::Cow;
 use std::future::Future;
 use std::io::BufRead as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use taskctl_stack::aws::client::cancel::Cancel;
@@ -43,7 +42,8 @@ pub struct Session {
     pub reporter: Reporter,
     /// Asks running work to stop; never reset.
     pub cancel: Cancel,
-    began: Instant,
+    /// When the command began, or the round of one that goes round.
+    began: Mutex<Instant>,
     out: PipeAwareStdout,
 }
 
@@ -78,7 +78,11 @@ where
 {
     let Invocation { global, env } = invocation;
     let out = PipeAwareStdout::default();
-    let reporter = Reporter::start(renderer(global, env, purpose, details, &out));
+    let command_hint = CommandHint::new(global, &env.arguments);
+    let reporter = Reporter::start(
+        renderer(global, env, purpose, details, &out, &command_hint),
+        command_hint,
+    );
     if let Some(refusal) = env.refusal() {
         let exit = refusal.exit;
         reporter.fail(refusal);
@@ -103,7 +107,7 @@ where
         env: env.clone(),
         reporter,
         cancel: Cancel::default(),
-        began: Instant::now(),
+        began: Mutex::new(Instant::now()),
         out: out.clone(),
     });
     let exit = runtime.block_on(async {
@@ -144,9 +148,9 @@ fn renderer(
     purpose: Purpose,
     details: Details,
     out: &PipeAwareStdout,
+    command_hint: &CommandHint,
 ) -> Box<dyn Renderer> {
     let trace = if global.trace { Trace::Calls } else { Trace::Off };
-    let command_hint = command_hint(global);
     match global.output {
         Output::Json => Box::new(Json::new(
             Box::new(Guard::new(Box::new(out.clone()), &env.out)),
@@ -159,7 +163,7 @@ fn renderer(
             Box::new(Github::new(
                 &outs,
                 env.github_summary.clone(),
-                command_hint,
+                command_hint.clone(),
                 details,
                 trace,
             ))
@@ -174,45 +178,12 @@ fn renderer(
                 (out, env.out),
                 (stderr, env.err),
                 purpose,
-                command_hint,
+                command_hint.clone(),
                 details,
                 trace,
             ))
         }
     }
-}
-
-/// The flags that name the same stack again.
-fn command_hint(global: &Global) -> CommandHint {
-    let mut flags = String::new();
-    if global.target.local {
-        flags.push_str(" --local");
-    }
-    let given = [
-        ("endpoint-url", global.target.endpoint_url.clone()),
-        ("profile", global.target.profile.clone()),
-        ("region", global.target.region.clone()),
-        ("app", global.target.app.clone()),
-        (
-            "stage",
-            (global.target.stage != "dev").then(|| global.target.stage.clone()),
-        ),
-        (
-            "file",
-            global.target.file.as_ref().map(|path| path.display().to_string()),
-        ),
-    ];
-    for (name, value) in given {
-        if let Some(value) = value {
-            flags.push_str(&format!(" --{name} {}", quoted(&value)));
-        }
-    }
-    CommandHint { flags }
-}
-
-/// A word for a shell. One with a NUL byte cannot be written, nor can it be an argument.
-fn quoted(word: &str) -> Cow<'_, str> {
-    shlex::try_quote(word).unwrap_or_default()
 }
 
 /// The first signal asks to stop after the calls in flight, the second stops at once.
@@ -317,18 +288,30 @@ impl Session {
 
     /// Reports that the command ended.
     pub fn finished(&self, outcome: Outcome, calls: u64, endpoints: Endpoints) {
-        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.finished_with_next(outcome, calls, endpoints, Vec::new());
+    }
+
+    /// The same, with what can be done next: command lines that work as they are.
+    pub fn finished_with_next(&self, outcome: Outcome, calls: u64, endpoints: Endpoints, next: Vec<String>) {
+        let began = *self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.reporter.emit(Event::Finished {
             outcome,
             millis,
             calls,
             endpoints,
+            next,
         });
+    }
+
+    /// A round begins: what took its time before does not count.
+    pub fn begin_round(&self) {
+        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// How to write command lines about the same stack.
     pub fn command_hint(&self) -> CommandHint {
-        command_hint(&self.global)
+        CommandHint::new(&self.global, &self.env.arguments)
     }
 
     /// Whether there is an operator to prompt.
@@ -342,7 +325,6 @@ impl Session {
             question,
             expected,
             unattended,
-            declined,
         } = confirmation;
         if self.global.yes {
             return Ok(());
@@ -355,11 +337,7 @@ impl Session {
         }
         match self.ask(&expected.prompt(&question)).await? {
             Some(answer) if expected.accepts(&answer) => Ok(()),
-            Some(_) | None => Err(Failure::new(
-                Exit::Error,
-                declined,
-                format!("nothing was changed; {}, or add --yes", expected.instruction()),
-            )),
+            Some(_) | None => Err(Failure::cancelled()),
         }
     }
 

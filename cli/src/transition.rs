@@ -5,17 +5,18 @@ use std::time::Duration;
 use taskctl_stack::aws::release::driver::{Moved, RolloutOptions};
 use taskctl_stack::aws::release::lease::{Force, LIFETIME, Lease};
 use taskctl_stack::engine::{Engine, Wanted};
-use taskctl_stack::event::{Event, Outcome};
+use taskctl_stack::event::{ErrorReport, Event, Outcome};
 use taskctl_stack::release::grants::Restoration;
 use taskctl_stack::release::machine::End;
 use taskctl_stack::release::transition::Transition;
 
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Message};
 use crate::http_probe::HttpProbe;
 use crate::lease;
 use crate::promotion_gate::PromotionGate;
 use crate::pruning;
+use crate::report::CommandHint;
 use crate::session::Session;
 use crate::ui::confirm::{Confirmation, Expected, Unattended};
 
@@ -35,7 +36,7 @@ pub async fn preempt(session: &Session) -> Result<(), Failure> {
     let wait = LIFETIME.saturating_sub(Duration::from_secs(u64::try_from(silent).unwrap_or(0)));
     session.reporter.emit(Event::Note {
         message: format!(
-            "lease of {} on {} (`{}`) taken over; waiting {} s for it to expire",
+            "lock taken from {}@{} ({}); waiting {} s until it can start no further call",
             record.holder.user,
             record.holder.host,
             record.holder.command,
@@ -100,12 +101,27 @@ async fn locked(
         give_back(session, engine, &transition, options).await?;
     }
     let moved = engine.run(&transition, lease, options, web, user).await?;
-    let (exit, outcome) = judged(session, &moved);
-    if exit == Exit::Ok && wanted == Wanted::Promotion {
-        pruning::after_promotion(session, engine, options.keep).await;
+    let calls = || engine.context().calls();
+    match failure(&moved, session.command_hint()) {
+        None => {
+            if wanted == Wanted::Promotion {
+                pruning::after_promotion(session, engine, options.keep).await;
+            }
+            session.finished(Outcome::Done, calls(), transition.endpoints());
+            Ok(Exit::Ok)
+        }
+        Some(failure) if session.cancel.is_cancelled() => {
+            session.reporter.emit(Event::Warning {
+                message: failure.summary(),
+            });
+            session.finished(Outcome::Interrupted, calls(), transition.endpoints());
+            Ok(Exit::Interrupted)
+        }
+        Some(failure) => {
+            session.finished(Outcome::Failed, calls(), transition.endpoints());
+            Err(failure)
+        }
     }
-    session.finished(outcome, engine.context().calls(), transition.endpoints());
-    Ok(exit)
 }
 
 /// Gives the functions back what a kept release needs, as far as its label proves that it was allowed.
@@ -170,53 +186,73 @@ async fn nothing(session: &Session, engine: &Engine, wanted: Wanted) -> Result<E
     Ok(Exit::Ok)
 }
 
-/// Reports any ending other than success.
-fn judged(session: &Session, moved: &Moved) -> (Exit, Outcome) {
-    let from = moved
-        .from
-        .map_or_else(|| "the same as before".to_owned(), |number| format!("release {number}"));
+/// Any ending other than success: what did not happen, why, what live serves, and what to do.
+fn failure(moved: &Moved, command_hint: CommandHint) -> Option<Failure> {
+    let still = match moved.from {
+        Some(number) => format!("live is still release {number}"),
+        None => "live is as before".to_owned(),
+    };
     let to = moved.to;
-    let (exit, text) = match &moved.end {
-        End::Done => return (Exit::Ok, Outcome::Done),
+    let (exit, message, reason, help) = match &moved.end {
+        End::Done => return None,
         End::Refused(reason) => (
             Exit::CheckFailed,
-            format!("release {to} failed its checks and was not promoted: {reason}; live still serves {from}"),
+            format!("release {to} failed its checks in preview and was not promoted; {still}"),
+            reason,
+            "fix it and deploy again; `taskctl check --preview` runs the checks alone",
         ),
         End::Stopped(reason) => (
             Exit::RolledBack,
-            format!("release {to} was not promoted: {reason}; live still serves {from}"),
+            format!("release {to} was not promoted; {still}"),
+            reason,
+            "`taskctl logs --level error --since 30m` shows what failed",
         ),
         End::Returned(reason) => (
             Exit::RolledBack,
-            format!("live was rolled back to {from}, because release {to} did not respond as expected: {reason}"),
+            format!("release {to} did not respond as expected, so live was moved back; {still}"),
+            reason,
+            "`taskctl logs --level error --since 30m` shows what failed",
         ),
         End::Unconfirmed(reason) => (
             Exit::RolledBack,
-            format!("live serves release {to}, but this could not be confirmed by request: {reason}"),
+            format!("live serves release {to}, but requests did not confirm it"),
+            reason,
+            "`taskctl status` shows what is live, `taskctl check` asks it",
         ),
     };
-    session.reporter.emit(Event::Warning { message: text });
-    if session.cancel.is_cancelled() {
-        (Exit::Interrupted, Outcome::Interrupted)
-    } else {
-        (exit, Outcome::Failed)
+    let report = ErrorReport {
+        message,
+        causes: reason.to_string().split("; ").map(str::to_owned).collect(),
+        hint: Some(command_hint.complete(help)),
+    };
+    Some(Failure {
+        exit,
+        message: Message::Report(report),
+    })
+}
+
+/// What will be true afterwards, and what is now.
+fn question(app: &str, stage: &str, command: &str, transition: &Transition) -> String {
+    let to = transition.to;
+    let now = match transition.from {
+        Some(number) => format!(" (live now: release {number})"),
+        None => String::new(),
+    };
+    match command {
+        "promote" => format!("Promote release {to} to live on {app}/{stage}?{now}"),
+        _ => format!("Roll live back to release {to} on {app}/{stage}?{now}"),
     }
 }
 
 async fn consent(session: &Session, command: &str, app: &str, transition: &Transition) -> Result<(), Failure> {
     let stage = &session.global.target.stage;
-    let to = transition.to;
-    let from = transition
-        .from
-        .map(|number| format!(" from release {number}"))
-        .unwrap_or_default();
     let confirmation = Confirmation {
-        question: format!("Move live of {app}/{stage}{from} to release {to} ({command})?"),
+        question: question(app, stage, command, transition),
         expected: Expected::Yes,
         unattended: Unattended::Refuse(format!(
-            "moving live of {app}/{stage}{from} to release {to} needs confirmation, and there is no terminal to ask on"
+            "moving live of {app}/{stage} to release {} needs confirmation, and there is no terminal to ask on",
+            transition.to
         )),
-        declined: "live was not moved: not confirmed",
     };
     session.confirm(confirmation).await
 }

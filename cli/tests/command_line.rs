@@ -96,7 +96,6 @@ fn a_wrong_command_line_is_a_usage_error() {
         &["cannot be used with"],
     );
     check_refused(dir, &["templates", "platfrom"], 64, &["platform"]);
-    check_refused(dir, &[], 64, &["Usage: taskctl"]);
     check_refused(dir, &["local"], 64, &["Usage: taskctl local"]);
     check_refused(dir, &["status", "--app", "shop"], 64, &["--region REGION"]);
 }
@@ -105,7 +104,12 @@ fn a_wrong_command_line_is_a_usage_error() {
 fn help_and_version_are_answers() {
     let dir = tempfile::tempdir().unwrap();
     for arguments in [
-        ["--help"].as_slice(),
+        [].as_slice(),
+        &["--help"],
+        &["help"],
+        &["help", "deploy"],
+        &["help", "local", "up"],
+        &["help", "exit-codes"],
         &["--version"],
         &["deploy", "--help"],
         &["local", "up", "--help"],
@@ -118,6 +122,15 @@ fn help_and_version_are_answers() {
             .any(|line| line.trim_start().starts_with("serve"));
         assert!(!names_serve, "{arguments:?}");
     }
+    let help = text(&run(dir.path(), &["--help"]).stdout);
+    for asked in [[].as_slice(), &["help"]] {
+        assert_eq!(text(&run(dir.path(), asked).stdout), help);
+    }
+    for part in ["Usage: taskctl", "Release:", "Examples:", "taskctl help exit-codes"] {
+        assert!(help.contains(part), "{part}: {help}");
+    }
+    assert!(text(&run(dir.path(), &["help", "exit-codes"]).stdout).contains("130  interrupted"));
+    check_refused(dir.path(), &["help", "depoly"], 64, &["depoly", "deploy"]);
 }
 
 #[test]
@@ -232,12 +245,39 @@ fn what_must_be_agreed_to_is_refused_where_nobody_can_be_asked() {
     );
 }
 
+/// The built-in template is used where it is named, never because there is no other.
+#[test]
+fn without_a_template_nothing_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for command in ["plan", "deploy", "status", "destroy", "dev"] {
+        check_refused(
+            dir,
+            &[command, "--endpoint-url", "http://127.0.0.1:1"],
+            1,
+            &["there is no taskctl.yaml in", "`taskctl init`", "-f platform"],
+        );
+    }
+    check_refused(
+        dir,
+        &["plan", "-f", "platfrom"],
+        1,
+        &["platfrom does not exist", "platform"],
+    );
+    let named = run(dir, &["plan", "-f", "platform"]);
+    assert!(
+        text(&named.stderr).contains("sts:GetCallerIdentity"),
+        "{}",
+        text(&named.stderr)
+    );
+}
+
 #[test]
 fn without_credentials_it_is_said_how_to_get_some() {
     let dir = tempfile::tempdir().unwrap();
     check_refused(
         dir.path(),
-        &["status"],
+        &["status", "-f", "platform"],
         1,
         &["sts:GetCallerIdentity failed", "aws sso login"],
     );
@@ -249,8 +289,29 @@ fn schema_completions_and_manual_are_printed() {
     let schema: serde_json::Value = serde_json::from_slice(&run(dir.path(), &["schema"]).stdout).unwrap();
     assert!(schema["$schema"].is_string());
     for shell in ["bash", "zsh", "fish"] {
-        assert!(text(&run(dir.path(), &["completions", shell]).stdout).contains("deploy"));
+        let script = text(&run(dir.path(), &["completions", shell]).stdout);
+        assert!(
+            script.contains("COMPLETE=") && script.contains("taskctl"),
+            "{shell}: {script}"
+        );
     }
+    // The scripts ask the program: for commands, and for what a template has.
+    let completed = |line: &[&str]| {
+        let arguments = [&["--", "taskctl"], line].concat();
+        let mut command = taskctl(dir.path(), &arguments);
+        text(&command.env("COMPLETE", "fish").output().unwrap().stdout)
+    };
+    assert!(completed(&["dep"]).lines().any(|line| line.starts_with("deploy")));
+    assert!(
+        completed(&["logs", "-f", "platform", "ta"])
+            .lines()
+            .any(|line| line.starts_with("tasks"))
+    );
+    assert!(
+        completed(&["status", "--stage", ""])
+            .lines()
+            .any(|line| line.starts_with("dev"))
+    );
     assert!(text(&run(dir.path(), &["man"]).stdout).starts_with(".ie "));
     assert_eq!(run(dir.path(), &["man", "--out", "man1"]).status.code(), Some(0));
     assert!(dir.path().join("man1/taskctl-deploy.1").is_file());
@@ -308,7 +369,7 @@ fn a_template_above_counts_up_to_the_repository_and_from_its_owner_alone() {
     check_refused(&below, &["plan"], 1, &["taskctl.yaml:3:1"]);
     // The repository bounds before: beyond it nothing is looked at.
     fs::create_dir(inner.join(".git")).unwrap();
-    check_refused(&below, &["status"], 1, &["sts:GetCallerIdentity failed"]);
+    check_refused(&below, &["status"], 1, &["there is no taskctl.yaml in"]);
     fs::remove_dir(inner.join(".git")).unwrap();
     fs::create_dir(outer.join(".git")).unwrap();
     check_refused(&below, &["plan"], 1, &["taskctl.yaml:3:1"]);
@@ -376,8 +437,8 @@ fn nothing_that_a_folder_names_is_run() {
     };
     for arguments in [
         ["local", "up"].as_slice(),
-        &["doctor", "--local"],
-        &["status", "--local"],
+        &["doctor", "--local", "-f", "platform"],
+        &["status", "--local", "-f", "platform"],
     ] {
         let (_, said) = lonely(outer, arguments);
         assert!(!proof.exists(), "{arguments:?} ran what options.json names: {said}");
@@ -385,7 +446,11 @@ fn nothing_that_a_folder_names_is_run() {
 
     // A folder that others can write is not used at all.
     mode(&outer.join(".taskctl"), 0o777);
-    for arguments in [["local", "up"].as_slice(), &["local", "status"], &["status", "--local"]] {
+    for arguments in [
+        ["local", "up"].as_slice(),
+        &["local", "status"],
+        &["status", "--local", "-f", "platform"],
+    ] {
         let (code, said) = lonely(&below, arguments);
         assert_eq!(code, Some(1), "{said}");
         let shown = outer.join(".taskctl").display().to_string();
@@ -422,7 +487,7 @@ fn an_endpoint_elsewhere_is_called_by_https() {
     ] {
         check_refused(
             dir,
-            &["status", "--endpoint-url", url],
+            &["status", "-f", "platform", "--endpoint-url", url],
             64,
             &["in the clear", "https://"],
         );
@@ -444,7 +509,7 @@ fn an_endpoint_elsewhere_is_called_by_https() {
         );
     }
     for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_DYNAMODB"] {
-        let mut command = taskctl(dir, &["status"]);
+        let mut command = taskctl(dir, &["status", "-f", "platform"]);
         let output = command
             .env(name, "http://aws.example.com:4566")
             .env("AWS_ACCESS_KEY_ID", "AKIA")
@@ -457,7 +522,7 @@ fn an_endpoint_elsewhere_is_called_by_https() {
     }
     let profile = dir.join("config");
     fs::write(&profile, "[default]\nendpoint_url = http://aws.example.com:4566\n").unwrap();
-    let mut command = taskctl(dir, &["status"]);
+    let mut command = taskctl(dir, &["status", "-f", "platform"]);
     let command = command.env("AWS_CONFIG_FILE", &profile);
     let output = command
         .env("AWS_ACCESS_KEY_ID", "AKIA")
@@ -477,7 +542,15 @@ fn an_endpoint_elsewhere_is_called_by_https() {
 fn failed_checks_are_annotations_on_github() {
     let dir = tempfile::tempdir().unwrap();
     // Nothing listens there.
-    let arguments = ["check", "--url", "http://127.0.0.1:1/a%b", "--output", "github"];
+    let arguments = [
+        "check",
+        "-f",
+        "platform",
+        "--url",
+        "http://127.0.0.1:1/a%b",
+        "--output",
+        "github",
+    ];
     let output = run(dir.path(), &arguments);
     assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
     let out = text(&output.stdout);
@@ -497,7 +570,15 @@ fn the_runner_obeys_no_check_and_no_template() {
     fs::create_dir(&checks).unwrap();
     let suite = r#"checks: [{name: "a ##[add-mask]b", folder: functional, request: {path: /}, expect: {status: 200}}]"#;
     fs::write(checks.join("health.yaml"), suite).unwrap();
-    let arguments = ["check", "--url", "http://127.0.0.1:1", "--checks", "checks"];
+    let arguments = [
+        "check",
+        "-f",
+        "platform",
+        "--url",
+        "http://127.0.0.1:1",
+        "--checks",
+        "checks",
+    ];
     for form in ["human", "json", "github"] {
         let mut command = taskctl(dir.path(), &arguments);
         let output = command
@@ -508,7 +589,7 @@ fn the_runner_obeys_no_check_and_no_template() {
         let out = text(&output.stdout);
         assert!(out.contains("add-mask") && !out.contains("##["), "{form}: {out}");
     }
-    let mut command = taskctl(dir.path(), &["plan", "--stage", "x\n::error::forged"]);
+    let mut command = taskctl(dir.path(), &["plan", "-f", "platform", "--stage", "x\n::error::forged"]);
     let said = text(&command.env("GITHUB_ACTIONS", "true").output().unwrap().stderr);
     assert!(!said.lines().any(|line| line.trim_start().starts_with("::")), "{said}");
 }

@@ -184,6 +184,15 @@ pub enum Event {
         /// The release that was live.
         from: Option<u64>,
     },
+    /// A deploy ended, and its release is not live: it waits in preview.
+    InPreview {
+        /// Release number.
+        release: u64,
+        /// Its colour.
+        color: String,
+        /// The release that is live.
+        live: u64,
+    },
     /// The release in preview answered as it should.
     Checked {
         /// Release number.
@@ -201,6 +210,25 @@ pub enum Event {
         percent: u8,
         /// Logical names of the functions whose version changes.
         functions: Vec<String>,
+    },
+    /// The diverted share is being watched: what its versions and live's did so far.
+    Baking {
+        /// Release number.
+        release: u64,
+        /// Percent of live's traffic that it has.
+        percent: u8,
+        /// How long it has been watched.
+        millis: u64,
+        /// How long it will be.
+        of_millis: u64,
+        /// Requests that the release answered meanwhile, as metrics say.
+        requests: u64,
+        /// Errors among them.
+        errors: u64,
+        /// Requests that live's versions of the same functions answered.
+        live_requests: u64,
+        /// Errors among them.
+        live_errors: u64,
     },
     /// The diverted share was judged.
     Judged {
@@ -242,6 +270,9 @@ pub enum Event {
         calls: u64,
         /// Endpoints that answer now.
         endpoints: Endpoints,
+        /// What can be done next: command lines that work as they are.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        next: Vec<String>,
     },
 }
 

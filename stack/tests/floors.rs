@@ -46,6 +46,7 @@ const HOUSES: &[House] = &[
         floors: &[
             "exit",
             "failure",
+            "file",
             "answers",
             "cli",
             "project_discovery",
@@ -53,6 +54,7 @@ const HOUSES: &[House] = &[
             "env",
             "code_source",
             "project",
+            "complete",
             "report",
             "stack_ref",
             "target",
@@ -68,6 +70,7 @@ const HOUSES: &[House] = &[
             "refresh",
             "time_arg",
             "transition",
+            "watch",
             "commands",
             "readme",
         ],

@@ -34,7 +34,7 @@ fn of_two_deploys_one_goes_on_and_the_other_is_told_who() {
     );
     let other = runs.iter().find(|run| run.code == 3).unwrap();
     assert!(
-        other.err.contains("holds the lease") && other.err.contains("`taskctl deploy`"),
+        other.err.contains("two/dev is locked by ") && other.err.contains(": taskctl deploy, for "),
         "{}",
         other.err
     );
@@ -56,7 +56,7 @@ fn the_lease_of_a_killed_holder_frees_itself() {
     let killed = Instant::now();
     let held = project.run(&["deploy"]).expect(3);
     assert!(
-        held.err.contains("frees itself") || held.err.contains("expires"),
+        held.err.contains("frees itself") && held.err.contains("unlock --force") && held.err.contains("--preempt"),
         "{}",
         held.err
     );

@@ -96,8 +96,11 @@ fn what_waits_is_promoted_and_rolled_back_with_one_call_each() {
     project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
 }
 
+/// Releases, each with the movements of live to it.
+type Moves = Vec<(u64, Vec<(String, Option<u64>)>)>;
+
 /// Movements of live by release: cause and release before, oldest first.
-fn moves(project: &Project) -> Vec<(u64, Vec<(String, Option<u64>)>)> {
+fn moves(project: &Project) -> Moves {
     let run = project.run(&["releases", "--output", "json"]).expect(0);
     let all: Vec<Value> = serde_json::from_str(&run.out).unwrap();
     let of = |one: &Value| {

@@ -1,38 +1,119 @@
 //! What a person sees at a terminal: what was drawn while a command ran is gone when it has ended.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use taskctl_tests::Project;
 
-/// Drawn while something is being worked on, in no line that stays.
-const DRAWN: [&str; 8] = ["━", "╸", "⠋", "⠙", "⠹", "⠸", "reading resources", "ing  "];
+/// How the lines below the plan begin.
+const SAID: [&str; 8] = [
+    "live: ", "Done: ", "live ", "preview ", "site ", "next: ", "       ", "note: ",
+];
 
-/// Asserts that a screen has a line for each resource, once, and nothing of a frame.
-fn check(screen: &[String], mark: &str, word: &str) {
+/// Asserts that nothing is below the plan but what was said.
+fn check(screen: &[String]) {
     let text = screen.join("\n");
-    for drawn in DRAWN {
-        assert!(!text.contains(drawn), "{drawn:?} was left behind:\n{text}");
+    let plan = screen.iter().position(|line| line.starts_with("Plan: ")).unwrap();
+    let (_, below) = screen.split_at(plan + 1);
+    let below: Vec<&String> = below.iter().filter(|line| !line.is_empty()).collect();
+    for line in &below {
+        assert!(
+            SAID.iter().any(|said| line.starts_with(said)),
+            "{line:?} was left behind:\n{text}"
+        );
     }
-    let begin = format!("  {mark} {word} ");
-    let done: Vec<&String> = screen.iter().filter(|line| line.starts_with(&begin)).collect();
-    let distinct: BTreeSet<&String> = done.iter().copied().collect();
-    assert_eq!(done.len(), distinct.len(), "{text}");
-    let ending = format!("Done: {} {word} in ", done.len());
-    let endings = screen.iter().filter(|line| line.starts_with(&ending)).count();
-    assert_eq!(endings, 1, "{ending}\n{text}");
+    let distinct: BTreeSet<&&String> = below.iter().collect();
+    assert_eq!(distinct.len(), below.len(), "{text}");
+    assert!(below.iter().any(|line| line.starts_with("Done: ")), "{text}");
 }
 
 #[test]
 fn no_frame_is_left_behind_by_deploy_and_destroy() {
     let project = Project::platform("drawn");
     let mut terminal = project.start_on_screen(80, &["deploy", "--yes"]);
-    terminal.wait_for("  + created ");
+    terminal.wait_for("creating ");
     terminal.resize(132);
     let (code, screen) = terminal.end_on_screen();
     assert_eq!(code, 0, "{screen:?}");
-    check(&screen, "+", "created");
+    check(&screen);
 
     let (code, screen) = project.start_on_screen(120, &["destroy", "--yes"]).end_on_screen();
     assert_eq!(code, 0, "{screen:?}");
-    check(&screen, "-", "deleted");
+    check(&screen);
+}
+
+/// Checks that no release passes.
+const TEAPOT: &str = "\
+checks:
+  - name: a teapot
+    folder: functional
+    request: {method: GET, path: /health}
+    expect: {status: 418}
+";
+
+#[test]
+fn a_release_that_does_not_go_live_is_said_not_to() {
+    let project = Project::platform("waiting");
+    project.run(&["deploy"]).expect(0);
+    let text = project.template();
+    project.write(&text.replacen("  function:\n", "  function:\n    memory: 640\n", 1));
+
+    let deployed = project.run(&["deploy", "--no-promote"]).expect(0);
+    let waits = "Release 2 (green) is in preview; live is still release 1.";
+    assert!(deployed.err.contains(waits), "{}", deployed.err);
+    assert!(deployed.err.contains("/preview/health\n"), "{}", deployed.err);
+    assert!(deployed.err.ends_with("taskctl promote --local\n"), "{}", deployed.err);
+
+    // Who declines changes nothing.
+    let mut terminal = project.start_on_screen(100, &["promote"]);
+    terminal.wait_for("Promote release 2 to live on waiting/dev? (live now: release 1) [y/N] ");
+    terminal.type_line("n");
+    let (code, screen) = terminal.end_on_screen();
+    assert_eq!(code, 130, "{screen:?}");
+    assert!(
+        screen.contains(&"Cancelled. Nothing was changed.".to_owned()),
+        "{screen:?}"
+    );
+
+    // A promotion that is refused is an error in every form, with its reason.
+    let checks = project.directory().join("checks");
+    fs::create_dir_all(&checks).unwrap();
+    fs::write(checks.join("teapot.yaml"), TEAPOT).unwrap();
+    let reason = "status: expected 418, got 200";
+    let json = project.run(&["promote", "--yes", "--output", "json"]).expect(4);
+    let events = json.events();
+    let error = events.last().unwrap();
+    assert_eq!(
+        (&error["event"], &error["exit"]),
+        (&"error".into(), &4.into()),
+        "{error}"
+    );
+    assert!(
+        error["error"]["causes"][0].as_str().unwrap().ends_with(reason),
+        "{error}"
+    );
+    let github = project.run(&["promote", "--yes", "--output", "github"]).expect(4);
+    let annotation = github.out.lines().find(|line| line.starts_with("::error ")).unwrap();
+    assert!(
+        annotation.contains("release 2 failed its checks in preview") && annotation.contains(reason),
+        "{annotation}"
+    );
+    fs::write(checks.join("teapot.yaml"), TEAPOT.replace("path: /", "path: ")).unwrap();
+    let github = project.run(&["promote", "--yes", "--output", "github"]).expect(1);
+    assert!(
+        github
+            .out
+            .contains("::error file=checks/teapot.yaml,line=2,col=5,title=taskctl::"),
+        "{}",
+        github.out
+    );
+    assert_eq!(project.status("dev")["live"]["release"], 1);
+
+    // Data that is to be deleted is named as it is.
+    let unknown = project.run(&["destroy", "--yes", "--delete-data", "nope"]).expect(64);
+    assert!(
+        unknown.err.contains("no table or bucket of this stage") && unknown.err.contains("assets"),
+        "{}",
+        unknown.err
+    );
 }

@@ -14,6 +14,7 @@ use crate::cli::{CheckArgs, Output};
 use crate::env::absolute;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::file::{self, Readers};
 use crate::http_probe::{CheckClient, allowed_origin};
 use crate::promotion_gate::PromotionGate;
 use crate::report::plan::Details;
@@ -99,8 +100,8 @@ async fn check(session: &Session, args: Args) -> Result<Exit, Failure> {
     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     if let Some(path) = &args.junit {
         let path = absolute(path);
-        let written = junit(&report).and_then(|xml| std::fs::write(&path, xml));
-        written.map_err(|error| Failure::io("writing", &path, &error))?;
+        let xml = junit(&report).map_err(|error| Failure::io("writing", &path, &error))?;
+        file::write(&path, xml.as_bytes(), Readers::Usual)?;
     }
     for failure in report.failures() {
         session.reporter.annotate("request check", failure);
@@ -169,7 +170,7 @@ fn held(about: &str, holds: String, asked: String, wrong: Option<String>) -> Che
         request_id: None,
         assertions: vec![Verdict {
             assertion: asked,
-            failure: wrong,
+            failure: wrong.map(|wrong| format!("{about}: {wrong}")),
         }],
     }
 }
@@ -240,12 +241,7 @@ fn line(check: &Checked, name_width: usize, style: &Style) -> String {
         State::Unanswered { reason } => below.push(format!("{}: {reason}", check.request)),
         State::Failed => {
             below.push(check.request.clone());
-            below.extend(
-                check
-                    .assertions
-                    .iter()
-                    .filter_map(|one| Some(format!("{}: {}", one.assertion, one.failure.as_ref()?))),
-            );
+            below.extend(check.assertions.iter().filter_map(|one| one.failure.clone()));
             below.extend(check.request_id.as_ref().map(|id| format!("request {id}")));
         }
     }
@@ -319,7 +315,7 @@ mod tests {
             url: "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/preview".to_owned(),
             checks: vec![
                 outcome("list tasks", State::Passed, None),
-                outcome("create a task", State::Failed, Some("it is 500")),
+                outcome("create a task", State::Failed, Some("status: expected 201, got 500")),
                 skipped,
             ],
         };

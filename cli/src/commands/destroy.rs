@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use taskctl_stack::aws::release::lease::Lease;
 use taskctl_stack::engine::{DeleteData, Engine};
 use taskctl_stack::event::{Endpoints, Event, Outcome};
+use taskctl_stack::plan::{Action, Data, Plan};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -15,7 +16,14 @@ use crate::report::plan::Details;
 use crate::session::{self, Invocation, Session};
 use crate::ui::confirm::{Confirmation, Expected, Unattended};
 
+const EXAMPLES: &str = "\
+Examples:
+  taskctl destroy --stage test
+  taskctl destroy --stage test --delete-data tasks --delete-data assets
+  taskctl destroy --local --delete-data all --yes";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Delete this table or bucket even if it holds data; may be repeated; `all` means every one
     #[arg(long, value_name = "NAME")]
@@ -60,6 +68,7 @@ async fn go(
     session.reporter.emit(Event::Planned {
         plan: planned.plan.clone(),
     });
+    refuse_unknown(session, &args.delete_data, &planned.plan)?;
     if !planned.errors.is_empty() {
         return Err(taskctl_stack::engine::EngineError::Lint(planned.errors).into());
     }
@@ -67,7 +76,7 @@ async fn go(
         session.finished(Outcome::NoChanges, engine.context().calls(), Endpoints::default());
         return Ok(Exit::Ok);
     }
-    consent(session, app).await?;
+    consent(session, app, &engine.context().identity().account).await?;
     let execution = engine.apply(&planned, lease, user).await?;
     let (outcome, exit) = match (execution.is_complete(), session.cancel.is_cancelled()) {
         (true, _) => (Outcome::Done, Exit::Ok),
@@ -79,8 +88,42 @@ async fn go(
     Ok(exit)
 }
 
+/// A name that nothing has would leave the data that was meant, or be that of another stage. What the template declares may be
+/// gone already, by a run that was stopped.
+fn refuse_unknown(session: &Session, named: &[String], plan: &Plan) -> Result<(), Failure> {
+    let stores = plan.steps.iter().filter(|step| match &step.action {
+        Action::Delete { data, .. } => *data != Data::None,
+        Action::Keep { .. } => true,
+        _ => false,
+    });
+    let found: BTreeSet<&str> = stores.map(|step| step.id.name.as_str()).collect();
+    let declared = match session.global.target.app {
+        Some(_) => None,
+        None => Some(session.project()?.template.stack),
+    };
+    let is_declared = |name: &String| {
+        let stack = declared.as_ref();
+        stack.is_some_and(|stack| stack.tables.contains_key(name) || stack.buckets.contains_key(name))
+    };
+    let is_known = |name: &&String| *name == ALL || found.contains(name.as_str()) || is_declared(name);
+    let Some(unknown) = named.iter().find(|name| !is_known(name)) else {
+        return Ok(());
+    };
+    let found: Vec<&str> = found.into_iter().collect();
+    Err(Failure::usage(
+        format!("--delete-data {unknown}: no table or bucket of this stage has this name"),
+        match found.is_empty() {
+            true => "the stage has no table and no bucket: leave the option out".to_owned(),
+            false => format!("name one of those that the stage has: {}; or `{ALL}`", found.join(", ")),
+        },
+    ))
+}
+
+/// Names every data store.
+const ALL: &str = "all";
+
 fn delete_data(names: &[String]) -> DeleteData {
-    if names.iter().any(|name| name == "all") {
+    if names.iter().any(|name| name == ALL) {
         DeleteData::All
     } else {
         DeleteData::Named(names.iter().cloned().collect::<BTreeSet<_>>())
@@ -88,15 +131,16 @@ fn delete_data(names: &[String]) -> DeleteData {
 }
 
 /// The stage's name must be typed, or `--yes` given.
-async fn consent(session: &Session, app: &str) -> Result<(), Failure> {
+async fn consent(session: &Session, app: &str, account: &str) -> Result<(), Failure> {
     let stage = &session.global.target.stage;
     let confirmation = Confirmation {
-        question: format!("This cannot be undone. Type the stage's name ({stage}) to destroy {app}/{stage}"),
+        question: format!(
+            "This cannot be undone. Type the stage's name ({stage}) to destroy {app}/{stage}, account {account}"
+        ),
         expected: Expected::Word(stage.clone()),
         unattended: Unattended::Refuse(format!(
             "destroying {app}/{stage} needs confirmation, and there is no terminal to ask on"
         )),
-        declined: "nothing was destroyed: the stage's name was not typed",
     };
     session.confirm(confirmation).await
 }

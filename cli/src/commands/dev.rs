@@ -1,15 +1,15 @@
 //! `taskctl dev`: the local target follows the files. A saved change is served right after its build.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use taskctl_stack::event::Event;
+use taskctl_stack::package::functions_of;
 
 use crate::cli::{CodeArgs, Output, PromotionArgs};
 use crate::deployment::{Request, deploy};
+use crate::env::absolute;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::log_view::follow_all;
@@ -18,8 +18,15 @@ use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::session::{self, Invocation, Session};
 use crate::ui::text::count;
+use crate::watch::{Files, Watch};
+
+const EXAMPLES: &str = "\
+Examples:
+  taskctl dev
+  taskctl dev -f platform --no-logs";
 
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Do not follow the logs
     #[arg(long)]
@@ -53,7 +60,8 @@ async fn dev(session: &Arc<Session>, args: &Args) -> Result<Exit, Failure> {
     let mut tail = None;
     loop {
         // What is saved from here on is not in what is being built.
-        let seen = Files::of(session, args);
+        let (began, before) = (SystemTime::now(), watch(session, args).await.files());
+        session.begin_round();
         match deploy(session, &request).await {
             Ok(Exit::Interrupted) => return Ok(Exit::Interrupted),
             Ok(_) => {}
@@ -67,10 +75,13 @@ async fn dev(session: &Arc<Session>, args: &Args) -> Result<Exit, Failure> {
         if tail.is_none() && !args.no_logs && session.global.output == Output::Human {
             tail = follow(session).await;
         }
+        // Only a build says all that it reads.
+        let watch = watch(session, args).await;
+        let seen = watch.files().seen_by(&before, began);
         session.reporter.emit(Event::Note {
             message: format!("watching {} for changes", count(seen.count(), "file")),
         });
-        let Ok(changed) = session.unless_stopped(changed(session, args, &seen)).await else {
+        let Ok(changed) = session.unless_stopped(changed(&watch, &seen)).await else {
             return Ok(Exit::Interrupted);
         };
         session.reporter.emit(Event::Note {
@@ -93,16 +104,16 @@ const EVERY: Duration = Duration::from_millis(150);
 const QUIET: Duration = Duration::from_millis(60);
 
 /// Waits until files have changed, and for the end of the change: editors write in several steps.
-async fn changed(session: &Session, args: &Args, seen: &Files) -> Vec<PathBuf> {
+async fn changed(watch: &Watch, seen: &Files) -> Vec<PathBuf> {
     loop {
         tokio::time::sleep(EVERY).await;
-        let mut now = Files::of(session, args);
+        let mut now = watch.files();
         if now == *seen {
             continue;
         }
         loop {
             tokio::time::sleep(QUIET).await;
-            let later = Files::of(session, args);
+            let later = watch.files();
             if later == now {
                 return now.differing(seen);
             }
@@ -129,118 +140,48 @@ fn listed(paths: &[PathBuf]) -> String {
     }
 }
 
-/// Files, with when they were written and how long they are.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Files {
-    files: BTreeMap<PathBuf, (SystemTime, u64)>,
-}
-
-/// More files than this are no project.
-const MOST: usize = 20_000;
-
-impl Files {
-    /// The template, the code and the pages.
-    fn of(session: &Session, args: &Args) -> Self {
-        let mut files = Self::default();
-        if let Some(template) = find(&session.global, &session.env)
-            .ok()
-            .filter(|file| file.directory.is_some())
-        {
-            files.add(Path::new(&template.source.name));
-        }
-        // While the template is invalid, the working directory is watched.
-        let folders = match session.project() {
-            Ok(project) => {
-                let websites = project.template.stack.buckets.iter().filter_map(|(name, bucket)| {
-                    let website = bucket.website.as_ref()?;
-                    Some(project.directory.join(website.source.as_deref().unwrap_or(name)))
-                });
-                websites
-                    .chain([project.handlers(args.code.handlers.as_deref())])
-                    .collect()
-            }
-            Err(_) => vec![session.env.directory.clone()],
-        };
-        for folder in args.code.artifacts.iter().chain(&folders) {
-            files.walk(folder);
-        }
-        files
+/// What the deploy is made of: the template, the code and the pages.
+async fn watch(session: &Session, args: &Args) -> Watch {
+    let template = find(&session.global, &session.env)
+        .ok()
+        .filter(|file| file.directory.is_some());
+    let mut watch = Watch::file(
+        template
+            .as_ref()
+            .map_or(Path::new(""), |file| Path::new(&file.source.name)),
+    );
+    if let Some(artifacts) = &args.code.artifacts {
+        watch.folder(absolute(artifacts));
     }
-
-    fn walk(&mut self, folder: &Path) {
-        let Ok(entries) = fs::read_dir(folder) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let is_skipped = name.to_string_lossy().starts_with('.') || name == "target" || name == "node_modules";
-            if is_skipped || self.files.len() >= MOST {
-                continue;
-            }
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => self.walk(&entry.path()),
-                Ok(kind) if kind.is_file() => self.add(&entry.path()),
-                Ok(_) | Err(_) => {}
-            }
+    // While the template is invalid, it alone counts.
+    let Ok(project) = session.project() else {
+        return watch;
+    };
+    let stack = &project.template.stack;
+    for (name, bucket) in &stack.buckets {
+        if let Some(website) = &bucket.website {
+            watch.folder(project.directory.join(website.source.as_deref().unwrap_or(name)));
         }
     }
-
-    fn add(&mut self, path: &Path) {
-        if let Ok(found) = fs::metadata(path) {
-            let written = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            self.files.insert(path.to_owned(), (written, found.len()));
-        }
-    }
-
-    fn count(&self) -> u64 {
-        u64::try_from(self.files.len()).unwrap_or(u64::MAX)
-    }
-
-    /// What is in one and not the same in the other.
-    fn differing(&self, other: &Self) -> Vec<PathBuf> {
-        let mut paths: Vec<PathBuf> = self
-            .files
-            .keys()
-            .chain(other.files.keys())
-            .filter(|path| self.files.get(*path) != other.files.get(*path))
-            .cloned()
+    if args.code.artifacts.is_none() {
+        let binaries = functions_of(stack)
+            .into_iter()
+            .map(|function| function.binary)
             .collect();
-        paths.sort();
-        paths.dedup();
-        paths
+        let handlers = project.handlers(args.code.handlers.as_deref());
+        watch.code(&session.env.cargo, &handlers, binaries).await;
     }
+    watch
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_was_saved_made_and_removed_differs() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        for name in ["target/x", ".git/x", "src/kept.rs", "src/saved.rs", "src/removed.rs"] {
-            fs::create_dir_all(at(name).parent().unwrap()).unwrap();
-            fs::write(at(name), "1").unwrap();
-        }
-        let walk = || {
-            let mut files = Files::default();
-            files.walk(folder.path());
-            files
-        };
-        let before = walk();
-        assert_eq!(before.count(), 3);
-        fs::write(at("src/saved.rs"), "22").unwrap();
-        fs::write(at("src/made.rs"), "1").unwrap();
-        fs::write(at("target/x"), "22").unwrap();
-        fs::remove_file(at("src/removed.rs")).unwrap();
-        let changed = walk().differing(&before);
-        assert_eq!(changed, ["src/made.rs", "src/removed.rs", "src/saved.rs"].map(at));
-        assert_eq!(listed(&changed), "made.rs, removed.rs, saved.rs");
-        assert_eq!(
-            listed(&[changed.clone(), changed].concat()),
-            "made.rs, removed.rs, saved.rs and 3 more"
-        );
+    fn the_first_few_changes_are_named() {
+        let paths: Vec<PathBuf> = ["src/a.rs", "b.rs", "c.rs", "d.rs", "e.rs"].map(PathBuf::from).into();
+        assert_eq!(listed(&paths[..3]), "a.rs, b.rs, c.rs");
+        assert_eq!(listed(&paths), "a.rs, b.rs, c.rs and 2 more");
     }
 }

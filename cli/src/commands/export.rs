@@ -16,6 +16,7 @@ use crate::cli::{CheckArgs, Output};
 use crate::env::absolute;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::file::{self, Readers};
 use crate::promotion_gate::PromotionGate;
 use crate::report::Purpose;
 use crate::report::plan::Details;
@@ -160,9 +161,8 @@ async fn policy(session: &Session, commands: &[Permitted], out: Option<&Path>) -
         for (number, part) in parts(&policy).into_iter().enumerate() {
             let text = printed(&part)?;
             let path = directory.join(format!("policy-{}.json", number + 1));
-            fs::create_dir_all(directory)
-                .and_then(|()| fs::write(&path, &text))
-                .map_err(|error| Failure::io("writing", &path, &error))?;
+            fs::create_dir_all(directory).map_err(|error| Failure::io("making", directory, &error))?;
+            file::write(&path, text.as_bytes(), Readers::Usual)?;
             written.push_str(&format!("{}\n", path.display()));
         }
         return Ok(written);
@@ -265,7 +265,7 @@ async fn postman(session: &Session, out: Option<&Path>, checks: &CheckArgs) -> R
     let mut told = String::new();
     for (name, value) in files {
         let path = out.join(name);
-        fs::write(&path, format!("{value:#}\n")).map_err(|error| Failure::io("writing", &path, &error))?;
+        file::write(&path, format!("{value:#}\n").as_bytes(), Readers::Usual)?;
         told.push_str(&format!("wrote {}\n", path.display()));
     }
     Ok(told)

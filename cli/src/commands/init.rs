@@ -1,8 +1,8 @@
 //! `taskctl init`: a project from a template.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
 use taskctl_checks::{FILES, shipped as shipped_checks};
@@ -10,6 +10,7 @@ use taskctl_stack::template::{EMBEDDED, Options, Source, embedded_names, load};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::file::{self, Readers};
 use crate::project::TEMPLATE_NAMES;
 use crate::promotion_gate::StackParts;
 use crate::report::direct::{fail, print};
@@ -53,31 +54,30 @@ fn init(args: &Args) -> Result<String, Failure> {
         .map(|(name, text)| (format!("checks/{name}"), *text));
     fs::create_dir_all(directory).map_err(|error| Failure::io("making", directory, &error))?;
     let path = directory.join(TEMPLATE_NAMES[0]);
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&path)
-        .map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => Failure::new(
-                Exit::Error,
-                format!("{} already exists", path.display()),
-                "remove it first, or use another directory: taskctl init DIR",
-            ),
-            _ => Failure::io("writing", &path, &error),
-        })?;
-    file.write_all(text.as_bytes())
-        .map_err(|error| Failure::io("writing", &path, &error))?;
+    if path.exists() {
+        return Err(exists(&path));
+    }
     let site = site.iter().map(|(path, text)| ((*path).to_owned(), *text));
     write_files(directory, site.chain(checks))?;
     ignore_what_is_kept(directory)?;
+    // The template comes last: what was cut off before is made again by the same command.
+    file::create(&path, text.as_bytes()).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => exists(&path),
+        _ => Failure::io("writing", &path, &error),
+    })?;
     Ok(format!("created {}\nnext: taskctl plan --local\n", path.display()))
 }
 
+fn exists(path: &Path) -> Failure {
+    Failure::new(
+        Exit::Error,
+        format!("{} already exists", path.display()),
+        "remove it first, or use another directory: `taskctl init DIR`",
+    )
+}
+
 /// Files of the web site and request checks; those that are there stay.
-fn write_files(
-    directory: &std::path::Path,
-    files: impl Iterator<Item = (String, &'static str)>,
-) -> Result<(), Failure> {
+fn write_files(directory: &Path, files: impl Iterator<Item = (String, &'static str)>) -> Result<(), Failure> {
     for (path, text) in files {
         let path = directory.join(path);
         if path.exists() {
@@ -86,13 +86,13 @@ fn write_files(
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|error| Failure::io("making", folder, &error))?;
         }
-        fs::write(&path, text).map_err(|error| Failure::io("writing", &path, &error))?;
+        file::write(&path, text.as_bytes(), Readers::Usual)?;
     }
     Ok(())
 }
 
 /// What taskctl keeps beside the project belongs in no repository.
-fn ignore_what_is_kept(directory: &std::path::Path) -> Result<(), Failure> {
+fn ignore_what_is_kept(directory: &Path) -> Result<(), Failure> {
     let path = directory.join(".gitignore");
     let known = fs::read_to_string(&path).unwrap_or_default();
     if known.lines().any(|line| line.trim_matches('/') == ".taskctl") {
@@ -103,5 +103,5 @@ fn ignore_what_is_kept(directory: &std::path::Path) -> Result<(), Failure> {
     } else {
         "\n"
     };
-    fs::write(&path, format!("{known}{gap}/.taskctl/\n")).map_err(|error| Failure::io("writing", &path, &error))
+    file::write(&path, format!("{known}{gap}/.taskctl/\n").as_bytes(), Readers::Usual)
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use clap_complete::ArgValueCandidates;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use taskctl_local::gateway::SampleEvent;
@@ -16,6 +17,7 @@ use taskctl_stack::observe::logs::LogEvent;
 
 use crate::answers::InvokeResult;
 use crate::cli::Output;
+use crate::complete;
 use crate::env::absolute;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -29,7 +31,7 @@ use crate::ui::text::{plain, safe_json};
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Logical name of the function
-    #[arg(value_name = "FUNCTION")]
+    #[arg(value_name = "FUNCTION", add = ArgValueCandidates::new(complete::functions))]
     function: String,
     /// File with the event as JSON; - for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "route")]

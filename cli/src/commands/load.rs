@@ -109,10 +109,7 @@ fn missed(report: &LoadReport, p99: Option<Duration>, errors: Option<u64>) -> Ve
     if let Some(limit) = p99.map(|limit| limit.as_secs_f64() * 1_000.0)
         && report.latency.p99 > limit
     {
-        missed.push(format!(
-            "p99 latency was {:.0} ms, above the limit of {limit:.0} ms",
-            report.latency.p99
-        ));
+        missed.push(format!("p99 is {:.0} ms, limit {limit:.0} ms", report.latency.p99));
     }
     if let Some(allowed) = errors
         && report.failed() > allowed
@@ -156,7 +153,6 @@ async fn target(session: &Session, args: &Args) -> Result<String, Failure> {
                 unattended: Unattended::Refuse(format!(
                     "{url} is not an endpoint of this stack: loading it needs confirmation, and there is no terminal to ask on"
                 )),
-                declined: "no load was generated: not confirmed",
             };
             session.confirm(confirmation).await?;
         }

@@ -111,7 +111,6 @@ async fn start_over(session: &Session, options: &LocalOptions) -> Result<Exit, F
             "deleting all local tables, objects and releases needs confirmation, and there is no terminal to ask on"
                 .to_owned(),
         ),
-        declined: "the local target was not reset: not confirmed",
     };
     session.confirm(confirmation).await?;
     reset(options).await?;

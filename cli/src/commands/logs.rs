@@ -2,6 +2,7 @@
 
 mod insights;
 
+use clap_complete::ArgValueCandidates;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use regex_lite::Regex;
@@ -11,6 +12,7 @@ use taskctl_stack::event::Event;
 use taskctl_stack::observe::logs::{CloudWatchLogs, Group, Window, stream};
 
 use crate::cli::Output;
+use crate::complete;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::log_line::Level;
@@ -33,7 +35,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Logical names of functions [default: all]
-    #[arg(value_name = "FUNCTION")]
+    #[arg(value_name = "FUNCTION", add = ArgValueCandidates::new(complete::functions))]
     functions: Vec<String>,
     /// Include the API's access log; without function names, show only that
     #[arg(long)]

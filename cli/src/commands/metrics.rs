@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use clap_complete::ArgValueCandidates;
 use comfy_table::CellAlignment;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -12,6 +13,7 @@ use taskctl_stack::observe::metrics::{
 };
 
 use crate::cli::Output;
+use crate::complete;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::refresh::refresh;
@@ -27,7 +29,7 @@ use crate::ui::text::plain;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Logical names of functions [default: all, with API and tables]
-    #[arg(value_name = "FUNCTION")]
+    #[arg(value_name = "FUNCTION", add = ArgValueCandidates::new(complete::functions))]
     functions: Vec<String>,
     /// How far to look back, such as 15m, 3h or 7d
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = ago)]

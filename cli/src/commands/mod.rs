@@ -9,6 +9,7 @@ pub mod destroy;
 pub mod dev;
 pub mod doctor;
 pub mod export;
+pub mod help;
 pub mod init;
 pub mod invoke;
 pub mod load;
@@ -28,8 +29,10 @@ pub mod templates;
 pub mod unlock;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Subcommand};
+use clap_complete::ArgValueCandidates;
 
 use crate::cli::Cli;
+use crate::complete;
 use crate::exit::Exit;
 use crate::session::Invocation;
 
@@ -93,6 +96,8 @@ pub enum Command {
     Local(local::Command),
     /// Print the JSON Schema of templates, or of a command's JSON output
     Schema(schema::Args),
+    /// Show the help of a command, or of `exit-codes`
+    Help(help::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the manual page, or write one per command
@@ -103,7 +108,7 @@ pub enum Command {
 const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Start",
-        &["init", "templates", "doctor", "schema", "completions", "man"],
+        &["init", "templates", "doctor", "schema", "completions", "man", "help"],
     ),
     (
         "Release",
@@ -117,10 +122,21 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Local", &["local", "dev"]),
 ];
 
+/// The command line for a shell that completes it.
+pub fn completing() -> clap::Command {
+    let stages = ArgValueCandidates::new(complete::stages);
+    CommandLine::command().mut_arg("stage", |argument| argument.add(stages))
+}
+
 /// Parses the command line of this process.
 pub fn parse() -> Result<CommandLine, clap::Error> {
     let mut command = grouped(CommandLine::command());
-    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    // Who names no command asks what there is.
+    let arguments = match std::env::args_os().len() {
+        0 | 1 => vec!["taskctl".into(), "help".into()],
+        _ => std::env::args_os().collect(),
+    };
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
     CommandLine::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
@@ -173,7 +189,8 @@ pub fn run(invocation: &Invocation, command: Command) -> Exit {
         Command::Doctor => doctor::run(invocation),
         Command::Local(command) => local::run(invocation, command),
         Command::Schema(args) => schema::run(invocation, &args),
-        Command::Completions(args) => completions::run(invocation, &args, CommandLine::command()),
+        Command::Completions(args) => completions::run(invocation, &args),
+        Command::Help(args) => help::run(invocation, &args, grouped(CommandLine::command())),
         Command::Man(args) => man::run(invocation, &args, CommandLine::command()),
     }
 }
@@ -181,7 +198,11 @@ pub fn run(invocation: &Invocation, command: Command) -> Exit {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
     use clap::Parser as _;
+    use clap::error::ErrorKind;
 
     use super::*;
     use crate::cli::Output;
@@ -190,6 +211,101 @@ mod tests {
     fn the_command_line_is_consistent() {
         CommandLine::command().debug_assert();
         grouped(CommandLine::command()).debug_assert();
+    }
+
+    /// Folders whose texts operators read, and those that test them.
+    const READ: [&str; 8] = [
+        "cli/src",
+        "stack/src",
+        "local/src",
+        "checks/src",
+        "templates",
+        "docs",
+        "README.md",
+        "CONTRIBUTING.md",
+    ];
+
+    fn texts(path: &Path, found: &mut Vec<(PathBuf, String)>) {
+        if path.is_dir() {
+            let entries = fs::read_dir(path).unwrap();
+            entries.for_each(|entry| texts(&entry.unwrap().path(), found));
+            return;
+        }
+        let is_text = |ending| ["rs", "snap", "md", "yaml"].iter().any(|text| ending == *text);
+        if path.extension().is_some_and(is_text) {
+            found.push((path.to_owned(), fs::read_to_string(path).unwrap()));
+        }
+    }
+
+    /// The command lines that a text tells its reader to run: those in backticks, after a prompt, and after `next:` and
+    /// `to resume:`. What is put in when the text is made stands as 1.
+    fn command_lines(text: &str) -> Vec<String> {
+        let filled = regex_lite::Regex::new(r"\{[a-z_.()]*(:[^}]*)?\}").unwrap();
+        let folded = regex_lite::Regex::new(r"\\?\n\s*(//[/!]?)?\s*").unwrap();
+        let quoted = regex_lite::Regex::new(r#"`(taskctl [^`"]*)`"#).unwrap();
+        let said = regex_lite::Regex::new(r"(?m)^\s*(?:\$|next:|to resume:)\s+(taskctl .*)$").unwrap();
+        let colored = regex_lite::Regex::new(r"ESC\[[0-9;]*m").unwrap();
+        let text = &colored.replace_all(text, "");
+        let one_line = folded.replace_all(text, " ");
+        let quoted = quoted.captures_iter(&one_line).map(|found| found[1].to_owned());
+        let said = said.captures_iter(text).map(|found| found[1].to_owned());
+        quoted
+            .chain(said)
+            .map(|line| filled.replace_all(&line, "1").into_owned())
+            .collect()
+    }
+
+    /// The words of a command line up to what is for the shell.
+    fn words(line: &str) -> Vec<String> {
+        let is_for_shell = |word: &String| ["|", "&&", ">", "#", "…", "||", ";"].contains(&word.as_str());
+        let words = shlex::split(&line.replace("\\\"", "\"")).unwrap_or_default();
+        let number = |word: String| if word == "N" { "1".to_owned() } else { word };
+        words
+            .into_iter()
+            .take_while(|word| !is_for_shell(word))
+            .map(number)
+            .collect()
+    }
+
+    /// Whether a text names a command or an option instead of telling to run it.
+    fn is_mention(words: &[String], error: ErrorKind) -> bool {
+        let is_placeholder = |word: &String| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+        match error {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => true,
+            ErrorKind::MissingRequiredArgument | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                words.iter().all(|word| !word.starts_with('-'))
+            }
+            ErrorKind::InvalidValue => {
+                words.last().is_some_and(|last| last.starts_with("--")) || words.iter().any(is_placeholder)
+            }
+            // What a shell or the reader puts in.
+            ErrorKind::ValueValidation => words.iter().any(|word| word.starts_with('$') || word.ends_with('…')),
+            // A command that is put in.
+            ErrorKind::InvalidSubcommand => words[1] == "1",
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn every_command_line_that_is_told_can_be_run() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut found = Vec::new();
+        READ.iter().for_each(|path| texts(&root.join(path), &mut found));
+        let (mut tried, mut wrong) = (0, Vec::new());
+        for (path, text) in found {
+            for line in command_lines(&text) {
+                let words = words(&line);
+                tried += 1;
+                let known = CommandLine::command().try_get_matches_from(&words);
+                if let Err(error) = known.map_err(|error| error.kind())
+                    && !is_mention(&words, error)
+                {
+                    wrong.push(format!("{}: {line}: {error:?}", path.display()));
+                }
+            }
+        }
+        assert!(tried > 100, "{tried}");
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     #[test]

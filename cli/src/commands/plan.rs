@@ -1,8 +1,6 @@
 //! `taskctl plan`: what deploy would change.
 
-use std::fs;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use taskctl_stack::event::{Endpoints, Event, Outcome};
 use taskctl_stack::plan::SavedPlan;
@@ -10,8 +8,10 @@ use taskctl_stack::plan::SavedPlan;
 use crate::cli::{CodeArgs, PromotionArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::file;
 use crate::prepare::{Prepared, prepare};
 use crate::report::Purpose;
+use crate::report::command_hint::{deploy_flags, quoted};
 use crate::report::plan::Details;
 use crate::session::{self, Invocation, Session};
 
@@ -58,11 +58,29 @@ async fn plan(session: &Session, args: &Args) -> Result<Exit, Failure> {
     } else {
         (Outcome::NoChanges, Exit::Ok)
     };
-    session.finished(outcome, prepared.engine.context().calls(), Endpoints::default());
+    let next = prepared.planned.plan.has_changes().then(|| next(session, args));
+    session.finished_with_next(
+        outcome,
+        prepared.engine.context().calls(),
+        Endpoints::default(),
+        next.into_iter().collect(),
+    );
     Ok(exit)
 }
 
-fn save(session: &Session, prepared: &Prepared, path: &PathBuf) -> Result<(), Failure> {
+/// The command line that applies what was planned, from the same code and with the same promotion.
+fn next(session: &Session, args: &Args) -> String {
+    let plan = args
+        .save
+        .as_ref()
+        .map(|path| format!(" --plan {}", quoted(&path.display().to_string())));
+    let flags = deploy_flags(&args.code, &args.promotion);
+    session
+        .command_hint()
+        .command(&format!("deploy{}{flags}", plan.unwrap_or_default()))
+}
+
+fn save(session: &Session, prepared: &Prepared, path: &Path) -> Result<(), Failure> {
     let identity = prepared.engine.context().identity();
     let saved = SavedPlan::new(
         &identity.app,
@@ -75,19 +93,9 @@ fn save(session: &Session, prepared: &Prepared, path: &PathBuf) -> Result<(), Fa
         .map_err(|error| Failure::caused("the plan cannot be serialized", &error, None))?;
     text.push(b'\n');
     // A plan names every resource of a stack, so only its owner may read it.
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path);
-    file.and_then(|mut file| std::io::Write::write_all(&mut file, &text))
-        .map_err(|error| Failure::io("writing", path, &error))?;
-    let apply = session
-        .command_hint()
-        .command(&format!("deploy --plan {}", path.display()));
+    file::write(path, &text, file::Readers::Owner)?;
     session.reporter.emit(Event::Note {
-        message: format!("plan written to {}; apply it with `{apply}`", path.display()),
+        message: format!("plan written to {}", path.display()),
     });
     Ok(())
 }

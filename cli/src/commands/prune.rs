@@ -12,7 +12,13 @@ use crate::report::plan::Details;
 use crate::session::{self, Invocation, Session};
 use crate::ui::confirm::{Confirmation, Expected, Unattended};
 
+const EXAMPLES: &str = "\
+Examples:
+  taskctl prune --stage prod
+  taskctl prune --stage prod --keep 3";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Number of newest releases to keep, besides live, preview and the one before live [default: the template's `release: {keep: …}`, else 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -57,7 +63,6 @@ async fn consent(session: &Session, keep: u32) -> Result<(), Failure> {
         unattended: Unattended::Refuse(format!(
             "deleting releases older than the newest {keep} needs confirmation, and there is no terminal to ask on"
         )),
-        declined: "nothing was pruned: not confirmed",
     };
     session.confirm(confirmation).await
 }

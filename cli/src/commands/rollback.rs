@@ -1,10 +1,12 @@
 //! `taskctl rollback`: live goes back to the release before, or to a kept one, with one call.
 
+use clap_complete::ArgValueCandidates;
 use taskctl_stack::aws::release::driver::RolloutOptions;
 use taskctl_stack::engine::Wanted;
 use taskctl_stack::release::canary::Rollout;
 use taskctl_stack::template::model::Hooks;
 
+use crate::complete;
 use crate::exit::Exit;
 use crate::promotion_gate::{KEEP, PromotionGate};
 use crate::report::Purpose;
@@ -21,7 +23,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Release to go back to [default: the previous one]; `taskctl releases` lists those kept
-    #[arg(long, value_name = "RELEASE")]
+    #[arg(long, value_name = "RELEASE", add = ArgValueCandidates::new(complete::releases))]
     to: Option<u64>,
     /// Take the lock from a hanging command, which then starts no further call
     #[arg(long)]

@@ -401,6 +401,6 @@ mod tests {
         let now: Timestamp = "2026-03-01T12:04:05Z".parse().unwrap_or(Timestamp::UNIX_EPOCH);
         let screen = render(&status, &Style::PLAIN, now);
         insta::assert_snapshot!("status_after_first_deploy", screen);
-        crate::readme::check("taskctl status --local", &screen);
+        crate::readme::check("taskctl status --local -f platform", &screen);
     }
 }

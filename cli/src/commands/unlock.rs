@@ -11,7 +11,13 @@ use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Invocation, Session};
 use crate::ui::text::plain;
 
+const EXAMPLES: &str = "\
+Examples:
+  taskctl unlock --stage prod
+  taskctl unlock --stage prod --force";
+
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Break the lock even if its holder is alive, which then starts no further call
     #[arg(long)]

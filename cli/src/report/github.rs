@@ -11,10 +11,11 @@ use taskctl_stack::plan::Plan;
 use taskctl_stack::template::Severity;
 
 use super::Renderer;
+use super::command_hint::CommandHint;
 use super::human::{Human, StderrSink, Trace};
-use super::messages::{CommandHint, Purpose, RunSummary, endpoint_rows};
+use super::messages::{Purpose, RunSummary, endpoint_rows};
 use super::plan::{Details, render, summary};
-use crate::failure::{Failure, Message};
+use crate::failure::{CANCELLED, Failure, Message};
 use crate::ui::guard::{Guard, Out, command};
 use crate::ui::style::Style;
 use crate::ui::text::plain;
@@ -100,23 +101,26 @@ impl Github {
             self.summary.push_str(&format!("⚠️ {}\n\n", markdown(&warning.message)));
         }
         if plan.has_changes() {
-            let fenced = text.replace("```", "'''");
+            let fenced = marked_in_front(&text).replace("```", "'''");
             self.summary.push_str(&format!(
                 "<details><summary>Plan</summary>\n\n```diff\n{fenced}```\n\n</details>\n\n"
             ));
         }
     }
 
-    fn annotate(&mut self, title: &str, error: &ErrorReport) {
+    fn annotate(&mut self, title: &str, error: &ErrorReport, place: &[(&'static str, &str)]) {
         let mut text = vec![plain(&error.message)];
         text.extend(error.causes.iter().map(|cause| format!("why: {}", plain(cause))));
-        text.extend(error.hint.iter().map(|hint| format!("do: {}", plain(hint))));
-        self.annotation(title, &text.join("\n"));
-        self.summary.push_str(&format!(
-            "❌ {}: {}\n\n",
-            markdown(title),
-            markdown(&plain(&error.message))
-        ));
+        text.extend(error.hint.iter().map(|hint| format!("help: {}", plain(hint))));
+        self.close();
+        let properties = [place, &[("title", title)]].concat();
+        self.out.command(&command("error", &properties, &text.join("\n")));
+        self.summary
+            .push_str(&format!("❌ {}: {}\n\n", markdown(title), markdown(&error.message)));
+        for line in &text[1..] {
+            self.summary.push_str(&format!("> {}\n>\n", markdown(line)));
+        }
+        self.summary.push('\n');
     }
 
     fn keep_summary(&mut self) {
@@ -160,7 +164,7 @@ impl Renderer for Github {
             Event::ExecutionStarted { .. } => self.open("Changes"),
             Event::ActionFailed { id, error, .. } => {
                 self.human.notice(event);
-                self.annotate(&id.to_string(), error);
+                self.annotate(&id.to_string(), error, &[]);
             }
             Event::ActionKept { id, reason, .. } => {
                 self.human.notice(event);
@@ -173,20 +177,26 @@ impl Renderer for Github {
                 millis,
                 calls,
                 endpoints,
+                next,
             } => {
                 self.close();
-                let mark = match outcome {
-                    Outcome::NoChanges | Outcome::Done => "✅",
-                    Outcome::Changes => "📋",
-                    Outcome::Kept => "⚠️",
-                    Outcome::Failed | Outcome::Interrupted => "❌",
+                let mark = match (outcome, self.run.in_preview()) {
+                    (Outcome::NoChanges | Outcome::Done, Some(waits)) => format!("⏸️ **{}**\n\n", markdown(waits)),
+                    (Outcome::NoChanges | Outcome::Done, None) => "✅ ".to_owned(),
+                    (Outcome::Changes, _) => "📋 ".to_owned(),
+                    (Outcome::Kept, _) => "⚠️ ".to_owned(),
+                    (Outcome::Failed | Outcome::Interrupted, _) => "❌ ".to_owned(),
                 };
                 let ending = self.run.ending(*outcome, *millis, *calls, &Style::PLAIN);
-                self.summary.push_str(&format!("{mark} {ending}\n\n"));
+                self.summary.push_str(&format!("{mark}{ending}\n\n"));
                 if matches!(outcome, Outcome::NoChanges | Outcome::Done) {
                     for (slot, url) in endpoint_rows(endpoints) {
                         self.summary.push_str(&format!("- {slot}: <{}>\n", link(url)));
                     }
+                }
+                for command in next {
+                    self.summary
+                        .push_str(&format!("- next: `{}`\n", plain(command).replace('`', "'")));
                 }
                 self.human.event(time, event);
                 self.keep_summary();
@@ -197,7 +207,13 @@ impl Renderer for Github {
 
     fn failure(&mut self, _: Timestamp, failure: &Failure) {
         match &failure.message {
-            Message::Report(error) => self.annotate("taskctl", error),
+            Message::Report(error) => self.annotate("taskctl", error, &[]),
+            Message::At(error, place) => {
+                let (line, column) = (place.line.to_string(), place.column.to_string());
+                let place = [("file", place.file.as_str()), ("line", &line), ("col", &column)];
+                self.annotate("taskctl", error, &place);
+            }
+            Message::Cancelled => self.out.text(&format!("{CANCELLED}\n")),
             Message::Faults(faults) => {
                 self.close();
                 for fault in faults.list() {
@@ -236,6 +252,23 @@ impl Renderer for Github {
         self.close();
         self.keep_summary();
     }
+}
+
+/// A plan whose marks are the first characters of their lines, where GitHub colors them: `+`, `-`, and `!` for a change.
+fn marked_in_front(plan: &str) -> String {
+    let line = |line: &str| {
+        let rest = line.trim_start_matches(' ');
+        let indent = &line[..line.len() - rest.len()];
+        let mark = match rest.split_once(' ') {
+            Some(("+", _)) => "+",
+            Some(("-", _)) => "-",
+            Some(("~" | "±", _)) => "!",
+            Some(_) | None => return format!("{line}\n"),
+        };
+        let rest = rest.split_once(' ').map(|(_, rest)| rest).unwrap_or_default();
+        format!("{mark}{indent} {rest}\n")
+    };
+    plan.lines().map(line).collect()
 }
 
 /// Text in Markdown, on one line and without its marks. <https://spec.commonmark.org/0.31.2/#backslash-escapes>

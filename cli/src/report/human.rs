@@ -8,10 +8,12 @@ mod release;
 use jiff::Timestamp;
 use taskctl_stack::event::{Endpoints, Event, Outcome};
 
-use super::messages::{CommandHint, Purpose, RunSummary, endpoint_rows, failure_text, where_to};
+use super::command_hint::CommandHint;
+use super::messages::{Purpose, RunSummary, endpoint_rows, failure_text, in_preview, where_to};
 use super::plan::Details;
 use super::{Renderer, Screen};
-use crate::failure::Failure;
+use crate::exit::Exit;
+use crate::failure::{Failure, Message};
 use crate::ui::guard::{Guard, Out};
 use crate::ui::progress::Live;
 use crate::ui::style::{Style, Tone};
@@ -101,7 +103,7 @@ impl Human {
         }
     }
 
-    fn finished(&mut self, outcome: Outcome, millis: u64, calls: u64, endpoints: &Endpoints) {
+    fn finished(&mut self, outcome: Outcome, millis: u64, calls: u64, endpoints: &Endpoints, next: &[String]) {
         self.rest();
         let ending = self.run.ending(outcome, millis, calls, &self.style);
         self.say(&ending);
@@ -111,19 +113,28 @@ impl Human {
                 self.out.text(&line);
             }
         }
-        let next = self.run.next_steps(outcome, endpoints, &self.command_hint);
         for (index, command) in next.iter().enumerate() {
-            let head = match (index, outcome) {
-                (0, Outcome::Failed | Outcome::Interrupted) => "retry: ",
-                (0, _) => "next:  ",
-                _ => "       ",
-            };
-            let line = format!(
-                "{}{}",
-                self.style.paint(Tone::Faint, head),
-                self.style.paint(Tone::Copy, &plain(command))
-            );
-            self.say(&line);
+            self.command_line(if index == 0 { "next: " } else { "      " }, command);
+        }
+        if outcome == Outcome::Interrupted {
+            self.resume();
+        }
+    }
+
+    /// A command line to copy.
+    fn command_line(&mut self, head: &str, command: &str) {
+        let (head, command) = (
+            self.style.paint(Tone::Faint, head),
+            self.style.paint(Tone::Copy, &plain(command)),
+        );
+        self.say(&format!("{head} {command}"));
+    }
+
+    /// What was stopped before its end is resumed by the same command line.
+    fn resume(&mut self) {
+        let again = self.command_hint.again.clone();
+        if self.purpose == Purpose::Change && !again.is_empty() {
+            self.command_line("to resume:", &again);
         }
     }
 
@@ -180,16 +191,34 @@ impl Renderer for Human {
                 previous,
             } => self.promoted(*release, color, *previous),
             Event::RolledBack { release, color, from } => self.rolled_back(*release, color, *from),
+            Event::InPreview { release, color, live } => {
+                let text = in_preview(*release, color, *live);
+                let text = self.style.paint(Tone::Strong, &text);
+                self.say(&text);
+            }
             Event::Checked {
-                release,
-                requests,
-                assertions,
-            } => self.checked(*release, *requests, *assertions),
+                requests, assertions, ..
+            } => self.checked(*requests, *assertions),
             Event::Diverted {
                 release,
                 percent,
                 functions,
             } => self.diverted(*release, *percent, functions),
+            Event::Baking {
+                percent,
+                millis,
+                of_millis,
+                requests,
+                errors,
+                live_requests,
+                live_errors,
+                ..
+            } => self.baking(
+                *percent,
+                (*millis, *of_millis),
+                (*requests, *errors),
+                (*live_requests, *live_errors),
+            ),
             Event::Judged {
                 release,
                 requests,
@@ -212,7 +241,8 @@ impl Renderer for Human {
                 millis,
                 calls,
                 endpoints,
-            } => self.finished(*outcome, *millis, *calls, endpoints),
+                next,
+            } => self.finished(*outcome, *millis, *calls, endpoints, next),
         }
     }
 
@@ -221,6 +251,9 @@ impl Renderer for Human {
         let text = failure_text(&failure.message, &self.style);
         for line in text.lines() {
             self.say(line);
+        }
+        if failure.exit == Exit::Interrupted && !matches!(failure.message, Message::Cancelled) {
+            self.resume();
         }
     }
 

@@ -9,7 +9,7 @@ use taskctl_stack::event::{ErrorReport, Event, SCHEMA_VERSION};
 use super::human::Trace;
 use super::messages::Purpose;
 use super::{Renderer, write};
-use crate::failure::{Failure, Message};
+use crate::failure::{CANCELLED, Failure, Message, Place};
 use crate::ui::guard::Out;
 use crate::ui::text::safe_json;
 
@@ -71,6 +71,9 @@ struct ErrorEvent {
     exit: u8,
     /// What happened, why, what to do.
     error: ErrorReport,
+    /// Where in a file, such as one of request checks: `file`, `line`, `column`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Place>,
     /// Faults of the template: `file` and `faults`.
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<Value>,
@@ -121,8 +124,20 @@ impl Renderer for Json {
     }
 
     fn failure(&mut self, time: Timestamp, failure: &Failure) {
+        let place = match &failure.message {
+            Message::At(_, place) => Some(place.clone()),
+            _ => None,
+        };
         let (error, template) = match &failure.message {
-            Message::Report(error) => (error.clone(), None),
+            Message::Report(error) | Message::At(error, _) => (error.clone(), None),
+            Message::Cancelled => {
+                let error = ErrorReport {
+                    message: CANCELLED.to_owned(),
+                    causes: Vec::new(),
+                    hint: None,
+                };
+                (error, None)
+            }
             Message::Faults(faults) => {
                 let error = ErrorReport {
                     message: faults.to_string(),
@@ -136,6 +151,7 @@ impl Renderer for Json {
             event: ErrorTag::Error,
             exit: failure.exit.code(),
             error,
+            at: place,
             template,
         };
         let line = Self::line(time, What::Error(told));

@@ -9,7 +9,7 @@ use taskctl_stack::plan::Verb;
 use taskctl_stack::resource::ResourceId;
 
 use super::plan::sign;
-use crate::failure::Message;
+use crate::failure::{CANCELLED, Message};
 use crate::ui::style::{Paint, Style, Tone};
 use crate::ui::text::{count, duration, plain, plain_lines, wrap};
 
@@ -26,40 +26,30 @@ pub enum Purpose {
     Answer,
 }
 
-/// How the next command lines begin and end, so that they can be copied.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct CommandHint {
-    /// The flags that name the stack: ` --local --stage prod`.
-    pub flags: String,
-}
-
-impl CommandHint {
-    /// A command line of the same stack.
-    pub fn command(&self, command: &str) -> String {
-        format!("taskctl {command}{}", self.flags)
-    }
-}
-
 /// Retries are reported only after this long.
 const PATIENCE_MILLIS: i64 = 4_000;
 
 /// What happened so far, as far as later messages depend on it.
 #[derive(Debug, Default)]
 pub struct RunSummary {
-    command: String,
     retrying: BTreeMap<String, i64>,
     reported_retries: BTreeSet<String>,
     done: BTreeMap<Verb, usize>,
     failed: usize,
     kept: usize,
     skipped: usize,
+    in_preview: Option<String>,
 }
 
 impl RunSummary {
     /// Takes notice of an event.
     pub fn notice(&mut self, event: &Event) {
         match event {
-            Event::Started { command, .. } => self.command.clone_from(command),
+            // `dev` deploys again and again: each round counts its own.
+            Event::Started { .. } => *self = Self::default(),
+            Event::InPreview { release, color, live } => {
+                self.in_preview = Some(in_preview(*release, color, *live));
+            }
             Event::ActionFinished { verb, .. } => *self.done.entry(*verb).or_default() += 1,
             Event::ActionFailed { .. } => self.failed += 1,
             Event::ActionKept { .. } => self.kept += 1,
@@ -106,20 +96,16 @@ impl RunSummary {
         format!("{}{list} in {}, {calls}", style.paint(tone, word), duration(millis))
     }
 
-    /// What to do next, as command lines.
-    pub fn next_steps(&self, outcome: Outcome, endpoints: &Endpoints, command_hint: &CommandHint) -> Vec<String> {
-        match outcome {
-            Outcome::Changes => vec![command_hint.command("deploy")],
-            Outcome::Failed | Outcome::Interrupted => vec![command_hint.command(&self.command)],
-            Outcome::Done | Outcome::NoChanges if self.command == "deploy" => endpoints
-                .live
-                .iter()
-                .map(|url| format!("curl {url}/health"))
-                .chain([command_hint.command("status")])
-                .collect(),
-            Outcome::Done | Outcome::NoChanges | Outcome::Kept => Vec::new(),
-        }
+    /// Which release waits in preview, when the command did not make it live.
+    pub fn in_preview(&self) -> Option<&str> {
+        self.in_preview.as_deref()
     }
+}
+
+/// A release that waits, and what is live meanwhile.
+pub fn in_preview(release: u64, color: &str, live: u64) -> String {
+    let color = plain(color);
+    format!("Release {release} ({color}) is in preview; live is still release {live}.")
 }
 
 /// `platform/dev in eu-central-1 (account 123456789012)`.
@@ -214,10 +200,11 @@ pub fn error_lines(message: &str, causes: &[String], hint: Option<&str>, style: 
 /// The error that ends a command.
 pub fn failure_text(message: &Message, style: &Style) -> String {
     match message {
-        Message::Report(report) => {
+        Message::Report(report) | Message::At(report, _) => {
             let lines = error_lines(&report.message, &report.causes, report.hint.as_deref(), style);
             lines.iter().map(|line| format!("{line}\n")).collect()
         }
+        Message::Cancelled => format!("{CANCELLED}\n"),
         Message::Faults(faults) => {
             let color = match style.paint {
                 Paint::Colored => taskctl_stack::template::Color::Ansi,

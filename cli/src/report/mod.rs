@@ -2,12 +2,14 @@
 //! of their own renders them in order.
 
 mod change;
+pub mod command_hint;
 pub mod direct;
 mod github;
 mod human;
 mod json;
 mod messages;
 pub mod plan;
+mod statement;
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,15 +20,17 @@ use std::thread::JoinHandle;
 use jiff::Timestamp;
 use taskctl_stack::aws::client::cancel::Cancel;
 use taskctl_stack::event::{Event, EventSink, Events};
+use taskctl_stack::plan::Action;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Message as Said};
 use crate::ui::guard::Out;
 use crate::ui::progress::TICK;
 
+pub use command_hint::CommandHint;
 pub use github::Github;
 pub use human::{Human, StderrSink, Trace};
 pub use json::{Json, Line, Lines, answer as json_answer};
-pub use messages::{CommandHint, Purpose, failure_text, where_to};
+pub use messages::{Purpose, failure_text, where_to};
 
 /// Renders events, one after the other.
 pub trait Renderer: Send {
@@ -77,6 +81,7 @@ pub struct Reporter {
 
 struct Sink {
     sender: Mutex<Option<Sender<Message>>>,
+    command_hint: CommandHint,
 }
 
 impl Sink {
@@ -90,17 +95,19 @@ impl Sink {
 
 impl EventSink for Sink {
     fn emit(&self, event: Event) {
+        let event = completed(event, &self.command_hint);
         self.send(Message::Event(Timestamp::now(), Box::new(event)));
     }
 }
 
 impl Reporter {
-    /// Starts a renderer.
-    pub fn start(renderer: Box<dyn Renderer>) -> Self {
+    /// Starts a renderer. Command lines in messages are about the stack of this run.
+    pub fn start(renderer: Box<dyn Renderer>, command_hint: CommandHint) -> Self {
         let (sender, receiver) = channel();
         let thread = std::thread::spawn(move || render(renderer, &receiver));
         let sink = Arc::new(Sink {
             sender: Mutex::new(Some(sender)),
+            command_hint,
         });
         Self {
             sink,
@@ -120,6 +127,7 @@ impl Reporter {
 
     /// Reports the error that ends the command.
     pub fn fail(&self, failure: Failure) {
+        let failure = completed_failure(failure, &self.sink.command_hint);
         self.sink.send(Message::Failure(Timestamp::now(), Box::new(failure)));
     }
 
@@ -153,6 +161,34 @@ impl Reporter {
             let _ = thread.join();
         }
     }
+}
+
+/// A failure whose advice names the stack of this run.
+fn completed_failure(mut failure: Failure, command_hint: &CommandHint) -> Failure {
+    if let Said::Report(report) | Said::At(report, _) = &mut failure.message {
+        report.hint = report.hint.as_deref().map(|hint| command_hint.complete(hint));
+    }
+    failure
+}
+
+/// An event whose advice names the stack of this run: the engine knows commands, and not how it was reached.
+fn completed(mut event: Event, command_hint: &CommandHint) -> Event {
+    match &mut event {
+        Event::ActionFailed { error, .. } => {
+            error.hint = error.hint.as_deref().map(|hint| command_hint.complete(hint));
+        }
+        Event::ActionKept { reason, .. } => *reason = command_hint.complete(reason),
+        Event::Note { message } | Event::Warning { message } => *message = command_hint.complete(message),
+        Event::Planned { plan } => {
+            for step in &mut plan.steps {
+                if let Action::Keep { reason } = &mut step.action {
+                    *reason = command_hint.complete(&reason.to_string()).into();
+                }
+            }
+        }
+        _ => {}
+    }
+    event
 }
 
 fn render(mut renderer: Box<dyn Renderer>, messages: &Receiver<Message>) {

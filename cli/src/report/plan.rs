@@ -1,9 +1,10 @@
 //! A plan as text: what comes, changes, is replaced and goes, field by field, and what stays although one might think
 //! otherwise.
 
-use taskctl_stack::plan::{Action, Plan, Reason, Rollback, Step, Verb};
+use taskctl_stack::plan::{Action, Change, Plan, Reason, Rollback, Step, Verb};
 
-use super::change::{change_lines, value_line};
+use super::change::value_line;
+use super::statement::{changes_lines, created_lines};
 use crate::ui::style::{Style, Tone};
 use crate::ui::text::{columns, cut, fill, plain, wrap};
 
@@ -170,7 +171,7 @@ fn heading(step: &Step, style: &Style) -> String {
     };
     let immediate = if is_marked(step) { " !" } else { "" };
     let id = plain(&step.id.to_string());
-    let room = style.width.saturating_sub(12 + columns(immediate));
+    let room = style.room().saturating_sub(12 + columns(immediate));
     let note = if columns(&id) + columns(note) <= room { note } else { "" };
     format!(
         "  {} {} {}{}{}",
@@ -183,19 +184,36 @@ fn heading(step: &Step, style: &Style) -> String {
 }
 
 fn body(step: &Step, style: &Style, details: Details) -> Vec<String> {
-    let room = style.width.saturating_sub(FIELD_INDENT);
+    let room = style.room().saturating_sub(FIELD_INDENT);
     match &step.action {
         Action::Create { changes, .. } => match details {
             Details::Changes => Vec::new(),
-            Details::Everything => changes.iter().map(|change| value_line(change, room)).collect(),
+            Details::Everything => changes
+                .iter()
+                .flat_map(|change| created_lines(change, style, room).unwrap_or_else(|| vec![value_line(change, room)]))
+                .collect(),
         },
-        Action::Update { changes, .. }
-        | Action::CreateThenDelete { changes, .. }
-        | Action::DeleteThenCreate { changes, .. } => changes
-            .iter()
-            .filter(|change| !change.implied)
-            .flat_map(|change| change_lines(change, style, room))
-            .collect(),
+        Action::Update {
+            changes,
+            observed,
+            desired,
+        }
+        | Action::CreateThenDelete {
+            changes,
+            observed,
+            desired,
+            ..
+        }
+        | Action::DeleteThenCreate {
+            changes,
+            observed,
+            desired,
+            ..
+        } => {
+            let changes: Vec<&Change> = changes.iter().filter(|change| !change.implied).collect();
+            let model = observed.as_ref().map(|observed| &observed.model);
+            changes_lines(&changes, model, desired, style, room)
+        }
         // Said once, below.
         Action::Delete {
             reason: Reason::StageDestroyed,

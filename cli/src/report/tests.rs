@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Message};
 use crate::ui::progress::Live;
 use crate::ui::progress::tests::Screen;
-use crate::ui::style::{Motion, Paint, Style, lines};
+use crate::ui::style::{Motion, Paint, Reader, Style, lines};
 
 /// A deploy in which something of everything happens.
 const EVENTFUL: &str = include_str!("testdata/eventful.jsonl");
@@ -62,6 +62,7 @@ fn style(width: usize, paint: Paint) -> Style {
     Style {
         paint,
         width,
+        reader: Reader::Terminal,
         ..Style::PLAIN
     }
 }
@@ -69,6 +70,7 @@ fn style(width: usize, paint: Paint) -> Style {
 fn command_hint() -> CommandHint {
     CommandHint {
         flags: " --stage prod".to_owned(),
+        again: "taskctl deploy --stage prod --artifacts packages".to_owned(),
     }
 }
 
@@ -373,12 +375,15 @@ fn an_error_is_told_once_with_its_cause_and_what_to_do() {
 #[test]
 fn events_from_many_threads_all_arrive() {
     let page = Page::default();
-    let reporter = Reporter::start(Box::new(Json::new(
-        page.out(),
-        Box::new(std::io::sink()),
-        Purpose::Change,
-        Trace::Off,
-    )));
+    let reporter = Reporter::start(
+        Box::new(Json::new(
+            page.out(),
+            Box::new(std::io::sink()),
+            Purpose::Change,
+            Trace::Off,
+        )),
+        CommandHint::default(),
+    );
     let threads: Vec<_> = (0..4)
         .map(|thread| {
             let events = reporter.events();
@@ -420,12 +425,15 @@ fn a_closed_pipe_is_survived() {
             Err(std::io::ErrorKind::BrokenPipe.into())
         }
     }
-    let reporter = Reporter::start(Box::new(Json::new(
-        Box::new(Closed),
-        Box::new(std::io::sink()),
-        Purpose::Change,
-        Trace::Off,
-    )));
+    let reporter = Reporter::start(
+        Box::new(Json::new(
+            Box::new(Closed),
+            Box::new(std::io::sink()),
+            Purpose::Change,
+            Trace::Off,
+        )),
+        CommandHint::default(),
+    );
     for _ in 0..10 {
         reporter.emit(Event::Stopping);
     }
@@ -474,7 +482,6 @@ mod fuzz {
 
     use super::*;
     use crate::ui::guard::tests::{commands, hostile, obeyed};
-    use crate::ui::style::Reader;
 
     static EVENTS: LazyLock<Vec<serde_json::Value>> = LazyLock::new(|| {
         EVENTFUL
@@ -581,4 +588,87 @@ mod fuzz {
             prop_assert_eq!(&read["message"], &serde_json::Value::String(text));
         }
     }
+}
+
+/// Events of a deploy whose release waits.
+fn waiting() -> String {
+    let lines = [
+        r#"{"time": "2026-03-01T12:00:00Z", "event": "started", "command": "deploy", "app": "shop", "stage": "prod", "region": "eu-central-1", "account": "123456789012"}"#,
+        r#"{"time": "2026-03-01T12:00:09Z", "event": "in-preview", "release": 2, "color": "green", "live": 1}"#,
+        r#"{"time": "2026-03-01T12:00:09Z", "event": "finished", "outcome": "done", "millis": 9000, "calls": 61, "endpoints": {"live": "https://a.example", "preview": "https://a.example/preview", "site": null}, "next": ["curl https://a.example/preview/orders", "taskctl promote --stage prod"]}"#,
+    ];
+    lines.map(|line| format!("{line}\n")).concat()
+}
+
+#[test]
+fn a_release_that_waits_is_said_to_wait() {
+    let screen = human(&waiting(), Purpose::Change, 80, Paint::Plain, Details::Changes);
+    insta::assert_snapshot!(screen, @r"
+    --- stdout
+    live     https://a.example
+    preview  https://a.example/preview
+    --- stderr
+    deploy shop/prod in eu-central-1, account 123456789012
+    Release 2 (green) is in preview; live is still release 1.
+    Done in 9.0 s, 61 AWS calls
+    next:  curl https://a.example/preview/orders
+           taskctl promote --stage prod
+    ");
+    insta::assert_snapshot!("github_in_preview", github(&waiting(), None));
+}
+
+#[test]
+fn a_refused_promotion_is_an_error_in_every_form() {
+    let refused = Failure {
+        exit: Exit::CheckFailed,
+        message: Message::Report(ErrorReport {
+            message: "release 2 failed its checks in preview and was not promoted; live is still release 1".to_owned(),
+            causes: vec!["create an order (POST /orders): status: expected 418, got 200".to_owned()],
+            hint: Some("fix it and deploy again; `taskctl check --preview` runs the checks alone".to_owned()),
+        }),
+    };
+    let refused = completed_failure(refused, &command_hint());
+    insta::assert_snapshot!("github_refused", github("", Some(&refused)));
+    let page = Page::default();
+    let mut json = Json::new(page.out(), Box::new(std::io::sink()), Purpose::Change, Trace::Off);
+    json.failure(Timestamp::UNIX_EPOCH, &refused);
+    insta::assert_snapshot!("json_refused", page.text());
+}
+
+#[test]
+fn a_broken_file_of_checks_is_annotated_where_it_is_broken() {
+    let error =
+        taskctl_checks::parse("checks/orders.yaml", "checks:\n  - name: a\n    expect: {status: 200\n").unwrap_err();
+    let failure = Failure::from(error);
+    insta::assert_snapshot!("github_broken_checks", github("", Some(&failure)));
+    let error = taskctl_checks::parse(
+        "checks/orders.yaml",
+        "checks:\n  - name: a\n    folder: functional\n    request: {method: GET, path: orders}\n    expect: {status: 200}\n",
+    )
+    .unwrap_err();
+    assert_eq!(error.place(), Some(("checks/orders.yaml", 2, 5)), "{error}");
+}
+
+#[test]
+fn who_stopped_is_told_how_to_resume() {
+    let screen = |failure: &Failure, purpose| {
+        let err = Page::default();
+        let mut human = Human::new(
+            (Page::default().out(), Style::PLAIN),
+            (StderrSink::Lines(err.out()), Style::PLAIN),
+            purpose,
+            command_hint(),
+            Details::Changes,
+            Trace::Off,
+        );
+        human.failure(Timestamp::UNIX_EPOCH, failure);
+        err.text()
+    };
+    let resume = "error: stopped\nto resume: taskctl deploy --stage prod --artifacts packages\n";
+    assert_eq!(screen(&Failure::interrupted(), Purpose::Change), resume);
+    assert_eq!(screen(&Failure::interrupted(), Purpose::Answer), "error: stopped\n");
+    assert_eq!(
+        screen(&Failure::cancelled(), Purpose::Change),
+        "Cancelled. Nothing was changed.\n"
+    );
 }

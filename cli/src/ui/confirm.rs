@@ -9,8 +9,6 @@ pub struct Confirmation {
     pub expected: Expected,
     /// What happens where there is no terminal to ask on.
     pub unattended: Unattended,
-    /// The error after any other answer.
-    pub declined: &'static str,
 }
 
 /// The answer that agrees.
@@ -43,14 +41,6 @@ impl Expected {
         match self {
             Self::Yes => ["y", "yes"].iter().any(|yes| answer.eq_ignore_ascii_case(yes)),
             Self::Word(word) => answer == word,
-        }
-    }
-
-    /// How to agree.
-    pub fn instruction(&self) -> String {
-        match self {
-            Self::Yes => "answer y".to_owned(),
-            Self::Word(word) => format!("type {word}"),
         }
     }
 }

@@ -12,7 +12,7 @@ use taskctl_stack::resource::ResourceId;
 
 use super::guard::guarded;
 use super::style::{Reader, Style, Tone};
-use super::text::{columns, cut, long_duration, plain};
+use super::text::{columns, cut, duration, long_duration, plain};
 
 /// Lines for things being worked on; the others are counted.
 const LINES: usize = 8;
@@ -51,6 +51,7 @@ pub struct Live {
     frame: Vec<String>,
     build: Option<Phase>,
     read: Option<Phase>,
+    bake: Option<Bake>,
     execution: Option<Execution>,
     running: Vec<Running>,
     waiting: VecDeque<Running>,
@@ -61,6 +62,14 @@ struct Phase {
     what: &'static str,
     detail: String,
     since: Instant,
+}
+
+/// A share of live's traffic that is being watched.
+struct Bake {
+    percent: u8,
+    counts: String,
+    since: Instant,
+    of_millis: u64,
 }
 
 struct Execution {
@@ -90,6 +99,7 @@ impl Live {
             frame: Vec::new(),
             build: None,
             read: None,
+            bake: None,
             execution: None,
             running: Vec::new(),
             waiting: VecDeque::new(),
@@ -113,7 +123,11 @@ impl Live {
 
     /// Whether there is a frame.
     pub fn is_drawing(&self) -> bool {
-        self.build.is_some() || self.read.is_some() || self.execution.is_some() || !self.running.is_empty()
+        self.build.is_some()
+            || self.read.is_some()
+            || self.bake.is_some()
+            || self.execution.is_some()
+            || !self.running.is_empty()
     }
 
     /// Time has passed.
@@ -143,6 +157,23 @@ impl Live {
     /// They were read.
     pub fn was_read(&mut self) {
         self.read = None;
+        self.draw("");
+    }
+
+    /// A share of live's traffic has been watched for so long.
+    pub fn baking(&mut self, percent: u8, watched: Duration, of_millis: u64, counts: &str) {
+        self.bake = Some(Bake {
+            percent,
+            counts: plain(counts),
+            since: Instant::now().checked_sub(watched).unwrap_or_else(Instant::now),
+            of_millis,
+        });
+        self.draw("");
+    }
+
+    /// It was judged.
+    pub fn baked(&mut self) {
+        self.bake = None;
         self.draw("");
     }
 
@@ -181,7 +212,7 @@ impl Live {
         }
     }
 
-    /// An action ended. The line that says so draws the frame.
+    /// An action ended.
     pub fn end(&mut self, id: &ResourceId) {
         self.waiting.retain(|running| running.id != *id);
         if let Some(at) = self.running.iter().position(|running| running.id == *id) {
@@ -191,12 +222,14 @@ impl Live {
         if let Some(execution) = &mut self.execution {
             execution.done += 1;
         }
+        self.draw("");
     }
 
     /// Takes everything away.
     pub fn clear(&mut self) {
         self.build = None;
         self.read = None;
+        self.bake = None;
         self.execution = None;
         self.running.clear();
         self.waiting.clear();
@@ -224,6 +257,7 @@ impl Live {
     fn lines(&self, (width, height): (usize, usize)) -> Vec<String> {
         let phases = [&self.build, &self.read].into_iter().flatten();
         let mut lines: Vec<String> = phases.map(|phase| self.phase(phase)).collect();
+        lines.extend(self.bake.as_ref().map(|bake| self.bake(bake)));
         lines.extend(self.execution.as_ref().map(|execution| self.bar(execution)));
         lines.extend(self.running.iter().map(|running| self.running(running, width)));
         // The last row is the cursor's: a frame that scrolls away could not be erased.
@@ -240,6 +274,23 @@ impl Live {
         format!("{spinner} {}  {}  {detail}", phase.what, elapsed(phase.since))
             .trim_end()
             .to_owned()
+    }
+
+    fn bake(&self, bake: &Bake) -> String {
+        let spinner = self.spinner(bake.since);
+        // Whole seconds: tenths would flicker.
+        let seconds = |millis: u64| match millis {
+            0..10_000 => format!("{} s", millis / 1_000),
+            millis => duration(millis),
+        };
+        let watched = u64::try_from(bake.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        format!(
+            "{spinner} canary {}%  {} of {}  {}",
+            bake.percent,
+            seconds(watched),
+            seconds(bake.of_millis),
+            bake.counts
+        )
     }
 
     fn bar(&self, execution: &Execution) -> String {
@@ -423,7 +474,7 @@ pub mod tests {
         End(usize),
         Line,
         Tick,
-        StepAside,
+        Aside,
         Resize(u16, u16),
     }
 
@@ -439,7 +490,7 @@ pub mod tests {
             (0usize..40).prop_map(Step::End),
             Just(Step::Line),
             Just(Step::Tick),
-            Just(Step::StepAside),
+            Just(Step::Aside),
             // Terminals that break lines anew when they become narrower cannot be had in memory: they only grow here.
             (0u16..20, 0u16..3).prop_map(|(width, height)| Step::Resize(width, height)),
         ]
@@ -472,7 +523,7 @@ pub mod tests {
                         live.line(said.last().unwrap());
                     }
                     Step::Tick => live.tick(),
-                    Step::StepAside => live.step_aside(),
+                    Step::Aside => live.step_aside(),
                     Step::Resize(more, higher) => {
                         let (columns, rows) = screen.size();
                         let grown = |size: usize, more| u16::try_from(size).unwrap() + more;

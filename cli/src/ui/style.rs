@@ -115,6 +115,14 @@ impl Style {
         }
     }
 
+    /// Columns that a value may take: on a terminal it is cut to fit, elsewhere it is whole.
+    pub fn room(&self) -> usize {
+        match self.reader {
+            Reader::Terminal => self.width,
+            Reader::Runner | Reader::Program => usize::MAX,
+        }
+    }
+
     /// Text in a tone.
     pub fn paint(&self, tone: Tone, text: &str) -> String {
         match self.paint {
@@ -169,6 +177,7 @@ pub fn lines(name: &str, draw: impl Fn(&Style) -> String) {
             let style = Style {
                 paint,
                 width,
+                reader: Reader::Terminal,
                 ..Style::PLAIN
             };
             let text = draw(&style).replace('\u{1b}', "ESC");

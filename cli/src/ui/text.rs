@@ -59,6 +59,26 @@ pub fn cut(text: &str, columns: usize) -> String {
     truncate_str(text, columns, "…").into_owned()
 }
 
+/// The same, from the middle: both ends of an ARN say more than what is between them.
+pub fn cut_within(text: &str, columns: usize) -> String {
+    if measure_text_width(text) <= columns {
+        return text.to_owned();
+    }
+    let end = columns.saturating_sub(1) * 3 / 5;
+    let mut begin = text.chars().count();
+    let mut width = 0;
+    for character in text.chars().rev() {
+        width += measure_text_width(character.encode_utf8(&mut [0; 4]));
+        if width > end {
+            break;
+        }
+        begin -= 1;
+    }
+    let tail: String = text.chars().skip(begin).collect();
+    let head = columns.saturating_sub(measure_text_width(&tail));
+    format!("{}{tail}", truncate_str(text, head, "…"))
+}
+
 /// Columns that text takes.
 pub fn columns(text: &str) -> usize {
     measure_text_width(text)
@@ -162,6 +182,13 @@ mod tests {
         );
         assert_eq!(count(1, "call"), "1 call");
         assert_eq!(count(0, "call"), "0 calls");
+    }
+
+    #[test]
+    fn what_is_cut_within_keeps_both_ends() {
+        assert_eq!(cut_within("abcdefghij", 10), "abcdefghij");
+        assert_eq!(cut_within("abcdefghij", 6), "ab…hij");
+        assert_eq!(cut_within("東京東京東京", 7), "東京…京");
     }
 
     #[test]

@@ -137,10 +137,15 @@ fn find_python(options: &LocalOptions) -> Result<PathBuf, LocalError> {
         let (Some(version), Some(executable)) = (lines.next(), lines.next()) else {
             continue;
         };
+        // Without a PATH, Python does not know where it is.
+        let executable = match executable {
+            "" => candidate.to_string_lossy().into_owned(),
+            known => known.to_owned(),
+        };
         if is_new_enough(version) {
             return Ok(PathBuf::from(executable));
         }
-        too_old.get_or_insert((executable.to_owned(), version.to_owned()));
+        too_old.get_or_insert((executable, version.to_owned()));
     }
     match too_old {
         Some((python, found)) => Err(LocalError::PythonTooOld { python, found }),

@@ -16,10 +16,10 @@ use crate::resource::Outputs;
 pub struct Pruned {
     /// Releases that cannot be rolled back to any more.
     pub releases: BTreeSet<u64>,
-    /// Function versions.
-    pub versions: usize,
-    /// Policies with grants of former releases.
-    pub grants: usize,
+    /// Versions by logical name of their function.
+    pub versions: BTreeMap<String, Vec<u64>>,
+    /// Functions whose roles lost grants that only former releases needed.
+    pub grants: BTreeSet<String>,
     /// Files of web sites.
     pub files: usize,
 }
@@ -41,9 +41,18 @@ impl Engine {
         let reader = Reader::new(context.clone());
         if let Some(oldest) = kept.oldest_reachable {
             let roles = self.registry.kind(iam::role::KIND).enumerate(&reader).await?;
-            let names = roles.iter().filter_map(|role| role.outputs.get("name"));
-            let dropped = names.map(|name| iam::role::drop_former(context, name, oldest));
-            pruned.grants = futures::future::try_join_all(dropped).await?.into_iter().sum();
+            let named = roles
+                .iter()
+                .filter_map(|role| Some((&role.id, role.outputs.get("name")?)));
+            let dropped = named.map(async |(id, name)| {
+                let dropped = iam::role::drop_former(context, name, oldest).await?;
+                Ok::<_, EngineError>((dropped > 0).then(|| id.name.clone()))
+            });
+            pruned.grants = futures::future::try_join_all(dropped)
+                .await?
+                .into_iter()
+                .flatten()
+                .collect();
         }
         if facts.releases.keys().all(|release| kept.releases.contains(release)) {
             return Ok(pruned);
@@ -80,7 +89,11 @@ impl Engine {
                     ("version".to_owned(), version.to_string()),
                 ]);
                 versions.delete(context, &function.id, &outputs).await?;
-                pruned.versions += 1;
+                pruned
+                    .versions
+                    .entry(function.id.name.clone())
+                    .or_default()
+                    .push(version);
             }
         }
         let labels = facts

@@ -207,6 +207,13 @@ pub enum PackageError {
 #[error("{0}")]
 pub struct Said(pub String);
 
+/// A path as a word of a shell.
+fn quoted(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    // One with a NUL byte is no path.
+    shlex::try_quote(&path).map_or_else(|_| path.to_string(), std::borrow::Cow::into_owned)
+}
+
 impl PackageError {
     /// A package that was made cannot be read any more.
     pub fn unreadable(path: &Path, source: io::Error) -> Self {
@@ -249,13 +256,13 @@ impl PackageError {
             }),
             Self::Compile { dir, command, .. } => Some(format!(
                 "fix the errors; to see only the build: (cd {} && {command})",
-                dir.display()
+                quoted(dir)
             )),
             Self::Cargo { said, .. } if said.0.contains("profile `") && said.0.contains("is not defined") => Some(
                 "add it to the workspace's Cargo.toml:\n  [profile.handlers]\n  inherits = \"release\"\n  strip = \"symbols\"".to_owned(),
             ),
             Self::Cargo { command, .. } => Some(format!("to see only the build: {command}")),
-            Self::Interrupted => Some("run it again; the build resumes where it stopped".to_owned()),
+            Self::Interrupted => None,
             Self::NoBuilder { install, .. } => Some(format!("install what is missing:\n{}", commands(install))),
             Self::CannotRunHere { .. } => {
                 Some("set `architecture:` of the function to this machine's for the stage you run locally".to_owned())
@@ -266,10 +273,10 @@ impl PackageError {
             )),
             Self::NotRunnable { .. } => Some("the function must be a Linux program built by Cargo".to_owned()),
             Self::TooLarge { .. } => Some("take out dependencies, or build with `strip = true` and `lto`".to_owned()),
-            Self::NoArtifacts { dir } => Some(format!("make it: taskctl package --out {}", dir.display())),
+            Self::NoArtifacts { dir } => Some(format!("make it: `taskctl package --out {}`", quoted(dir))),
             Self::BadArtifacts { path, .. } => Some(format!(
-                "make it again: taskctl package --out {}",
-                path.parent().unwrap_or(Path::new(".")).display()
+                "make it again: `taskctl package --out {}`",
+                quoted(path.parent().unwrap_or(Path::new(".")))
             )),
             Self::ArtifactMissing {
                 dir,
@@ -278,17 +285,17 @@ impl PackageError {
             } => Some(match nearest(function, available) {
                 Some(near) => format!("did you mean `{near}`? Packages are there for {}", list(available)),
                 None => format!(
-                    "make it again with this template: taskctl package --out {}",
-                    dir.display()
+                    "make it again with this template: `taskctl package --out {}`",
+                    quoted(dir)
                 ),
             }),
             Self::ArtifactArchitecture { dir, .. } => Some(format!(
-                "make it again with this template: taskctl package --out {}",
-                dir.display()
+                "make it again with this template: `taskctl package --out {}`",
+                quoted(dir)
             )),
             Self::ArtifactHash { path, .. } => Some(format!(
-                "the file was changed or cut off on its way; fetch it again, or make it again: taskctl package --out {}",
-                path.parent().unwrap_or(Path::new(".")).display()
+                "the file was changed or cut off on its way; fetch it again, or make it again: `taskctl package --out {}`",
+                quoted(path.parent().unwrap_or(Path::new(".")))
             )),
             Self::DiskFull { .. } => {
                 Some("free some space and run it again; `cargo clean` frees old builds".to_owned())

@@ -420,5 +420,5 @@ did you mean `health`? Packages are there for counter, health
     fs::write(dist.join(MANIFEST), "{}").unwrap();
     assert!(say(&request.functions).contains("is not a manifest of packages: missing field"));
     fs::remove_file(dist.join(MANIFEST)).unwrap();
-    assert!(say(&request.functions).contains("has no packages.json\nmake it: taskctl package --out"));
+    assert!(say(&request.functions).contains("has no packages.json\nmake it: `taskctl package --out"));
 }

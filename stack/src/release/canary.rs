@@ -189,7 +189,7 @@ pub fn judge(functions: &[Compared], red_before: &BTreeSet<String>, red_now: &BT
         };
         if now > before * SLOWER.0 && now > before + SLOWER.1 {
             return Judgement::Bad(format!(
-                "p{percentile} of {function} is {now:.0} ms, before it was {before:.0} ms"
+                "p{percentile} of {function} is {now:.0} ms, {before:.0} ms before"
             ));
         }
     }

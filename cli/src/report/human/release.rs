@@ -1,5 +1,7 @@
 //! While a release goes live: its checks, its canary, the switch.
 
+use std::time::Duration;
+
 use super::Human;
 use crate::ui::style::Tone;
 use crate::ui::text::{count, duration};
@@ -15,14 +17,14 @@ impl Human {
         self.labelled("live:", Tone::Good, &message);
     }
 
-    pub(super) fn checked(&mut self, release: u64, requests: usize, assertions: usize) {
+    pub(super) fn checked(&mut self, requests: usize, assertions: usize) {
         let large = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let message = format!(
-            "release {release} passed its checks in preview ({}, {})",
+            "{}, {}",
             count(large(requests), "request"),
             count(large(assertions), "assertion")
         );
-        self.labelled("checked:", Tone::Good, &message);
+        self.labelled("preview passed:", Tone::Good, &message);
     }
 
     pub(super) fn diverted(&mut self, release: u64, percent: u8, functions: &[String]) {
@@ -30,13 +32,32 @@ impl Human {
         self.labelled("canary:", Tone::Good, &message);
     }
 
+    /// How the release does beside live, while it has a share: on a terminal in place, elsewhere a line each time.
+    pub(super) fn baking(&mut self, percent: u8, time: (u64, u64), new: (u64, u64), live: (u64, u64)) {
+        let (millis, of_millis) = time;
+        let did = |(requests, errors)| format!("{}, {}", count(requests, "request"), count(errors, "error"));
+        let counts = format!("new: {}; live: {}", did(new), did(live));
+        match self.live() {
+            Some(live) => live.baking(percent, Duration::from_millis(millis), of_millis, &counts),
+            // At the beginning there is nothing to count.
+            None if millis < 500 => {}
+            None => {
+                let time = format!("{} of {}", duration(millis), duration(of_millis));
+                self.labelled("canary:", Tone::Faint, &format!("{percent}%, {time}; {counts}"));
+            }
+        }
+    }
+
     pub(super) fn judged(&mut self, release: u64, requests: u64, errors: u64) {
+        if let Some(live) = self.live() {
+            live.baked();
+        }
         let message = format!(
-            "release {release} performs as well as the previous release: {}, {}",
+            "release {release}, {}, {}",
             count(requests, "request"),
             count(errors, "error")
         );
-        self.labelled("judged:", Tone::Good, &message);
+        self.labelled("canary passed:", Tone::Good, &message);
     }
 
     pub(super) fn confirmed(&mut self, release: u64, requests: u32, tail_millis: u64) {

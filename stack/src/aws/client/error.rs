@@ -248,6 +248,9 @@ impl AwsError {
             ErrorKind::Quota => Some(
                 "raise the quota in Service Quotas, or remove what is no longer needed; then run the same command again".to_owned(),
             ),
+            ErrorKind::Transient if self.is_about_disk() => {
+                Some("free some disk space, then run the same command again".to_owned())
+            }
             ErrorKind::Transient => Some("check the network and https://health.aws.amazon.com; then run the same command again, it goes on where it stopped".to_owned()),
             ErrorKind::Throttled | ErrorKind::Settling | ErrorKind::Busy => {
                 Some("AWS did not get ready in time; run the same command again, it goes on where it stopped".to_owned())
@@ -256,6 +259,12 @@ impl AwsError {
             ErrorKind::LeaseLost => Some("another command took over; look at `taskctl status`, then run the command again".to_owned()),
             ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::Precondition | ErrorKind::Invalid => None,
         }
+    }
+
+    /// Whether an endpoint, such as the local target, has no room left for what it was sent.
+    fn is_about_disk(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        message.contains("no space left") || message.contains("disk quota exceeded")
     }
 
     /// Whether a signature was refused for its time.

@@ -19,6 +19,7 @@ pub(super) async fn bake(
     context: &Context,
     transition: &Transition,
     options: &RolloutOptions,
+    percent: u8,
     since: i64,
     red_before: &BTreeSet<String>,
 ) -> Outcome {
@@ -29,6 +30,7 @@ pub(super) async fn bake(
     let mut until = options.rollout.bake;
     let mut seen = Vec::new();
     loop {
+        context.emit(baking(transition.to, percent, began.elapsed(), until, &seen));
         let left = until.saturating_sub(began.elapsed());
         tokio::select! {
             () = context.cancel().cancelled() => return Outcome::Interrupted,
@@ -64,18 +66,42 @@ pub(super) async fn bake(
             Judgement::Good | Judgement::Bad(_) => break,
         }
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "counts of requests"
-    )]
-    let sum = |value: fn(&Sample) -> f64| seen.iter().map(|one| value(&one.new)).sum::<f64>() as u64;
+    let (requests, errors) = counts(seen.iter().map(|one| &one.new));
     context.emit(Event::Judged {
         release: transition.to,
-        requests: sum(|sample| sample.requests),
-        errors: sum(|sample| sample.errors),
+        requests,
+        errors,
     });
     Outcome::Good
+}
+
+fn baking(release: u64, percent: u8, watched: Duration, until: Duration, seen: &[Compared]) -> Event {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let (requests, errors) = counts(seen.iter().map(|one| &one.new));
+    let (live_requests, live_errors) = counts(seen.iter().map(|one| &one.old));
+    Event::Baking {
+        release,
+        percent,
+        millis: millis(watched),
+        of_millis: millis(until),
+        requests,
+        errors,
+        live_requests,
+        live_errors,
+    }
+}
+
+/// Requests and errors of all samples.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts of requests"
+)]
+fn counts<'a>(samples: impl Iterator<Item = &'a Sample>) -> (u64, u64) {
+    let (requests, errors) = samples.fold((0.0, 0.0), |(requests, errors), sample| {
+        (requests + sample.requests, errors + sample.errors)
+    });
+    (requests as u64, errors as u64)
 }
 
 /// What metrics and alarms say of a share now.

@@ -237,14 +237,15 @@ impl Run<'_> {
             Effect::ClearWeights => self.clear_weights().await,
             Effect::Check => Ok(self.check().await),
             Effect::Divert(percent) => Ok(self.divert(percent).await),
-            Effect::Bake(_) => {
+            Effect::Bake(step) => {
+                let percent = self.steps.get(step).copied().unwrap_or_default();
                 let Self {
                     context,
                     transition,
                     options,
                     ..
                 } = self;
-                Ok(bake(context, transition, options, self.since, &self.red_before).await)
+                Ok(bake(context, transition, options, percent, self.since, &self.red_before).await)
             }
             Effect::Switch => self.switch().await,
             Effect::SwitchBack => self.switch_back().await,

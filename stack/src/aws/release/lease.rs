@@ -56,6 +56,19 @@ pub struct LeaseRecord {
     pub progress: Option<Progress>,
 }
 
+impl LeaseRecord {
+    /// Who holds it, with which command, for how long: `ann@vm: taskctl deploy, for 12 s (process 21811)`.
+    pub fn described(&self, for_seconds: i64) -> String {
+        let Holder {
+            user,
+            host,
+            command,
+            pid,
+        } = &self.holder;
+        format!("{user}@{host}: {command}, for {} s (process {pid})", for_seconds.max(0))
+    }
+}
+
 /// How far a canary is: for whoever looks from elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Progress {
@@ -77,10 +90,14 @@ pub struct Progress {
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
     /// Somebody has it.
-    #[error("{} on {} holds the lease on this stage since {} (`{}`, process {})", .holder.holder.user, .holder.holder.host, .holder.since, .holder.holder.command, .holder.holder.pid)]
+    #[error("{stack} is locked by {}", .holder.described(*.for_seconds))]
     Held {
+        /// Application and stage.
+        stack: String,
         /// Who.
         holder: Box<LeaseRecord>,
+        /// For how long, by this machine's clock.
+        for_seconds: i64,
         /// Seconds until it frees itself, if its holder is dead.
         free_in_seconds: u64,
     },
@@ -94,7 +111,8 @@ impl LeaseError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Held { free_in_seconds, .. } => Some(format!(
-                "wait for it to finish; if that process is dead, its lease frees itself in {free_in_seconds} s"
+                "wait for it to finish; if that process is dead, the lock frees itself in {free_in_seconds} s, and \
+                 `taskctl unlock --force` breaks it now; to roll back all the same: `taskctl rollback --preempt`"
             )),
             Self::Aws(error) => error.hint(),
         }
@@ -179,14 +197,21 @@ pub async fn take_away(
     let silent = Duration::from_secs(u64::try_from(stored.age_seconds).unwrap_or(0));
     let left = (LIFETIME + GRACE).checked_sub(silent).filter(|left| !left.is_zero());
     if let (Force::Expired, Some(left)) = (force, left) {
-        return Err(LeaseError::Held {
-            holder: Box::new(current),
-            free_in_seconds: left.as_secs().max(1),
-        });
+        return Err(held(context, current, left));
     }
     match bucket.delete(context, &key, &stored.etag).await {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
         other => other.map(|()| Some(current)).map_err(LeaseError::from),
+    }
+}
+
+fn held(context: &Context, current: LeaseRecord, left: Duration) -> LeaseError {
+    let identity = context.identity();
+    LeaseError::Held {
+        stack: format!("{}/{}", identity.app, identity.stage),
+        for_seconds: context.now().as_second() - current.since.as_second(),
+        holder: Box::new(current),
+        free_in_seconds: left.as_secs().max(1),
     }
 }
 
@@ -233,10 +258,7 @@ impl Lease {
                 }
                 let silent = Duration::from_secs(u64::try_from(stored.age_seconds).unwrap_or(0));
                 if let Some(left) = (LIFETIME + GRACE).checked_sub(silent).filter(|left| !left.is_zero()) {
-                    return Err(LeaseError::Held {
-                        holder: Box::new(current),
-                        free_in_seconds: left.as_secs().max(1),
-                    });
+                    return Err(held(context, current, left));
                 }
                 record.fence = current.fence + 1;
             }
