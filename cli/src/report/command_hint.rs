@@ -31,7 +31,7 @@ impl CommandHint {
     pub fn new(global: &Global, arguments: &[String]) -> Self {
         let words = arguments.iter().map(|word| quoted(word));
         Self {
-            flags: flags(global),
+            flags: flags(global, arguments),
             again: std::iter::once(Cow::Borrowed("taskctl"))
                 .chain(words)
                 .collect::<Vec<_>>()
@@ -65,18 +65,18 @@ impl CommandHint {
     }
 }
 
-/// The flags that name the same stack and reach it in the same way.
-fn flags(global: &Global) -> String {
+/// The flags that name the same stack and reach it in the same way. What comes from the environment is there for the next command
+/// line, too.
+fn flags(global: &Global, arguments: &[String]) -> String {
     let target = &global.target;
+    let is_given = |name: &str| arguments.iter().any(|word| word.starts_with(name));
+    let port = target.local_port.filter(|_| target.local && is_given("--local-port"));
     let mut flags = String::new();
     if target.local {
         flags.push_str(" --local");
     }
     let given = [
-        (
-            "local-port",
-            target.local_port.map(|port| port.to_string()).filter(|_| target.local),
-        ),
+        ("local-port", port.map(|port| port.to_string())),
         ("endpoint-url", target.endpoint_url.clone()),
         ("profile", target.profile.clone()),
         ("region", target.region.clone()),
