@@ -102,8 +102,8 @@ impl Finding {
 pub struct DashboardLink {
     /// Name of the dashboard.
     pub name: String,
-    /// Its page in the console.
-    pub url: String,
+    /// Its page in the console; null where there is none, as on the local target.
+    pub url: Option<String>,
 }
 
 /// What came of it.

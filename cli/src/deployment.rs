@@ -97,7 +97,7 @@ fn timings_table(execution: &Execution, style: &Style) -> String {
             one.after.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
         ]);
     }
-    format!("{}\n* on the critical path\n", table.trim_fmt())
+    format!("{table}* on the critical path\n")
 }
 
 async fn conclude(session: &Session, prepared: &Prepared, execution: &Execution) -> Result<Exit, Failure> {

@@ -5,12 +5,13 @@ mod first_member;
 use std::collections::BTreeSet;
 
 use clap::ValueEnum;
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use taskctl_stack::observe::logs::{API, LogEvent};
 
+use crate::ui::clock::local;
 use crate::ui::style::{Style, Tone};
 use crate::ui::text::{fill, plain};
 
@@ -143,7 +144,7 @@ impl Line {
         let place = sources.iter().position(|source| *source == event.source).unwrap_or(0);
         let name = format!("{:<width$}", plain(&event.source));
         let time = Timestamp::from_millisecond(event.timestamp).unwrap_or(Timestamp::UNIX_EPOCH);
-        let time = time.to_zoned(TimeZone::system()).strftime("%H:%M:%S.%3f").to_string();
+        let time = local(time).strftime("%H:%M:%S.%3f").to_string();
         format!(
             "{} {}",
             style.paint(Tone::Faint, &time),

@@ -3,7 +3,7 @@
 mod follow;
 pub mod template;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use clap::ValueEnum;
@@ -19,8 +19,10 @@ use self::template::Piece;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::log_line::{self, Level, Line};
+use crate::name_pattern::select;
 use crate::session::Session;
-use crate::ui::style::Style;
+use crate::ui::clock;
+use crate::ui::style::{Style, Tone};
 use crate::ui::text::{self, safe_json};
 
 /// Form of the lines.
@@ -58,7 +60,7 @@ impl Slot {
 /// The log groups that are asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// Logical names; all functions when empty.
+    /// Logical names or patterns of them; all functions when empty.
     pub functions: Vec<String>,
     /// The API's access log; alone when no function is named.
     pub api: bool,
@@ -72,23 +74,15 @@ impl Selection {
 
     /// Those of all that are asked for.
     pub fn of(&self, all: Vec<Group>) -> Result<Vec<Group>, Failure> {
-        let known: BTreeSet<&str> = all.iter().map(|group| group.source.as_str()).collect();
-        for function in &self.functions {
-            if !known.contains(function.as_str()) {
-                let known: Vec<&str> = known.iter().copied().filter(|name| *name != API).collect();
-                return Err(Failure::usage(
-                    format!("no function named {function}"),
-                    match known.as_slice() {
-                        [] => "the stage has no functions".to_owned(),
-                        known => format!("functions: {}", known.join(", ")),
-                    },
-                ));
-            }
-        }
+        let known = all
+            .iter()
+            .map(|group| group.source.as_str())
+            .filter(|name| *name != API);
+        let named = select(&self.functions, known)?;
         let is_wanted = |group: &Group| match (group.source == API, self.functions.is_empty()) {
             (true, _) => self.api,
             (false, true) => !self.api,
-            (false, false) => self.functions.contains(&group.source),
+            (false, false) => named.contains(&group.source),
         };
         Ok(all.into_iter().filter(is_wanted).collect())
     }
@@ -100,13 +94,15 @@ pub struct Count {
     pub lines: u64,
     /// When the last event happened, shown or not.
     pub last: Option<Timestamp>,
+    /// The day that was last named.
+    day: Option<String>,
 }
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&text::count(self.lines, "line"))?;
         match self.last {
-            Some(last) => write!(f, ", up to {last:.3}"),
+            Some(last) => write!(f, ", up to {}", clock::full(last)),
             None => Ok(()),
         }
     }
@@ -226,6 +222,13 @@ impl Shown {
                 continue;
             }
             let before = text.len();
+            if let Some(day) = self.new_day(event, count)
+                && !self.is_folded(event, &line, style)
+            {
+                text.push_str(&format!("{}\n", style.paint(Tone::Faint, &day)));
+                count.day = Some(day);
+            }
+            let head = text.len() - before;
             match &self.form {
                 Form::Known(Format::Raw) => text.push_str(&format!("{}\n", event.message.trim_end())),
                 Form::Known(Format::Json) => text.push_str(&safe_json(&format!("{}\n", log_line::json(event, &line)))),
@@ -235,14 +238,141 @@ impl Shown {
                 Form::Picked(fields) => text.push_str(&safe_json(&template::picked(fields, event, &line))),
             }
             // Some lines of the platform are folded into others.
-            count.lines += u64::from(text.len() > before);
+            count.lines += u64::from(text.len() > before + head);
         }
         text
+    }
+
+    /// The day and the zone of lines that say the time alone: before the first line, and where the day changes.
+    fn new_day(&self, event: &LogEvent, count: &Count) -> Option<String> {
+        if !matches!(self.form, Form::Known(Format::Pretty | Format::Short)) {
+            return None;
+        }
+        let day = clock::day(Timestamp::from_millisecond(event.timestamp).ok()?);
+        (count.day.as_ref() != Some(&day)).then_some(day)
+    }
+
+    /// Whether an event has no line of its own in the forms for people.
+    fn is_folded(&self, event: &LogEvent, line: &Line, style: &Style) -> bool {
+        line.short(event, &self.sources, style).is_empty()
+    }
+
+    /// Events of which the last so many are kept that would be shown.
+    pub fn last(&self, events: &mut VecDeque<LogEvent>, most: usize, wanted: &Wanted) {
+        let is_for_people = matches!(self.form, Form::Known(Format::Pretty | Format::Short));
+        events.retain(|event| {
+            let line = Line::of(event);
+            wanted.takes(event, &line) && !(is_for_people && self.is_folded(event, &line, &Style::PLAIN))
+        });
+        events.drain(..events.len().saturating_sub(most));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    fn event(at: &str, message: &str) -> LogEvent {
+        let at = at.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        LogEvent {
+            id: at.to_string(),
+            source: "tasks".to_owned(),
+            stream: "2026/03/01/[3]abc".to_owned(),
+            timestamp: at.as_millisecond(),
+            message: message.to_owned(),
+        }
+    }
+
+    fn shown(form: Form) -> Shown {
+        Shown {
+            form,
+            sources: BTreeSet::from(["tasks".to_owned()]),
+        }
+    }
+
+    fn everything() -> Wanted {
+        Wanted {
+            grep: None,
+            level: None,
+            route: None,
+            release: None,
+            former: None,
+        }
+    }
+
+    #[test]
+    fn days_are_named_where_they_change() {
+        let start = r#"{"type":"platform.start","record":{}}"#;
+        let events = [
+            event("2026-02-28T22:00:00.250Z", start),
+            event("2026-02-28T22:59:59.250Z", "before midnight"),
+            event("2026-02-28T23:00:00.250Z", "after"),
+            event("2026-02-28T23:00:01.250Z", "a panic\nat line 3"),
+        ];
+        let text =
+            |form, events: &[LogEvent]| shown(form).text(events, &everything(), &Style::PLAIN, &mut Count::default());
+        assert_eq!(
+            text(Form::Known(Format::Pretty), &events),
+            "2026-02-28 CET\n23:59:59.250 tasks before midnight\n2026-03-01 CET\n00:00:00.250 tasks after\n\
+             00:00:01.250 tasks a panic\n        at line 3\n"
+        );
+        assert_eq!(text(Form::Known(Format::Raw), &events[2..3]), "after\n");
+        // Lines that have none of their own name no day.
+        assert_eq!(text(Form::Known(Format::Pretty), &events[..1]), "");
+        // A day is named once, however often events are shown.
+        let mut count = Count::default();
+        for event in &events[2..] {
+            shown(Form::Known(Format::Short)).text(
+                std::slice::from_ref(event),
+                &everything(),
+                &Style::PLAIN,
+                &mut count,
+            );
+        }
+        assert_eq!((count.lines, count.day.as_deref()), (2, Some("2026-03-01 CET")));
+        assert_eq!(count.to_string(), "2 lines, up to 2026-03-01 00:00:01 CET");
+    }
+
+    #[test]
+    fn the_last_lines_are_those_that_would_be_shown() {
+        let report = r#"{"type":"platform.start","record":{}}"#;
+        let mut events: VecDeque<LogEvent> = ["one", "two", report, "three"]
+            .into_iter()
+            .map(|message| event("2026-02-28T22:00:00Z", message))
+            .collect();
+        shown(Form::Known(Format::Pretty)).last(&mut events, 2, &everything());
+        let messages: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
+        assert_eq!(messages, ["two", "three"]);
+    }
+
+    #[test]
+    fn functions_are_meant_by_name_or_by_pattern() {
+        let group = |source: &str| Group {
+            source: source.to_owned(),
+            name: format!("/aws/lambda/{source}"),
+        };
+        let all = || vec![group(API), group("counter"), group("tasks"), group("tasks-old")];
+        let of = |functions: &[&str], api: bool| {
+            let selection = Selection {
+                functions: functions.iter().map(|one| (*one).to_owned()).collect(),
+                api,
+            };
+            let groups = selection.of(all()).map_err(|failure| failure.summary())?;
+            Ok::<_, String>(
+                groups
+                    .into_iter()
+                    .map(|group| group.source)
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            )
+        };
+        assert_eq!(of(&[], false), Ok("counter tasks tasks-old".to_owned()));
+        assert_eq!(of(&["task*"], false), Ok("tasks tasks-old".to_owned()));
+        assert_eq!(of(&["counter"], true), Ok("api counter".to_owned()));
+        assert_eq!(of(&[], true), Ok("api".to_owned()));
+        assert_eq!(of(&["x*"], false), Err("no function matches x*".to_owned()));
+    }
+
     mod fuzz {
         use proptest::prelude::*;
 

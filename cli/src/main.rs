@@ -14,6 +14,7 @@ mod http_probe;
 mod lease;
 mod log_line;
 mod log_view;
+mod name_pattern;
 mod prepare;
 mod project;
 mod project_discovery;

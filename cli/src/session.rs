@@ -60,7 +60,9 @@ struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::now()
+        // Milliseconds are what is written and shown.
+        let now = jiff::Timestamp::now();
+        jiff::Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
     }
 
     fn since_boot(&self) -> std::time::Duration {
@@ -111,12 +113,18 @@ where
         out: out.clone(),
     });
     let exit = runtime.block_on(async {
-        tokio::spawn(stop_on_signal(session.reporter.events(), session.cancel.clone()));
+        tokio::spawn(stop_on_signal(
+            session.reporter.events(),
+            session.cancel.clone(),
+            purpose,
+        ));
         match work(Arc::clone(&session)).await {
             Ok(Exit::Interrupted) if session.is_unread() || out.lost().is_some() => Exit::Ok,
             Err(failure) if failure.exit == Exit::Interrupted && (session.is_unread() || out.lost().is_some()) => {
                 Exit::Ok
             }
+            // A reader that is stopped leaves nothing to resume.
+            Err(failure) if failure.exit == Exit::Interrupted && purpose == Purpose::Answer => Exit::Interrupted,
             Ok(exit) => exit,
             Err(failure) => {
                 let exit = failure.exit;
@@ -187,7 +195,7 @@ fn renderer(
 }
 
 /// The first signal asks to stop after the calls in flight, the second stops at once.
-async fn stop_on_signal(events: Events, cancel: Cancel) {
+async fn stop_on_signal(events: Events, cancel: Cancel, purpose: Purpose) {
     let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
@@ -207,7 +215,10 @@ async fn stop_on_signal(events: Events, cancel: Cancel) {
         }
         stopping = true;
         cancel.cancel();
-        events.emit(Event::Stopping);
+        // Of a reader no call has to be finished.
+        if purpose == Purpose::Change {
+            events.emit(Event::Stopping);
+        }
     }
 }
 

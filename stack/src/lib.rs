@@ -16,3 +16,4 @@ pub mod resource;
 pub mod site;
 pub mod status;
 pub mod template;
+pub mod time;

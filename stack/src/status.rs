@@ -18,15 +18,17 @@ use crate::aws::read::metrics::Query;
 use crate::aws::read::reader::Reader;
 use crate::aws::registry;
 use crate::aws::release::control_bucket::ControlBucket;
+use crate::aws::release::drift;
 use crate::aws::release::gateway;
 use crate::aws::release::lease::{self, LIFETIME, Progress};
 use crate::aws::release::ledger;
 use crate::aws::release::traffic_shift;
 use crate::event::Endpoints;
 use crate::plan::Counts;
-use crate::release::record::MoveRecord;
+use crate::release::record::{Cause, MoveRecord, ReleaseRecord};
 use crate::release::slots::{SlotVariables, is_set};
 use crate::release::transition::VersionAlias;
+use crate::resource::ResourceId;
 
 /// One screen about a stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +51,9 @@ pub struct Status {
     pub functions: Vec<FunctionStatus>,
     /// Alarms, by name.
     pub alarms: Vec<AlarmStatus>,
+    /// What was deployed and does not exist any more: `taskctl plan` shows it, `taskctl deploy` makes it again.
+    #[serde(default)]
+    pub missing: BTreeSet<ResourceId>,
     /// Who holds the lock of the stage.
     pub lock: Option<LockStatus>,
     /// The newest release, as the ledger remembers it.
@@ -67,6 +72,8 @@ pub struct LockStatus {
     /// Command line, without secrets.
     pub command: String,
     /// Since when, by the holder's clock.
+    #[serde(serialize_with = "crate::time::serialize")]
+    #[schemars(with = "jiff::Timestamp")]
     pub since: Timestamp,
     /// Seconds since its last heartbeat.
     pub silent_seconds: i64,
@@ -92,6 +99,8 @@ pub struct LastRelease {
     /// Who deployed it.
     pub user: String,
     /// When.
+    #[serde(serialize_with = "crate::time::serialize")]
+    #[schemars(with = "jiff::Timestamp")]
     pub at: Timestamp,
     /// What changed with it.
     pub changes: Counts,
@@ -108,6 +117,10 @@ pub struct SlotStatus {
     pub commit: Option<String>,
     /// Release that was live before.
     pub previous_release: Option<u64>,
+    /// Of live: since when it serves this release, as the ledger remembers it.
+    #[serde(serialize_with = "crate::time::serialize_known")]
+    #[schemars(with = "Option<jiff::Timestamp>")]
+    pub since: Option<Timestamp>,
 }
 
 /// A function.
@@ -124,11 +137,11 @@ pub struct FunctionStatus {
     /// Percent of live's traffic that goes to another version: a canary.
     #[serde(default)]
     pub diverted: Option<u8>,
-    /// `Active`, `Pending`, `Failed`, …
+    /// `Active`, `Pending`, `Failed`, … of the version that live serves; of the newest code before anything is live.
     pub state: String,
-    /// MiB.
+    /// MiB of the same.
     pub memory_mb: Option<i32>,
-    /// Architecture.
+    /// Architecture of the same.
     pub architecture: Option<String>,
     /// Invocations of the last quarter of an hour; none without any.
     #[serde(default)]
@@ -154,8 +167,10 @@ pub struct AlarmStatus {
     pub name: String,
     /// `OK`, `ALARM`, `INSUFFICIENT_DATA`.
     pub state: String,
-    /// Since when, RFC 3339.
-    pub since: Option<String>,
+    /// Since when.
+    #[serde(serialize_with = "crate::time::serialize_known")]
+    #[schemars(with = "Option<jiff::Timestamp>")]
+    pub since: Option<Timestamp>,
     /// Why, as CloudWatch says it.
     pub reason: Option<String>,
 }
@@ -175,7 +190,10 @@ impl Status {
         }
         let diverted = self.functions.iter().any(|function| function.diverted.is_some());
         if diverted && !self.lock.as_ref().is_some_and(LockStatus::is_attended) {
-            complaints.push("nobody attends the canary".to_owned());
+            complaints.push("the canary was abandoned".to_owned());
+        }
+        for id in &self.missing {
+            complaints.push(format!("{id} is gone"));
         }
         complaints
     }
@@ -195,19 +213,26 @@ pub async fn read(
 ) -> Result<Option<Status>, AwsError> {
     let reader = Reader::new(context.clone());
     let kind = registry().kind(lambda::function::KIND);
-    let (api, alarms, functions, tagged, holder, (last_release, last_move)) = futures::try_join!(
+    let (api, alarms, functions, tagged, holder, (last_release, last_move), missing) = futures::try_join!(
         reader.api(),
         reader.alarms(),
         kind.enumerate(&reader),
         reader.tagged(),
         lease::holder(context, control),
-        ledger::latest(context, control)
+        ledger::latest(context, control),
+        drift::missing(context, control, &reader)
     )?;
     let api = api.as_deref();
     if api.is_none() && functions.is_empty() && tagged.is_empty() {
         return Ok(None);
     }
     let slot = |slot: &str| api.and_then(|state| slot_status(state, slot));
+    let live_slot = slot(LIVE).map(|live| SlotStatus {
+        since: live
+            .release
+            .and_then(|release| live_since(release, last_move.as_ref(), last_release.as_ref())),
+        ..live
+    });
     let label = |slot: &str| api.and_then(|state| state.release_of(state.stage(stage_of(slot))?.deployment_id()?));
     let (live, preview) = (label(LIVE), label(PREVIEW));
     let deployed = last_release.as_ref().map(|release| release.at);
@@ -226,20 +251,31 @@ pub async fn read(
                         function: physical.clone(),
                         version,
                     });
-                let (state, diverted) = futures::try_join!(
-                    lambda::function::state(context, &physical),
+                let live_version = version(live);
+                let (newest, of_live, diverted) = futures::try_join!(
+                    lambda::function::state(context, &physical, None),
+                    async {
+                        match live_version.as_deref() {
+                            Some(version) => lambda::function::state(context, &physical, Some(version))
+                                .await
+                                .map(Some),
+                            None => Ok(None),
+                        }
+                    },
                     traffic_shift::diverted(context, on_live.as_slice())
                 )?;
                 // As 2026-01-30T10:15:00.000+0000.
-                let modified = state
+                let modified = newest
                     .last_modified
                     .as_deref()
                     .and_then(|text| text.parse::<Timestamp>().ok());
+                // What users get, not what was deployed last.
+                let state = of_live.unwrap_or(newest);
                 Ok::<_, AwsError>(FunctionStatus {
                     recent: None,
                     changed_since: matches!((modified, deployed), (Some(modified), Some(at)) if modified > at + CLOCKS),
                     diverted: diverted.get(&found.id.name).copied(),
-                    live_version: version(live),
+                    live_version,
                     preview_version: version(preview),
                     state: state.state,
                     memory_mb: state.memory_mb,
@@ -267,7 +303,7 @@ pub async fn read(
                 ..Endpoints::default()
             },
         },
-        live: slot(LIVE),
+        live: live_slot,
         preview: slot(PREVIEW),
         functions,
         alarms: alarms
@@ -280,10 +316,12 @@ pub async fn read(
                     .to_owned(),
                 since: alarm
                     .state_updated_timestamp()
-                    .and_then(|time| jiff::Timestamp::new(time.secs(), 0).ok().map(|time| time.to_string())),
+                    .and_then(|time| time.to_millis().ok())
+                    .and_then(|millis| Timestamp::from_millisecond(millis).ok()),
                 reason: alarm.state_reason().map(str::to_owned),
             })
             .collect(),
+        missing,
         lock: holder.map(|(record, silent_seconds)| LockStatus {
             user: record.holder.user,
             host: record.holder.host,
@@ -346,6 +384,18 @@ async fn count_recent(context: &Context, functions: &mut [FunctionStatus]) -> Re
     Ok(())
 }
 
+/// Since when a release is live: the newest movement of live went to it, or it went live with its own deploy. The ledger has the
+/// newest of each only; of anything older it is not known.
+fn live_since(release: u64, moved: Option<&MoveRecord>, deployed: Option<&ReleaseRecord>) -> Option<Timestamp> {
+    let moved = moved
+        .filter(|moved| moved.to == release && moved.cause != Cause::Unlock)
+        .map(|moved| moved.at);
+    let deployed = deployed
+        .filter(|deployed| deployed.release == release)
+        .map(|deployed| deployed.at);
+    moved.or(deployed)
+}
+
 fn slot_status(state: &ApiState, slot: &str) -> Option<SlotStatus> {
     let stage = state.stage(stage_of(slot))?;
     let label = stage.deployment_id().and_then(|id| state.release_of(id));
@@ -359,6 +409,7 @@ fn slot_status(state: &ApiState, slot: &str) -> Option<SlotStatus> {
         release: label.as_ref().map(|label| label.number),
         commit: label.and_then(|label| label.commit),
         previous_release: variables.previous_release(),
+        since: None,
     })
 }
 

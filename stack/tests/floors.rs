@@ -17,6 +17,7 @@ const HOUSES: &[House] = &[
     House {
         source: "stack/src",
         floors: &[
+            "time",
             "template",
             "resource",
             "graph",
@@ -47,6 +48,7 @@ const HOUSES: &[House] = &[
             "exit",
             "failure",
             "file",
+            "name_pattern",
             "answers",
             "cli",
             "project_discovery",

@@ -1,6 +1,8 @@
 //! Request checks: against live, before a release goes live, and as a Postman collection under Newman.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 
 use serde_json::Value;
 use taskctl_tests::{Project, newman};
@@ -154,4 +156,136 @@ fn a_visitor_counter_forbids_everything_else() {
     let own = asserted(&serde_json::json!({ "checks": own }));
     assert!(own >= 36, "{own}");
     newman_asserts_as_much(&project, asserted(&all));
+}
+
+/// What of HTTP the two could read differently: a server that redirects, sets cookies, repeats headers, and says what it was sent.
+fn peculiar_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|read| read > 0) {}
+            let header = |name: &str| {
+                let of = |line: &str| {
+                    let (key, value) = line.split_once(':')?;
+                    key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+                };
+                head.lines().find_map(of)
+            };
+            let length: usize = header("content-length")
+                .and_then(|length| length.parse().ok())
+                .unwrap_or(0);
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let echo = serde_json::json!({
+                "path": path, "cookie": header("cookie"), "contentType": header("content-type"), "userAgent": header("user-agent"),
+                "body": String::from_utf8_lossy(&body),
+            });
+            let (status, headers, body) = match path {
+                "/redirect" => ("302 Found", "location: /echo/target\r\n", "moved".to_owned()),
+                "/text" => ("200 OK", "", "Just a text".to_owned()),
+                "/cookies" => ("200 OK", "set-cookie: a=1\r\nset-cookie: b=2\r\n", String::new()),
+                "/name" => ("200 OK", "x-name: grün\r\n", String::new()),
+                _ => ("200 OK", "content-type: application/json\r\n", echo.to_string()),
+            };
+            let length = body.len();
+            let answer =
+                format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}");
+            // Whoever asked may be gone.
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    url
+}
+
+const PECULIAR: &str = r#"
+variables:
+  name: "Zoë & Co \"q\" \\ 日本"
+checks:
+  - name: a redirect is seen, not followed
+    folder: functional
+    request: {path: /redirect}
+    expect: {status: 302, headers: {location: /echo/target}}
+  - name: flags of a regular expression
+    folder: functional
+    request: {path: /text}
+    expect: {status: 200, body: {matches: "(?i)^JUST A"}}
+  - name: what a regular expression does not match
+    folder: functional
+    request: {path: /text}
+    expect: {status: 200, body: {matches: "^JUST A"}}
+  - name: a body is sent as it is written
+    folder: functional
+    request: {method: POST, path: /echo, body: "plain"}
+    expect: {status: 200, json: {$.body: plain, $.contentType: null, $.userAgent: null}}
+  - name: a variable within JSON
+    folder: functional
+    request: {method: POST, path: /echo, json: {name: "{{name}}"}}
+    expect: {status: 200, json: {$.contentType: application/json, $.body: {contains: "Zoë & Co \\\"q\\\" \\\\ 日本"}}}
+  - name: the first of repeated headers
+    folder: functional
+    request: {path: /cookies}
+    expect: {status: 200, headers: {set-cookie: {contains: "a=1"}}}
+  - name: cookies are not kept
+    folder: functional
+    request: {path: /echo}
+    expect: {status: 200, json: {$.cookie: null}}
+  - name: a header beyond ASCII
+    folder: functional
+    request: {path: /name}
+    expect: {status: 200, headers: {x-name: grün}}
+  - name: a header that is not there
+    folder: functional
+    request: {path: /name}
+    expect: {status: 200, headers: {x-other: {present: false}}}
+"#;
+
+#[test]
+fn newman_reads_checks_as_check_does() {
+    let project = Project::platform("peculiar");
+    let folder = project.directory().join("own");
+    fs::create_dir_all(&folder).unwrap();
+    // As some editors begin a file.
+    fs::write(folder.join("http.yaml"), format!("\u{feff}{PECULIAR}")).unwrap();
+    let url = peculiar_server();
+    let checked = report(&project, &["--checks", "own", "--url", &url], 4);
+    let verdicts: Vec<(String, bool)> = checked["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|check| check["assertions"].as_array().unwrap())
+        .map(|one| (one["assertion"].as_str().unwrap().to_owned(), one["failure"].is_null()))
+        .collect();
+    let failed = verdicts.iter().filter(|(_, holds)| !holds).count();
+    assert_eq!(failed, 1, "{checked:#}");
+
+    let collection = project.run(&["export", "postman", "--checks", "own"]).expect(0).out;
+    let file = |name: &str| project.directory().join(name);
+    fs::write(file("collection.json"), collection).unwrap();
+    let output = newman()
+        .arg("run")
+        .arg(file("collection.json"))
+        .args([
+            "--env-var",
+            &format!("baseUrl={url}"),
+            "--reporters",
+            "json",
+            "--reporter-json-export",
+        ])
+        .arg(file("run.json"))
+        .output()
+        .unwrap();
+    let run: Value = serde_json::from_str(&fs::read_to_string(file("run.json")).unwrap()).unwrap();
+    let seen: Vec<(String, bool)> = run["run"]["executions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|execution| execution["assertions"].as_array().unwrap())
+        .map(|one| (one["assertion"].as_str().unwrap().to_owned(), one["error"].is_null()))
+        .collect();
+    assert_eq!(seen, verdicts, "{}", String::from_utf8_lossy(&output.stdout));
 }

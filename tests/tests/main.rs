@@ -18,6 +18,7 @@ mod hostile;
 mod kinds;
 mod logs;
 mod observe;
+mod on_call;
 mod operators;
 mod output;
 mod page;

@@ -126,7 +126,11 @@ fn what_happened_is_counted_and_what_is_wrong_is_named() {
     assert!(millis.len() >= 10 && millis.is_sorted_by(|a, b| a >= b), "{millis:?}");
     let errors = rows("errors");
     let is_error = |row: &Value| row["status"] == 500 && row["error"].is_string();
-    assert!(errors.len() == 10 && errors.iter().all(is_error), "{errors:?}");
+    assert!(errors.len() == 1 && errors.iter().all(is_error), "{errors:?}");
+    assert!(
+        errors[0]["count"] == 10 && errors[0]["function"] == "counter" && errors[0]["example"].is_string(),
+        "{errors:?}"
+    );
     let starts = rows("cold-starts");
     let counts = |row: &Value| row["starts"].as_u64().unwrap() >= 1;
     assert!(starts.len() >= 2 && starts.iter().all(counts), "{starts:?}");
@@ -174,6 +178,12 @@ fn what_happened_is_counted_and_what_is_wrong_is_named() {
         "{}",
         followed.err
     );
+    // Of a reader no call has to be finished.
+    assert!(
+        !followed.err.contains("in flight") && !followed.err.contains("resumes"),
+        "{}",
+        followed.err
+    );
 
     // The red alarm says what to do.
     let red = until("an alarm turns red", || {
@@ -186,12 +196,13 @@ fn what_happened_is_counted_and_what_is_wrong_is_named() {
         let status = project.run(&["status", "--exit-code"]);
         (run.code == 4 && status.code == 4).then_some(run.out)
     });
-    assert!(red.contains("ALARM") && red.contains("try: taskctl "), "{red}");
+    assert!(red.contains("ALARM") && red.contains("help: taskctl "), "{red}");
 
     let doctor = project.run(&["doctor"]).expect(4).out;
     let doctor = doctor.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
-        doctor.contains("function counter may not dynamodb:UpdateItem") && doctor.contains("functions.counter.grants"),
+        doctor.contains("function counter may not dynamodb:UpdateItem")
+            && doctor.contains("the template grants it: `taskctl plan` shows what is not as it was deployed"),
         "{doctor}"
     );
 }

@@ -1,9 +1,14 @@
 //! `taskctl alarms`: which are red, since when, why, and what to do about it.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
-use taskctl_stack::aws::release::ledger;
-use taskctl_stack::engine::EngineError;
+use taskctl_stack::aws::read::reader::Reader;
+use taskctl_stack::aws::release::{drift, ledger};
+use taskctl_stack::engine::{Engine, EngineError, Wanted};
 use taskctl_stack::observe::alarms::{self, Alarm, Watched};
+use taskctl_stack::release::record::{Cause, MoveRecord, ReleaseRecord};
+use taskctl_stack::resource::ResourceId;
 
 use crate::cli::Output;
 use crate::exit::Exit;
@@ -12,6 +17,7 @@ use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, json_answer, where_to};
 use crate::session::{self, Invocation, Session};
 use crate::time_arg::moment;
+use crate::ui::clock::{full, minute_with_zone, reason as local_reason};
 use crate::ui::style::{Style, Tone};
 use crate::ui::text::{count, cut, fill, long_duration, plain, wrap};
 
@@ -23,7 +29,7 @@ pub struct Args {
     /// Show past state changes
     #[arg(long)]
     history: bool,
-    /// Start of --history: an age such as 12h or 3d, or a time
+    /// Start of --history: an age such as 12h, 3d or 1w, or a time such as 19:00
     #[arg(long, value_name = "TIME", default_value = "3d", requires = "history")]
     since: String,
     /// Exit with 4 if an alarm is firing
@@ -42,13 +48,10 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let since = args.history.then(|| moment(&args.since, now)).transpose()?;
     let stack_ref = session.stack_ref()?;
     let engine = session.connect_quietly(&stack_ref).await?;
-    let reading = async {
-        futures::try_join!(
-            alarms::read(engine.context(), since),
-            ledger::latest(engine.context(), engine.control())
-        )
-    };
-    let (mut found, (_, moved)) = session.unless_stopped(reading).await?.map_err(EngineError::from)?;
+    let mut found = session
+        .unless_stopped(alarms::read(engine.context(), since))
+        .await?
+        .map_err(EngineError::from)?;
     if found.is_empty() {
         // No alarms is an answer about a stage; of a stage that is not there it would be a false one.
         session.unless_stopped(engine.require_deployed()).await??;
@@ -74,9 +77,12 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
             );
             let style = &session.env.out;
             let flags = session.command_hint().flags;
-            let moved = moved.map(|moved| (moved.to, moved.at));
+            let background = match found.iter().any(|alarm| alarm.state == "ALARM") {
+                true => session.unless_stopped(Background::read(&engine)).await??,
+                false => Background::default(),
+            };
             let head = style.paint(Tone::Strong, &head);
-            format!("{head}\n{}", render(&found, moved, now, &flags, style))
+            format!("{head}\n{}", render(&found, &background, now, &flags, style))
         }
     };
     session.reporter.answer(text);
@@ -88,8 +94,57 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
     })
 }
 
-/// The alarms as text, the red ones with what to do. `moved` is the newest movement of live.
-fn render(alarms: &[Alarm], moved: Option<(u64, Timestamp)>, now: Timestamp, flags: &str, style: &Style) -> String {
+/// What may have to do with a red alarm.
+#[derive(Debug, Clone, Default)]
+struct Background {
+    /// What went live last, if `rollback` leads away from it.
+    suspect: Option<Suspect>,
+    /// What was deployed and is gone.
+    missing: BTreeSet<ResourceId>,
+}
+
+/// A release that went live, and the one before.
+#[derive(Debug, Clone)]
+struct Suspect {
+    release: u64,
+    at: Timestamp,
+    /// Where `rollback` goes.
+    back: u64,
+}
+
+impl Background {
+    async fn read(engine: &Engine) -> Result<Self, Failure> {
+        let reader = Reader::new(engine.context().clone());
+        let missing = async {
+            let missing = drift::missing(engine.context(), engine.control(), &reader).await;
+            Ok::<_, EngineError>(missing?)
+        };
+        let latest = async { Ok::<_, EngineError>(ledger::latest(engine.context(), engine.control()).await?) };
+        // Without an API, or with one release alone, there is no way back.
+        let back = async { Ok(engine.transition(Wanted::Rollback { to: None }).await.ok().flatten()) };
+        let (missing, (deployed, moved), back) = futures::try_join!(missing, latest, back)?;
+        let suspect = back.and_then(|back| suspect(back.from?, back.to, deployed.as_ref(), moved.as_ref()));
+        Ok(Self { suspect, missing })
+    }
+}
+
+/// The live release, if it went live for the first time: a rollback to it was somebody's answer to another one.
+fn suspect(live: u64, back: u64, deployed: Option<&ReleaseRecord>, moved: Option<&MoveRecord>) -> Option<Suspect> {
+    let moved = moved.filter(|moved| moved.to == live);
+    if live == back || moved.is_some_and(|moved| moved.cause == Cause::Rollback) {
+        return None;
+    }
+    let deployed = deployed.filter(|deployed| deployed.release == live);
+    let at = moved.map(|moved| moved.at).or(deployed.map(|deployed| deployed.at))?;
+    Some(Suspect {
+        release: live,
+        at,
+        back,
+    })
+}
+
+/// The alarms as text, the red ones with what to do.
+fn render(alarms: &[Alarm], background: &Background, now: Timestamp, flags: &str, style: &Style) -> String {
     if alarms.is_empty() {
         return "\nno alarms\n".to_owned();
     }
@@ -108,7 +163,7 @@ fn render(alarms: &[Alarm], moved: Option<(u64, Timestamp)>, now: Timestamp, fla
         };
         let since = alarm
             .since
-            .map(|since| format!("for {}", ago(since)))
+            .map(|since| format!("for {} (since {})", ago(since), minute_with_zone(since, now)))
             .unwrap_or_default();
         out.push_str(&format!(
             "\n{} {} {}\n",
@@ -123,20 +178,20 @@ fn render(alarms: &[Alarm], moved: Option<(u64, Timestamp)>, now: Timestamp, fla
         };
         below(&format!("{} {}", watched(&alarm.watches), alarm.condition));
         if alarm.state == "ALARM" {
-            let reasons = alarm.reason.iter();
-            for line in reasons.flat_map(|reason| wrap(reason, style.width.saturating_sub(8))) {
+            let reasons = alarm.reason.iter().map(|reason| local_reason(reason));
+            for line in reasons.flat_map(|reason| wrap(&reason, style.width.saturating_sub(8))) {
                 out.push_str(&format!("        {line}\n"));
             }
-            for step in steps(alarm, moved, flags) {
+            for step in steps(alarm, background, flags) {
                 out.push_str(&format!(
                     "        {} {}\n",
-                    style.paint(Tone::Faint, "try:"),
+                    style.paint(Tone::Faint, "help:"),
                     style.paint(Tone::Copy, &step)
                 ));
             }
         }
         for turn in &alarm.history {
-            let text = format!("{}  {}", turn.at.strftime("%Y-%m-%d %H:%M:%SZ"), plain(&turn.summary));
+            let text = format!("{}  {}", full(turn.at), plain(&turn.summary));
             out.push_str(&format!("        {}\n", cut(&text, style.width.saturating_sub(8))));
         }
     }
@@ -170,7 +225,7 @@ fn watched(watched: &Watched) -> String {
 }
 
 /// Command lines that show the cause, or end it.
-fn steps(alarm: &Alarm, moved: Option<(u64, Timestamp)>, flags: &str) -> Vec<String> {
+fn steps(alarm: &Alarm, background: &Background, flags: &str) -> Vec<String> {
     let Watched {
         namespace,
         metric,
@@ -181,7 +236,7 @@ fn steps(alarm: &Alarm, moved: Option<(u64, Timestamp)>, flags: &str) -> Vec<Str
     let mut steps = match (namespace.as_deref(), metric.as_deref()) {
         (Some("AWS/Lambda"), Some("Throttles")) => vec![
             format!("taskctl metrics{name}{flags}"),
-            "raise the function's `reserved_concurrency`, or the account's limit".to_owned(),
+            "raise the function's `reserved_concurrency` or the account's limit".to_owned(),
         ],
         (Some("AWS/Lambda"), Some("Duration")) | (Some("AWS/ApiGateway"), Some("Latency")) => {
             vec![format!("taskctl logs --query slowest{name}{flags}")]
@@ -193,13 +248,17 @@ fn steps(alarm: &Alarm, moved: Option<(u64, Timestamp)>, flags: &str) -> Vec<Str
         ],
         _ => vec![format!("taskctl logs{name} --level error --since 30m{flags}")],
     };
+    if !background.missing.is_empty() {
+        let missing: Vec<String> = background.missing.iter().map(|id| plain(&id.to_string())).collect();
+        steps.push(format!("taskctl plan{flags}   (gone: {})", missing.join(", ")));
+    }
     // What went live shortly before is the first suspect.
-    if let (Some((release, at)), Some(since)) = (moved, alarm.since) {
+    if let (Some(Suspect { release, at, back }), Some(since)) = (&background.suspect, alarm.since) {
         let seconds = since.as_second() - at.as_second();
         if (0..1_800).contains(&seconds) {
             let before = long_duration(seconds.unsigned_abs());
             steps.push(format!(
-                "taskctl rollback{flags}   (release {release} went live {before} before)"
+                "taskctl rollback{flags}   (to {back}; {release} went live {before} before)"
             ));
         }
     }
@@ -255,8 +314,39 @@ mod tests {
             alarm("tasks-throttles", "ALARM", "Throttles", Some("tasks")),
             alarm("api-5xx", "INSUFFICIENT_DATA", "5xx", None),
         ];
-        let moved = Some((42, at("2026-03-01T11:55:00Z")));
+        let background = Background {
+            suspect: Some(Suspect {
+                release: 42,
+                at: at("2026-03-01T11:55:00Z"),
+                back: 41,
+            }),
+            missing: BTreeSet::from([ResourceId::new("dynamodb_table", "tasks")]),
+        };
         let now = at("2026-03-01T12:12:00Z");
-        screens("alarms", |style| render(&alarms, moved, now, " --stage prod", style));
+        screens("alarms", |style| {
+            render(&alarms, &background, now, " --stage prod", style)
+        });
+    }
+
+    #[test]
+    fn a_rollback_is_advised_away_from_what_went_live_and_never_to_it() {
+        let at: Timestamp = "2026-03-01T11:55:00Z".parse().unwrap();
+        let moved = |to: u64, cause: Cause| MoveRecord {
+            from: Some(41),
+            to,
+            cause,
+            end: "live".to_owned(),
+            user: "ann".to_owned(),
+            at,
+            millis: 900,
+            fence: 7,
+        };
+        let promoted = suspect(42, 41, None, Some(&moved(42, Cause::Promote))).unwrap();
+        assert_eq!((promoted.release, promoted.back, promoted.at), (42, 41, at));
+        // It was gone back to.
+        assert!(suspect(41, 42, None, Some(&moved(41, Cause::Rollback))).is_none());
+        // The newest move was to another release than is live.
+        assert!(suspect(43, 42, None, Some(&moved(42, Cause::Promote))).is_none());
+        assert!(suspect(42, 42, None, Some(&moved(42, Cause::Promote))).is_none());
     }
 }

@@ -4,10 +4,11 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
 
+use jiff::Timestamp;
 use taskctl_local::{LocalOptions, LocalState};
 use taskctl_stack::aws::release::presence::{NotDeployed, not_deployed};
 use taskctl_stack::event::ErrorReport;
-use taskctl_stack::observe::diagnosis;
+use taskctl_stack::observe::diagnosis::{self, Repaired, Seen, Symptom};
 use taskctl_stack::package::{PackageRequest, functions_of, preflight};
 use taskctl_stack::status;
 use tokio::process::Command;
@@ -24,6 +25,7 @@ use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Invocation, Session};
 use crate::stack_ref::StackRef;
 use crate::target::{Target, local_options};
+use crate::ui::clock::minute_with_zone;
 use crate::ui::style::{Style, Tone};
 use crate::ui::text::{fill, plain, size, wrap};
 
@@ -89,7 +91,7 @@ async fn stage(session: &Session, project: &Project) -> Vec<Finding> {
     let site = |bucket: &str| session.target.website_url(bucket, &stack_ref.region);
     let looking = async {
         futures::try_join!(
-            diagnosis::examine(context),
+            diagnosis::examine(context, engine.control()),
             status::read(context, engine.control(), site)
         )
     };
@@ -103,25 +105,37 @@ async fn stage(session: &Session, project: &Project) -> Vec<Finding> {
             return vec![Finding::bad("stage", &report)];
         }
     };
-    let mut findings: Vec<Finding> = symptoms
+    let now = Timestamp::now();
+    let is_gone = |symptom: &Symptom| symptom.kind == "missing";
+    let names_missing = symptoms.iter().any(is_gone);
+    let mut findings: Vec<Finding> = symptoms.into_iter().map(|symptom| finding(symptom, now)).collect();
+    // What is gone is said above, with what to do.
+    let complaints = status
+        .complaints()
         .into_iter()
-        .map(|symptom| Finding {
-            check: symptom.kind,
-            verdict: if symptom.hurts {
-                Verdict::Bad
-            } else {
-                Verdict::Attention
-            },
-            found: symptom.found,
-            fix: Some(symptom.fix),
-        })
-        .collect();
-    findings.extend(status.complaints().into_iter().map(|complaint| Finding {
+        .filter(|one| !(names_missing && one.ends_with("is gone")));
+    findings.extend(complaints.map(|complaint| Finding {
         check: "stage",
         verdict: Verdict::Bad,
+        fix: Some(match complaint.starts_with("alarm ") {
+            true => "`taskctl alarms` says what it watches and what to do".to_owned(),
+            false => "`taskctl status` shows the stage".to_owned(),
+        }),
         found: complaint,
-        fix: Some("see `taskctl status` and `taskctl alarms`".to_owned()),
     }));
+    let changed: Vec<&str> = status
+        .functions
+        .iter()
+        .filter(|function| function.changed_since)
+        .map(|function| function.name.as_str())
+        .collect();
+    if !changed.is_empty() {
+        findings.push(Finding::attention(
+            "drift",
+            format!("changed since the last deploy, not by taskctl: {}", changed.join(", ")),
+            "`taskctl plan` shows how, `taskctl deploy` undoes it",
+        ));
+    }
     if let (Some(live), Some(page)) = (&status.endpoints.live, &status.endpoints.site) {
         findings.extend(origin(live, page).await);
     }
@@ -132,6 +146,39 @@ async fn stage(session: &Session, project: &Project) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// A symptom as people read it: times by their clock.
+fn finding(symptom: Symptom, now: Timestamp) -> Finding {
+    let verdict = if symptom.is_wrong() {
+        Verdict::Bad
+    } else {
+        Verdict::Attention
+    };
+    let mut found = symptom.found;
+    if let Some(Seen { count, last, repaired }) = symptom.seen {
+        let times = match count {
+            1 => "once".to_owned(),
+            count => format!("{count} times"),
+        };
+        found.push_str(&format!(
+            ", {times} in the last hour, last at {}",
+            minute_with_zone(last, now)
+        ));
+        match repaired {
+            Some(Repaired::Changed(at)) => {
+                found.push_str(&format!("; not since the last change at {}", minute_with_zone(at, now)));
+            }
+            Some(Repaired::Allowed) => found.push_str("; its role allows it now"),
+            None => {}
+        }
+    }
+    Finding {
+        check: symptom.kind,
+        verdict,
+        found,
+        fix: Some(symptom.fix),
+    }
 }
 
 /// Before its first deploy a stage may be absent; one that is deployed elsewhere is looked for in the wrong place.
@@ -366,6 +413,22 @@ mod tests {
 
     #[test]
     fn findings_say_what_to_do() {
+        let at = |text: &str| text.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        let denied = |repaired| {
+            let symptom = Symptom {
+                kind: "denied",
+                found: "function users may not dynamodb:PutItem on arn:aws:dynamodb:eu-central-1:1:table/users"
+                    .to_owned(),
+                seen: Some(Seen {
+                    count: 21,
+                    last: at("2026-03-01T11:44:00Z"),
+                    repaired,
+                }),
+                fix: "`taskctl plan` shows what is not as it was deployed, `taskctl deploy` restores it".to_owned(),
+                hurts: true,
+            };
+            finding(symptom, at("2026-03-01T12:00:00Z"))
+        };
         let findings = [
             Finding::good("toolchain", "cargo 1.95.0"),
             Finding::attention("python", "python3 is missing", "only --local needs it"),
@@ -377,6 +440,8 @@ mod tests {
                     hint: Some("aws sso login".to_owned()),
                 },
             ),
+            denied(None),
+            denied(Some(Repaired::Changed(at("2026-03-01T11:45:00Z")))),
         ];
         screens("doctor", |style| render(&findings, style));
     }

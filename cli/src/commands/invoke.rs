@@ -159,8 +159,10 @@ fn event(path: Option<&Path>) -> Result<String, Failure> {
         std::fs::read_to_string(absolute(path))
     };
     let text = text.map_err(|error| Failure::io("reading", path, &error))?;
-    match serde_json::from_str::<Value>(&text) {
-        Ok(_) => Ok(text),
+    // As some editors begin a file.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    match serde_json::from_str::<Value>(text) {
+        Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(Failure::usage(
             format!("{} is not valid JSON: {error}", path.display()),
             "the event must be a single JSON value",
@@ -198,9 +200,20 @@ fn request(
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::ui::style::lines;
+
+    #[test]
+    fn an_event_may_begin_with_a_byte_order_mark() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "\u{feff}{\"a\": 1}\r\n").unwrap();
+        let read = event(Some(file.path())).map_err(|failure| failure.summary());
+        assert_eq!(read, Ok("{\"a\": 1}\r\n".to_owned()));
+        std::fs::write(file.path(), "\u{feff}{").unwrap();
+        assert!(event(Some(file.path())).is_err());
+    }
 
     #[test]
     fn an_answer_comes_with_its_log() {

@@ -243,7 +243,7 @@ pub fn render(report: &LoadReport, style: &Style) -> String {
         report.rps
     );
     let heads = ["", "requests", "errors", "min", "p50", "p90", "p99", "p99.9", "max ms"];
-    let mut rows = table(style, &heads);
+    let mut rows = table(style, &heads).with_right(1..heads.len());
     let ms = |value: f64| {
         if value < 10.0 {
             format!("{value:.1}")
@@ -270,7 +270,7 @@ pub fn render(report: &LoadReport, style: &Style) -> String {
     if report.steps.len() > 1 {
         row("all".to_owned(), report.requests, report.failed(), &report.latency);
     }
-    out.push_str(&format!("{}\n", rows.trim_fmt()));
+    out.push_str(&rows.to_string());
     out.push_str(&chart(report, style));
     for (kind, number) in &report.errors {
         out.push_str(&format!(

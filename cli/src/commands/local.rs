@@ -14,6 +14,7 @@ use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, direct, json_answer};
 use crate::session::{self, Invocation, Session};
 use crate::target;
+use crate::ui::clock;
 use crate::ui::confirm::{Confirmation, Expected, Unattended};
 use crate::ui::style::{Style, Tone};
 use crate::ui::table::table;
@@ -189,10 +190,11 @@ fn render(status: &LocalStatus, style: &Style) -> String {
                 plain(part.message.as_deref().unwrap_or_default()),
             ]);
         }
-        out.push_str(&format!("\n{}\n", table.trim_fmt()));
+        out.push_str(&format!("\n{table}"));
     }
     for incident in &status.incidents {
-        let text = format!("{} {}: {}", incident.at, incident.part, incident.message);
+        let at = incident.at.parse().map_or_else(|_| incident.at.clone(), clock::full);
+        let text = format!("{at} {}: {}", incident.part, incident.message);
         for line in wrap(&text, style.width) {
             out.push_str(&format!("{}\n", style.paint(Tone::Warn, &line)));
         }

@@ -1,6 +1,9 @@
 //! `taskctl logs`: what functions and API say, merged by time.
 
+mod errors;
 mod insights;
+
+use std::collections::VecDeque;
 
 use clap_complete::ArgValueCandidates;
 use futures::StreamExt as _;
@@ -23,24 +26,26 @@ use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::session::{self, Invocation, Session};
 use crate::time_arg::moment;
+use crate::ui::clock;
 
 const EXAMPLES: &str = "\
 Examples:
   taskctl logs --stage prod --since 1h --level error
   taskctl logs tasks users --follow
+  taskctl logs 'task*' -n 20
   taskctl logs --api --route 'GET /tasks'
   taskctl logs --query slowest --since 1d";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Logical names of functions [default: all]
+    /// Logical names of functions, or patterns such as 'task*' [default: all]
     #[arg(value_name = "FUNCTION", add = ArgValueCandidates::new(complete::functions))]
     functions: Vec<String>,
     /// Include the API's access log; without function names, show only that
     #[arg(long)]
     api: bool,
-    /// Start: an age such as 5m, 2h or 3d, or a time such as 2026-01-30T10:15 (local) or 2026-01-30T09:15:00Z
+    /// Start: an age such as 5m, 1h30m, 3d or 1w, or a time such as 19:00, 2026-01-30T10:15 (local) or 2026-01-30T09:15:00Z
     #[arg(long, value_name = "TIME", default_value = "10m")]
     since: String,
     /// End: an age or a time [default: now]
@@ -49,6 +54,9 @@ pub struct Args {
     /// Keep showing new lines until Ctrl-C
     #[arg(long, short = 'F')]
     follow: bool,
+    /// Show only the last N lines; with --follow, begin with them
+    #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    lines: Option<u32>,
     /// Follow by CloudWatch Live Tail (immediate, billed by the minute); poll for what it misses
     #[arg(long, conflicts_with = "until")]
     live: bool,
@@ -76,7 +84,7 @@ pub struct Args {
     /// Run a Logs Insights query instead: its text, or the name of one (errors, slowest, cold-starts, latency, or one of
     /// the template's `queries`)
     #[arg(long, value_name = "QUERY", conflicts_with_all = ["follow", "live", "filter", "grep", "level", "request_id", "release",
-        "slot", "route", "fields", "template"])]
+        "slot", "route", "fields", "template", "lines"])]
     query: Option<String>,
     /// Line format [default: pretty, or json with --output json]
     #[arg(long, value_enum, value_name = "FORM")]
@@ -120,6 +128,7 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
             query,
             format: args.format,
             all: args.functions.is_empty() && !args.api,
+            since: &args.since,
         };
         let window = (since, until.unwrap_or(now));
         return insights::ask(session, engine.context(), &groups, &asked, window).await;
@@ -141,8 +150,10 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
         to: until.map(Timestamp::as_millisecond),
         pattern: pattern(args),
     };
+    let lines = args.lines.map(|lines| usize::try_from(lines).unwrap_or(usize::MAX));
     if args.follow || args.live {
         let options = FollowOptions {
+            lines,
             selection,
             slot: args.slot,
             live: args.live,
@@ -150,12 +161,16 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
         let following = Following::new(session, &source, options, (groups, window), (wanted, shown));
         return following.run().await;
     }
-    let Some(count) = show(session, &source, (&groups, &window), (&wanted, &shown)).await? else {
+    let Some(count) = show(session, &source, (&groups, &window), (&wanted, &shown), lines).await? else {
         return Ok(Exit::Interrupted);
     };
     if count.lines == 0 && !shown.form.is_json() {
         session.reporter.emit(Event::Note {
-            message: format!("no log lines between {since} and {}", until.unwrap_or(now)),
+            message: format!(
+                "no log lines between {} and {}",
+                clock::second(since, now),
+                clock::minute_with_zone(until.unwrap_or(now), now)
+            ),
         });
     }
     Ok(Exit::Ok)
@@ -167,7 +182,11 @@ fn period(args: &Args, now: Timestamp) -> Result<(Timestamp, Option<Timestamp>),
     let until = args.until.as_deref().map(|text| moment(text, now)).transpose()?;
     match until {
         Some(until) if until <= since => Err(Failure::usage(
-            format!("--until {until} is not after --since {since}"),
+            format!(
+                "--until {} is not after --since {}",
+                clock::full(until),
+                clock::full(since)
+            ),
             "for example: --since 2h --until 1h",
         )),
         until => Ok((since, until)),
@@ -222,24 +241,34 @@ fn form(args: &Args, output: Output) -> Result<Form, Failure> {
     })
 }
 
-/// Shows the events of a window; none when it was stopped.
+/// Shows the events of a window, all or the last lines; none when it was stopped.
 async fn show(
     session: &Session,
     source: &CloudWatchLogs,
     (groups, window): (&[Group], &Window),
     (wanted, shown): (&Wanted, &Shown),
+    lines: Option<usize>,
 ) -> Result<Option<Count>, Failure> {
     let mut count = Count::default();
+    let mut last = VecDeque::new();
     let mut events = std::pin::pin!(stream(source, groups, window));
     loop {
         let Ok(next) = session.unless_stopped(events.next()).await else {
             ended(session, &count);
             return Ok(None);
         };
-        let Some(events) = next else { return Ok(Some(count)) };
+        let Some(events) = next else { break };
         let events = events.map_err(EngineError::from)?;
+        if let Some(lines) = lines {
+            last.extend(events);
+            shown.last(&mut last, lines, wanted);
+            continue;
+        }
         session.reporter.answer(shown.all(&events, wanted, session, &mut count));
         // Reading must not run ahead of what is shown.
         session.reporter.rest();
     }
+    let text = shown.all(last.make_contiguous(), wanted, session, &mut count);
+    session.reporter.answer(text);
+    Ok(Some(count))
 }

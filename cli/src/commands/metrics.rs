@@ -1,12 +1,9 @@
 //! `taskctl metrics`: what a stage did lately, in numbers and charts.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap_complete::ArgValueCandidates;
-use comfy_table::CellAlignment;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use taskctl_stack::engine::{Engine, EngineError};
 use taskctl_stack::observe::metrics::{
     self, FunctionMetrics, Measures, Metrics, REQUESTS, Series, VersionMetrics, Window,
@@ -16,22 +13,24 @@ use crate::cli::Output;
 use crate::complete;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::name_pattern::{matches, select};
 use crate::refresh::refresh;
 use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, json_answer, where_to};
 use crate::session::{self, Invocation, Session};
 use crate::time_arg::ago;
 use crate::ui::chart;
+use crate::ui::clock::{local, minute, zone_name};
 use crate::ui::style::{Style, Tone};
-use crate::ui::table::table;
+use crate::ui::table::{Cell, table};
 use crate::ui::text::plain;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Logical names of functions [default: all, with API and tables]
+    /// Logical names of functions, or patterns such as 'task*' [default: all, with API and tables]
     #[arg(value_name = "FUNCTION", add = ArgValueCandidates::new(complete::functions))]
     functions: Vec<String>,
-    /// How far to look back, such as 15m, 3h or 7d
+    /// How far to look back, such as 15m, 1h30m, 7d or 1w
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = ago)]
     since: Duration,
     /// Refresh until Ctrl-C
@@ -61,59 +60,49 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
 
 async fn fetch(session: &Session, args: &Args, engine: &Engine) -> Result<String, Failure> {
     let window = Window::of(args.since, Timestamp::now());
-    let only: BTreeSet<String> = args.functions.iter().cloned().collect();
-    let metrics = metrics::read(engine.context(), &window, &only)
+    let is_meant = |name: &str| args.functions.iter().any(|pattern| matches(pattern, name));
+    let only: Option<&(dyn Fn(&str) -> bool + Sync)> = if args.functions.is_empty() {
+        None
+    } else {
+        Some(&is_meant)
+    };
+    let metrics = metrics::read(engine.context(), &window, only)
         .await
         .map_err(EngineError::from)?;
     let identity = engine.context().identity();
     let Some(metrics) = metrics else {
         return Err(engine.not_deployed().await.into());
     };
-    let found: BTreeSet<&str> = metrics
-        .functions
-        .iter()
-        .map(|function| function.name.as_str())
-        .collect();
-    if let Some(missing) = only.iter().find(|name| !found.contains(name.as_str())) {
-        return Err(Failure::usage(
-            format!("no function named {missing}"),
-            "`taskctl status` lists them",
-        ));
-    }
+    select(&args.functions, metrics.known.iter().map(String::as_str))?;
     match session.global.output {
         Output::Json => {
             // One look is one line when there are many.
             let lines = if args.watch { Lines::One } else { Lines::Many };
             json_answer("the metrics", &metrics, lines)
         }
-        Output::Human | Output::Github => Ok(render(
-            &metrics,
-            Some(&identity.account),
-            &session.env.out,
-            &TimeZone::system(),
-        )),
+        Output::Human | Output::Github => Ok(render(&metrics, Some(&identity.account), &session.env.out)),
     }
 }
 
 /// The numbers as text.
-fn render(metrics: &Metrics, account: Option<&str>, style: &Style, zone: &TimeZone) -> String {
+fn render(metrics: &Metrics, account: Option<&str>, style: &Style) -> String {
     let mut out = format!(
         "{}\n{}\n",
         style.paint(
             Tone::Strong,
             &where_to(&metrics.app, &metrics.stage, &metrics.region, account)
         ),
-        window_text(metrics, zone)
+        window_text(metrics)
     );
     if let Some(api) = &metrics.api {
         out.push_str(&format!("\n{}\n", style.paint(Tone::Strong, "API, live")));
-        out.push_str(&api_text(api, metrics, style, zone));
+        out.push_str(&api_text(api, metrics, style));
     }
     if !metrics.functions.is_empty() {
-        out.push_str(&format!("\n{}\n", functions_text(metrics, style)));
+        out.push_str(&format!("\n{}", functions_text(metrics, style)));
     }
     if !metrics.tables.is_empty() {
-        let mut rows = table(style, &["table", "read units", "write units", "throttled"]);
+        let mut rows = table(style, &["table", "read units", "write units", "throttled"]).with_right(1..4);
         for (name, measures) in &metrics.tables {
             let throttled = match (total(measures, "read_throttles"), total(measures, "write_throttles")) {
                 (None, None) => None,
@@ -122,21 +111,21 @@ fn render(metrics: &Metrics, account: Option<&str>, style: &Style, zone: &TimeZo
             let units = |name: &str| number(total(measures, name), 1);
             rows.add_row([plain(name), units("read"), units("write"), number(throttled, 0)]);
         }
-        out.push_str(&format!("\n{}\n", right(rows, 1..4).trim_fmt()));
+        out.push_str(&format!("\n{rows}"));
     }
     out
 }
 
-fn window_text(metrics: &Metrics, zone: &TimeZone) -> String {
-    let shown = |time: Timestamp| time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
+fn window_text(metrics: &Metrics) -> String {
     let period = match metrics.period_seconds / 60 {
         minutes @ 0..60 => format!("{minutes} min"),
         minutes => format!("{} h", minutes / 60),
     };
     format!(
-        "{} to {}, one column per {period}",
-        shown(metrics.from),
-        shown(metrics.to)
+        "{} to {} {}, one column per {period}",
+        minute(metrics.from),
+        minute(metrics.to),
+        zone_name(metrics.to)
     )
 }
 
@@ -166,7 +155,7 @@ fn ms(value: Option<f64>) -> String {
 }
 
 /// Rate and shares, then the requests and the latency over time.
-fn api_text(api: &Measures, metrics: &Metrics, style: &Style, zone: &TimeZone) -> String {
+fn api_text(api: &Measures, metrics: &Metrics, style: &Style) -> String {
     let requests = total(api, REQUESTS);
     let Some(some) = requests.filter(|requests| *requests > 0.0) else {
         return "  no requests\n".to_owned();
@@ -190,7 +179,7 @@ fn api_text(api: &Measures, metrics: &Metrics, style: &Style, zone: &TimeZone) -
     );
     for (title, name, unit) in [("requests", REQUESTS, ""), ("p99", "p99", " ms")] {
         if let Some(series) = api.get(name) {
-            out.push_str(&area(title, series, unit, metrics, style, zone));
+            out.push_str(&area(title, series, unit, metrics, style));
         }
     }
     out
@@ -208,7 +197,7 @@ fn highest(series: &Series, unit: &str) -> String {
 /// Lines of a chart.
 const HEIGHT: usize = 4;
 
-fn area(title: &str, series: &Series, unit: &str, metrics: &Metrics, style: &Style, zone: &TimeZone) -> String {
+fn area(title: &str, series: &Series, unit: &str, metrics: &Metrics, style: &Style) -> String {
     let most = highest(series, unit);
     let gutter = most.chars().count().max(3);
     // Each period as wide as possible, up to three columns.
@@ -232,7 +221,7 @@ fn area(title: &str, series: &Series, unit: &str, metrics: &Metrics, style: &Sty
     let clock = |time: Timestamp| {
         let long = metrics.to.as_second() - metrics.from.as_second() > 86_400;
         let form = if long { "%m-%d %H:%M" } else { "%H:%M" };
-        time.to_zoned(zone.clone()).strftime(form).to_string()
+        local(time).strftime(form).to_string()
     };
     let (from, to) = (clock(metrics.from), clock(metrics.to));
     let space = columns.saturating_sub(to.chars().count());
@@ -244,7 +233,8 @@ fn functions_text(metrics: &Metrics, style: &Style) -> String {
     let heads = [
         "function",
         "requests",
-        "errors",
+        "failed",
+        "5xx",
         "throttled",
         "cold",
         "at once",
@@ -252,60 +242,71 @@ fn functions_text(metrics: &Metrics, style: &Style) -> String {
         "p90",
         "p99 ms",
     ];
-    let mut rows = table(style, &heads);
+    let mut rows = table(style, &heads).with_right(1..heads.len());
     for function in &metrics.functions {
-        rows.add_row(function_row(function, style));
+        rows.add_row(function_row(function));
         // A single version would only repeat the function.
         if function.versions.len() > 1 {
-            rows.add_rows(function.versions.iter().map(version_row));
+            for version in &function.versions {
+                rows.add_row(version_row(version));
+            }
         }
     }
-    let mut out = right(rows, 1..9).trim_fmt();
+    let mut out = rows.to_string();
     for (title, name, unit) in [("requests", REQUESTS, ""), ("p99", "p99", " ms")] {
         out.push_str(&function_charts(metrics, (title, name, unit), style));
     }
     out
 }
 
-fn function_row(function: &FunctionMetrics, style: &Style) -> [String; 9] {
-    let cold = function
-        .versions
-        .iter()
-        .filter_map(|version| total(&version.measures, "cold_starts"))
-        .reduce(|a, b| a + b);
+/// Failed invocations and 5xx responses are two things: a function that answers 500 has not failed for Lambda.
+fn function_row(function: &FunctionMetrics) -> [Cell; 10] {
+    let of_versions = |name: &str| {
+        let values = function
+            .versions
+            .iter()
+            .filter_map(|version| total(&version.measures, name));
+        values.reduce(|a, b| a + b)
+    };
     let all = &function.all;
-    let failed = total(all, "errors").is_some_and(|errors| errors > 0.0);
-    let errors = number(total(all, "errors"), 0);
     [
-        plain(&function.name),
-        number(total(all, REQUESTS), 0),
-        if failed {
-            style.paint(Tone::Bad, &errors)
-        } else {
-            errors
-        },
-        number(total(all, "throttles"), 0),
-        number(cold, 0),
-        number(total(all, "concurrency"), 0),
-        ms(total(all, "p50")),
-        ms(total(all, "p90")),
-        ms(total(all, "p99")),
+        Cell::from(plain(&function.name)),
+        Cell::from(number(total(all, REQUESTS), 0)),
+        bad(total(all, "errors")),
+        bad(of_versions("5xx")),
+        bad(total(all, "throttles")),
+        Cell::from(number(of_versions("cold_starts"), 0)),
+        Cell::from(number(total(all, "concurrency"), 0)),
+        Cell::from(ms(total(all, "p50"))),
+        Cell::from(ms(total(all, "p90"))),
+        Cell::from(ms(total(all, "p99"))),
     ]
 }
 
-fn version_row(version: &VersionMetrics) -> [String; 9] {
+/// A count of what should not be.
+fn bad(value: Option<f64>) -> Cell {
+    let tone = if value.is_some_and(|value| value > 0.0) {
+        Tone::Bad
+    } else {
+        Tone::Plain
+    };
+    Cell::toned(tone, number(value, 0))
+}
+
+fn version_row(version: &VersionMetrics) -> [Cell; 10] {
     let releases: Vec<String> = version.releases.iter().map(u64::to_string).collect();
     let measures = &version.measures;
     [
-        format!("  v{} of {}", plain(&version.version), releases.join(", ")),
-        number(total(measures, REQUESTS), 0),
-        number(total(measures, "5xx"), 0),
-        String::new(),
-        number(total(measures, "cold_starts"), 0),
-        String::new(),
-        ms(total(measures, "p50")),
-        ms(total(measures, "p90")),
-        ms(total(measures, "p99")),
+        Cell::from(format!("  v{} of {}", plain(&version.version), releases.join(", "))),
+        Cell::from(number(total(measures, REQUESTS), 0)),
+        Cell::from(""),
+        bad(total(measures, "5xx")),
+        Cell::from(""),
+        Cell::from(number(total(measures, "cold_starts"), 0)),
+        Cell::from(""),
+        Cell::from(ms(total(measures, "p50"))),
+        Cell::from(ms(total(measures, "p90"))),
+        Cell::from(ms(total(measures, "p99"))),
     ]
 }
 
@@ -335,23 +336,13 @@ fn function_charts(metrics: &Metrics, (title, name, unit): (&str, &str, &str), s
     if drawn.is_empty() {
         return String::new();
     }
-    format!("\n\n{}\n{}", style.paint(Tone::Faint, title), drawn.join("\n"))
-}
-
-/// The columns that hold numbers, to the right.
-fn right(mut table: comfy_table::Table, columns: std::ops::Range<usize>) -> comfy_table::Table {
-    for column in columns {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
+    format!("\n{}\n{}\n", style.paint(Tone::Faint, title), drawn.join("\n"))
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use jiff::ToSpan as _;
 
@@ -418,15 +409,14 @@ mod tests {
                 ("p99", 118.0),
             ])),
             functions: vec![function("counter", 1_200_000.0, 0.0), function("tasks", 34_567.0, 3.0)],
+            known: BTreeSet::new(),
             tables: BTreeMap::from([("tasks".to_owned(), measures(&[("read", 812.5), ("write", 40.0)]))]),
         }
     }
 
     #[test]
     fn numbers_and_charts_fit() {
-        screens("metrics", |style| {
-            render(&sample(), Some("123456789012"), style, &TimeZone::UTC)
-        });
+        screens("metrics", |style| render(&sample(), Some("123456789012"), style));
     }
 
     #[test]
@@ -440,7 +430,7 @@ mod tests {
         empty.api = Some(BTreeMap::from([(REQUESTS.to_owned(), none)]));
         empty.functions.clear();
         empty.tables.clear();
-        let text = render(&empty, None, &Style::PLAIN, &TimeZone::UTC);
+        let text = render(&empty, None, &Style::PLAIN);
         assert!(text.ends_with("API, live\n  no requests\n"), "{text}");
     }
 

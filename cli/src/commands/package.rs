@@ -48,7 +48,7 @@ async fn package(session: &Session, args: &Args) -> Result<Exit, Failure> {
     }
     session.finished(Outcome::Done, 0, Endpoints::default());
     if session.global.output == Output::Human {
-        let mut table = table(&session.env.out, &["function", "cpu", "zip", "CodeSha256"]);
+        let mut table = table(&session.env.out, &["function", "arch", "zip", "CodeSha256"]);
         for package in &packages {
             let architecture = serde_json::to_value(package.architecture).unwrap_or_default();
             table.add_row([
@@ -58,7 +58,7 @@ async fn package(session: &Session, args: &Args) -> Result<Exit, Failure> {
                 package.code_sha256.clone(),
             ]);
         }
-        session.reporter.answer(format!("{}\n", table.trim_fmt()));
+        session.reporter.answer(table.to_string());
     }
     Ok(Exit::Ok)
 }

@@ -8,8 +8,9 @@ use crate::failure::Failure;
 use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, json_answer};
 use crate::session::{self, Invocation, Session};
+use crate::ui::clock::{local, zone_name};
 use crate::ui::style::{Style, Tone};
-use crate::ui::table::table;
+use crate::ui::table::{Cell, table};
 use crate::ui::text::{cut, duration, plain};
 
 pub fn run(invocation: &Invocation) -> Exit {
@@ -30,7 +31,7 @@ async fn show(session: &Session) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Columns from which on there is room for the year, the hour and the duration.
+/// Columns from which on there is room for the year and the duration.
 const WIDE: usize = 110;
 
 /// The releases as a table.
@@ -47,6 +48,10 @@ pub fn render(releases: &[Release], style: &Style) -> String {
         "took",
     ];
     let columns = if is_narrow { heads.len() - 1 } else { heads.len() };
+    let newest = releases.iter().filter_map(|one| one.at).max();
+    // The zone is named once.
+    let deployed = newest.map_or("deployed".to_owned(), |at| format!("deployed {}", zone_name(at)));
+    let heads = heads.map(|head| if head == "deployed" { deployed.as_str() } else { head });
     let mut table = table(style, &heads[..columns]);
     for one in releases {
         let tone = match one.state {
@@ -76,24 +81,24 @@ pub fn render(releases: &[Release], style: &Style) -> String {
         let moved = one.moves.last().map_or("-".to_owned(), |last| {
             // The reason is in `--output json`; here it would leave no room.
             let end = last.end.split(':').next().unwrap_or_default();
-            let form = if is_narrow { "%m-%d" } else { "%m-%d %H:%M" };
-            format!("{} {}", last.at.strftime(form), plain(end))
+            let at = local(last.at).strftime("%m-%d %H:%M");
+            format!("{at} {}", plain(end))
         });
         let text = |value: &Option<String>| value.as_ref().map_or("-".to_owned(), |text| plain(text));
         let form = if is_narrow { "%m-%d %H:%M" } else { "%Y-%m-%d %H:%M" };
         let cells = [
-            format!("{}", one.release),
-            style.paint(tone, one.state.as_str()),
-            text(&one.commit),
-            one.at.map_or("-".to_owned(), |at| at.strftime(form).to_string()),
-            cut(&text(&one.user), if is_narrow { 10 } else { 20 }),
-            changes,
-            moved,
-            one.millis.map_or("-".to_owned(), duration),
+            Cell::from(format!("{}", one.release)),
+            Cell::toned(tone, one.state.as_str()),
+            Cell::from(text(&one.commit)),
+            Cell::from(one.at.map_or("-".to_owned(), |at| local(at).strftime(form).to_string())),
+            Cell::from(cut(&text(&one.user), if is_narrow { 10 } else { 20 })),
+            Cell::from(changes),
+            Cell::from(moved),
+            Cell::from(one.millis.map_or("-".to_owned(), duration)),
         ];
-        table.add_row(&cells[..columns]);
+        table.add_row(cells.into_iter().take(columns));
     }
-    format!("{}\n", table.trim_fmt())
+    table.to_string()
 }
 
 #[cfg(test)]

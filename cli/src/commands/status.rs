@@ -15,9 +15,10 @@ use crate::report::plan::Details;
 use crate::report::{Lines, Purpose, json_answer, where_to};
 use crate::session::{self, Invocation, Session};
 use crate::stack_ref::StackRef;
+use crate::ui::clock::{minute_with_zone, reason as local_reason};
 use crate::ui::style::{Style, Tone};
-use crate::ui::table::table;
-use crate::ui::text::{fill, long_duration, plain};
+use crate::ui::table::{Cell, table};
+use crate::ui::text::{fill, long_duration, plain, wrap};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -112,51 +113,64 @@ pub fn render(status: &Status, style: &Style, now: Timestamp) -> String {
         let url = url
             .as_deref()
             .map_or("-".to_owned(), |url| style.paint(Tone::Copy, &plain(url)));
-        out.push_str(&format!("{name:<8} {url}\n{:9}{}\n", "", slot_text(slot.as_ref())));
+        out.push_str(&format!("{name:<8} {url}\n{:9}{}\n", "", slot_text(slot.as_ref(), now)));
     }
     if let Some(site) = &endpoints.site {
         out.push_str(&format!("{:<8} {}\n", "site", style.paint(Tone::Copy, &plain(site))));
     }
     out.push_str(&history(status, style, now));
+    let failing = functions
+        .iter()
+        .any(|function| function.recent.is_some_and(|recent| recent.errors > 0.0));
     if !functions.is_empty() {
-        let heads = ["function", "live", "preview", "state", "memory", "cpu", "last 15 min"];
+        let heads = ["function", "live", "preview", "state", "memory", "arch", "last 15 min"];
         let mut table = table(style, &heads);
         for function in functions {
             let version =
                 |version: &Option<String>| version.as_ref().map_or("-".to_owned(), |version| format!("v{version}"));
             let state = plain(&function.state);
+            let tone = if state == "Active" { Tone::Plain } else { Tone::Bad };
+            let memory = function
+                .memory_mb
+                .map_or("-".to_owned(), |memory| format!("{memory} MB"));
             table.add_row([
-                plain(&function.name),
-                version(&function.live_version),
-                version(&function.preview_version),
-                if state == "Active" {
-                    state
-                } else {
-                    style.paint(Tone::Bad, &state)
-                },
-                function
-                    .memory_mb
-                    .map_or("-".to_owned(), |memory| format!("{memory} MB")),
-                function.architecture.clone().unwrap_or_else(|| "-".to_owned()),
-                recent(function, style),
+                Cell::from(plain(&function.name)),
+                Cell::from(version(&function.live_version)),
+                Cell::from(version(&function.preview_version)),
+                Cell::toned(tone, state),
+                Cell::from(memory),
+                Cell::from(function.architecture.clone().unwrap_or_else(|| "-".to_owned())),
+                recent(function),
             ]);
         }
-        out.push_str(&format!("\n{}\n", table.trim_fmt()));
+        out.push_str(&format!("\n{table}"));
     }
-    out.push_str(&alarms_text(alarms, style));
+    out.push_str(&alarms_text(alarms, style, now));
+    let is_wrong = failing || !status.complaints().is_empty();
+    if is_wrong {
+        let help = "help: `taskctl doctor` names the causes and what to do";
+        let alarms = if alarms.iter().any(|alarm| alarm.state == "ALARM") {
+            "; `taskctl alarms` says what they watch"
+        } else {
+            ""
+        };
+        out.push('\n');
+        for line in fill(&format!("{help}{alarms}"), style.width) {
+            out.push_str(&format!("{line}\n"));
+        }
+    }
     out
 }
 
 /// Requests of the last minutes, and how many of them failed.
-fn recent(function: &FunctionStatus, style: &Style) -> String {
+fn recent(function: &FunctionStatus) -> Cell {
     match function.recent {
-        None => "no requests".to_owned(),
+        None => Cell::from("no requests"),
         Some(Recent { requests, errors }) if errors > 0.0 => {
             let share = errors * 100.0 / requests;
-            let failed = style.paint(Tone::Bad, &format!("{errors:.0} failed ({share:.1}%)"));
-            format!("{requests:.0}, {failed}")
+            Cell::toned(Tone::Bad, format!("{requests:.0}, {errors:.0} failed ({share:.1}%)"))
         }
-        Some(Recent { requests, .. }) => format!("{requests:.0}, none failed"),
+        Some(Recent { requests, .. }) => Cell::from(format!("{requests:.0}, none failed")),
     }
 }
 
@@ -177,6 +191,14 @@ fn history(status: &Status, style: &Style, now: Timestamp) -> String {
     if !changed.is_empty() {
         let text = format!("{} since the last deploy; `taskctl plan` shows how", changed.join(", "));
         rows.push(("changed", Tone::Warn, text));
+    }
+    if !status.missing.is_empty() {
+        let missing: Vec<String> = status.missing.iter().map(|id| plain(&id.to_string())).collect();
+        let text = format!(
+            "{}: deployed before, now gone; `taskctl plan` shows it, `taskctl deploy` makes it again",
+            missing.join(", ")
+        );
+        rows.push(("missing", Tone::Bad, text));
     }
     let mut out = String::new();
     for (name, tone, text) in rows {
@@ -259,7 +281,7 @@ fn canary_row(status: &Status, now: Timestamp) -> Option<Row> {
     Some(("canary", tone, format!("{}{progress}; {state}", diverted.join(", "))))
 }
 
-fn slot_text(slot: Option<&SlotStatus>) -> String {
+fn slot_text(slot: Option<&SlotStatus>, now: Timestamp) -> String {
     let Some(slot) = slot else {
         return "no release".to_owned();
     };
@@ -276,11 +298,18 @@ fn slot_text(slot: Option<&SlotStatus>) -> String {
         .as_ref()
         .map(|commit| format!(" {}", plain(commit)))
         .unwrap_or_default();
-    format!("{release}{color}{commit}")
+    let since = slot.since.map_or(String::new(), |since| {
+        format!(
+            ", for {} (since {})",
+            seconds_since(since, now),
+            minute_with_zone(since, now)
+        )
+    });
+    format!("{release}{color}{commit}{since}")
 }
 
 /// Alarms that are red with their reason; of the others how many there are.
-fn alarms_text(alarms: &[taskctl_stack::status::AlarmStatus], style: &Style) -> String {
+fn alarms_text(alarms: &[taskctl_stack::status::AlarmStatus], style: &Style, now: Timestamp) -> String {
     if alarms.is_empty() {
         return String::new();
     }
@@ -298,14 +327,16 @@ fn alarms_text(alarms: &[taskctl_stack::status::AlarmStatus], style: &Style) -> 
         ),
     };
     for alarm in red {
-        let since = alarm
-            .since
-            .as_ref()
-            .map(|since| format!(" since {since}"))
-            .unwrap_or_default();
+        let since = alarm.since.map_or(String::new(), |since| {
+            format!(
+                " for {} (since {})",
+                seconds_since(since, now),
+                minute_with_zone(since, now)
+            )
+        });
         out.push_str(&format!("  {}{since}\n", style.paint(Tone::Bad, &plain(&alarm.name))));
         for reason in alarm.reason.iter() {
-            for line in crate::ui::text::wrap(reason, style.width.saturating_sub(4)) {
+            for line in wrap(&local_reason(reason), style.width.saturating_sub(4)) {
                 out.push_str(&format!("    {line}\n"));
             }
         }
@@ -321,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_stage_fits_on_a_screen() {
-        let slot = |release: u64, color: &str| json!({"color": color, "release": release, "commit": "1a2b3c4d", "previous_release": release - 1});
+        let slot = |release: u64, color: &str| json!({"color": color, "release": release, "commit": "1a2b3c4d", "previous_release": release - 1, "since": (color == "blue").then_some("2026-02-27T12:01:00Z")});
         let function = |name: &str, live: &str, preview: &str| {
             json!({
                 "name": name, "function": format!("shop-prod-{name}"), "live_version": live, "preview_version": preview,
@@ -332,6 +363,7 @@ mod tests {
         };
         let alarm = |name: &str, state: &str| json!({"name": name, "state": state, "since": "2026-03-01T12:00:00Z", "reason": "Threshold Crossed: 1 datapoint [7.0 (01/03/26 11:59:00)] was greater than the threshold (5.0)."});
         let status = |alarms: Vec<serde_json::Value>| {
+            let alarms_fire = alarms.iter().any(|alarm| alarm["state"] == "ALARM");
             let url = "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com";
             let status = json!({
                 "app": "shop", "stage": "prod", "region": "eu-central-1", "account": "123456789012",
@@ -339,6 +371,7 @@ mod tests {
                 "live": slot(41, "blue"), "preview": slot(42, "green"),
                 "functions": [function("health", "3", "3"), function("tasks", "17", "18")],
                 "alarms": alarms,
+                "missing": if alarms_fire { vec!["dynamodb_table.tasks"] } else { Vec::new() },
                 "lock": {
                     "user": "ada", "host": "build-7", "command": "taskctl promote --stage prod",
                     "since": "2026-03-01T12:03:00Z", "silent_seconds": 4,
@@ -361,16 +394,17 @@ mod tests {
         let text = |alarms| render(&status(alarms), &Style::PLAIN, now);
         let alarms = || vec![alarm("shop-prod-errors", "ALARM"), alarm("shop-prod-throttles", "OK")];
         screens("status", |style| render(&status(alarms()), style, now));
-        assert!(text(vec![alarm("a", "OK"), alarm("b", "OK")]).ends_with("\nalarms   all 2 OK\n"));
+        let help = "\nhelp: `taskctl doctor` names the causes and what to do\n";
+        assert!(text(vec![alarm("a", "OK"), alarm("b", "OK")]).ends_with(&format!("\nalarms   all 2 OK\n{help}")));
         assert!(
             text(vec![alarm("a", "OK"), alarm("b", "INSUFFICIENT_DATA")])
-                .ends_with("\nalarms   1 OK, 1 without data yet\n")
+                .ends_with(&format!("\nalarms   1 OK, 1 without data yet\n{help}"))
         );
     }
 
     #[test]
     fn readme_shows_a_stage_after_its_first_deploy() {
-        let slot = json!({"color": "blue", "release": 1, "commit": "e0dbcc28", "previous_release": null});
+        let slot = |since: Option<&str>| json!({"color": "blue", "release": 1, "commit": "e0dbcc28", "previous_release": null, "since": since});
         let function = |name: &str| {
             json!({
                 "name": name, "function": format!("platform-dev-{name}"), "live_version": "1", "preview_version": "1",
@@ -387,7 +421,7 @@ mod tests {
                 "live": "http://127.0.0.1:4600", "preview": "http://127.0.0.1:4600/preview",
                 "site": "http://platform-dev-site-000000000000-eu-central-1.localhost:1580",
             },
-            "live": slot, "preview": slot,
+            "live": slot(Some("2026-03-01T12:01:00Z")), "preview": slot(None),
             "functions": functions,
             "alarms": alarms,
             "lock": null,

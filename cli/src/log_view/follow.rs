@@ -46,6 +46,8 @@ pub struct Options {
     pub slot: Option<Slot>,
     /// By Live Tail, as far as that is possible.
     pub live: bool,
+    /// Lines of what is there already; all when none.
+    pub lines: Option<usize>,
 }
 
 /// What is followed and shown.
@@ -159,7 +161,12 @@ impl<'a> Following<'a> {
                 if std::mem::take(&mut self.is_failing) {
                     self.note("reading logs works again; no lines were lost".to_owned());
                 }
-                let new = self.tail.looked(now, events);
+                let mut new = self.tail.looked(now, events);
+                if let Some(lines) = self.options.lines.take() {
+                    let mut last = new.into();
+                    self.shown.last(&mut last, lines, &self.wanted);
+                    new = last.into();
+                }
                 self.show(&new);
             }
             Err(error) if !self.has_read && is_final(error.kind) => return Err(EngineError::from(error).into()),

@@ -1,6 +1,7 @@
 //! What the terminal shows: styles, tables, charts, progress. Knows no event and no command.
 
 pub mod chart;
+pub mod clock;
 pub mod confirm;
 pub mod guard;
 pub mod progress;

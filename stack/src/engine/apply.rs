@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::{Engine, EngineError, Planned};
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::lambda;
 use crate::aws::release::lease::Lease;
-use crate::aws::release::ledger;
+use crate::aws::release::ledger::{self, Inventory};
 use crate::event::{Event, millis};
 use crate::execute::{Execution, execute};
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Plan, Step};
 use crate::release::record::{Cause, DONE, MoveRecord, ReleaseRecord};
 use crate::release::slots::Slot;
-use crate::resource::ResourceId;
 
 impl Engine {
     /// Carries a plan out under a lease. What it is about to make is written down before the first of it is made, and
@@ -22,7 +23,8 @@ impl Engine {
             return Err(EngineError::Lint(planned.errors.clone()));
         }
         let began = tokio::time::Instant::now();
-        self.announce(planned).await?;
+        let mut inventory = inventory(&planned.plan);
+        self.announce(planned, &inventory).await?;
         for (bucket, site) in &planned.sites {
             self.context.add_site(bucket, Arc::clone(site));
         }
@@ -54,6 +56,15 @@ impl Engine {
             };
             ledger::record(&self.context, &self.control, &made).await
         };
+        inventory.completed = execution.is_complete().then(|| self.context.now());
+        let listing = async {
+            match inventory.completed {
+                Some(_) if planned.plan.has_changes() => {
+                    ledger::announce(&self.context, &self.control, &inventory).await
+                }
+                _ => Ok(()),
+            }
+        };
         let moved = moved(planned, &execution);
         let noting = async {
             let Some((from, live)) = moved else { return Ok(()) };
@@ -69,7 +80,7 @@ impl Engine {
             };
             ledger::record_move(&self.context, &self.control, &made).await
         };
-        let (swept, recorded, noted) = futures::join!(sweeping, recording, noting);
+        let (swept, recorded, noted, listed) = futures::join!(sweeping, recording, noting, listing);
         if let Err(error) = swept {
             self.context.emit(Event::Warning {
                 message: format!("packages were left in the control bucket: {error}"),
@@ -83,22 +94,22 @@ impl Engine {
                 previous,
             });
         }
-        recorded.and(noted)?;
+        recorded.and(noted).and(listed)?;
         Ok(execution)
     }
 
     /// Writes down what is about to be made, and sends the packages that new code needs.
-    async fn announce(&self, planned: &Planned) -> Result<(), EngineError> {
-        let created: Vec<ResourceId> = planned.plan.steps.iter().map(|step| step.id.clone()).collect();
+    async fn announce(&self, planned: &Planned, inventory: &Inventory) -> Result<(), EngineError> {
         for package in &planned.packages {
             self.context
                 .add_package(self.control.name(), &package.code_sha256, &package.zip_path);
         }
         let announcing = async {
-            match planned.plan.counts().create {
+            let counts = planned.plan.counts();
+            match counts.create + counts.replace + counts.delete {
                 0 => Ok(()),
                 _ => futures::try_join!(
-                    ledger::announce(&self.context, &self.control, &created),
+                    ledger::announce(&self.context, &self.control, inventory),
                     self.control.keep_policy(&self.context)
                 )
                 .map(drop),
@@ -117,6 +128,26 @@ fn moved<'a>(planned: &'a Planned, execution: &Execution) -> Option<(Option<u64>
     let before = planned.facts.live.as_ref().and_then(|live| live.release);
     let has_moved = execution.done.contains(&apigateway::stage::id(apigateway::stage::LIVE));
     (has_moved && before != Some(live.release)).then_some((before, live))
+}
+
+/// What exists once a plan is carried out. What is kept beside the template is not asked for again: it may go.
+fn inventory(plan: &Plan) -> Inventory {
+    let named = |step: &Step| {
+        let of_model = |model: &Value| Some(model.get("name")?.as_str()?.to_owned());
+        let name = match &step.action {
+            Action::Create { desired, .. }
+            | Action::Update { desired, .. }
+            | Action::CreateThenDelete { desired, .. }
+            | Action::DeleteThenCreate { desired, .. } => of_model(desired),
+            Action::NoOp { observed } => of_model(&observed.as_ref()?.model),
+            Action::Delete { .. } | Action::Keep { .. } => None,
+        };
+        Some((step.id.clone(), name?))
+    };
+    Inventory {
+        resources: plan.steps.iter().filter_map(named).collect(),
+        completed: None,
+    }
 }
 
 /// The packages that a plan needs, by their hashes.

@@ -22,6 +22,8 @@ pub struct Alarm {
     /// `OK`, `ALARM`, `INSUFFICIENT_DATA`.
     pub state: String,
     /// Since when.
+    #[serde(serialize_with = "crate::time::serialize_known")]
+    #[schemars(with = "Option<jiff::Timestamp>")]
     pub since: Option<Timestamp>,
     /// Why, as CloudWatch says it.
     pub reason: Option<String>,
@@ -58,6 +60,8 @@ pub struct Watched {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Turn {
     /// When.
+    #[serde(serialize_with = "crate::time::serialize")]
+    #[schemars(with = "jiff::Timestamp")]
     pub at: Timestamp,
     /// What happened, as CloudWatch says it.
     pub summary: String,
@@ -101,7 +105,7 @@ fn rank(state: &str) -> u8 {
 }
 
 fn time(at: &DateTime) -> Option<Timestamp> {
-    Timestamp::new(at.secs(), 0).ok()
+    Timestamp::from_millisecond(at.to_millis().ok()?).ok()
 }
 
 fn described(alarm: &MetricAlarm, prefix: &str) -> Alarm {

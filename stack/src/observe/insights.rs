@@ -26,11 +26,11 @@ pub struct Known {
 pub const KNOWN: [Known; 4] = [
     Known {
         name: "errors",
-        about: "the last failed requests",
-        query: r#"fields @timestamp, route, status, error, requestId
+        about: "failed requests, by cause",
+        query: r#"fields @timestamp, @log, route, status, error, message, requestId, record.status, record.errorType, record.requestId
 | filter level = "ERROR" or type = "platform.report" and record.status != "success"
 | sort @timestamp desc
-| limit 50"#,
+| limit 10000"#,
     },
     Known {
         name: "slowest",

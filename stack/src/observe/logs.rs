@@ -54,8 +54,10 @@ impl LogEvent {
         rest.split_once(']').map(|(version, _)| version)
     }
 
+    /// By time; of one millisecond the lines of a stream stay together, such as those of a panic. Sorting keeps the order in which
+    /// CloudWatch returned them, that of ingestion: an id says nothing about it.
     fn order(&self) -> (i64, &str, &str) {
-        (self.timestamp, &self.stream, &self.id)
+        (self.timestamp, &self.source, &self.stream)
     }
 }
 
@@ -512,6 +514,41 @@ mod tests {
         let handed: Vec<Vec<LogEvent>> = stream(&fake, &groups(), &window).try_collect().await.unwrap();
         assert!(handed.len() > 5, "events are handed on as they are read");
         assert_eq!(handed.concat(), events);
+    }
+
+    /// Lines of one millisecond, with ids that say nothing: two panics at once, and pages that end amid them.
+    #[tokio::test]
+    async fn lines_of_one_millisecond_keep_their_order_and_stay_together() {
+        let line = |number: usize| {
+            let stream = number % 2;
+            let event = LogEvent {
+                id: format!("{}", (number * 7919) % 1_009),
+                source: "tasks".to_owned(),
+                stream: format!("2026/11/21/[1]{stream}"),
+                timestamp: 1_000,
+                message: format!("stream {stream} row {:02}", number / 2),
+            };
+            (event, 0)
+        };
+        let fake = Fake {
+            events: (0..40).map(line).collect(),
+            now: Mutex::new(i64::MAX),
+            page: 100,
+            refuses: false,
+        };
+        let window = Window {
+            from: 0,
+            to: None,
+            pattern: None,
+        };
+        let rows = |events: &[LogEvent]| -> Vec<String> { events.iter().map(|event| event.message.clone()).collect() };
+        let read = read(&fake, &groups(), &window).await.unwrap();
+        let expected: Vec<String> = (0..2)
+            .flat_map(|stream| (0..20).map(move |row| format!("stream {stream} row {row:02}")))
+            .collect();
+        assert_eq!(rows(&read), expected);
+        let handed: Vec<Vec<LogEvent>> = stream(&fake, &groups(), &window).try_collect().await.unwrap();
+        assert_eq!(rows(&handed.concat()), expected);
     }
 
     #[tokio::test]

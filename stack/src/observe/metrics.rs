@@ -32,8 +32,12 @@ pub struct Metrics {
     /// Region.
     pub region: String,
     /// Begin of the window.
+    #[serde(serialize_with = "crate::time::serialize")]
+    #[schemars(with = "jiff::Timestamp")]
     pub from: Timestamp,
     /// End of the window.
+    #[serde(serialize_with = "crate::time::serialize")]
+    #[schemars(with = "jiff::Timestamp")]
     pub to: Timestamp,
     /// Length of a period.
     pub period_seconds: u64,
@@ -41,6 +45,9 @@ pub struct Metrics {
     pub api: Option<Measures>,
     /// Functions, by name.
     pub functions: Vec<FunctionMetrics>,
+    /// Names of all functions, of which those above were asked for.
+    #[serde(skip)]
+    pub known: BTreeSet<String>,
     /// Tables, and their indexes as `TABLE/INDEX`, by name.
     pub tables: BTreeMap<String, Measures>,
 }
@@ -259,8 +266,12 @@ fn id(place: usize, number: usize) -> String {
     format!("m{place}_{number}")
 }
 
-/// Reads the numbers of a stage, or none where nothing is deployed. Only the functions that are named, or all.
-pub async fn read(context: &Context, window: &Window, only: &BTreeSet<String>) -> Result<Option<Metrics>, AwsError> {
+/// Which functions are asked for.
+pub type Meant<'a> = Option<&'a (dyn Fn(&str) -> bool + Sync)>;
+
+/// Reads the numbers of a stage, or none where nothing is deployed. Only of the functions that are meant; of all, with the API and
+/// the tables, when it is not said.
+pub async fn read(context: &Context, window: &Window, only: Meant<'_>) -> Result<Option<Metrics>, AwsError> {
     let reader = Reader::new(context.clone());
     let registry = registry();
     let (api, functions, tables) = futures::try_join!(
@@ -277,7 +288,7 @@ pub async fn read(context: &Context, window: &Window, only: &BTreeSet<String>) -
         subjects.push(subject);
         subjects.len() - 1
     };
-    let of_api = api.filter(|_| only.is_empty()).map(|state| {
+    let of_api = api.filter(|_| only.is_none()).map(|state| {
         add(Subject::new(
             "AWS/ApiGateway",
             &API,
@@ -300,10 +311,11 @@ pub async fn read(context: &Context, window: &Window, only: &BTreeSet<String>) -
             .collect::<BTreeSet<u64>>()
     });
     let shown = shown.unwrap_or_default();
+    let known = functions.iter().map(|function| function.id.name.clone()).collect();
     let mut of_functions = Vec::new();
     for function in functions {
         let name = function.id.name;
-        if !only.is_empty() && !only.contains(&name) {
+        if only.is_some_and(|is_meant| !is_meant(&name)) {
             continue;
         }
         let physical = function.outputs.get("name").cloned().unwrap_or_default();
@@ -325,7 +337,7 @@ pub async fn read(context: &Context, window: &Window, only: &BTreeSet<String>) -
         of_functions.push((name, all, versions));
     }
     let mut of_tables = Vec::new();
-    for table in tables.into_iter().filter(|_| only.is_empty()) {
+    for table in tables.into_iter().filter(|_| only.is_none()) {
         let physical = table.outputs.get("name").cloned().unwrap_or_default();
         of_tables.push((
             table.id.name,
@@ -370,6 +382,7 @@ pub async fn read(context: &Context, window: &Window, only: &BTreeSet<String>) -
         period_seconds: window.period.as_secs(),
         api: of_api.map(measures),
         functions,
+        known,
         tables: of_tables
             .into_iter()
             .map(|(name, place)| (name, measures(place)))

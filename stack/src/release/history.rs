@@ -21,6 +21,8 @@ pub struct Release {
     /// Who deployed it; none when the ledger does not say.
     pub user: Option<String>,
     /// When its deploy ended.
+    #[serde(serialize_with = "crate::time::serialize_known")]
+    #[schemars(with = "Option<jiff::Timestamp>")]
     pub at: Option<jiff::Timestamp>,
     /// How long its deploy took.
     pub millis: Option<u64>,

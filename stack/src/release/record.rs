@@ -50,6 +50,7 @@ pub struct ReleaseRecord {
     /// Who deployed it.
     pub user: String,
     /// When the deploy ended.
+    #[serde(serialize_with = "crate::time::serialize")]
     pub at: jiff::Timestamp,
     /// How long it took.
     pub millis: u64,
@@ -107,6 +108,8 @@ pub struct MoveRecord {
     /// Who.
     pub user: String,
     /// When it ended.
+    #[serde(serialize_with = "crate::time::serialize")]
+    #[schemars(with = "jiff::Timestamp")]
     pub at: jiff::Timestamp,
     /// How long it took.
     pub millis: u64,

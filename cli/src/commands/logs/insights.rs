@@ -10,11 +10,13 @@ use taskctl_stack::event::Event;
 use taskctl_stack::observe::insights::{self, Answer, KNOWN};
 use taskctl_stack::observe::logs::Group;
 
+use super::errors;
 use crate::cli::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::log_view::Format;
 use crate::session::Session;
+use crate::ui::clock;
 use crate::ui::style::Style;
 use crate::ui::table::table;
 use crate::ui::text::{escaped, is_unsafe, plain, safe_json, size};
@@ -27,6 +29,8 @@ pub struct Asked<'a> {
     pub format: Option<Format>,
     /// Whether all functions are asked.
     pub all: bool,
+    /// Begin of the window, as it was given.
+    pub since: &'a str,
 }
 
 /// Asks, and shows the answer.
@@ -60,13 +64,23 @@ pub async fn ask(
             "create functions with `taskctl deploy`, or check --stage, --region and --profile",
         ));
     }
-    let answer = insights::ask(context, groups, &query, from.as_second(), to.as_second())
+    let mut answer = insights::ask(context, groups, &query, from.as_second(), to.as_second())
         .await
         .map_err(EngineError::from)?;
-    session.reporter.answer(match format {
-        Format::Csv => csv(&answer),
-        Format::Json => json(&answer),
-        _ => text(&answer, &session.env.out),
+    let is_by_cause = asked.query == ERRORS && !own.contains_key(ERRORS);
+    let failures = is_by_cause.then(|| errors::by_cause(&answer, groups));
+    if let Some(failures) = &failures {
+        answer = errors::rows(failures, &answer);
+    }
+    let style = &session.env.out;
+    session.reporter.answer(match (format, &failures) {
+        (Format::Csv, _) => csv(&answer),
+        (Format::Json, _) => json(&answer),
+        (_, Some(failures)) if !failures.is_empty() => {
+            let follow = format!(" --since {}{}", quoted(asked.since), session.command_hint().flags);
+            errors::text(failures, to, &follow, style)
+        }
+        _ => text(&answer, style),
     });
     if format == Format::Pretty {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of logs")]
@@ -85,6 +99,24 @@ pub async fn ask(
         });
     }
     Ok(Exit::Ok)
+}
+
+/// The known query whose answer is gathered by cause.
+const ERRORS: &str = "errors";
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    shlex::try_quote(word).unwrap_or_default().into_owned()
+}
+
+/// A time as Insights writes it: `2026-03-01 12:00:00.123`, in UTC.
+pub fn time(text: &str) -> Option<Timestamp> {
+    let has_this_form =
+        text.len() == 23 && text.as_bytes().get(10) == Some(&b' ') && text.as_bytes().get(19) == Some(&b'.');
+    let time = jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S%.f", text)
+        .ok()
+        .filter(|_| has_this_form)?;
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }
 
 /// The query with this name, or the text itself: one word is a name.
@@ -110,21 +142,42 @@ fn text(answer: &Answer, style: &Style) -> String {
     if answer.rows.is_empty() {
         return "no results\n".to_owned();
     }
-    let heads: Vec<String> = answer.columns.iter().map(|column| plain(column)).collect();
+    // By the operator's clock; the zone is in the heading.
+    let zone = |column: usize| {
+        let values = answer.rows.iter().filter_map(|row| row.get(column)?.as_deref());
+        values.filter_map(time).next().map(clock::zone_name)
+    };
+    let head = |(place, column): (usize, &String)| match zone(place) {
+        Some(zone) => format!("{} {zone}", plain(column)),
+        None => plain(column),
+    };
+    let heads: Vec<String> = answer.columns.iter().enumerate().map(head).collect();
     let mut rows = table(style, &heads.iter().map(String::as_str).collect::<Vec<_>>());
+    let cell = |value: &Option<String>| match value {
+        None => "-".to_owned(),
+        Some(text) => match time(text) {
+            Some(time) => clock::local(time).strftime("%Y-%m-%d %H:%M:%S.%3f").to_string(),
+            None => plain(text),
+        },
+    };
     for row in &answer.rows {
-        rows.add_row(row.iter().map(|value| value.as_deref().map_or("-".to_owned(), plain)));
+        rows.add_row(row.iter().map(cell));
     }
-    format!("{}\n", rows.trim_fmt())
+    rows.to_string()
+}
+
+/// A value for programs: times as they are everywhere, RFC 3339 in UTC.
+fn for_programs(text: &str) -> String {
+    time(text).map_or_else(|| text.to_owned(), |time| format!("{time:.3}"))
 }
 
 /// Objects by column. What is a number is one.
 fn json(answer: &Answer) -> String {
-    let value = |text: &Option<String>| match text {
+    let value = |text: &Option<String>| match text.as_deref().map(for_programs) {
         None => Value::Null,
         Some(text) => match text.parse::<serde_json::Number>() {
             Ok(number) => Value::Number(number),
-            Err(_) => Value::String(text.clone()),
+            Err(_) => Value::String(text),
         },
     };
     let row = |row: &Vec<Option<String>>| {
@@ -182,7 +235,7 @@ fn csv(answer: &Answer) -> String {
     for row in &answer.rows {
         let fields: Vec<String> = row
             .iter()
-            .map(|value| field(value.as_deref().unwrap_or_default()))
+            .map(|value| field(&for_programs(value.as_deref().unwrap_or_default())))
             .collect();
         out.push_str("\r\n");
         out.push_str(&fields.join(","));
@@ -265,6 +318,24 @@ mod tests {
             let is_number = value.parse::<serde_json::Number>().is_ok();
             proptest::prop_assert!(is_number || parsed[1]["b"] == Value::String(value));
         }
+    }
+
+    #[test]
+    fn times_are_converted_where_they_are_times() {
+        let answer = Answer {
+            columns: vec!["@timestamp".to_owned(), "n".to_owned()],
+            rows: vec![vec![
+                Some("2026-03-01 12:00:00.123".to_owned()),
+                Some("2026-03-01 12:00".to_owned()),
+            ]],
+            ..Answer::default()
+        };
+        assert_eq!(
+            text(&answer, &Style::PLAIN),
+            "@timestamp CET           n\n2026-03-01 13:00:00.123  2026-03-01 12:00\n"
+        );
+        assert!(json(&answer).contains(r#""@timestamp": "2026-03-01T12:00:00.123Z""#));
+        assert!(csv(&answer).contains("2026-03-01T12:00:00.123Z,2026-03-01 12:00"));
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct LeaseRecord {
     /// Who.
     pub holder: Holder,
     /// Since when, by the holder's clock.
+    #[serde(serialize_with = "crate::time::serialize")]
+    #[schemars(with = "jiff::Timestamp")]
     pub since: jiff::Timestamp,
     /// Raised by every new holder; ledger writes carry it.
     pub fence: u64,
@@ -81,6 +83,8 @@ pub struct Progress {
     /// Of how many.
     pub steps: usize,
     /// When the step began.
+    #[serde(serialize_with = "crate::time::serialize")]
+    #[schemars(with = "jiff::Timestamp")]
     pub since: jiff::Timestamp,
     /// How long it is watched, unless too few requests come.
     pub seconds: u64,

@@ -1,8 +1,11 @@
 //! The ledger: immutable release records and the inventory, in the control bucket. History, not truth: everything that
 //! decides is read from AWS itself.
 
+use std::collections::BTreeMap;
+
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::control_bucket::{Condition, ControlBucket};
 use crate::aws::client::context::Context;
@@ -122,9 +125,29 @@ async fn read_last<T: DeserializeOwned>(
     Ok(stored.and_then(|stored| decode(&stored.body)))
 }
 
-/// Writes down what is about to exist, before the first of it is made.
-pub async fn announce(context: &Context, bucket: &ControlBucket, resources: &[ResourceId]) -> Result<(), AwsError> {
-    let key = format!("{}inventory.json", prefix(context));
-    let body = serde_json::to_vec_pretty(resources).unwrap_or_default();
+/// What a deploy leaves behind when it is through.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// Everything that exists then and has a name of its own, with that name.
+    pub resources: BTreeMap<ResourceId, String>,
+    /// When the deploy was through; none while it runs, and of one that did not come to its end.
+    #[serde(serialize_with = "crate::time::serialize_known")]
+    pub completed: Option<jiff::Timestamp>,
+}
+
+fn inventory_key(context: &Context) -> String {
+    format!("{}inventory.json", prefix(context))
+}
+
+/// Writes down what is about to exist, before the first of it is made or deleted.
+pub async fn announce(context: &Context, bucket: &ControlBucket, inventory: &Inventory) -> Result<(), AwsError> {
+    let body = encode(inventory);
+    let key = inventory_key(context);
     bucket.put(context, &key, &body, Condition::Always).await.map(drop)
+}
+
+/// What the last deploy that changed something wrote down. None of a stage that only versions before this format deployed.
+pub async fn inventory(context: &Context, bucket: &ControlBucket) -> Result<Option<Inventory>, AwsError> {
+    let stored = bucket.get(context, &inventory_key(context)).await?;
+    Ok(stored.and_then(|stored| decode(&stored.body)))
 }

@@ -3,6 +3,7 @@
 mod bake;
 mod confirm;
 pub mod control_bucket;
+pub mod drift;
 pub mod driver;
 pub mod error;
 pub mod gateway;

@@ -19,14 +19,22 @@ use crate::aws::read::reader::{Reader, ownership};
 use crate::resource::Observed;
 
 pub(super) async fn get(context: &Context, name: &str) -> Result<Option<GetFunctionOutput>, AwsError> {
+    get_version(context, name, None).await
+}
+
+async fn get_version(
+    context: &Context,
+    name: &str,
+    version: Option<&str>,
+) -> Result<Option<GetFunctionOutput>, AwsError> {
     let client = &context.clients().lambda;
-    found(
-        context
-            .call(op("lambda", "GetFunction"), || {
-                client.get_function().function_name(name).send()
-            })
-            .await,
-    )
+    let answer = context
+        .call(op("lambda", "GetFunction"), || {
+            let function = client.get_function().function_name(name);
+            function.set_qualifier(version.map(str::to_owned)).send()
+        })
+        .await;
+    found(answer)
 }
 
 /// How a function is, in a few words.
@@ -42,9 +50,9 @@ pub struct FunctionState {
     pub last_modified: Option<String>,
 }
 
-/// How a function is.
-pub async fn state(context: &Context, name: &str) -> Result<FunctionState, AwsError> {
-    let answer = get(context, name).await?;
+/// How a version of a function is; without one, its newest code and configuration.
+pub async fn state(context: &Context, name: &str, version: Option<&str>) -> Result<FunctionState, AwsError> {
+    let answer = get_version(context, name, version).await?;
     let Some(config) = answer.as_ref().and_then(GetFunctionOutput::configuration) else {
         return Ok(FunctionState {
             state: "Missing".to_owned(),

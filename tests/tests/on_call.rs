@@ -1,0 +1,260 @@
+//! What somebody on call meets: things break one after the other, and what they look at names the cause or the command that does.
+
+use std::time::Duration;
+
+use aws_sdk_cloudwatch::types::StateValue;
+use serde_json::Value;
+use taskctl_stack::aws::client::clients::Clients;
+use taskctl_tests::{Project, Run, eventually};
+
+/// Output as one line, whatever the width.
+fn told(run: &Run) -> String {
+    let all = format!("{} {}", run.out, run.err);
+    all.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_stage_that_is_not_there_is_one_error_in_every_command() {
+    let project = Project::platform("misplaced");
+    project.run(&["deploy"]).expect(0);
+    let commands: [&[&str]; 20] = [
+        &["status"],
+        &["status", "--exit-code"],
+        &["status", "--watch"],
+        &["alarms"],
+        &["alarms", "--exit-code"],
+        &["logs"],
+        &["logs", "counter", "--follow"],
+        &["logs", "--query", "errors"],
+        &["metrics"],
+        &["releases"],
+        &["dashboard"],
+        &["invoke", "health"],
+        &["check"],
+        &["check", "--preview"],
+        &["load", "--duration", "1s"],
+        &["prune", "--yes"],
+        &["promote", "--yes"],
+        &["promote", "--abort"],
+        &["rollback", "--yes"],
+        &["unlock"],
+    ];
+    let elsewhere =
+        "misplaced/dev is not deployed in eu-west-1 (account 000000000000); it is deployed in: eu-central-1";
+    for command in commands {
+        let run = project.run(&[command, &["--region", "eu-west-1"]].concat());
+        assert!(run.code == 1 && told(&run).contains(elsewhere), "{command:?}: {run:?}");
+        assert!(
+            told(&run).contains("help: add --region eu-central-1"),
+            "{command:?}: {run:?}"
+        );
+    }
+    let doctor = project.run(&["doctor", "--region", "eu-west-1"]).expect(4);
+    assert!(told(&doctor).contains(elsewhere), "{}", doctor.out);
+    // Not anywhere.
+    let nowhere = ["--app", "misplaced", "--stage", "prod", "--region", "eu-central-1"];
+    for command in ["status", "alarms", "logs", "metrics", "releases", "dashboard"] {
+        let run = project.run(&[&[command], &nowhere[..]].concat()).expect(1);
+        let told = told(&run);
+        assert!(
+            told.contains("misplaced/prod is not deployed in eu-central-1 (account 000000000000)")
+                && !told.contains("it is deployed in"),
+            "{command}: {told}"
+        );
+    }
+    project.run(&["doctor"]).expect(0);
+}
+
+/// A stage that breaks.
+struct Stage {
+    project: Project,
+    runtime: tokio::runtime::Runtime,
+    clients: Clients,
+    live: String,
+}
+
+impl Stage {
+    fn deployed(app: &str) -> Self {
+        let project = Project::platform(app);
+        project.run(&["deploy"]).expect(0);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let clients = runtime.block_on(project.clients());
+        let live = project.live("dev");
+        Self {
+            project,
+            runtime,
+            clients,
+            live,
+        }
+    }
+
+    fn ask(&self, path: &str) -> u16 {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let answer = agent.get(format!("{}{path}", self.live)).call();
+        answer.unwrap().status().as_u16()
+    }
+
+    /// What a command says once it says this, with its exit code; the screen is printed for whoever reads the test's output.
+    #[track_caller]
+    fn says(&self, command: &[&str], code: i32, wanted: &str) -> String {
+        let screen = eventually(&format!("{command:?} says: {wanted}"), Duration::from_secs(90), || {
+            let run = self.project.run(command);
+            (run.code == code && told(&run).contains(wanted)).then_some(run)
+        });
+        println!("$ taskctl {}\n{}", command.join(" "), screen.out);
+        told(&screen)
+    }
+
+    /// The role of a function, and the name of its own policy.
+    fn role(&self, function: &str) -> (String, String) {
+        self.runtime.block_on(async {
+            let iam = &self.clients.iam;
+            let path = format!("/taskctl/{}/dev/", self.project.app);
+            let roles = iam.list_roles().path_prefix(path).send().await.unwrap();
+            let role = roles
+                .roles()
+                .iter()
+                .find(|role| role.role_name().contains(function))
+                .unwrap();
+            let name = role.role_name().to_owned();
+            let policies = iam.list_role_policies().role_name(&name).send().await.unwrap();
+            (name, policies.policy_names()[0].clone())
+        })
+    }
+
+    fn alarm(&self) -> String {
+        let status = self.project.status("dev");
+        let mut names = status["alarms"].as_array().unwrap().iter();
+        let of_tasks = names
+            .find(|alarm| alarm["name"].as_str().unwrap().contains("tasks"))
+            .unwrap();
+        of_tasks["name"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Things break one after the other on one stage, are found and repaired.
+#[test]
+fn whatever_breaks_is_named_with_what_to_do() {
+    let stage = Stage::deployed("broken");
+    let project = &stage.project;
+    for path in ["/health", "/counter", "/tasks"] {
+        assert_eq!(stage.ask(path), 200, "{path}");
+    }
+    stage.says(&["doctor"], 0, "no denied calls");
+    let dashboard = stage.says(&["dashboard"], 0, "the local target has no console");
+    assert!(!dashboard.contains("https://"), "{dashboard}");
+
+    // A table is deleted: requests fail, and what is gone is named.
+    let delete = stage.clients.dynamodb.delete_table().table_name(project.name("users"));
+    stage.runtime.block_on(delete.send()).unwrap();
+    stage.says(&["status", "--exit-code"], 4, "missing dynamodb_table.users");
+    assert!(stage.ask("/users") >= 500);
+    stage.says(&["status"], 0, "help: `taskctl doctor` names the causes");
+    let doctor = stage.says(
+        &["doctor"],
+        4,
+        "dynamodb_table.users was deployed and does not exist any more",
+    );
+    assert!(doctor.contains("`taskctl deploy` restores it"), "{doctor}");
+    // A handler fails: its errors are gathered by cause, with an id that leads to its lines.
+    let failing = stage.says(&["doctor"], 4, "function users answers with errors");
+    assert!(failing.contains("taskctl logs --query errors users"), "{failing}");
+    let errors = project
+        .run(&["logs", "--query", "errors", "users", "--output", "json"])
+        .expect(0);
+    let errors: Value = serde_json::from_str(&errors.out).unwrap();
+    assert_eq!(errors[0]["function"], "users");
+    let example = errors[0]["example"].as_str().unwrap();
+    stage.says(
+        &["logs", "--query", "errors", "users"],
+        0,
+        &format!("help: taskctl logs --request-id {example}"),
+    );
+    stage.says(&["logs", "--request-id", example], 0, example);
+    project.run(&["deploy", "--yes"]).expect(0);
+    assert_eq!(stage.ask("/users"), 200);
+    let status = stage.says(&["status", "--exit-code"], 0, "broken/dev");
+    assert!(!status.contains("missing"), "{status}");
+
+    // A grant is removed by hand: deploy is the fix, and after it nothing is wrong.
+    let (role, policy) = stage.role("counter");
+    let delete = stage
+        .clients
+        .iam
+        .delete_role_policy()
+        .role_name(&role)
+        .policy_name(&policy);
+    stage.runtime.block_on(delete.send()).unwrap();
+    eventually("the counter is refused", Duration::from_secs(30), || {
+        (stage.ask("/counter") == 500).then_some(())
+    });
+    stage.says(&["status"], 0, "1 failed");
+    let doctor = stage.says(&["doctor"], 4, "function counter may not dynamodb:UpdateItem");
+    assert!(
+        doctor.contains("the role of function counter lost what it was deployed with: dynamodb:UpdateItem")
+            && doctor.contains("the template grants it: `taskctl plan` shows"),
+        "{doctor}"
+    );
+    project.run(&["deploy", "--yes"]).expect(0);
+    assert_eq!(stage.ask("/counter"), 200);
+    let doctor = stage.says(&["doctor"], 0, "All checks passed.");
+    assert!(doctor.contains("; its role allows it now"), "{doctor}");
+
+    // An alarm is red, for errors and for time.
+    let alarm = stage.alarm();
+    let set = stage.clients.cloudwatch.set_alarm_state().alarm_name(&alarm);
+    let red = set
+        .state_value(StateValue::Alarm)
+        .state_reason("Threshold Crossed: tried out");
+    stage.runtime.block_on(red.send()).unwrap();
+    let status = project.run(&["status"]).expect(0);
+    if status.out.contains(&alarm) {
+        assert!(
+            told(&status).contains("`taskctl alarms` says what they watch"),
+            "{}",
+            status.out
+        );
+    }
+}
+
+/// A canary whose operator is gone, and the lock that it left.
+#[test]
+fn an_abandoned_canary_and_its_stale_lock_are_named() {
+    let stage = Stage::deployed("abandoned");
+    let project = &stage.project;
+    project.write(&project.template().replacen(
+        "  counter:\n    grants:",
+        "  counter:\n    memory: 640\n    grants:",
+        1,
+    ));
+    project.run(&["deploy", "--no-promote"]).expect(0);
+    let memory = |status: &Value| {
+        let functions = status["functions"].as_array().unwrap();
+        functions.iter().find(|function| function["name"] == "counter").unwrap()["memory_mb"].clone()
+    };
+    // What waits has more memory; what is live is shown.
+    assert_eq!(memory(&project.status("dev")), 512);
+    let killed = project.start(&["promote", "--yes", "--canary", "20%", "--bake", "120s"]);
+    stage.says(&["status"], 0, "canary 20% of counter to release 2");
+    killed.signal("KILL");
+    killed.end().expect(-1);
+    let stale = eventually("the lock is stale", Duration::from_secs(180), || {
+        let run = project.run(&["status", "--exit-code"]);
+        told(&run).contains("no heartbeat for").then_some(run)
+    });
+    println!("$ taskctl status\n{}", stale.out);
+    assert!(
+        stale.code == 4 && told(&stale).contains("the canary was abandoned: `taskctl promote --abort`"),
+        "{stale:?}"
+    );
+    project.run(&["promote", "--abort"]).expect(0);
+    project.run(&["promote", "--yes", "--at-once"]).expect(0);
+    let status = project.status("dev");
+    assert_eq!(memory(&status), 640);
+    assert_eq!(status["live"]["since"], status["last_move"]["at"]);
+    let time = status["live"]["since"].as_str().unwrap();
+    assert!(
+        time.len() == "2026-03-01T12:00:00.000Z".len() && time.ends_with('Z'),
+        "{time}"
+    );
+}
