@@ -406,7 +406,7 @@ mod tests {
             let request = Request {
                 resources: vec![],
                 orphans: vec![Orphan {
-                    id: ResourceId::new("lambda_function", "tasks"),
+                    id: ResourceId::new("thing", "tasks"),
                     disposition: Disposition::Delete {
                         reason,
                         data: Data::None,

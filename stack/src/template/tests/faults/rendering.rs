@@ -31,7 +31,7 @@ fn colour_and_json() {
           "related": [],
           "help": [
             "did you mean `tables`?",
-            "keys of `stack`: app, region, requires, handlers, tags, protected, release, defaults, stages, tables, buckets, functions, api, alarms, topics, dashboard, warmup, queries"
+            "keys of `stack`: app, region, account, requires, handlers, tags, protected, release, defaults, stages, tables, buckets, functions, api, alarms, topics, dashboard, warmup, queries"
           ]
         }
       ]

@@ -75,8 +75,8 @@ fn an_unknown_stage() {
     let source = Source::new("taskctl.yaml", with("stages: {dev: {}, prod: {}}"));
     let refused = load(&source, "prd", &Options::default()).unwrap_err();
     insta::assert_snapshot!(refused.render(Color::Plain), @"
-    error[unknown-stage]: the template has no stage `prd`
-    --> taskctl.yaml
+    error[unknown-stage]: --stage prd: the template has no such stage
+     |
      = help: did you mean `prod`?
      = help: stages of the template: dev, prod
     ");
@@ -146,9 +146,24 @@ fn a_region_that_does_not_exist_is_a_fault_of_its_flag() {
         assert_eq!(refused.of_flag().and_then(|fault| fault.flag), Some(Flag::Region));
         refused.render(Color::Plain)
     };
-    insta::assert_snapshot!(refused("Frankfurt"), @"");
-    insta::assert_snapshot!(refused("eu-centrl-1"), @"");
-    insta::assert_snapshot!(refused("eu-west-99"), @"");
+    insta::assert_snapshot!(refused("Frankfurt"), @"
+    error[bad-value]: --region Frankfurt: AWS has no such region
+     |
+     = help: did you mean `eu-central-1`?
+     = help: regions look like eu-central-1: `aws account list-regions` shows those there are
+    ");
+    insta::assert_snapshot!(refused("eu-centrl-1"), @"
+    error[bad-value]: --region eu-centrl-1: AWS has no such region
+     |
+     = help: did you mean `eu-central-1`?
+     = help: regions look like eu-central-1: `aws account list-regions` shows those there are
+    ");
+    insta::assert_snapshot!(refused("eu-west-99"), @"
+    error[bad-value]: --region eu-west-99: AWS has no such region
+     |
+     = help: did you mean `eu-west-1`?
+     = help: regions look like eu-central-1: `aws account list-regions` shows those there are
+    ");
 }
 
 #[test]

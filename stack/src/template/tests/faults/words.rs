@@ -16,7 +16,7 @@ fn unknown_and_duplicate_keys() {
     4 | functions:
       |
       = help: did you mean `tables`?
-      = help: keys of `stack`: app, region, requires, handlers, tags, protected, release, defaults, stages, tables, buckets, functions, api, alarms, topics, dashboard, warmup, queries
+      = help: keys of `stack`: app, region, account, requires, handlers, tags, protected, release, defaults, stages, tables, buckets, functions, api, alarms, topics, dashboard, warmup, queries
 
     error[unknown-key]: unknown key `memroy` in `functions.tasks`
      --> taskctl.yaml:6:5
