@@ -68,7 +68,7 @@ fn usage_errors_have_their_own_code() {
     let project = Project::platform("usage");
     project.run(&["depoly"]).expect(64);
     project.run(&["deploy", "--stag", "dev"]).expect(64);
-    let unknown = project.run(&["plan", "--stage", "porduction"]).expect(1);
+    let unknown = project.run(&["plan", "--stage", "porduction"]).expect(64);
     assert!(unknown.err.contains("prod"), "{}", unknown.err);
 }
 

@@ -90,10 +90,14 @@ fn a_release_whose_checks_fail_does_not_go_live() {
     let preview = report(&project, &["--preview"], 4);
     assert_eq!(number(&preview, "failed"), 1);
     let shown = project.run(&["check", "--preview"]).expect(4);
-    assert!(shown.out.contains("$.color is blue: it is green"), "{}", shown.out);
+    assert!(shown.out.contains("$.color: expected blue, got green"), "{}", shown.out);
 
     let refused = project.run(&["promote", "--yes"]).expect(4);
-    assert!(refused.err.contains("$.color is blue: it is green"), "{}", refused.err);
+    assert!(
+        refused.err.contains("$.color: expected blue, got green"),
+        "{}",
+        refused.err
+    );
     assert_eq!(project.status("dev")["live"]["release"], 1);
     fs::write(folder.join("own.yaml"), text.replace("blue", "green")).unwrap();
     project.run(&["promote", "--yes"]).expect(0);

@@ -11,7 +11,7 @@ fn persist(project: &Project, relay: &FaultProxy, arguments: &[&str]) -> Vec<Run
             return failed;
         }
         assert!(
-            run.code == 1 && run.err.contains("help:") || run.err.contains("retry:"),
+            run.code == 1 && run.err.contains("help:"),
             "{arguments:?} ended with {}: {}",
             run.code,
             run.err
