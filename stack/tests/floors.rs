@@ -18,6 +18,7 @@ const HOUSES: &[House] = &[
         source: "stack/src",
         floors: &[
             "time",
+            "digest",
             "template",
             "resource",
             "graph",

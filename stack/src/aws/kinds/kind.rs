@@ -44,7 +44,7 @@ pub struct Spec {
     pub hidden: &'static [&'static str],
     /// Fields that change along with another one: the field, and the other.
     pub implied: &'static [(&'static str, &'static str)],
-    /// Kinds whose deletion comes first.
+    /// Kinds that may refer to it: it is deleted after they were deleted, or changed so that they no longer do.
     pub deleted_after: &'static [(&'static str, Scope)],
     /// How long making one usually takes; decides what starts first.
     pub usual: Duration,

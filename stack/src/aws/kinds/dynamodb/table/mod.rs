@@ -15,6 +15,7 @@ use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::error::{found, gone};
 use crate::aws::client::op::op;
+use crate::aws::client::pages::advanced;
 use crate::aws::client::tags::Tags;
 use crate::aws::kinds::dynamodb;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
@@ -229,9 +230,7 @@ impl Kind for DynamodbTable {
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError> {
         let context = reader.context();
-        let naming = Naming {
-            start: arn(context, ""),
-        };
+        let naming = Naming::regional(arn(context, ""));
         let listed = match settled(reader, &naming).await? {
             Some(names) => names,
             None => observe::names(context).await?,
@@ -390,10 +389,12 @@ pub async fn is_empty(context: &Context, name: &str) -> Result<bool, AwsError> {
         if page.count > 0 {
             return Ok(false);
         }
-        start = page.last_evaluated_key;
-        if start.is_none() {
+        let next = page.last_evaluated_key;
+        if next.is_none() {
             return Ok(true);
         }
+        advanced(&start, &next)?;
+        start = next;
     }
 }
 
