@@ -66,6 +66,7 @@ const HOUSES: &[House] = &[
             "prepare",
             "deployment",
             "promotion_gate",
+            "proxy",
             "http_probe",
             "log_line",
             "log_view",

@@ -97,6 +97,40 @@ impl HttpConnector for ConnectorByHost {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_service_on_this_machine_is_reached() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        use crate::aws::client::clients::{Clients, Connection};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let service = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a caller");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.expect("a request"));
+            }
+            let body = "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>123456789012</Account>\
+                        </GetCallerIdentityResult></GetCallerIdentityResponse>";
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.expect("it is read");
+            String::from_utf8_lossy(&head).into_owned()
+        });
+        let connection = Connection {
+            region: "eu-central-1".into(),
+            endpoint_url: Some(format!("http://{address}")),
+            credentials: Some(("test".into(), "test".into())),
+            ..Connection::default()
+        };
+        let clients = Clients::connect(&connection).await.expect("no profile is asked for");
+        let caller = clients.sts.get_caller_identity().send().await.expect("an answer");
+        assert_eq!(caller.account(), Some("123456789012"));
+        // A proxy would be sent the whole URL.
+        let head = service.await.expect("one request");
+        assert!(head.starts_with("POST / HTTP/1.1\r\n"), "{head}");
+    }
+
     #[test]
     fn this_machine_is_loopback_and_localhost() {
         for host in [

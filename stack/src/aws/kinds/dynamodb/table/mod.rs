@@ -125,6 +125,11 @@ static SPEC: Spec = Spec {
     rollback: Rollback::Immediate,
     replacement: Replacement::DeleteFirst,
     replace_on: &["name", "partition_key", "sort_key"],
+    rebuild_on: &[
+        ("indexes.", ".partition_key"),
+        ("indexes.", ".sort_key"),
+        ("indexes.", ".projection"),
+    ],
     usual: Duration::from_secs(14),
     reach: Reach::Tables,
     reaches: &[("dynamodb:ListTables", Reach::Account), ("kms:*", Reach::Keys)],
@@ -412,4 +417,26 @@ fn arn(context: &Context, name: &str) -> String {
 
 fn named(context: &Context, name: &str) -> Outputs {
     outputs([("name", name.to_owned()), ("arn", arn(context, name))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::registry;
+    use crate::plan::Effect;
+
+    #[test]
+    fn a_changed_index_is_built_again_and_a_new_one_is_added() {
+        let table = registry().kind(KIND);
+        for field in ["partition_key.name", "sort_key", "sort_key.type", "projection.type"] {
+            assert_eq!(
+                table.effect(&format!("indexes.by-email.{field}")),
+                Effect::RebuildIndex,
+                "{field}"
+            );
+        }
+        assert_eq!(table.effect("indexes.by-email"), Effect::InPlace);
+        assert_eq!(table.effect("indexes.by.email"), Effect::InPlace);
+        assert_eq!(table.effect("partition_key.name"), Effect::Replace);
+    }
 }
