@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
+use hyper::header::PROXY_AUTHORIZATION;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::TokioExecutor;
 use taskctl_checks::{Incoming, Outgoing, State};
 use taskctl_stack::aws::client::cancel::Cancel;
@@ -17,8 +17,22 @@ use taskctl_stack::aws::release::driver::{Answer, Checked, Probe};
 
 use crate::failure::Failure;
 use crate::promotion_gate::PromotionGate;
+use crate::proxy::ProxyConnector;
 
-type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+/// A client with the rules by which it goes through a proxy.
+struct Http {
+    client: Client<HttpsConnector<ProxyConnector>, Full<Bytes>>,
+    proxies: ProxyConnector,
+}
+
+impl Http {
+    fn request(&self, mut request: hyper::Request<Full<Bytes>>) -> ResponseFuture {
+        if let Some(authorization) = self.proxies.authorization(request.uri()) {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+        }
+        self.client.request(request)
+    }
+}
 
 /// Asks over HTTP and HTTPS.
 pub struct HttpProbe {
@@ -60,6 +74,7 @@ pub async fn allowed_origin(url: &str, origin: &str, method: &str) -> Result<Opt
 
 /// A client that keeps so many idle connections for each host.
 fn http(idle: usize) -> Result<Http, Failure> {
+    let proxies = ProxyConnector::from_env();
     let connector = HttpsConnectorBuilder::new()
         .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
         .map_err(|error| {
@@ -68,19 +83,20 @@ fn http(idle: usize) -> Result<Http, Failure> {
         })?
         .https_or_http()
         .enable_http1()
-        .build();
-    Ok(Client::builder(TokioExecutor::new())
+        .wrap_connector(proxies.clone());
+    let client = Client::builder(TokioExecutor::new())
         .pool_max_idle_per_host(idle)
-        .build(connector))
+        .build(connector);
+    Ok(Http { client, proxies })
 }
 
 #[async_trait]
 impl Probe for HttpProbe {
     async fn get(&self, url: &str) -> Result<Answer, String> {
-        let url = url
-            .parse()
+        let request = hyper::Request::get(url)
+            .body(Full::default())
             .map_err(|error| format!("{url} is not a valid URL: {error}"))?;
-        let answer = tokio::time::timeout(PATIENCE, self.fresh.get(url)).await;
+        let answer = tokio::time::timeout(PATIENCE, self.fresh.request(request)).await;
         let answer = answer
             .map_err(|_| format!("no response within {} s", PATIENCE.as_secs()))?
             .map_err(|error| innermost(&error))?;

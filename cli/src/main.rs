@@ -19,6 +19,7 @@ mod prepare;
 mod project;
 mod project_discovery;
 mod promotion_gate;
+mod proxy;
 mod pruning;
 #[cfg(test)]
 mod readme;

@@ -4,6 +4,7 @@
 
 pub mod aws;
 pub mod compile;
+mod digest;
 pub mod engine;
 pub mod event;
 pub mod execute;

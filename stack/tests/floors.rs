@@ -18,6 +18,7 @@ const HOUSES: &[House] = &[
         source: "stack/src",
         floors: &[
             "time",
+            "digest",
             "template",
             "resource",
             "graph",
@@ -65,6 +66,7 @@ const HOUSES: &[House] = &[
             "prepare",
             "deployment",
             "promotion_gate",
+            "proxy",
             "http_probe",
             "log_line",
             "log_view",

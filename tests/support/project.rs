@@ -166,7 +166,7 @@ impl Project {
             endpoint_url: Some(self.local.endpoint()),
             credentials: Some(self.local.credentials()),
         };
-        Clients::connect(&connection).await
+        Clients::connect(&connection).await.expect("no profile is asked for")
     }
 
     /// The template's region.

@@ -186,7 +186,7 @@ async fn connect(local: &Local) -> Context {
         credentials: Some(local.credentials()),
         ..Connection::default()
     };
-    let clients = Clients::connect(&connection).await;
+    let clients = Clients::connect(&connection).await.expect("no profile is asked for");
     let account = clients.sts.get_caller_identity().send().await.unwrap().account.unwrap();
     let identity = Identity {
         app: "shop".to_owned(),

@@ -14,6 +14,7 @@ pub fn change_lines(change: &Change, style: &Style, room: usize) -> Vec<String> 
     let field = plain(&change.field);
     let forced = match change.effect {
         Effect::Replace => "  (forces replacement)",
+        Effect::RebuildIndex => "  (the index is deleted and built again)",
         Effect::InPlace => "",
     };
     let painted = |removed: &str, added: &str| {
@@ -128,6 +129,21 @@ mod tests {
         let lines = change_lines(&change, &Style::PLAIN, room);
         assert_eq!(lines, expected);
         assert!(lines.iter().all(|line| columns(line) <= room), "{lines:?}");
+    }
+
+    #[test]
+    fn an_index_with_another_key_is_no_change_in_place() {
+        let change = Change {
+            field: "indexes.by-email.partition_key.name".to_owned(),
+            before: Some(json!("email")),
+            after: Some(json!("mail")),
+            effect: Effect::RebuildIndex,
+            implied: false,
+        };
+        assert_eq!(
+            change_lines(&change, &Style::PLAIN, 120),
+            ["indexes.by-email.partition_key.name: \"email\" → \"mail\"  (the index is deleted and built again)"]
+        );
     }
 
     #[test]

@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 use super::Inputs;
 use crate::aws::kinds::cloudwatch::dashboard::Body;
 use crate::aws::kinds::placeholder::API_ID;
-use crate::template::names::Names;
 
 /// Columns of the grid.
 const COLUMNS: usize = 24;
@@ -151,12 +150,7 @@ fn title(inputs: &Inputs<'_>) -> String {
 
 fn alarm_arns(inputs: &Inputs<'_>) -> Vec<String> {
     let identity = inputs.identity;
-    let names = Names {
-        app: &identity.app,
-        stage: &identity.stage,
-        region: &identity.region,
-        account: &identity.account,
-    };
+    let names = identity.names();
     let name = |(logical, alarm): (&String, &crate::template::model::Alarm)| {
         alarm.name.clone().unwrap_or_else(|| names.alarm(logical))
     };

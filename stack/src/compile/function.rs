@@ -14,7 +14,7 @@ use crate::aws::policy::document::Document;
 use crate::aws::policy::grants;
 use crate::release::slots::{ReleaseState, Slots};
 use crate::resource::Resource;
-use crate::template::model::{Architecture, Function, GrantTarget};
+use crate::template::model::{Architecture, Function};
 
 /// The runtime of every function. <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html>
 const RUNTIME: &str = "provided.al2023";
@@ -83,13 +83,7 @@ pub(super) fn model(inputs: &Inputs<'_>, name: &str, function: &Function) -> lam
     let physical = inputs.function(name);
     let names = inputs.names();
     lambda::function::Model {
-        role: format!(
-            "arn:{}:iam::{}:role{}{}",
-            inputs.identity.partition,
-            inputs.identity.account,
-            names.role_path(),
-            names.role(name)
-        ),
+        role: inputs.identity.role_arn(&names.role_path(), &names.role(name)),
         code_sha256: inputs.packages.get(name).cloned().unwrap_or_default(),
         architecture: match function.architecture {
             Architecture::Arm64 => "arm64".into(),
@@ -122,12 +116,9 @@ pub(super) fn model(inputs: &Inputs<'_>, name: &str, function: &Function) -> lam
 fn environment(inputs: &Inputs<'_>, function: &Function) -> BTreeMap<String, String> {
     let mut environment = function.environment.clone();
     for grant in &function.grants {
-        let (logical, suffix) = match &grant.on {
-            GrantTarget::Table(logical) => (logical, "TABLE"),
-            GrantTarget::Bucket(logical) => (logical, "BUCKET"),
-        };
-        let key = format!("{}_{suffix}", logical.to_uppercase().replace('-', "_"));
-        environment.entry(key).or_insert_with(|| inputs.target(&grant.on));
+        environment
+            .entry(grant.on.variable())
+            .or_insert_with(|| inputs.target(&grant.on));
     }
     environment
 }

@@ -6,6 +6,8 @@ mod api;
 mod dashboard;
 pub mod former;
 mod function;
+#[cfg(test)]
+mod references;
 mod release;
 mod site;
 mod warmup;
@@ -52,19 +54,7 @@ pub struct Inputs<'a> {
 
 impl Inputs<'_> {
     fn names(&self) -> Names<'_> {
-        let Identity {
-            app,
-            stage,
-            region,
-            account,
-            partition: _,
-        } = self.identity;
-        Names {
-            app,
-            stage,
-            region,
-            account,
-        }
+        self.identity.names()
     }
 
     fn tags(&self) -> BTreeMap<String, String> {

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
-
 use super::{Inputs, all_grants, api, function, id, resource, site, warmup};
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::lambda;
 use crate::aws::kinds::lambda::version::OWN_VERSION;
+use crate::digest::short_sha256;
 use crate::release::grants::hash;
 use crate::release::slots::{ReleaseState, Slots, slots};
 use crate::resource::{Resource, ResourceId};
@@ -108,9 +107,5 @@ fn fingerprint(inputs: &Inputs<'_>, api: &Api, versions: &BTreeMap<String, Strin
     routes.sort_unstable();
     let cors = api::cors(inputs, api);
     let text = serde_json::to_string(&(routes, versions, cors, inputs.site_ids())).unwrap_or_default();
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    short_sha256(text, 16)
 }

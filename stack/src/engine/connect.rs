@@ -36,10 +36,11 @@ impl Engine {
         clock: Arc<dyn Clock>,
         cancel: Cancel,
     ) -> Result<Self, EngineError> {
-        let clients = Clients::connect(&target.connection).await;
+        let clients = Clients::connect(&target.connection).await?;
         if let Some(url) = clients.endpoint_url.as_ref().filter(|url| is_in_the_clear(url)) {
             return Err(EngineError::InTheClear(url.clone()));
         }
+        // The partition is known once AWS has answered.
         let unknown = Identity {
             app: target.app.clone(),
             stage: target.stage.clone(),
@@ -57,7 +58,9 @@ impl Engine {
         );
         let sts = &clients.sts;
         let caller = anonymous
-            .call(op("sts", "GetCallerIdentity"), || sts.get_caller_identity().send())
+            .call(op("sts", "GetCallerIdentity").first(), || {
+                sts.get_caller_identity().send()
+            })
             .await?;
         let partition = caller
             .arn()

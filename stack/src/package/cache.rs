@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::sha256;
 use crate::template::model::Architecture;
 
 use super::archive::{self, UNZIPPED_LIMIT};
@@ -127,7 +128,7 @@ fn make(built: &Built, out_dir: &Path, bytes: u64, modified_nanos: u128) -> Resu
         path: built.path.clone(),
         reason,
     })?;
-    let binary_sha256 = archive::hex_sha256(&executable);
+    let binary_sha256 = sha256(&executable);
     let name = format!("{function}-{}.zip", binary_sha256.get(..16).unwrap_or(&binary_sha256));
     let path = out_dir.join(&name);
     let zip = archive::zip(&executable)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Change, Data, Disposition, Effect, Orphan, Plan, Rollback, Sensitivity, Step, diff};
+use super::{Action, Change, Data, Disposition, Effect, Orphan, Plan, Rollback, Sensitivity, Step, Verb, diff};
 use crate::resource::{Observed, Resource, ResourceId};
 
 /// What was found, by identity. Absent means: does not exist.
@@ -35,7 +35,7 @@ pub trait KindRules {
     fn holds_data(&self) -> bool;
     /// Whether `rollback` brings its former state back.
     fn rollback(&self) -> Rollback;
-    /// Kinds whose deletion comes first.
+    /// Kinds that may refer to it: it is deleted after they were deleted, or changed so that they no longer do.
     fn deleted_after(&self) -> &'static [(&'static str, Scope)];
     /// Kinds that change only after an orphan of this kind is gone.
     fn deleted_before(&self) -> &'static [&'static str];
@@ -194,6 +194,12 @@ fn order_edges(steps: &mut [Step], request: &Request, rules: &dyn Rules) {
         .filter(|id| !rules.of(&id.kind).holds_data())
         .cloned()
         .collect();
+    // Whatever may let go of something: AWS refuses to delete what another resource still refers to.
+    let letting_go: Vec<ResourceId> = steps
+        .iter()
+        .filter(|step| step.action.is_change() && step.action.verb() != Verb::Create)
+        .map(|step| step.id.clone())
+        .collect();
     let wanted: BTreeMap<&ResourceId, &Resource> = request.resources.iter().map(|r| (&r.id, r)).collect();
     for step in steps.iter_mut().filter(|step| step.action.is_change()) {
         let mut after: BTreeSet<ResourceId> = match wanted.get(&step.id) {
@@ -206,7 +212,7 @@ fn order_edges(steps: &mut [Step], request: &Request, rules: &dyn Rules) {
         if matches!(step.action, Action::Delete { .. }) {
             for (kind, namesake) in rules.of(&step.id.kind).deleted_after() {
                 after.extend(
-                    deleting
+                    letting_go
                         .iter()
                         .filter(|id| id.kind == *kind && (*namesake == Scope::Any || id.name == step.id.name))
                         .cloned(),
@@ -251,7 +257,6 @@ fn reach(
 mod tests {
     use super::*;
     use crate::plan::Reason;
-    use crate::plan::Verb;
     use crate::resource::Outputs;
     use proptest::prelude::*;
     use serde_json::json;
@@ -330,6 +335,44 @@ mod tests {
     impl Rules for WithStores {
         fn of(&self, kind: &str) -> &dyn KindRules {
             if kind == "store" { &Store } else { &Plain }
+        }
+    }
+
+    /// Things refer to kinds called `target`.
+    struct WithTargets;
+
+    struct Target;
+
+    impl KindRules for Target {
+        fn order(&self) -> usize {
+            1
+        }
+        fn effect(&self, field: &str) -> Effect {
+            Plain.effect(field)
+        }
+        fn sensitivity(&self, field: &str) -> Sensitivity {
+            Plain.sensitivity(field)
+        }
+        fn replacement(&self) -> Replacement {
+            Replacement::DeleteFirst
+        }
+        fn holds_data(&self) -> bool {
+            false
+        }
+        fn rollback(&self) -> Rollback {
+            Rollback::Immediate
+        }
+        fn deleted_after(&self) -> &'static [(&'static str, Scope)] {
+            &[("thing", Scope::Any)]
+        }
+        fn deleted_before(&self) -> &'static [&'static str] {
+            &[]
+        }
+    }
+
+    impl Rules for WithTargets {
+        fn of(&self, kind: &str) -> &dyn KindRules {
+            if kind == "target" { &Target } else { &Plain }
         }
     }
 
@@ -474,6 +517,35 @@ mod tests {
         let plan = build(&request, &observed, &Plain);
         assert_eq!(plan.steps[2].after, vec![ResourceId::new("thing", "a")]);
         assert_eq!(plan.steps[1].action.verb(), Verb::NoOp);
+    }
+
+    /// A route moves to another integration, and the one that it had is deleted.
+    #[test]
+    fn a_deletion_waits_for_the_change_that_lets_go() {
+        let mut route = resource("a", &["new"], 2);
+        route.desired["key"] = json!("a");
+        let request = Request {
+            resources: vec![route, resource("new", &[], 1)],
+            orphans: vec![Orphan {
+                id: ResourceId::new("target", "old"),
+                disposition: Disposition::Delete {
+                    reason: Reason::NotInTemplate,
+                    data: Data::None,
+                },
+            }],
+        };
+        let observed = Observations::from([(
+            ResourceId::new("thing", "a"),
+            Observed::ours(json!({"key": "a", "size": 1}), Outputs::new()),
+        )]);
+        let plan = build(&request, &observed, &WithTargets);
+        let after = |name: &str| {
+            let step = plan.steps.iter().find(|step| step.id.name == name).unwrap();
+            step.after.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(after("old"), ["thing.a"], "not what is only created");
+        assert_eq!(after("a"), ["thing.new"]);
+        assert_eq!(super::super::lint(&plan, &request, &observed, &WithTargets), []);
     }
 
     #[test]

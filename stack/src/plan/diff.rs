@@ -28,6 +28,8 @@ pub struct Change {
 pub enum Effect {
     /// It is changed in place.
     InPlace,
+    /// AWS cannot change it: the index that it is of is deleted and built again, while the table stays.
+    RebuildIndex,
     /// AWS cannot change it: the resource is replaced.
     Replace,
 }

@@ -2,7 +2,8 @@
 //! models behind it: applying plans again and compares, so a secret in a template never reaches the file.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+use crate::digest::sha256;
 
 use super::Plan;
 
@@ -109,8 +110,5 @@ impl SavedPlan {
 /// over them would let its readers try guesses. That one changes is visible, and so takes part.
 fn digest(plan: &Plan) -> String {
     let text = serde_json::to_string(&plan.changes().collect::<Vec<_>>()).unwrap_or_default();
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    sha256(text)
 }

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::label::ReleaseLabel;
 use crate::aws::policy::document::{Document, Statement};
+use crate::digest::hex;
 
 /// What the roles of a release's functions allow, by the function's logical name.
 pub type Grants = BTreeMap<String, Document>;
@@ -37,12 +38,9 @@ pub fn hash(grants: &Grants) -> String {
             hasher.update(text);
         }
     }
-    let digest = hasher.finalize();
-    digest
-        .iter()
-        .take(DIGITS / 2)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut digits = hex(hasher.finalize());
+    digits.truncate(DIGITS);
+    digits
 }
 
 /// Whether these are the grants that a release was made with.

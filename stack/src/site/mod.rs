@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
+use crate::digest::hex;
+
 /// Where the pages of each kept content lie in the bucket, by the content's id, and its list of files.
 pub const KEPT: &str = ".taskctl/";
 /// The file from which pages learn where the API is.
@@ -161,7 +163,7 @@ impl Site {
                 let (content, etag) = match (&file.text, of_file) {
                     (Some(text), [_, ..]) => {
                         let text = references::replace(text, of_file, |target| hashed.get(target).map(|key| name(key)));
-                        let etag = hex(&Md5::digest(text.as_bytes()));
+                        let etag = hex(Md5::digest(text.as_bytes()));
                         (Content::Text(text), etag)
                     }
                     // What is yet to be written into it is written into its text.
@@ -274,7 +276,7 @@ impl Read {
         Ok(Self {
             path,
             sha256: sha256.finalize().to_vec(),
-            md5: hex(&md5.finalize()),
+            md5: hex(md5.finalize()),
             text: if wanted { String::from_utf8(kept).ok() } else { None },
             raw: Content::AsIs(disk),
         })
@@ -377,11 +379,7 @@ fn name(path: &str) -> &str {
 
 /// Hexadecimal MD5 of a text.
 pub fn md5(text: &str) -> String {
-    hex(&Md5::digest(text.as_bytes()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(Md5::digest(text.as_bytes()))
 }
 
 #[cfg(test)]

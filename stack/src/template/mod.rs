@@ -22,7 +22,7 @@ mod tree;
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
+use crate::digest::sha256;
 
 pub use embedded::{EMBEDDED, Embedded, embedded, embedded_names};
 pub use fault::{Code, Color, Fault, Faults, Flag, Mark, Position, Severity, Span};
@@ -163,10 +163,7 @@ pub fn load(source: &Source, stage: &str, options: &Options) -> Result<Loaded, F
             places,
             handlers,
             stages: stages.into_iter().map(|(name, _)| name).collect(),
-            hash: Sha256::digest(text.as_bytes())
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            hash: sha256(text),
             source: source.name.clone(),
             text: text.to_owned(),
         }),

@@ -285,6 +285,18 @@ pub enum GrantTarget {
     Bucket(String),
 }
 
+impl GrantTarget {
+    /// The environment variable that holds its physical name.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        let (logical, suffix) = match self {
+            Self::Table(logical) => (logical, "TABLE"),
+            Self::Bucket(logical) => (logical, "BUCKET"),
+        };
+        format!("{}_{suffix}", logical.to_uppercase().replace('-', "_"))
+    }
+}
+
 /// What a grant allows; `aws::policy::grants` has the IAM actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -18,7 +18,7 @@
 //! whose parts join to the same text (`a-b`, `c` and `a`, `b-c`) would share names: the tags app and stage tell them apart,
 //! and a resource with another stack's tags is never touched.
 
-use sha2::{Digest, Sha256};
+use crate::digest::short_sha256;
 
 /// Hex digits of the hash in a cut name.
 const HASH_DIGITS: usize = 8;
@@ -159,12 +159,7 @@ fn cut(name: &str, longest: usize) -> String {
     if name.len() <= longest {
         return name.to_owned();
     }
-    let digest = Sha256::digest(name.as_bytes());
-    let hash: String = digest
-        .iter()
-        .take(HASH_DIGITS / 2)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash = short_sha256(name, HASH_DIGITS);
     let mut end = longest.saturating_sub(HASH_DIGITS + 1);
     while !name.is_char_boundary(end) {
         end -= 1;

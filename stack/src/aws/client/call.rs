@@ -29,6 +29,7 @@ impl Context {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
+        let began = Instant::now();
         let mut retries = Retries::default();
         let mut unready: Option<Polling<'_>> = None;
         loop {
@@ -46,6 +47,9 @@ impl Context {
             let Some(patience) = retries.patience(kind) else {
                 return Err(error);
             };
+            if error.is_unreached && op.reached_within.is_some_and(|limit| began.elapsed() >= limit / 2) {
+                return Err(error);
+            }
             let longest = match kind {
                 ErrorKind::Settling | ErrorKind::Busy => {
                     let unready = unready.get_or_insert_with(|| Polling::begin(self.unready()));
@@ -54,6 +58,36 @@ impl Context {
                 _ => patience.longest,
             };
             self.back_off(op, &error, kind, retries.attempts, patience.first, longest)
+                .await?;
+        }
+    }
+
+    /// Calls what makes another one each time. Where nobody knows whether it was made, `look` finds out before it is called
+    /// again, with the patience of the error table over all attempts.
+    pub async fn call_once<T, E, F, L>(
+        &self,
+        op: Op,
+        request: impl Fn() -> F,
+        look: impl Fn() -> L,
+    ) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        L: Future<Output = Result<Option<T>, AwsError>>,
+    {
+        let mut retries = Retries::default();
+        loop {
+            let error = match self.call(op.once(), &request).await {
+                Err(error) if error.kind == ErrorKind::Transient => error,
+                other => return other,
+            };
+            if let Some(made) = look().await? {
+                return Ok(made);
+            }
+            let Some(Patience { first, longest, .. }) = retries.patience(error.kind) else {
+                return Err(error);
+            };
+            self.back_off(op, &error, error.kind, retries.attempts, first, longest)
                 .await?;
         }
     }
@@ -89,7 +123,10 @@ impl Context {
         let start = Instant::now();
         let answer = match tokio::time::timeout(op.limit, request()).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(AwsError::from_sdk(op.service, op.name, self.rules(op.service), &error)),
+            Ok(Err(error)) => {
+                let error = AwsError::from_sdk(op.service, op.name, self.rules(op.service), &error);
+                Err(error.at(|| self.clients().endpoint(op.service, self.identity())))
+            }
             Err(_) => Err(AwsError::own(
                 op.service,
                 op.name,
@@ -237,6 +274,60 @@ mod tests {
             .await;
         assert!(answer.is_err());
         assert!(began.elapsed() < Duration::from_secs(400), "{:?}", began.elapsed());
+    }
+
+    /// CreateApi and its like: AWS answers 500 for ever, and nothing was made.
+    #[tokio::test(start_paused = true)]
+    async fn what_must_not_be_made_twice_is_tried_as_long_as_anything_else() {
+        let context = context().await;
+        let began = Instant::now();
+        let made: Result<(), AwsError> = context
+            .call_once(
+                op("apigateway", "CreateApi"),
+                || async { Err(refused(500, "InternalFailure")) },
+                || async { Ok(None) },
+            )
+            .await;
+        assert_eq!(made.map_err(|error| error.kind), Err(ErrorKind::Transient));
+        let took = began.elapsed();
+        assert!((50..=70).contains(&took.as_secs()), "{took:?}");
+        assert!(context.calls() < 40, "{}", context.calls());
+    }
+
+    #[tokio::test]
+    async fn what_was_made_although_nobody_said_so_is_taken() {
+        let context = context().await;
+        let made = context
+            .call_once(
+                op("apigateway", "CreateApi"),
+                || async { Err::<u8, _>(refused(500, "InternalFailure")) },
+                || async { Ok(Some(7)) },
+            )
+            .await;
+        assert_eq!((made, context.calls()), (Ok(7), 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_network_the_first_call_fails_soon_and_says_what_it_wanted() {
+        let context = context().await;
+        let nobody = || async {
+            let error = std::io::Error::other("failed to lookup address information");
+            let error = aws_smithy_runtime_api::client::result::ConnectorError::io(error.into());
+            Err::<(), SdkError<ErrorMetadata, HttpResponse>>(SdkError::dispatch_failure(error))
+        };
+        let check = async |op: Op, longest: u64| {
+            let began = Instant::now();
+            let error = context.call(op, nobody).await.expect_err("there is no network");
+            let took = began.elapsed();
+            assert!(took <= Duration::from_secs(longest), "{took:?}");
+            error
+        };
+        let error = check(op("sts", "GetCallerIdentity").first(), 5).await;
+        assert_eq!(
+            error.message,
+            "sts.eu-central-1.amazonaws.com cannot be reached: failed to lookup address information"
+        );
+        check(op("lambda", "GetFunction"), 70).await;
     }
 
     /// As many tables as given, made at once, whose backups can be switched on after `ready`: how long each call waited

@@ -1,7 +1,6 @@
 //! The SDK clients, one of each, made once. Retries are switched off here: every repetition is decided in one place
-//! (`call`), where it is paced, classified and told.
+//! (`call`), where it is paced, classified and reported.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -9,6 +8,11 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_credential_types::Credentials;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
+
+use crate::aws::client::error::AwsError;
+use crate::aws::client::http_client::{http_client, is_this_machine};
+use crate::aws::client::identity::Identity;
+use crate::aws::client::profile;
 
 /// Where and as whom AWS is called.
 #[derive(Debug, Clone, Default)]
@@ -29,13 +33,7 @@ pub fn is_in_the_clear(url: &str) -> bool {
     let Ok(uri) = url.trim().parse::<http::Uri>() else {
         return url.trim_start().to_ascii_lowercase().starts_with("http:");
     };
-    let host = uri.host().unwrap_or_default().to_ascii_lowercase();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let is_here = match address.parse::<IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    };
-    uri.scheme_str() == Some("http") && !is_here
+    uri.scheme_str() == Some("http") && !is_this_machine(uri.host().unwrap_or_default())
 }
 
 /// One client per service.
@@ -68,13 +66,17 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Makes the clients. Nothing is called yet.
-    pub async fn connect(connection: &Connection) -> Self {
+    /// Makes the clients. Nothing is called yet; a profile must exist.
+    pub async fn connect(connection: &Connection) -> Result<Self, AwsError> {
+        if let (Some(name), None) = (&connection.profile, &connection.credentials) {
+            profile::check(name).await?;
+        }
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_millis(3_100))
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(aws_config::Region::new(connection.region.clone()))
+            .http_client(http_client())
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts);
         if let Some(profile) = &connection.profile {
@@ -92,7 +94,7 @@ impl Clients {
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .build();
-        Self {
+        Ok(Self {
             apigateway: aws_sdk_apigatewayv2::Client::new(&config),
             cloudwatch: aws_sdk_cloudwatch::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
@@ -105,6 +107,27 @@ impl Clients {
             sns: aws_sdk_sns::Client::new(&config),
             sts: aws_sdk_sts::Client::new(&config),
             endpoint_url: config.endpoint_url().map(str::to_owned),
+        })
+    }
+
+    /// Where a service is called, for people.
+    pub fn endpoint(&self, service: &str, identity: &Identity) -> String {
+        if let Some(url) = &self.endpoint_url {
+            return url.clone();
+        }
+        let name = match service {
+            "cloudwatch" => "monitoring",
+            "tag" => "tagging",
+            other => other,
+        };
+        let region = &identity.region;
+        let domain = match region.starts_with("cn-") {
+            true => "amazonaws.com.cn",
+            false => "amazonaws.com",
+        };
+        match name {
+            "iam" => format!("iam.{domain}"),
+            _ => format!("{name}.{region}.{domain}"),
         }
     }
 }

@@ -248,7 +248,7 @@ pub(crate) mod tests {
             account: "123456789012".into(),
             partition: "aws".into(),
         };
-        let clients = Clients::connect(&connection).await;
+        let clients = Clients::connect(&connection).await.expect("no profile is asked for");
         Context::new(
             identity,
             clients,

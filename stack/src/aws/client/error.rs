@@ -27,6 +27,8 @@ pub struct AwsError {
     pub request_id: Option<String>,
     /// What it means.
     pub kind: ErrorKind,
+    /// Nothing answered: there is no network, no such host, or no one listens there.
+    pub is_unreached: bool,
 }
 
 /// What an error means to whoever made the call.
@@ -183,6 +185,7 @@ impl AwsError {
                     status,
                     request_id,
                     kind,
+                    is_unreached: false,
                 }
             }
             other => {
@@ -200,8 +203,11 @@ impl AwsError {
                     },
                     _ => ErrorKind::Transient,
                 };
+                let is_unreached = kind == ErrorKind::Transient
+                    && matches!(other, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_));
                 let message = match kind {
                     ErrorKind::Credentials => credentials_message(other),
+                    _ if is_unreached => single_line(&innermost(other)),
                     _ => message,
                 };
                 Self {
@@ -212,6 +218,7 @@ impl AwsError {
                     status,
                     request_id: None,
                     kind,
+                    is_unreached,
                 }
             }
         }
@@ -227,7 +234,16 @@ impl AwsError {
             status: None,
             request_id: None,
             kind,
+            is_unreached: false,
         }
+    }
+
+    /// Says where nothing answered.
+    pub(super) fn at(mut self, endpoint: impl FnOnce() -> String) -> Self {
+        if self.is_unreached {
+            self.message = format!("{} cannot be reached: {}", endpoint(), self.message);
+        }
+        self
     }
 
     /// What the operator can do.
@@ -251,11 +267,16 @@ impl AwsError {
             ErrorKind::Transient if self.is_about_disk() => {
                 Some("free some disk space, then run the same command again".to_owned())
             }
-            ErrorKind::Transient => Some("check the network and https://health.aws.amazon.com; then run the same command again, it goes on where it stopped".to_owned()),
+            ErrorKind::Transient if self.is_unreached => Some(
+                "check the network, and HTTPS_PROXY and NO_PROXY where there is a proxy; then run the same command again".to_owned(),
+            ),
+            ErrorKind::Transient => Some(
+                "check https://health.aws.amazon.com; then run the same command again, it resumes where it stopped".to_owned(),
+            ),
             ErrorKind::Throttled | ErrorKind::Settling | ErrorKind::Busy => {
-                Some("AWS did not get ready in time; run the same command again, it goes on where it stopped".to_owned())
+                Some("AWS was not ready in time; run the same command again, it resumes where it stopped".to_owned())
             }
-            ErrorKind::Interrupted => Some("run the same command again, it goes on where it stopped".to_owned()),
+            ErrorKind::Interrupted => Some("run the same command again, it resumes where it stopped".to_owned()),
             ErrorKind::LeaseLost => Some("another command took over; look at `taskctl status`, then run the command again".to_owned()),
             ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::Precondition | ErrorKind::Invalid => None,
         }
@@ -383,14 +404,19 @@ fn credentials_message(error: &dyn std::error::Error) -> String {
     if nowhere.iter().any(|part| whole.contains(part)) {
         return "no credentials were found: not in the environment, not in a profile, not from a container or an instance role".to_owned();
     }
+    format!(
+        "the credentials could not be loaded: {}",
+        single_line(&innermost(error))
+    )
+}
+
+/// The last cause.
+fn innermost(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {
         last = cause;
     }
-    format!(
-        "the credentials could not be loaded: {}",
-        single_line(&last.to_string())
-    )
+    last.to_string()
 }
 
 fn single_line(text: &str) -> String {

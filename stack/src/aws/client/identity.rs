@@ -44,6 +44,11 @@ impl Identity {
         ])
     }
 
+    /// ARN of an IAM role, which has no region.
+    pub fn role_arn(&self, path: &str, name: &str) -> String {
+        format!("arn:{}:iam::{}:role{path}{name}", self.partition, self.account)
+    }
+
     /// An ARN in this region and account.
     pub fn arn(&self, service: &str, resource: &str) -> String {
         format!(

@@ -12,6 +12,8 @@ pub struct Op {
     pub(super) limit: Duration,
     pub(super) missing: Missing,
     pub(super) guard: Guard,
+    /// How long it is repeated while nothing can be reached, where that is shorter than for other calls.
+    pub(super) reached_within: Option<Duration>,
 }
 
 /// Whether a call needs the lease.
@@ -28,7 +30,7 @@ pub(super) enum Guard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
     Safe,
-    /// It would make a second one: the caller looks first.
+    /// It would make a second one: see `Context::call_once`.
     Never,
 }
 
@@ -50,13 +52,20 @@ pub const fn op(service: &'static str, name: &'static str) -> Op {
         limit: Duration::from_secs(30),
         missing: Missing::Answer,
         guard: Guard::Lease,
+        reached_within: None,
     }
 }
 
 impl Op {
-    /// A call that makes another one each time: after an unknown outcome the caller must look before repeating.
+    /// A call that is not repeated after an unknown outcome.
     pub const fn once(mut self) -> Self {
         self.repeat = Repeat::Never;
+        self
+    }
+
+    /// The first call of a command: where there is no network it says so soon.
+    pub const fn first(mut self) -> Self {
+        self.reached_within = Some(Duration::from_secs(5));
         self
     }
 

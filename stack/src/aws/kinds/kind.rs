@@ -40,11 +40,13 @@ pub struct Spec {
     pub replacement: Replacement,
     /// Fields (or their parents) that AWS cannot change in place.
     pub replace_on: &'static [&'static str],
+    /// Parts of a table's indexes that AWS cannot change, as the start of their paths and what follows the index's name.
+    pub rebuild_on: &'static [(&'static str, &'static str)],
     /// Fields (or their parents) whose values are never shown.
     pub hidden: &'static [&'static str],
     /// Fields that change along with another one: the field, and the other.
     pub implied: &'static [(&'static str, &'static str)],
-    /// Kinds whose deletion comes first.
+    /// Kinds that may refer to it: it is deleted after they were deleted, or changed so that they no longer do.
     pub deleted_after: &'static [(&'static str, Scope)],
     /// How long making one usually takes; decides what starts first.
     pub usual: Duration,
@@ -83,6 +85,7 @@ impl Spec {
             rollback: Rollback::Immediate,
             replacement: Replacement::DeleteFirst,
             replace_on: &[],
+            rebuild_on: &[],
             hidden: &[],
             implied: &[],
             deleted_after: &[],
@@ -291,9 +294,12 @@ impl<K: Kind> KindRules for Registered<K> {
 
     fn effect(&self, field: &str) -> Effect {
         if self.kind.spec().replace_on.iter().any(|path| within(field, path)) {
-            Effect::Replace
-        } else {
-            Effect::InPlace
+            return Effect::Replace;
+        }
+        let is_part = |(start, part): &(&str, &str)| field.strip_prefix(start).is_some_and(|rest| rest.contains(part));
+        match self.kind.spec().rebuild_on.iter().any(is_part) {
+            true => Effect::RebuildIndex,
+            false => Effect::InPlace,
         }
     }
 

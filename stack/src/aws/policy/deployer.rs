@@ -357,19 +357,7 @@ impl Patterns<'_> {
     }
 
     fn names(&self) -> Names<'_> {
-        let Identity {
-            app,
-            stage,
-            region,
-            account,
-            partition: _,
-        } = self.identity;
-        Names {
-            app,
-            stage,
-            region,
-            account,
-        }
+        self.identity.names()
     }
 
     fn tables(&self) -> BTreeSet<String> {
@@ -499,9 +487,11 @@ impl Patterns<'_> {
             }),
             Reach::Keys => Vec::new(),
             Reach::LogGroups => {
-                let of_functions = functions().into_iter().map(|name| format!("/aws/lambda/{name}"));
+                let of_functions = functions()
+                    .into_iter()
+                    .map(|name| self.names().function_log_group(&name));
                 let names: Vec<String> = of_functions
-                    .chain([format!("/aws/vendedlogs/taskctl/{app}/{stage}/*")])
+                    .chain([format!("{}*", self.names().access_log_prefix())])
                     .flat_map(|name| match name.ends_with('*') {
                         true => vec![name],
                         false => vec![format!("{name}:*"), name],
@@ -512,7 +502,7 @@ impl Patterns<'_> {
             Reach::Objects => exact(self.buckets(false), &|name| s3(&format!("{name}/*"))),
             // Names of roles end in the region.
             Reach::PassRoles | Reach::RolePermissions | Reach::Roles => {
-                vec![global("iam", &format!("role/taskctl/{app}/{stage}/*-{region}"))]
+                vec![identity.role_arn(&self.names().role_path(), &format!("*-{region}"))]
             }
             Reach::Rules => vec![identity.arn("events", &format!("rule/{derived}"))],
             Reach::Sites => {

@@ -17,7 +17,8 @@ pub fn statements(
     name: &str,
     resolve: impl Fn(&GrantTarget) -> String,
 ) -> Document {
-    let group = identity.arn("logs", &format!("log-group:/aws/lambda/{name}:*"));
+    let group = identity.names().function_log_group(name);
+    let group = identity.arn("logs", &format!("log-group:{group}:*"));
     let mut statements = vec![(
         "Logs".to_owned(),
         Statement::allow(&["logs:CreateLogStream", "logs:PutLogEvents"], [group]),

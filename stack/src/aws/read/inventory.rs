@@ -13,22 +13,39 @@ use crate::aws::read::reader::{Reader, ownership};
 use crate::resource::Ownership;
 
 /// How resources of a service are named in ARNs: `{start}{name}`.
-pub(in crate::aws) struct Naming {
+pub(in crate::aws) struct Naming<'a> {
     /// ARN up to the name.
     pub start: String,
+    /// Of names that the regions of an account share: whether one belongs to this region.
+    pub is_here: &'a (dyn Fn(&str) -> bool + Sync),
 }
 
-impl Naming {
-    /// Whether the rest of an ARN is a name, and not something inside a resource.
+impl Naming<'static> {
+    /// Names of a service that keeps each region's resources apart.
+    pub fn regional(start: String) -> Self {
+        Self {
+            start,
+            is_here: &|_| true,
+        }
+    }
+}
+
+impl Naming<'_> {
+    /// The name in an ARN: of this region, and not of something inside a resource.
     fn name<'a>(&self, arn: &'a str) -> Option<&'a str> {
-        arn.strip_prefix(&self.start).filter(|name| !name.contains(['/', ':']))
+        let name = arn.strip_prefix(&self.start)?;
+        let is_name = !name.contains(['/', ':']);
+        (is_name && (self.is_here)(name)).then_some(name)
     }
 }
 
 /// Names of what is ours, where nothing is in doubt: the reader knows what is wanted, and the tagging API has nothing
 /// beside it. A listing, which grows with the account, is then not needed; what the tagging API has not caught up with
 /// yet is wanted anyway, or is found by the next plan.
-pub(in crate::aws) async fn settled(reader: &Reader, naming: &Naming) -> Result<Option<BTreeSet<String>>, AwsError> {
+pub(in crate::aws) async fn settled(
+    reader: &Reader,
+    naming: &Naming<'_>,
+) -> Result<Option<BTreeSet<String>>, AwsError> {
     let Some(expected) = reader.expected() else {
         return Ok(None);
     };
@@ -45,7 +62,7 @@ pub(in crate::aws) async fn settled(reader: &Reader, naming: &Naming) -> Result<
 /// decide (they are asked for, and "not found" is "no").
 pub(in crate::aws) async fn ours<F>(
     reader: &Reader,
-    naming: &Naming,
+    naming: &Naming<'_>,
     listed: BTreeSet<String>,
     own_tags: impl Fn(String) -> F,
 ) -> Result<Vec<String>, AwsError>
@@ -63,7 +80,7 @@ where
         .collect();
     let doubtful = listed
         .iter()
-        .filter(|name| name.starts_with(&prefix) && !tagged.contains(*name))
+        .filter(|name| name.starts_with(&prefix) && (naming.is_here)(name) && !tagged.contains(*name))
         .chain(tagged.iter().filter(|name| !listed.contains(*name)));
     let judged = doubtful.map(|name| {
         let tags = own_tags(name.clone());

@@ -31,8 +31,6 @@ pub struct Query {
 
 /// Most queries of one request.
 const QUERIES: usize = 500;
-/// Upper bound of pages followed, against an endless token.
-const MAX_PAGES: usize = 1_000;
 
 /// Values by the query's id and the begin of the period, Unix seconds. Periods without data are left out.
 pub async fn fetch(
@@ -41,21 +39,19 @@ pub async fn fetch(
     from: i64,
     to: i64,
 ) -> Result<BTreeMap<String, BTreeMap<i64, f64>>, AwsError> {
-    let some = queries.chunks(QUERIES).map(|some| pages(context, some, from, to));
+    let some = queries.chunks(QUERIES).map(|some| values(context, some, from, to));
     Ok(try_join_all(some).await?.into_iter().flatten().collect())
 }
 
-async fn pages(
+async fn values(
     context: &Context,
     queries: &[Query],
     from: i64,
     to: i64,
 ) -> Result<BTreeMap<String, BTreeMap<i64, f64>>, AwsError> {
     let client = &context.clients().cloudwatch;
-    let queries: Vec<MetricDataQuery> = queries.iter().map(Query::request).collect();
-    let mut values: BTreeMap<String, BTreeMap<i64, f64>> = BTreeMap::new();
-    let mut token: Option<String> = None;
-    for _ in 0..MAX_PAGES {
+    let queries: &Vec<MetricDataQuery> = &queries.iter().map(Query::request).collect();
+    let results = context.pages(|token| async move {
         let answer = context
             .call(op("cloudwatch", "GetMetricData"), || {
                 client
@@ -68,18 +64,17 @@ async fn pages(
                     .send()
             })
             .await?;
-        for result in answer.metric_data_results.unwrap_or_default() {
-            let times = result.timestamps.unwrap_or_default();
-            let times = times.iter().map(DateTime::secs);
-            values
-                .entry(result.id.unwrap_or_default())
-                .or_default()
-                .extend(times.zip(result.values.unwrap_or_default()));
-        }
-        token = answer.next_token;
-        if token.is_none() {
-            break;
-        }
+        Ok((answer.metric_data_results.unwrap_or_default(), answer.next_token))
+    });
+    let mut values: BTreeMap<String, BTreeMap<i64, f64>> = BTreeMap::new();
+    // A metric may come in parts, over several pages.
+    for result in results.await? {
+        let times = result.timestamps.unwrap_or_default();
+        let times = times.iter().map(DateTime::secs);
+        values
+            .entry(result.id.unwrap_or_default())
+            .or_default()
+            .extend(times.zip(result.values.unwrap_or_default()));
     }
     Ok(values)
 }

@@ -4,14 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, PublicAccessBlockConfiguration};
 
-use aws_smithy_types::error::display::DisplayErrorContext;
 use parking_lot::Mutex;
 
+use crate::aws::client::body;
 use crate::aws::client::context::Context;
 use crate::aws::client::error::found;
 use crate::aws::client::error::{AwsError, ErrorKind};
@@ -51,18 +50,6 @@ pub enum Condition<'a> {
 const fn free(name: &'static str) -> Op {
     op("s3", name).unguarded()
 }
-
-/// Why an object was not read.
-enum Unread {
-    Refused(AwsError),
-    /// The answer began and did not come to its end.
-    CutOff(String),
-}
-
-/// How often an object is asked for whose content is cut off.
-const ATTEMPTS: usize = 4;
-/// How long the content of an object may take; all are small.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 impl ControlBucket {
     /// The bucket `name`, or the one with the derived name.
@@ -238,63 +225,27 @@ impl ControlBucket {
 
     /// Reads an object; none when it, or the bucket, is not there.
     pub async fn get(&self, context: &Context, key: &str) -> Result<Option<Stored>, AwsError> {
-        let mut attempt = 1;
-        loop {
-            match self.get_once(context, key).await {
-                // What the answer began with is no use without its end.
-                Err(Unread::CutOff(_)) if attempt < ATTEMPTS => attempt += 1,
-                Err(Unread::CutOff(why)) => {
-                    let message = format!("reading {key} was cut off: {why}");
-                    return Err(AwsError::own("s3", "GetObject", ErrorKind::Transient, message));
-                }
-                Err(Unread::Refused(error)) => return Err(error),
-                Ok(stored) => return Ok(stored),
-            }
-        }
-    }
-
-    async fn get_once(&self, context: &Context, key: &str) -> Result<Option<Stored>, Unread> {
         let client = &context.clients().s3;
-        let answer = context
-            .call(free("GetObject"), || {
-                let request = client
-                    .get_object()
-                    .bucket(self.name())
-                    .key(key)
-                    .expected_bucket_owner(&context.identity().account);
-                async move {
-                    // The answer's own date is S3's clock: age is told by one clock alone.
-                    let captured = Arc::new(Mutex::new(None::<i64>));
-                    let date = DateProbe {
-                        seen: Arc::clone(&captured),
-                    };
-                    let output = request.customize().interceptor(date).send().await?;
-                    let now = *captured.lock();
-                    Ok((output, now))
-                }
-            })
-            .await;
-        let Some((object, now)) = found(answer).map_err(Unread::Refused)? else {
-            return Ok(None);
-        };
-        let written = object.last_modified().map_or(0, aws_smithy_types::DateTime::secs);
-        let age_seconds = now.map_or(0, |now| (now - written).max(0));
-        let etag = object.e_tag().unwrap_or_default().to_owned();
-        let body = match tokio::time::timeout(PATIENCE, object.body.collect()).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(error)) => return Err(Unread::CutOff(DisplayErrorContext(&error).to_string())),
-            Err(_) => {
-                return Err(Unread::CutOff(format!(
-                    "nothing more came for {} s",
-                    PATIENCE.as_secs()
-                )));
+        let stored = context.call(free("GetObject"), || {
+            let request = client
+                .get_object()
+                .bucket(self.name())
+                .key(key)
+                .expected_bucket_owner(&context.identity().account);
+            async move {
+                // The answer's own date is S3's clock: age is measured by one clock alone.
+                let date = DateProbe::default();
+                let object = request.customize().interceptor(date.clone()).send().await?;
+                let written = object.last_modified().map_or(0, aws_smithy_types::DateTime::secs);
+                let now = *date.seen.lock();
+                Ok(Stored {
+                    etag: object.e_tag().unwrap_or_default().to_owned(),
+                    age_seconds: now.map_or(0, |now| (now - written).max(0)),
+                    body: body::collect(object.body).await?,
+                })
             }
-        };
-        Ok(Some(Stored {
-            body: body.to_vec(),
-            etag,
-            age_seconds,
-        }))
+        });
+        found(stored.await)
     }
 
     /// Writes an object and returns its token.
@@ -376,7 +327,7 @@ impl ControlBucket {
 }
 
 /// Notes the `Date` of an answer.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 struct DateProbe {
     seen: Arc<Mutex<Option<i64>>>,
 }

@@ -17,6 +17,8 @@ use crate::aws::client::error::{AwsError, ErrorKind};
 
 /// How long a lease lives without being renewed.
 pub const LIFETIME: Duration = Duration::from_secs(60);
+/// Writes that are tried to acquire it: each but the last was overtaken by another holder's.
+const ROUNDS: usize = 10;
 /// How often it is renewed.
 pub const RENEWAL: Duration = Duration::from_secs(15);
 /// How long giving it back waits for a renewal that is under way.
@@ -219,6 +221,50 @@ fn held(context: &Context, current: LeaseRecord, left: Duration) -> LeaseError {
     }
 }
 
+/// Writes the lease where there is none, or over one that has expired. Returns its token, and when the write was sent.
+async fn take(
+    context: &Context,
+    bucket: &ControlBucket,
+    key: &str,
+    record: &mut LeaseRecord,
+) -> Result<(String, Duration), LeaseError> {
+    let mut expired: Option<String> = None;
+    let mut is_ensured = false;
+    for _ in 0..ROUNDS {
+        let condition = expired.as_deref().map_or(Condition::Absent, Condition::Unchanged);
+        let sent = context.clock().since_boot();
+        match bucket.put(context, key, &body(record), condition).await {
+            Ok(etag) => return Ok((etag, sent)),
+            Err(error) if error.kind == ErrorKind::NotFound && !is_ensured => {
+                bucket.ensure(context).await?;
+                (is_ensured, expired) = (true, None);
+                continue;
+            }
+            Err(error) if error.kind == ErrorKind::Precondition => {}
+            Err(error) => return Err(error.into()),
+        }
+        let Some(stored) = bucket.get(context, key).await? else {
+            expired = None;
+            continue;
+        };
+        let current: Option<LeaseRecord> = serde_json::from_slice(&stored.body).ok();
+        if let Some(current) = current {
+            // The answer to our own write was lost: it is ours.
+            if current.nonce == record.nonce {
+                return Ok((stored.etag, sent));
+            }
+            let silent = Duration::from_secs(u64::try_from(stored.age_seconds).unwrap_or(0));
+            if let Some(left) = (LIFETIME + GRACE).checked_sub(silent).filter(|left| !left.is_zero()) {
+                return Err(held(context, current, left));
+            }
+            record.fence = current.fence + 1;
+        }
+        expired = Some(stored.etag);
+    }
+    let message = format!("the lease on this stage changed {ROUNDS} times while it was being acquired");
+    Err(AwsError::own("s3", "PutObject", ErrorKind::Busy, message).into())
+}
+
 impl Lease {
     /// Takes the lease and guards every later call of the context with it.
     pub async fn acquire(
@@ -236,41 +282,7 @@ impl Lease {
             renewals: 0,
             progress: None,
         };
-        let mut sent = context.clock().since_boot();
-        let mut written = bucket.put(context, &key, &body(&record), Condition::Absent).await;
-        if written.as_ref().is_err_and(|error| error.kind == ErrorKind::NotFound) {
-            bucket.ensure(context).await?;
-            sent = context.clock().since_boot();
-            written = bucket.put(context, &key, &body(&record), Condition::Absent).await;
-        }
-        let etag = loop {
-            match written {
-                Ok(etag) => break etag,
-                Err(error) if error.kind == ErrorKind::Precondition => {}
-                Err(error) => return Err(error.into()),
-            }
-            let Some(stored) = bucket.get(context, &key).await? else {
-                sent = context.clock().since_boot();
-                written = bucket.put(context, &key, &body(&record), Condition::Absent).await;
-                continue;
-            };
-            let current: Option<LeaseRecord> = serde_json::from_slice(&stored.body).ok();
-            if let Some(current) = current {
-                // The answer to our own write was lost: it is ours.
-                if current.nonce == record.nonce {
-                    break stored.etag;
-                }
-                let silent = Duration::from_secs(u64::try_from(stored.age_seconds).unwrap_or(0));
-                if let Some(left) = (LIFETIME + GRACE).checked_sub(silent).filter(|left| !left.is_zero()) {
-                    return Err(held(context, current, left));
-                }
-                record.fence = current.fence + 1;
-            }
-            sent = context.clock().since_boot();
-            written = bucket
-                .put(context, &key, &body(&record), Condition::Unchanged(&stored.etag))
-                .await;
-        };
+        let (etag, sent) = take(context, bucket, &key, &mut record).await?;
         let state = Arc::new(State {
             clock: Arc::clone(context.clock()),
             news: Notify::new(),

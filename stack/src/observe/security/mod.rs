@@ -71,13 +71,7 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     fn names(&self) -> Names<'_> {
-        let identity = self.context.identity();
-        Names {
-            app: &identity.app,
-            stage: &identity.stage,
-            region: &identity.region,
-            account: &identity.account,
-        }
+        self.context.identity().names()
     }
 
     /// Physical names of the template's tables by logical name.

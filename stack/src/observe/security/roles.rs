@@ -265,7 +265,10 @@ impl Role<'_> {
         let own_buckets: Vec<String> = stores.buckets.iter().map(|name| self.stage.bucket_arn(name)).collect();
         let group = self.function.and_then(|function| function.name.clone());
         let group = group.unwrap_or_else(|| self.stage.names().function(self.logical));
-        let group = identity.arn("logs", &format!("log-group:/aws/lambda/{group}"));
+        let group = identity.arn(
+            "logs",
+            &format!("log-group:{}", identity.names().function_log_group(&group)),
+        );
         let within = |resource: &str, own: &[String], mark: char| {
             own.iter().any(|one| {
                 resource == one

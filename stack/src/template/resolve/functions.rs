@@ -172,9 +172,12 @@ impl Resolver<'_> {
     ) {
         let derived: BTreeMap<String, String> = grants
             .iter()
-            .map(|grant| match &grant.on {
-                GrantTarget::Table(table) => (format!("{}_TABLE", variable(table)), self.names().table(table)),
-                GrantTarget::Bucket(bucket) => (format!("{}_BUCKET", variable(bucket)), self.names().bucket(bucket)),
+            .map(|grant| {
+                let name = match &grant.on {
+                    GrantTarget::Table(table) => self.names().table(table),
+                    GrantTarget::Bucket(bucket) => self.names().bucket(bucket),
+                };
+                (grant.on.variable(), name)
             })
             .collect();
         for (name, value) in function.environment.value.iter() {
@@ -250,11 +253,6 @@ impl Resolver<'_> {
             self.report(fault);
         }
     }
-}
-
-/// `{NAME}` of the variable that a grant sets.
-fn variable(logical: &str) -> String {
-    logical.to_uppercase().replace('-', "_")
 }
 
 fn word(access: Access) -> &'static str {

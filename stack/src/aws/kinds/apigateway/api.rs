@@ -9,8 +9,8 @@ use aws_sdk_apigatewayv2::types::{Cors, ProtocolType};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::client::context::Context;
+use crate::aws::client::error::AwsError;
 use crate::aws::client::error::gone;
-use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::op::op;
 use crate::aws::client::tags::{self, Difference, Tags, managed};
 use crate::aws::kinds::apigateway;
@@ -236,10 +236,12 @@ impl Kind for HttpApi {
             tags,
         } = desired;
         let client = &context.clients().apigateway;
-        loop {
-            let created = context
-                .call(op("apigateway", "CreateApi").once(), || {
-                    client
+        // CreateApi has no token.
+        context
+            .call_once(
+                op("apigateway", "CreateApi"),
+                || async {
+                    let api = client
                         .create_api()
                         .name(name)
                         .protocol_type(ProtocolType::Http)
@@ -248,23 +250,19 @@ impl Kind for HttpApi {
                         .disable_execute_api_endpoint(!endpoint_enabled)
                         .set_tags(Some(tags.clone().into_iter().collect()))
                         .send()
-                })
-                .await;
-            match created {
-                Ok(api) => {
-                    let api_id = api.api_id.unwrap_or_default();
-                    return Ok(api_outputs(context, &api_id, &api.api_endpoint.unwrap_or_default()));
-                }
-                // Nobody knows whether it was made: CreateApi has no token, so look before making another.
-                Err(error) if error.kind == ErrorKind::Transient => {
-                    if let Some(api) = look(context).await? {
+                        .await?;
+                    let api_id = api.api_id().unwrap_or_default();
+                    Ok(api_outputs(context, api_id, api.api_endpoint().unwrap_or_default()))
+                },
+                || async {
+                    let api = look(context).await?;
+                    Ok(api.map(|api| {
                         let api_id = api.api_id().unwrap_or_default();
-                        return Ok(api_outputs(context, api_id, api.api_endpoint().unwrap_or_default()));
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
+                        api_outputs(context, api_id, api.api_endpoint().unwrap_or_default())
+                    }))
+                },
+            )
+            .await
     }
 
     async fn update(

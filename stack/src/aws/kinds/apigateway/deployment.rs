@@ -123,7 +123,6 @@ impl Kind for ApiDeployment {
             sites,
             grants,
         } = desired;
-        let client = &context.clients().apigateway;
         let api_id = context.output(&crate::aws::kinds::apigateway::api::id(), "api_id")?;
         let _turn = context.serial(format!("api/{api_id}")).await;
         let mut actual = BTreeMap::new();
@@ -143,62 +142,10 @@ impl Kind for ApiDeployment {
             format: FORMAT,
             grants: Some(grants.clone()),
         };
-        let description = label.to_string();
-        let (deployment_id, is_deployed) = loop {
-            let created = context
-                .call(op("apigateway", "CreateDeployment").once(), || {
-                    client
-                        .create_deployment()
-                        .api_id(&api_id)
-                        .description(&description)
-                        .send()
-                })
-                .await;
-            match created {
-                Ok(made) => {
-                    let is_deployed = made.deployment_status() == Some(&DeploymentStatus::Deployed);
-                    break (made.deployment_id.unwrap_or_default(), is_deployed);
-                }
-                // Nobody knows whether it was made: look before making another.
-                Err(error) if error.kind == ErrorKind::Transient => {
-                    let all = apigateway::state::deployments(context, &api_id).await?;
-                    let made = all.iter().find(|one| one.description() == Some(description.as_str()));
-                    if let Some(id) = made.and_then(|made| made.deployment_id()) {
-                        break (id.to_owned(), false);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        };
-        if is_deployed {
-            return Ok(deployment_outputs(*release, &deployment_id));
+        let (deployment_id, is_deployed) = deploy(context, &api_id, &label.to_string()).await?;
+        if !is_deployed {
+            settle(context, &api_id, &deployment_id).await?;
         }
-        context
-            .poll("deployment", Duration::from_secs(300), || async {
-                let answer = context
-                    .call(op("apigateway", "GetDeployment").just_made(), || {
-                        client
-                            .get_deployment()
-                            .api_id(&api_id)
-                            .deployment_id(&deployment_id)
-                            .send()
-                    })
-                    .await?;
-                match answer.deployment_status() {
-                    Some(DeploymentStatus::Deployed) => Ok(Some(())),
-                    Some(DeploymentStatus::Failed) => Err(AwsError::own(
-                        "apigateway",
-                        "CreateDeployment",
-                        ErrorKind::Invalid,
-                        answer
-                            .deployment_status_message()
-                            .unwrap_or("the deployment failed")
-                            .to_owned(),
-                    )),
-                    Some(_) | None => Ok(None),
-                }
-            })
-            .await?;
         Ok(deployment_outputs(*release, &deployment_id))
     }
 
@@ -230,6 +177,63 @@ impl Kind for ApiDeployment {
             .await;
         gone(deleted.map(drop))
     }
+}
+
+/// Makes a deployment: its id, and whether it is deployed already.
+async fn deploy(context: &Context, api_id: &str, description: &str) -> Result<(String, bool), AwsError> {
+    let client = &context.clients().apigateway;
+    context
+        .call_once(
+            op("apigateway", "CreateDeployment"),
+            || async {
+                let made = client
+                    .create_deployment()
+                    .api_id(api_id)
+                    .description(description)
+                    .send()
+                    .await?;
+                let is_deployed = made.deployment_status() == Some(&DeploymentStatus::Deployed);
+                Ok((made.deployment_id.unwrap_or_default(), is_deployed))
+            },
+            || async {
+                let all = apigateway::state::deployments(context, api_id).await?;
+                let made = all.iter().find(|one| one.description() == Some(description));
+                let id = made.and_then(|made| made.deployment_id());
+                Ok(id.map(|id| (id.to_owned(), false)))
+            },
+        )
+        .await
+}
+
+/// Waits until a deployment is deployed.
+async fn settle(context: &Context, api_id: &str, deployment_id: &str) -> Result<(), AwsError> {
+    let client = &context.clients().apigateway;
+    context
+        .poll("deployment", Duration::from_secs(300), || async {
+            let answer = context
+                .call(op("apigateway", "GetDeployment").just_made(), || {
+                    client
+                        .get_deployment()
+                        .api_id(api_id)
+                        .deployment_id(deployment_id)
+                        .send()
+                })
+                .await?;
+            match answer.deployment_status() {
+                Some(DeploymentStatus::Deployed) => Ok(Some(())),
+                Some(DeploymentStatus::Failed) => Err(AwsError::own(
+                    "apigateway",
+                    "CreateDeployment",
+                    ErrorKind::Invalid,
+                    answer
+                        .deployment_status_message()
+                        .unwrap_or("the deployment failed")
+                        .to_owned(),
+                )),
+                Some(_) | None => Ok(None),
+            }
+        })
+        .await
 }
 
 fn deployment_outputs(release: u64, deployment_id: &str) -> Outputs {

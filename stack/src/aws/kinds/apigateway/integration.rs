@@ -8,8 +8,8 @@ use aws_sdk_apigatewayv2::types::{Integration, IntegrationType};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::client::context::Context;
+use crate::aws::client::error::AwsError;
 use crate::aws::client::error::gone;
-use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::op::op;
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
@@ -103,7 +103,7 @@ impl Kind for ApiIntegration {
         };
         Ok(Some(Observed::ours(
             model_of(integration),
-            integration_outputs(api.id(), integration),
+            integration_outputs(api.id(), integration.integration_id()),
         )))
     }
 
@@ -122,7 +122,7 @@ impl Kind for ApiIntegration {
             };
             Discovered {
                 id: ResourceId::new(SPEC.name, name),
-                outputs: integration_outputs(api.id(), integration),
+                outputs: integration_outputs(api.id(), integration.integration_id()),
             }
         });
         Ok(found.collect())
@@ -139,10 +139,11 @@ impl Kind for ApiIntegration {
         let api_id = context.output(&crate::aws::kinds::apigateway::api::id(), "api_id")?;
         let _turn = context.serial(format!("api/{api_id}")).await;
         let description = identity(&id.name);
-        loop {
-            let created = context
-                .call(op("apigateway", "CreateIntegration").once(), || {
-                    client
+        context
+            .call_once(
+                op("apigateway", "CreateIntegration"),
+                || async {
+                    let made = client
                         .create_integration()
                         .api_id(&api_id)
                         .integration_type(IntegrationType::from(kind.as_str()))
@@ -152,25 +153,16 @@ impl Kind for ApiIntegration {
                         .timeout_in_millis(*timeout_millis)
                         .description(&description)
                         .send()
-                })
-                .await;
-            match created {
-                Ok(made) => {
-                    return Ok(outputs([
-                        ("api_id", api_id),
-                        ("integration_id", made.integration_id.unwrap_or_default()),
-                    ]));
-                }
-                // Nobody knows whether it was made: look before making another.
-                Err(error) if error.kind == ErrorKind::Transient => {
+                        .await?;
+                    Ok(integration_outputs(&api_id, made.integration_id()))
+                },
+                || async {
                     let all = apigateway::state::integrations(context, &api_id).await?;
-                    if let Some(made) = all.iter().find(|one| one.description() == Some(description.as_str())) {
-                        return Ok(integration_outputs(&api_id, made));
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
+                    let made = all.iter().find(|one| one.description() == Some(description.as_str()));
+                    Ok(made.map(|made| integration_outputs(&api_id, made.integration_id())))
+                },
+            )
+            .await
     }
 
     async fn update(
@@ -235,13 +227,10 @@ pub fn model_of(integration: &Integration) -> Model {
     }
 }
 
-fn integration_outputs(api_id: &str, integration: &Integration) -> Outputs {
+fn integration_outputs(api_id: &str, integration_id: Option<&str>) -> Outputs {
     outputs([
         ("api_id", api_id.to_owned()),
-        (
-            "integration_id",
-            integration.integration_id().unwrap_or_default().to_owned(),
-        ),
+        ("integration_id", integration_id.unwrap_or_default().to_owned()),
     ])
 }
 

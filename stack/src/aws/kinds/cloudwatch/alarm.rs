@@ -283,15 +283,7 @@ impl Kind for CloudwatchAlarm {
             let arn = arn(context, &name);
             reader.own_tags(&arn, cloudwatch::tags::read(context, &arn)).await
         };
-        let names = ours(
-            reader,
-            &Naming {
-                start: arn(context, ""),
-            },
-            listed,
-            own_tags,
-        )
-        .await?;
+        let names = ours(reader, &Naming::regional(arn(context, "")), listed, own_tags).await?;
         let found = names.iter().map(|name| Discovered {
             id: ResourceId::new(SPEC.name, logical(context.identity(), name, "")),
             outputs: alarm_outputs(context, name),

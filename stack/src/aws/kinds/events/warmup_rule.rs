@@ -202,15 +202,7 @@ impl Kind for WarmupRule {
             let arn = arn(context, &name);
             reader.own_tags(&arn, read_tags(context, &arn)).await
         };
-        let names = ours(
-            reader,
-            &Naming {
-                start: arn(context, ""),
-            },
-            listed,
-            own_tags,
-        )
-        .await?;
+        let names = ours(reader, &Naming::regional(arn(context, "")), listed, own_tags).await?;
         let found = names.iter().map(|name| Discovered {
             id: ResourceId::new(SPEC.name, logical(context.identity(), name, "")),
             outputs: rule_outputs(context, name),

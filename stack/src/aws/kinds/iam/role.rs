@@ -151,8 +151,7 @@ static SPEC: Spec = Spec {
 
 /// The role's ARN. Computed: right after its creation IAM may show a unique id in its place.
 pub fn arn(context: &Context, path: &str, name: &str) -> String {
-    let identity = context.identity();
-    format!("arn:{}:iam::{}:role{path}{name}", identity.partition, identity.account)
+    context.identity().role_arn(path, name)
 }
 
 #[async_trait]

@@ -14,6 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
+use crate::aws::client::body;
 use crate::aws::client::context::Context;
 use crate::aws::client::error::found;
 use crate::aws::client::error::{AwsError, ErrorKind};
@@ -445,29 +446,19 @@ pub async fn published_keys(context: &Context, bucket: &str) -> Result<BTreeSet<
 async fn read_manifest(context: &Context, call: Op, bucket: &str, site: &str) -> Result<BTreeSet<String>, AwsError> {
     let client = &context.clients().s3;
     let key = manifest_key(site);
-    let answer = context
-        .call(call, || {
-            client
-                .get_object()
-                .bucket(bucket)
-                .key(&key)
-                .expected_bucket_owner(&context.identity().account)
-                .send()
-        })
-        .await;
-    let Some(answer) = found(answer)? else {
+    let manifest = context.call(call, || {
+        let request = client
+            .get_object()
+            .bucket(bucket)
+            .key(&key)
+            .expected_bucket_owner(&context.identity().account);
+        async { body::collect(request.send().await?.body).await }
+    });
+    let Some(manifest) = found(manifest.await)? else {
         return Ok(BTreeSet::new());
     };
-    let body = answer.body.collect().await.map_err(|error| {
-        AwsError::own(
-            "s3",
-            "GetObject",
-            ErrorKind::Transient,
-            format!("reading {key} was cut off: {error}"),
-        )
-    })?;
     // What cannot be read was not written by taskctl, and lists nothing.
-    Ok(serde_json::from_slice::<Manifest>(&body.into_bytes())
+    Ok(serde_json::from_slice::<Manifest>(&manifest)
         .map(|list| list.files)
         .unwrap_or_default())
 }

@@ -15,12 +15,13 @@ use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::error::{found, gone};
 use crate::aws::client::op::op;
 use crate::aws::client::tags::{self, Difference, Tags};
+use crate::aws::kinds::cloudwatch;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::sns;
 use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::{Naming, logical, ours, settled};
 use crate::aws::read::reader::{Reader, ownership};
-use crate::plan::{Replacement, Rollback};
+use crate::plan::{Replacement, Rollback, Scope};
 use crate::resource::{Observed, Outputs, Pending, ResourceId, outputs};
 use crate::template;
 
@@ -74,6 +75,7 @@ static SPEC: Spec = Spec {
     rollback: Rollback::Immediate,
     replacement: Replacement::CreateFirst,
     replace_on: &["name"],
+    deleted_after: &[(cloudwatch::alarm::KIND, Scope::Any)],
     usual: Duration::from_millis(400),
     reach: Reach::Topics,
     reaches: &[("sns:ListTopics", Reach::Account)],
@@ -179,9 +181,7 @@ impl Kind for SnsTopic {
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError> {
         let context = reader.context();
-        let naming = Naming {
-            start: arn(context, ""),
-        };
+        let naming = Naming::regional(arn(context, ""));
         let listed = match settled(reader, &naming).await? {
             Some(names) => names,
             None => names(context).await?,
@@ -318,9 +318,7 @@ pub async fn unconfirmed(context: &Context, arn: &str) -> Result<Vec<String>, Aw
 
 async fn subscriptions(context: &Context, arn: &str) -> Result<Vec<Subscription>, AwsError> {
     let client = &context.clients().sns;
-    let mut subscriptions = Vec::new();
-    let mut token: Option<String> = None;
-    loop {
+    let subscriptions = context.pages(|token| async move {
         let page = context
             .call(op("sns", "ListSubscriptionsByTopic"), || {
                 client
@@ -330,28 +328,25 @@ async fn subscriptions(context: &Context, arn: &str) -> Result<Vec<Subscription>
                     .send()
             })
             .await?;
-        for subscription in page.subscriptions.unwrap_or_default() {
-            let (Some("email"), Some(email), Some(arn)) = (
-                subscription.protocol.as_deref(),
-                subscription.endpoint,
-                subscription.subscription_arn,
-            ) else {
-                continue;
-            };
-            match arn.as_str() {
-                // Listed for a while after its end.
-                "Deleted" => {}
-                arn if arn.starts_with("arn:") => subscriptions.push(Subscription::Confirmed {
-                    email,
-                    arn: arn.to_owned(),
-                }),
-                _ => subscriptions.push(Subscription::Asked { email }),
-            }
-        }
-        token = page.next_token.filter(|token| !token.is_empty());
-        if token.is_none() {
-            return Ok(subscriptions);
-        }
+        let subscriptions = page.subscriptions.unwrap_or_default();
+        Ok((
+            subscriptions.into_iter().filter_map(by_email).collect(),
+            page.next_token,
+        ))
+    });
+    subscriptions.await
+}
+
+/// A subscription of an e-mail address; none of others, and none of one that has ended, which is listed for a while.
+fn by_email(subscription: aws_sdk_sns::types::Subscription) -> Option<Subscription> {
+    let email = subscription.endpoint?;
+    if subscription.protocol.as_deref() != Some("email") {
+        return None;
+    }
+    match subscription.subscription_arn? {
+        ended if ended == "Deleted" => None,
+        arn if arn.starts_with("arn:") => Some(Subscription::Confirmed { email, arn }),
+        _ => Some(Subscription::Asked { email }),
     }
 }
 

@@ -1,16 +1,18 @@
 //! CloudWatch dashboard. What is on it stands in `compile::dashboard`; here it is kept, compared by meaning, and
 //! written whole. Dashboards belong to the account, not to a region, so their names carry the region.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
 use crate::aws::client::error::{found, gone};
+use crate::aws::client::identity::Identity;
 use crate::aws::client::op::op;
 use crate::aws::client::tags::Tags;
 use crate::aws::kinds::cloudwatch;
@@ -21,7 +23,7 @@ use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::{Naming, logical, ours};
 use crate::aws::read::reader::{Reader, ownership};
 use crate::plan::{Replacement, Rollback};
-use crate::resource::{Observed, Outputs, ResourceId, outputs};
+use crate::resource::{Observed, Outputs, Ownership, ResourceId, outputs};
 
 /// The kind.
 pub struct CloudwatchDashboard;
@@ -164,53 +166,54 @@ impl Kind for CloudwatchDashboard {
         }
         let context = reader.context();
         let arn = arn(context, &desired.name);
-        let client = &context.clients().cloudwatch;
-        let body = async {
-            found(
-                context
-                    .call(op("cloudwatch", "GetDashboard"), || {
-                        client.get_dashboard().dashboard_name(&desired.name).send()
-                    })
-                    .await,
-            )
-        };
         let tags = reader.tags(&arn, &desired.tags, async || read_tags(context, &arn).await);
-        let (body, mask, tags) = futures::try_join!(body, Mask::read(reader), tags)?;
-        let Some(body) = body.and_then(|answer| answer.dashboard_body) else {
+        let (body, mask, tags) = futures::try_join!(read_body(context, &desired.name), Mask::read(reader), tags)?;
+        let Some(text) = body else {
             return Ok(None);
         };
+        let body = Body::parse(&mask.apply(&text));
+        let elsewhere = shown_elsewhere(context.identity(), &desired.name, &text);
         let model = Model {
             name: desired.name.clone(),
-            body: Body::parse(&mask.apply(&body)),
+            body,
             tags: tags.clone(),
         };
         let mut observed = Observed::ours(model, dashboard_outputs(context, &desired.name));
-        observed.ownership = ownership(context, &tags);
+        observed.ownership = match elsewhere {
+            Some(found) => Ownership::Foreign { found },
+            None => ownership(context, &tags),
+        };
         Ok(Some(observed))
     }
 
+    /// Dashboards of all regions are listed. A derived name ends in its region; of a name that the template gives, what the
+    /// dashboard shows says whose it is.
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError> {
         let context = reader.context();
-        let suffix = format!("-{}", context.identity().region);
-        let (dashboards, _) = futures::try_join!(reader.dashboards(), reader.tagged())?;
-        let listed = dashboards
-            .iter()
-            .filter(|name| name.ends_with(&suffix))
-            .cloned()
-            .collect();
+        let start = arn(context, "");
+        let (dashboards, tagged) = futures::try_join!(reader.dashboards(), reader.tagged())?;
+        let given = tagged
+            .keys()
+            .filter_map(|arn| arn.strip_prefix(&start))
+            .filter(|name| !is_of_region(context.identity(), name));
+        let judged = given.map(|name| async move {
+            let body = read_body(context, name).await?;
+            let is_here = body.is_some_and(|body| shows(&body).contains(&context.identity().region));
+            Ok::<_, AwsError>(is_here.then(|| name.to_owned()))
+        });
+        let given: BTreeSet<String> = try_join_all(judged).await?.into_iter().flatten().collect();
+        let is_here = |name: &str| is_of_region(context.identity(), name) || given.contains(name);
+        let listed = dashboards.iter().filter(|name| is_here(name)).cloned().collect();
         let own_tags = |name: String| async move {
             let arn = arn(context, &name);
             reader.own_tags(&arn, read_tags(context, &arn)).await
         };
-        let names = ours(
-            reader,
-            &Naming {
-                start: arn(context, ""),
-            },
-            listed,
-            own_tags,
-        )
-        .await?;
+        let naming = Naming {
+            start,
+            is_here: &is_here,
+        };
+        let names = ours(reader, &naming, listed, own_tags).await?;
+        let suffix = suffix(context.identity());
         let found = names.iter().map(|name| Discovered {
             id: ResourceId::new(SPEC.name, logical(context.identity(), name, &suffix)),
             outputs: dashboard_outputs(context, name),
@@ -258,6 +261,43 @@ impl Kind for CloudwatchDashboard {
     }
 }
 
+/// The end of derived names, which tells regions apart.
+fn suffix(identity: &Identity) -> String {
+    format!("-{}", identity.region)
+}
+
+/// Whether a name is derived, for this region.
+fn is_of_region(identity: &Identity, name: &str) -> bool {
+    name.starts_with(&identity.prefix()) && name.ends_with(&suffix(identity))
+}
+
+/// The regions of the metrics on a dashboard.
+fn shows(body: &str) -> BTreeSet<String> {
+    let widgets = Body::parse(body).widgets.into_values();
+    let regions = widgets.filter_map(|widget| Some(widget["properties"]["region"].as_str()?.to_owned()));
+    regions.collect()
+}
+
+/// Says so when a dashboard shows other regions alone: it is theirs. A derived name needs no such proof.
+fn shown_elsewhere(identity: &Identity, name: &str, body: &str) -> Option<String> {
+    let regions = shows(body);
+    let is_here = is_of_region(identity, name) || regions.is_empty() || regions.contains(&identity.region);
+    (!is_here).then(|| {
+        let regions: Vec<String> = regions.into_iter().collect();
+        format!("it shows {}", regions.join(", "))
+    })
+}
+
+async fn read_body(context: &Context, name: &str) -> Result<Option<String>, AwsError> {
+    let client = &context.clients().cloudwatch;
+    let answer = context
+        .call(op("cloudwatch", "GetDashboard"), || {
+            client.get_dashboard().dashboard_name(name).send()
+        })
+        .await;
+    Ok(found(answer)?.and_then(|answer| answer.dashboard_body))
+}
+
 /// Writes the whole dashboard. Tags count on creation only.
 async fn put(context: &Context, desired: &Model) -> Result<(), AwsError> {
     let Model { name, body, tags } = desired;
@@ -296,6 +336,31 @@ mod tests {
         for model in CloudwatchDashboard.examples() {
             assert_eq!(Body::parse(&model.body.to_json()), model.body);
         }
+    }
+
+    #[test]
+    fn a_dashboard_belongs_to_the_region_of_its_name_or_of_what_it_shows() {
+        let identity = |region: &str| Identity {
+            app: "shop".into(),
+            stage: "dev".into(),
+            region: region.into(),
+            account: "123456789012".into(),
+            partition: "aws".into(),
+        };
+        let body = |region: &str| {
+            let widget = json!({"type": "metric", "properties": {"region": region, "metrics": []}});
+            Body::new([widget], Map::new()).to_json()
+        };
+        let check = |region: &str, name: &str, shown: &str, expected: Option<&str>| {
+            let found = shown_elsewhere(&identity(region), name, &body(shown));
+            assert_eq!(found.as_deref(), expected, "{name} of {shown} in {region}");
+        };
+        check("eu-west-1", "operations", "eu-central-1", Some("it shows eu-central-1"));
+        check("eu-west-1", "operations", "eu-west-1", None);
+        check("eu-west-1", "shop-dev-overview-eu-west-1", "eu-central-1", None);
+        assert!(!is_of_region(&identity("eu-west-1"), "shop-dev-overview-eu-central-1"));
+        assert!(!is_of_region(&identity("eu-west-1"), "cart-dev-overview-eu-west-1"));
+        assert!(is_of_region(&identity("eu-west-1"), "shop-dev-overview-eu-west-1"));
     }
 
     #[test]

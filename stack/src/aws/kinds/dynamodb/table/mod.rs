@@ -15,6 +15,7 @@ use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::error::{found, gone};
 use crate::aws::client::op::op;
+use crate::aws::client::pages::advanced;
 use crate::aws::client::tags::Tags;
 use crate::aws::kinds::dynamodb;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
@@ -124,6 +125,11 @@ static SPEC: Spec = Spec {
     rollback: Rollback::Immediate,
     replacement: Replacement::DeleteFirst,
     replace_on: &["name", "partition_key", "sort_key"],
+    rebuild_on: &[
+        ("indexes.", ".partition_key"),
+        ("indexes.", ".sort_key"),
+        ("indexes.", ".projection"),
+    ],
     usual: Duration::from_secs(14),
     reach: Reach::Tables,
     reaches: &[("dynamodb:ListTables", Reach::Account), ("kms:*", Reach::Keys)],
@@ -229,9 +235,7 @@ impl Kind for DynamodbTable {
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError> {
         let context = reader.context();
-        let naming = Naming {
-            start: arn(context, ""),
-        };
+        let naming = Naming::regional(arn(context, ""));
         let listed = match settled(reader, &naming).await? {
             Some(names) => names,
             None => observe::names(context).await?,
@@ -390,10 +394,12 @@ pub async fn is_empty(context: &Context, name: &str) -> Result<bool, AwsError> {
         if page.count > 0 {
             return Ok(false);
         }
-        start = page.last_evaluated_key;
-        if start.is_none() {
+        let next = page.last_evaluated_key;
+        if next.is_none() {
             return Ok(true);
         }
+        advanced(&start, &next)?;
+        start = next;
     }
 }
 
@@ -411,4 +417,26 @@ fn arn(context: &Context, name: &str) -> String {
 
 fn named(context: &Context, name: &str) -> Outputs {
     outputs([("name", name.to_owned()), ("arn", arn(context, name))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::registry;
+    use crate::plan::Effect;
+
+    #[test]
+    fn a_changed_index_is_built_again_and_a_new_one_is_added() {
+        let table = registry().kind(KIND);
+        for field in ["partition_key.name", "sort_key", "sort_key.type", "projection.type"] {
+            assert_eq!(
+                table.effect(&format!("indexes.by-email.{field}")),
+                Effect::RebuildIndex,
+                "{field}"
+            );
+        }
+        assert_eq!(table.effect("indexes.by-email"), Effect::InPlace);
+        assert_eq!(table.effect("indexes.by.email"), Effect::InPlace);
+        assert_eq!(table.effect("partition_key.name"), Effect::Replace);
+    }
 }

@@ -13,19 +13,20 @@ use aws_sdk_lambda::types::{
     LogFormat, LoggingConfig, Runtime, State, SystemLogLevel, TracingConfig, TracingMode, VpcConfig,
 };
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind, gone};
 use crate::aws::client::op::op;
 use crate::aws::client::tags::{self, Difference, Tags};
 use crate::aws::kinds::apigateway;
+use crate::aws::kinds::events;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::lambda;
 use crate::aws::kinds::lambda::permission::Statements;
 use crate::aws::policy::reach::Reach;
 use crate::aws::read::inventory::{Naming, logical, ours, settled};
 use crate::aws::read::reader::Reader;
+use crate::digest::short_sha256;
 use crate::plan::{Replacement, Rollback, Scope};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
 
@@ -101,11 +102,7 @@ impl Model {
         versioned.reserved_concurrency = None;
         versioned.status = READY.to_owned();
         let text = serde_json::to_string(&versioned).unwrap_or_default();
-        Sha256::digest(text.as_bytes())
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        short_sha256(text, 16)
     }
 }
 
@@ -165,6 +162,7 @@ static SPEC: Spec = Spec {
     deleted_after: &[
         (apigateway::api::KIND, Scope::Any),
         (apigateway::integration::KIND, Scope::Same),
+        (events::warmup_rule::KIND, Scope::Any),
     ],
     usual: Duration::from_secs(12),
     serves_function: true,
@@ -253,9 +251,7 @@ impl Kind for LambdaFunction {
 
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError> {
         let context = reader.context();
-        let naming = Naming {
-            start: context.identity().arn("lambda", "function:"),
-        };
+        let naming = Naming::regional(context.identity().arn("lambda", "function:"));
         let listed = match settled(reader, &naming).await? {
             Some(names) => names,
             None => names(context).await?,

@@ -10,6 +10,7 @@ use super::{fits, there};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind, classify};
 use crate::aws::client::op::op;
+use crate::aws::client::pages::advanced;
 use crate::aws::kinds::s3;
 use crate::aws::kinds::site;
 use crate::site::KEPT;
@@ -17,8 +18,8 @@ use crate::site::KEPT;
 /// Pages of objects being deleted at the same time, and uploads being aborted.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Where a listing goes on.
-#[derive(Debug, Clone, Default)]
+/// Where a listing resumes.
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Marker {
     key: Option<String>,
     /// Version or upload.
@@ -65,7 +66,10 @@ pub(super) async fn contents(context: &Context, name: &str) -> Result<Contents, 
         }
         remains.extend(objects.iter().chain(markers).cloned());
         match page.next {
-            Some(next) => marker = next,
+            Some(next) => {
+                advanced(&marker, &next)?;
+                marker = next;
+            }
             None => break,
         }
     }
@@ -109,6 +113,9 @@ type Unfolded = Option<(Vec<ObjectIdentifier>, Option<Marker>)>;
 async fn next_page(context: &Context, name: &str, marker: Option<Marker>) -> Result<Unfolded, AwsError> {
     let Some(marker) = marker else { return Ok(None) };
     let page = versions(context, name, &marker).await?;
+    if let Some(next) = &page.next {
+        advanced(&marker, next)?;
+    }
     Ok(Some((page.objects, page.next)))
 }
 
@@ -215,10 +222,12 @@ async fn abort_uploads(context: &Context, name: &str) -> Result<(), AwsError> {
         if page.is_truncated() != Some(true) {
             return Ok(());
         }
-        marker = Marker {
+        let next = Marker {
             key: page.next_key_marker,
             id: page.next_upload_id_marker,
         };
+        advanced(&marker, &next)?;
+        marker = next;
     }
 }
 

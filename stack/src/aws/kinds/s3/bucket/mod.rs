@@ -13,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, ObjectOwnership, Tag, Tagging};
 use aws_smithy_types::error::operation::BuildError;
+use futures::future::try_join_all;
 
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
@@ -171,9 +172,11 @@ impl Kind for S3Bucket {
         // A bucket that is not known by its tags is looked for; one that is may be gone all the same.
         let tags = match reader.tagged().await?.get(&arn) {
             Some(tags) if *tags == desired.tags => None,
-            Some(_) | None => match there(read_tags(context, name).await)? {
-                Some(tags) => Some(managed(tags)),
-                None => return Ok(None),
+            Some(_) | None => match there(read_tags(context, name).await) {
+                Ok(Some(tags)) => Some(managed(tags)),
+                Ok(None) => return Ok(None),
+                Err(error) if is_redirected(&error) => return Ok(Some(elsewhere(context, desired))),
+                Err(error) => return Err(error),
             },
         };
         let tags = tags.unwrap_or_else(|| desired.tags.clone());
@@ -191,18 +194,32 @@ impl Kind for S3Bucket {
     async fn enumerate(&self, reader: &Reader) -> Result<Vec<Discovered>, AwsError> {
         let context = reader.context();
         let identity = context.identity();
-        let (listed, _) = futures::try_join!(names(context), reader.tagged())?;
+        let prefix = identity.prefix();
+        let (listed, tagged) = futures::try_join!(names(context, &prefix), reader.tagged())?;
+        // Names of the template's own say nothing of the region.
+        let start = arn(context, "");
+        let given = tagged
+            .keys()
+            .filter_map(|arn| arn.strip_prefix(&start))
+            .filter(|name| !name.starts_with(&prefix));
+        let judged = given.map(|name| async move {
+            let is_here = names(context, name).await?.contains(name);
+            Ok::<_, AwsError>(is_here.then(|| name.to_owned()))
+        });
+        let given: BTreeSet<String> = try_join_all(judged).await?.into_iter().flatten().collect();
+        let is_here = |name: &str| listed.contains(name) || given.contains(name);
         let own_tags = |name: String| async move { read_tags(context, &name).await };
         let names = ours(
             reader,
             &Naming {
-                start: arn(context, ""),
+                start,
+                is_here: &is_here,
             },
-            listed,
+            listed.clone(),
             own_tags,
         )
         .await?;
-        let suffix = format!("-{}-{}", identity.account, identity.region);
+        let suffix = suffix(identity);
         let found = names.iter().map(|name| Discovered {
             id: ResourceId::new(SPEC.name, logical(identity, name, &suffix)),
             outputs: named(context, name),
@@ -306,18 +323,44 @@ fn is_not_empty(error: &AwsError) -> bool {
     error.code.as_deref() == Some("BucketNotEmpty")
 }
 
-/// Names of the buckets of this Region under the stack's prefix.
+/// Whether S3 says that a bucket is in another region.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
+fn is_redirected(error: &AwsError) -> bool {
+    matches!(
+        error.code.as_deref(),
+        Some("PermanentRedirect" | "AuthorizationHeaderMalformed")
+    )
+}
+
+/// The end of derived names, which tells accounts and regions apart.
+fn suffix(identity: &Identity) -> String {
+    format!("-{}-{}", identity.account, identity.region)
+}
+
+/// A bucket of another region: it has this stack's name, and is not this region's to read or change.
+fn elsewhere(context: &Context, desired: &Model) -> Observed<Model> {
+    Observed {
+        model: desired.clone(),
+        outputs: named(context, &desired.name),
+        ownership: Ownership::Foreign {
+            found: format!("it is not in {}", context.identity().region),
+        },
+        pending: Vec::new(),
+    }
+}
+
+/// Names of this region's buckets that begin so.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html>
-async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
+async fn names(context: &Context, prefix: &str) -> Result<BTreeSet<String>, AwsError> {
     let client = &context.clients().s3;
-    let identity = context.identity();
+    let region = &context.identity().region;
     let buckets = context.pages(|token| async move {
         let page = context
             .call(op("s3", "ListBuckets"), || {
                 client
                     .list_buckets()
-                    .prefix(identity.prefix())
-                    .bucket_region(&identity.region)
+                    .prefix(prefix)
+                    .bucket_region(region)
                     .max_buckets(1_000)
                     .set_continuation_token(token.clone())
                     .send()
