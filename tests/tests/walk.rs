@@ -129,7 +129,10 @@ impl Reader {
     /// Runs a command line and stays where it leads. Returns its exit code and everything that it printed.
     fn run(&mut self, command: &str) -> (i32, String) {
         let place = self.programs.join("place");
-        let script = format!("{{ {command}\n}} 2>&1\ncode=$?\npwd > '{}'\nexit $code", place.display());
+        let script = format!(
+            "{{ {command}\n}} 2>&1\ncode=$?\npwd > '{}'\nexit $code",
+            place.display()
+        );
         let output = self.shell(&script).output().unwrap();
         self.directory = fs::read_to_string(&place).unwrap().trim_end().into();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -161,7 +164,9 @@ impl Reader {
             command = command.replace("http://127.0.0.1:4600", &self.project.live("dev"));
         }
         if command.contains("8d7f6a1e-…") {
-            let lines = self.project.run(&["logs", "--since", "1h", "--format", "json", "--grep", "GET /health"]);
+            let lines = self
+                .project
+                .run(&["logs", "--since", "1h", "--format", "json", "--grep", "GET /health"]);
             let first: serde_json::Value = serde_json::from_str(lines.expect(0).out.lines().next().unwrap()).unwrap();
             command = command.replace("8d7f6a1e-…", first["message"]["requestId"].as_str().unwrap());
         }
@@ -208,13 +213,18 @@ fn normalized(line: &str) -> String {
         (r"\.localhost:\d+", ".localhost:PORT"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
-        (r"\((blue|green)\) ([0-9a-f]{7,}(-dirty|\+)?|-)( \(.*\))?$", "($1) COMMIT"),
+        (
+            r"\((blue|green)\) ([0-9a-f]{7,}(-dirty|\+)?|-)( \(.*\))?$",
+            "($1) COMMIT",
+        ),
         (r"\((blue|green)\)$", "($1) COMMIT"),
         (r"(last +release \d+ deployed) .*$", "$1 WHEN"),
         (r"(\d+, none failed|no requests)$", "RECENT"),
         (r#""(count|counter_value)":\d+"#, "\"$1\":N"),
         (r"\d+(\.\d+)? (ms|s|min|h)\b", "DURATION"),
         (r"\d+ AWS calls", "CALLS"),
+        (r"account \d{12}", "account ACCOUNT"),
+        (r"^alarms +(all )?\d+ OK.*$", "alarms WHEN"),
         (r"\s+", " "),
     ];
     let mut line = line.trim_end().to_owned();
