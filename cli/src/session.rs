@@ -134,16 +134,19 @@ where
         }
     });
     session.reporter.finish();
-    let exit = match (out.lost(), exit) {
-        (Some(error), Exit::Ok | Exit::Changes) => direct::fail(
-            env,
-            &Failure::new(
+    let exit = match out.lost() {
+        None => exit,
+        Some(error) => {
+            let failure = Failure::new(
                 Exit::Error,
                 format!("cannot write to standard output: {error}"),
                 "write it elsewhere, or free some disk space, and run the command again; what it changed stays changed",
-            ),
-        ),
-        (_, exit) => exit,
+            );
+            match (direct::fail(env, &failure), exit) {
+                (failed, Exit::Ok | Exit::Changes) => failed,
+                (_, exit) => exit,
+            }
+        }
     };
     // A thread that still waits for an answer on standard input must not hold up the end.
     runtime.shutdown_background();

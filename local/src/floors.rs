@@ -14,7 +14,7 @@ const FLOORS: [(&str, &[&str]); 17] = [
     ("hosts", &[]),
     ("peer", &[]),
     ("ports", &[]),
-    ("options", &["error", "files"]),
+    ("options", &["error", "files", "hosts"]),
     ("keys", &["error", "files", "options"]),
     ("signing", &["keys"]),
     ("emulator", &["error", "files", "options"]),

@@ -1,7 +1,8 @@
 //! The names by which this machine is called by itself. A page whose name was made to point at 127.0.0.1 (DNS rebinding) says
 //! another one. Pure.
 
-use crate::options::DEFAULT_WEBSITE_PORT;
+/// Default port of the websites.
+pub const DEFAULT_WEBSITE_PORT: u16 = 1580;
 
 /// Whether a `Host` header, or the authority of a URL, names this machine: `127.0.0.1`, `localhost` or a name below `localhost`,
 /// with any port, so that relays in front keep theirs.

@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::LocalError;
 use crate::files;
+pub use crate::hosts::DEFAULT_WEBSITE_PORT;
 
 /// Default port of the AWS endpoint.
 pub const DEFAULT_PORT: u16 = 4580;
-/// Default port of the websites.
-pub const DEFAULT_WEBSITE_PORT: u16 = 1580;
 /// Default first port of HTTP APIs.
 pub const DEFAULT_FIRST_API_PORT: u16 = 4600;
 

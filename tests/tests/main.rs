@@ -32,4 +32,5 @@ mod site;
 mod stages;
 mod streams;
 mod terminal;
+mod walk;
 mod zero_loss;

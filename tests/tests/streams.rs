@@ -44,6 +44,14 @@ fn end(mut running: Running, command: &[&str]) -> Run {
     run
 }
 
+/// Exit codes of a command that ends so. One that has found something says that in its code, written or not.
+fn codes(command: &[&str], code: i32) -> Vec<i32> {
+    match command {
+        ["doctor"] => vec![code, 4],
+        _ => vec![code],
+    }
+}
+
 fn start(project: &Project, command: &[&str], out: Stdio) -> Running {
     let packages = artifacts().to_string_lossy().into_owned();
     let mut all = command.to_vec();
@@ -68,7 +76,7 @@ fn a_full_disk_is_an_error_and_a_reader_that_left_is_none() {
     for command in COMMANDS.into_iter().chain(ALONE) {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let run = end(start(&project, command, full.into()), command);
-        assert_eq!(run.code, 1, "{command:?}: {}", run.err);
+        assert!(codes(command, 1).contains(&run.code), "{command:?}: {}", run.err);
         assert!(
             run.err.contains("cannot write to standard output") && run.err.contains("No space left"),
             "{command:?}: {}",
@@ -78,7 +86,7 @@ fn a_full_disk_is_an_error_and_a_reader_that_left_is_none() {
         let (reader, writer) = pipe().unwrap();
         drop(reader);
         let run = end(start(&project, command, writer.into()), command);
-        assert_eq!(run.code, 0, "{command:?}: {}", run.err);
+        assert!(codes(command, 0).contains(&run.code), "{command:?}: {}", run.err);
         assert!(!run.err.contains("cannot write"), "{command:?}: {}", run.err);
     }
 }

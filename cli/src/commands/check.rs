@@ -324,10 +324,11 @@ mod tests {
 
     #[test]
     fn readme_shows_the_sum_of_a_report() {
-        let checks = (0..42).map(|number| {
+        // As many as the shipped checks of a task tracker.
+        let checks = (0..21).map(|number| {
             let mut check = outcome("x", State::Passed, None);
             let one = check.assertions.remove(0);
-            check.assertions = vec![one; 2 + number % 2];
+            check.assertions = vec![one; if number < 15 { 3 } else { 2 }];
             check
         });
         let report = Report {

@@ -141,8 +141,8 @@ fn readme_shows_a_promotion_and_a_rollback() {
     let promotion = screen(&[
         Event::Checked {
             release: 2,
-            requests: 46,
-            assertions: 109,
+            requests: 23,
+            assertions: 59,
         },
         Event::Promoted {
             release: 2,

@@ -182,9 +182,10 @@ impl Stores {
             endpoint_url: options.endpoint_url(),
             keys: keys.clone(),
         };
+        let ports = (options.first_api_port, options.website_port);
         let stores = Self {
             alarms: Arc::new(Alarms::open(state.join("alarms.json"))?),
-            apis: Arc::new(Apis::open(&state.join("apis"), options, events)?),
+            apis: Arc::new(Apis::open(&state.join("apis"), ports, events)?),
             functions: Arc::new(Functions::open(&state.join("functions"), downloads)?),
             memory: Arc::new(Memory::open(state.join(MEMORY_FILE))?),
             websites: Arc::new(Websites::open(state.join("websites.json"))?),

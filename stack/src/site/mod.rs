@@ -273,11 +273,18 @@ impl Read {
                 kept.extend_from_slice(&block[..read]);
             }
         }
+        let text = match wanted.then(|| String::from_utf8(kept)).transpose() {
+            Ok(text) => text,
+            Err(_) => {
+                let why = "it is not UTF-8, which is the character set that it would be served with: save it as UTF-8";
+                return Err(unfit(&disk, why.to_owned()));
+            }
+        };
         Ok(Self {
             path,
             sha256: sha256.finalize().to_vec(),
             md5: hex(md5.finalize()),
-            text: if wanted { String::from_utf8(kept).ok() } else { None },
+            text,
             raw: Content::AsIs(disk),
         })
     }
@@ -569,6 +576,34 @@ mod tests {
         assert!(Site::load(empty.path(), "index.html").is_err());
         fs::write(empty.path().join("index.html"), "").unwrap();
         assert_eq!(Site::load(empty.path(), "index.html").unwrap().files.len(), 1);
+    }
+
+    #[test]
+    fn pages_of_other_character_sets_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let page = |bytes: &[u8]| {
+            fs::write(folder.path().join("index.html"), bytes).unwrap();
+            Site::load(folder.path(), "index.html")
+        };
+        for good in [
+            &b"<p>plain</p>"[..],
+            "<p>gr\u{fc}n</p>".as_bytes(),
+            b"\xef\xbb\xbf<p>with a mark</p>",
+        ] {
+            page(good).unwrap();
+        }
+        // ISO-8859-1, UTF-16, Shift_JIS.
+        for other in [&b"<p>gr\xfcn</p>"[..], b"\xff\xfe<\0p\0>\0", b"<p>\x93\xfa\x96{</p>"] {
+            let error = page(other).unwrap_err().to_string();
+            assert!(
+                error.contains("index.html") && error.contains("it is not UTF-8"),
+                "{error}"
+            );
+        }
+        // What is no text is published as it is.
+        page(b"<p></p>").unwrap();
+        fs::write(folder.path().join("photo.jpg"), b"\xff\xd8\xff").unwrap();
+        Site::load(folder.path(), "index.html").unwrap();
     }
 
     #[test]

@@ -23,7 +23,6 @@ use super::{Fault, new_id, now};
 use crate::error::LocalError;
 use crate::files;
 use crate::hosts::website_origin;
-use crate::options::LocalOptions;
 use crate::ports::{
     AccessLog, ApiSnapshot, ApiSource, AuthorizerSnapshot, CorsSnapshot, DeploymentSnapshot, ExecuteApiEndpoint,
     IntegrationSnapshot, RouteSettings, RouteSnapshot, StageSnapshot,
@@ -72,16 +71,16 @@ pub(crate) struct Apis {
 }
 
 impl Apis {
-    /// Reads the state on disk.
+    /// Reads the state on disk. The ports are the first one of APIs, and that of the web sites.
     pub(crate) fn open(
         directory: &Path,
-        options: &LocalOptions,
+        (first_port, website_port): (u16, u16),
         events: UnboundedSender<ApiEvent>,
     ) -> Result<Self, LocalError> {
         let apis = Self {
             directory: directory.to_owned(),
-            first_port: options.first_api_port,
-            website_port: options.website_port,
+            first_port,
+            website_port,
             events,
             records: Mutex::default(),
             deployments: RwLock::default(),

@@ -168,7 +168,7 @@ fn what_is_not_understood_is_said() {
         ("filter a = 1 2", "`2` is not expected"),
         ("limit many", "whole number"),
         ("parse @message 'a * b' as c, d", "1 parts"),
-        ("filter a like /(/", "no pattern"),
+        ("filter a like /(/", "not a valid pattern"),
         ("fields \"open", "no end"),
         ("filter a = 1 ; drop", "`;`"),
     ] {
