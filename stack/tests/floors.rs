@@ -83,7 +83,7 @@ const HOUSES: &[House] = &[
     House {
         source: "local/src",
         floors: &[
-            "deps", "error", "files", "options", "emulator", "hosts", "keys", "protocol", "ports", "signing",
+            "deps", "error", "files", "hosts", "options", "emulator", "keys", "protocol", "ports", "signing",
             "services", "endpoint", "gateway", "peer", "runtime", "daemon", "floors",
         ],
         apart: &[],

@@ -270,6 +270,7 @@ fn steps(alarm: &Alarm, background: &Background, flags: &str) -> Vec<String> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use taskctl_stack::aws::kinds::dynamodb;
     use taskctl_stack::observe::alarms::Turn;
 
     use super::*;
@@ -320,7 +321,7 @@ mod tests {
                 at: at("2026-03-01T11:55:00Z"),
                 back: 41,
             }),
-            missing: BTreeSet::from([ResourceId::new("dynamodb_table", "tasks")]),
+            missing: BTreeSet::from([ResourceId::new(dynamodb::table::KIND, "tasks")]),
         };
         let now = at("2026-03-01T12:12:00Z");
         screens("alarms", |style| {

@@ -483,6 +483,7 @@ fn in_metrics(function: &FunctionMetrics) -> Vec<Symptom> {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::aws::kinds::dynamodb;
     use crate::aws::policy::document::Statement;
     use crate::observe::metrics::VersionMetrics;
 
@@ -537,7 +538,7 @@ mod tests {
         let statement = Statement::allow(&["dynamodb:PutItem"], [TABLE.to_owned()]);
         let granted = Document::new([("Users".to_owned(), statement)]);
         Deployed {
-            missing: BTreeSet::from([ResourceId::new("dynamodb_table", "users")]),
+            missing: BTreeSet::from([ResourceId::new(dynamodb::table::KIND, "users")]),
             lacking: Grants::from([("users".to_owned(), granted.clone())]),
             grants: Grants::from([("users".to_owned(), granted)]),
             changed: changed.map(|at| at.parse().unwrap()),
