@@ -22,6 +22,7 @@ use crate::aws::release::drift;
 use crate::aws::release::gateway;
 use crate::aws::release::lease::{self, LIFETIME, Progress};
 use crate::aws::release::ledger;
+use crate::aws::release::presence::is_in_region;
 use crate::aws::release::traffic_shift;
 use crate::event::Endpoints;
 use crate::plan::Counts;
@@ -223,7 +224,8 @@ pub async fn read(
         drift::missing(context, control, &reader)
     )?;
     let api = api.as_deref();
-    if api.is_none() && functions.is_empty() && tagged.is_empty() {
+    let is_here = |arn: &String| is_in_region(arn, &context.identity().region);
+    if api.is_none() && functions.is_empty() && !tagged.keys().any(is_here) {
         return Ok(None);
     }
     let slot = |slot: &str| api.and_then(|state| slot_status(state, slot));

@@ -61,7 +61,18 @@ pub async fn is_deployed(context: &Context) -> Result<bool, AwsError> {
     let reader = Reader::new(context.clone());
     let functions = registry().kind(lambda::function::KIND);
     let (functions, tagged) = futures::try_join!(functions.enumerate(&reader), reader.tagged())?;
-    Ok(!functions.is_empty() || !tagged.is_empty())
+    Ok(!functions.is_empty() || tagged.keys().any(|arn| is_in_region(arn, &context.identity().region)))
+}
+
+/// Whether a tagged resource is in the region. The tagging API also lists what belongs to the account as a whole, such as roles. ARNs of
+/// buckets name no region: it lists those of its own.
+pub fn is_in_region(arn: &str, region: &str) -> bool {
+    let mut parts = arn.split(':').skip(2);
+    match (parts.next(), parts.next()) {
+        (Some("s3"), _) => true,
+        (_, Some(own)) => own == region,
+        _ => false,
+    }
 }
 
 /// Describes the absence of the stage. Roles are the one kind that one call lists for all regions: their path names app and stage,
@@ -122,6 +133,20 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(region_at_end(name), region, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_the_account_is_in_no_region() {
+        for (arn, is_here) in [
+            ("arn:aws:dynamodb:eu-west-1:1:table/shop-prod-tasks", true),
+            ("arn:aws:dynamodb:eu-central-1:1:table/shop-prod-tasks", false),
+            ("arn:aws:iam::1:role/taskctl/shop/prod/shop-prod-tasks-eu-west-1", false),
+            ("arn:aws:cloudwatch::1:dashboard/shop-prod-main-eu-west-1", false),
+            ("arn:aws:s3:::shop-prod-site-1-eu-west-1", true),
+            ("", false),
+        ] {
+            assert_eq!(is_in_region(arn, "eu-west-1"), is_here, "{arn}");
         }
     }
 
