@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use aws_sdk_cloudwatch::types::MetricAlarm;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -12,6 +13,7 @@ use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
 use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, stage_of};
 use crate::aws::kinds::apigateway::state::ApiState;
+use crate::aws::kinds::kind::Discovered;
 use crate::aws::kinds::lambda;
 use crate::aws::read::metrics;
 use crate::aws::read::metrics::Query;
@@ -20,12 +22,13 @@ use crate::aws::registry;
 use crate::aws::release::control_bucket::ControlBucket;
 use crate::aws::release::drift;
 use crate::aws::release::gateway;
-use crate::aws::release::lease::{self, LIFETIME, Progress};
+use crate::aws::release::lease::{self, LIFETIME, LeaseRecord, Progress};
 use crate::aws::release::ledger;
 use crate::aws::release::presence::is_in_region;
 use crate::aws::release::traffic_shift;
 use crate::event::Endpoints;
 use crate::plan::Counts;
+use crate::release::label::ReleaseLabel;
 use crate::release::record::{Cause, MoveRecord, ReleaseRecord};
 use crate::release::slots::{SlotVariables, is_set};
 use crate::release::transition::VersionAlias;
@@ -105,6 +108,18 @@ pub struct LastRelease {
     pub at: Timestamp,
     /// What changed with it.
     pub changes: Counts,
+}
+
+impl From<ReleaseRecord> for LastRelease {
+    fn from(record: ReleaseRecord) -> Self {
+        Self {
+            release: record.release,
+            commit: record.commit,
+            user: record.user,
+            at: record.at,
+            changes: record.changes,
+        }
+    }
 }
 
 /// A slot.
@@ -239,54 +254,7 @@ pub async fn read(
     let (live, preview) = (label(LIVE), label(PREVIEW));
     let deployed = last_release.as_ref().map(|release| release.at);
     let mut functions: Vec<FunctionStatus> = stream::iter(functions)
-        .map(|found| {
-            let (live, preview) = (live.as_ref(), preview.as_ref());
-            async move {
-                let physical = found.outputs.get("name").cloned().unwrap_or_default();
-                let version = |label: Option<&crate::release::label::ReleaseLabel>| {
-                    label.and_then(|label| label.versions.get(&found.id.name).cloned())
-                };
-                let on_live = version(live)
-                    .and_then(|version| version.parse().ok())
-                    .map(|version| VersionAlias {
-                        name: found.id.name.clone(),
-                        function: physical.clone(),
-                        version,
-                    });
-                let live_version = version(live);
-                let (newest, of_live, diverted) = futures::try_join!(
-                    lambda::function::state(context, &physical, None),
-                    async {
-                        match live_version.as_deref() {
-                            Some(version) => lambda::function::state(context, &physical, Some(version))
-                                .await
-                                .map(Some),
-                            None => Ok(None),
-                        }
-                    },
-                    traffic_shift::diverted(context, on_live.as_slice())
-                )?;
-                // As 2026-01-30T10:15:00.000+0000.
-                let modified = newest
-                    .last_modified
-                    .as_deref()
-                    .and_then(|text| text.parse::<Timestamp>().ok());
-                // What users get, not what was deployed last.
-                let state = of_live.unwrap_or(newest);
-                Ok::<_, AwsError>(FunctionStatus {
-                    recent: None,
-                    changed_since: matches!((modified, deployed), (Some(modified), Some(at)) if modified > at + CLOCKS),
-                    diverted: diverted.get(&found.id.name).copied(),
-                    live_version,
-                    preview_version: version(preview),
-                    state: state.state,
-                    memory_mb: state.memory_mb,
-                    architecture: state.architecture,
-                    name: found.id.name,
-                    function: physical,
-                })
-            }
-        })
+        .map(|found| function_status(context, found, (live.as_ref(), preview.as_ref()), deployed))
         .buffered(32)
         .try_collect()
         .await?;
@@ -308,39 +276,89 @@ pub async fn read(
         live: live_slot,
         preview: slot(PREVIEW),
         functions,
-        alarms: alarms
-            .iter()
-            .map(|alarm| AlarmStatus {
-                name: alarm.alarm_name().unwrap_or_default().to_owned(),
-                state: alarm
-                    .state_value()
-                    .map_or("INSUFFICIENT_DATA", |state| state.as_str())
-                    .to_owned(),
-                since: alarm
-                    .state_updated_timestamp()
-                    .and_then(|time| time.to_millis().ok())
-                    .and_then(|millis| Timestamp::from_millisecond(millis).ok()),
-                reason: alarm.state_reason().map(str::to_owned),
-            })
-            .collect(),
+        alarms: alarms.iter().map(alarm_status).collect(),
         missing,
-        lock: holder.map(|(record, silent_seconds)| LockStatus {
-            user: record.holder.user,
-            host: record.holder.host,
-            command: record.holder.command,
-            since: record.since,
-            silent_seconds,
-            progress: record.progress,
-        }),
-        last_release: last_release.map(|release| LastRelease {
-            release: release.release,
-            commit: release.commit,
-            user: release.user,
-            at: release.at,
-            changes: release.changes,
-        }),
+        lock: holder.map(|(record, silent_seconds)| lock_status(record, silent_seconds)),
+        last_release: last_release.map(LastRelease::from),
         last_move,
     }))
+}
+
+/// Reads a function. `slots` are the releases in live and preview, `deployed` is when the last deploy ended.
+async fn function_status(
+    context: &Context,
+    found: Discovered,
+    (live, preview): (Option<&ReleaseLabel>, Option<&ReleaseLabel>),
+    deployed: Option<Timestamp>,
+) -> Result<FunctionStatus, AwsError> {
+    let physical = found.outputs.get("name").cloned().unwrap_or_default();
+    let version = |label: Option<&ReleaseLabel>| label.and_then(|label| label.versions.get(&found.id.name).cloned());
+    let live_version = version(live);
+    let on_live = live_version
+        .as_deref()
+        .and_then(|version| version.parse().ok())
+        .map(|version| VersionAlias {
+            name: found.id.name.clone(),
+            function: physical.clone(),
+            version,
+        });
+    let (newest, of_live, diverted) = futures::try_join!(
+        lambda::function::state(context, &physical, None),
+        async {
+            match live_version.as_deref() {
+                Some(version) => lambda::function::state(context, &physical, Some(version))
+                    .await
+                    .map(Some),
+                None => Ok(None),
+            }
+        },
+        traffic_shift::diverted(context, on_live.as_slice())
+    )?;
+    // As 2026-01-30T10:15:00.000+0000.
+    let modified = newest
+        .last_modified
+        .as_deref()
+        .and_then(|text| text.parse::<Timestamp>().ok());
+    // What users get, not what was deployed last.
+    let state = of_live.unwrap_or(newest);
+    Ok(FunctionStatus {
+        recent: None,
+        changed_since: matches!((modified, deployed), (Some(modified), Some(at)) if modified > at + CLOCKS),
+        diverted: diverted.get(&found.id.name).copied(),
+        live_version,
+        preview_version: version(preview),
+        state: state.state,
+        memory_mb: state.memory_mb,
+        architecture: state.architecture,
+        name: found.id.name,
+        function: physical,
+    })
+}
+
+fn alarm_status(alarm: &MetricAlarm) -> AlarmStatus {
+    AlarmStatus {
+        name: alarm.alarm_name().unwrap_or_default().to_owned(),
+        state: alarm
+            .state_value()
+            .map_or("INSUFFICIENT_DATA", |state| state.as_str())
+            .to_owned(),
+        since: alarm
+            .state_updated_timestamp()
+            .and_then(|time| time.to_millis().ok())
+            .and_then(|millis| Timestamp::from_millisecond(millis).ok()),
+        reason: alarm.state_reason().map(str::to_owned),
+    }
+}
+
+fn lock_status(record: LeaseRecord, silent_seconds: i64) -> LockStatus {
+    LockStatus {
+        user: record.holder.user,
+        host: record.holder.host,
+        command: record.holder.command,
+        since: record.since,
+        silent_seconds,
+        progress: record.progress,
+    }
 }
 
 /// Counts what the functions did lately.

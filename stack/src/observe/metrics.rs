@@ -15,12 +15,16 @@ use serde::{Deserialize, Serialize};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
 use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, stage_of};
+use crate::aws::kinds::apigateway::state::ApiState;
 use crate::aws::kinds::dynamodb;
+use crate::aws::kinds::kind::Discovered;
 use crate::aws::kinds::lambda;
 use crate::aws::read::metrics::{Query, fetch, mean};
 use crate::aws::read::reader::Reader;
 use crate::aws::registry;
 use crate::aws::release::release_state;
+use crate::release::label::ReleaseLabel;
+use crate::release::slots::ReleaseState;
 
 /// The numbers of a stage in a window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -266,6 +270,89 @@ fn id(place: usize, number: usize) -> String {
     format!("m{place}_{number}")
 }
 
+/// All that is asked for at once; the place of each tells its numbers in the answer.
+#[derive(Default)]
+struct Subjects(Vec<Subject>);
+
+impl Subjects {
+    fn add(&mut self, subject: Subject) -> usize {
+        self.0.push(subject);
+        self.0.len() - 1
+    }
+
+    fn queries(&self, period: Duration) -> Vec<Query> {
+        let subjects = self.0.iter().enumerate();
+        subjects
+            .flat_map(|(place, subject)| subject.queries(place, period))
+            .collect()
+    }
+
+    fn measures(&self, place: usize, window: &Window, found: &BTreeMap<String, BTreeMap<i64, f64>>) -> Measures {
+        let subject = self.0.get(place);
+        subject
+            .map(|subject| subject.measures(place, window, found))
+            .unwrap_or_default()
+    }
+}
+
+/// Where the numbers of a function are.
+struct FunctionPlaces {
+    name: String,
+    all: usize,
+    /// Version, the releases that use it, and its place.
+    versions: Vec<(String, Vec<u64>, usize)>,
+}
+
+impl FunctionPlaces {
+    /// Asks for a function, and for its versions in some releases.
+    fn add(function: Discovered, labels: &[&ReleaseLabel], subjects: &mut Subjects) -> Self {
+        let name = function.id.name;
+        let physical = function.outputs.get("name").cloned().unwrap_or_default();
+        let all = subjects.add(Subject::new("AWS/Lambda", &FUNCTION, &[("FunctionName", &physical)]));
+        let mut releases: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for label in labels {
+            if let Some(version) = label.versions.get(&name) {
+                releases.entry(version.clone()).or_default().push(label.number);
+            }
+        }
+        let versions = releases
+            .into_iter()
+            .map(|(version, releases)| {
+                let dimensions = [("FunctionName", physical.as_str()), ("Version", version.as_str())];
+                let place = subjects.add(Subject::new("Taskctl", &VERSION, &dimensions));
+                (version, releases, place)
+            })
+            .collect();
+        Self { name, all, versions }
+    }
+
+    fn metrics(self, measures: impl Fn(usize) -> Measures) -> FunctionMetrics {
+        FunctionMetrics {
+            name: self.name,
+            all: measures(self.all),
+            versions: self
+                .versions
+                .into_iter()
+                .map(|(version, releases, place)| VersionMetrics {
+                    version,
+                    releases,
+                    measures: measures(place),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The releases whose versions are told apart: live, in preview, and live before.
+fn shown_releases(api: &ApiState, facts: Option<&ReleaseState>) -> BTreeSet<u64> {
+    let slot = |slot: &str| {
+        api.release_of(api.stage(stage_of(slot))?.deployment_id()?)
+            .map(|label| label.number)
+    };
+    let previous = facts.and_then(|facts| facts.live.as_ref()?.variables.previous_release());
+    [slot(LIVE), slot(PREVIEW), previous].into_iter().flatten().collect()
+}
+
 /// Which functions are asked for.
 pub type Meant<'a> = Option<&'a (dyn Fn(&str) -> bool + Sync)>;
 
@@ -283,93 +370,38 @@ pub async fn read(context: &Context, window: &Window, only: Meant<'_>) -> Result
     if api.is_none() && functions.is_empty() && tables.is_empty() {
         return Ok(None);
     }
-    let mut subjects = Vec::new();
-    let mut add = |subject: Subject| {
-        subjects.push(subject);
-        subjects.len() - 1
-    };
+    let mut subjects = Subjects::default();
     let of_api = api.filter(|_| only.is_none()).map(|state| {
-        add(Subject::new(
-            "AWS/ApiGateway",
-            &API,
-            &[("ApiId", state.id()), ("Stage", stage_of(LIVE))],
-        ))
+        let dimensions = [("ApiId", state.id()), ("Stage", stage_of(LIVE))];
+        subjects.add(Subject::new("AWS/ApiGateway", &API, &dimensions))
     });
     let facts = api.map(|state| release_state::of(state, BTreeMap::new()));
-    let shown = api.map(|state| {
-        let slot = |slot: &str| {
-            state
-                .release_of(state.stage(stage_of(slot))?.deployment_id()?)
-                .map(|label| label.number)
-        };
-        let previous = facts
-            .as_ref()
-            .and_then(|facts| facts.live.as_ref()?.variables.previous_release());
-        [slot(LIVE), slot(PREVIEW), previous]
-            .into_iter()
-            .flatten()
-            .collect::<BTreeSet<u64>>()
-    });
-    let shown = shown.unwrap_or_default();
+    let shown = api
+        .map(|state| shown_releases(state, facts.as_ref()))
+        .unwrap_or_default();
+    let labels: Vec<&ReleaseLabel> = facts
+        .iter()
+        .flat_map(|facts| facts.releases.values())
+        .filter(|label| shown.contains(&label.number))
+        .collect();
     let known = functions.iter().map(|function| function.id.name.clone()).collect();
-    let mut of_functions = Vec::new();
-    for function in functions {
-        let name = function.id.name;
-        if only.is_some_and(|is_meant| !is_meant(&name)) {
-            continue;
-        }
-        let physical = function.outputs.get("name").cloned().unwrap_or_default();
-        let all = add(Subject::new("AWS/Lambda", &FUNCTION, &[("FunctionName", &physical)]));
-        let mut releases: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-        for label in facts.iter().flat_map(|facts| facts.releases.values()) {
-            if let Some(version) = label.versions.get(&name).filter(|_| shown.contains(&label.number)) {
-                releases.entry(version.clone()).or_default().push(label.number);
-            }
-        }
-        let versions: Vec<(String, Vec<u64>, usize)> = releases
-            .into_iter()
-            .map(|(version, releases)| {
-                let dimensions = [("FunctionName", physical.as_str()), ("Version", version.as_str())];
-                let place = add(Subject::new("Taskctl", &VERSION, &dimensions));
-                (version, releases, place)
-            })
-            .collect();
-        of_functions.push((name, all, versions));
-    }
+    let of_functions: Vec<FunctionPlaces> = functions
+        .into_iter()
+        .filter(|function| only.is_none_or(|is_meant| is_meant(&function.id.name)))
+        .map(|function| FunctionPlaces::add(function, &labels, &mut subjects))
+        .collect();
     let mut of_tables = Vec::new();
     for table in tables.into_iter().filter(|_| only.is_none()) {
         let physical = table.outputs.get("name").cloned().unwrap_or_default();
-        of_tables.push((
-            table.id.name,
-            add(Subject::new("AWS/DynamoDB", &TABLE, &[("TableName", &physical)])),
-        ));
+        let place = subjects.add(Subject::new("AWS/DynamoDB", &TABLE, &[("TableName", &physical)]));
+        of_tables.push((table.id.name, place));
     }
-    let queries: Vec<Query> = subjects
-        .iter()
-        .enumerate()
-        .flat_map(|(place, subject)| subject.queries(place, window.period))
-        .collect();
+    let queries = subjects.queries(window.period);
     let found = fetch(context, &queries, window.from.as_second(), window.to.as_second()).await?;
-    let measures = |place: usize| {
-        subjects
-            .get(place)
-            .map(|subject| subject.measures(place, window, &found))
-            .unwrap_or_default()
-    };
+    let measures = |place: usize| subjects.measures(place, window, &found);
     let mut functions: Vec<FunctionMetrics> = of_functions
         .into_iter()
-        .map(|(name, all, versions)| FunctionMetrics {
-            name,
-            all: measures(all),
-            versions: versions
-                .into_iter()
-                .map(|(version, releases, place)| VersionMetrics {
-                    version,
-                    releases,
-                    measures: measures(place),
-                })
-                .collect(),
-        })
+        .map(|function| function.metrics(&measures))
         .collect();
     functions.sort_by(|a, b| a.name.cmp(&b.name));
     let identity = context.identity();

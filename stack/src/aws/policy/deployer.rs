@@ -14,11 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aws::client::identity::Identity;
 use crate::aws::kinds::apigateway;
+use crate::aws::kinds::kind::Spec;
+use crate::aws::policy::arns::Arns;
 use crate::aws::policy::document::{Document, Statement};
 use crate::aws::policy::reach::Reach;
 use crate::aws::registry;
 use crate::template::model::Stack;
-use crate::template::names::Names;
 
 /// Characters of a managed policy, white space not counted.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
@@ -49,9 +50,6 @@ pub struct Standing {
     /// Physical names of its dashboards.
     pub dashboards: BTreeSet<String>,
 }
-
-/// Services that invoke functions of a stack.
-const INVOKERS: &[&str] = &["apigateway.amazonaws.com", "events.amazonaws.com"];
 
 /// What the engine does beside the kinds: lease, release records, metrics and logs.
 fn of_engine(commands: Commands) -> &'static [(Reach, &'static str)] {
@@ -157,8 +155,39 @@ pub fn deployer_policy(
         wanted.insert(Commands::Release);
     }
     let boundaries = boundaries(stack);
+    let arns = Arns {
+        stack,
+        identity,
+        control_bucket,
+        standing,
+        wanted: &wanted,
+    };
+    let mut statements = Vec::new();
+    for (reach, actions) in allowed(&wanted, kinds, boundaries.is_some()) {
+        if reach == Reach::Keys {
+            let keys = arns.keys(&actions).into_iter();
+            statements.extend(keys.map(|statement| (format!("{reach:?}"), statement)));
+            continue;
+        }
+        let resources = arns.of(reach);
+        if actions.is_empty() || resources.is_empty() {
+            continue;
+        }
+        let mut statement = Statement::allow(&actions.into_iter().collect::<Vec<_>>(), resources);
+        statement.conditions = arns.conditions(reach, boundaries.as_ref());
+        statements.push((format!("{reach:?}"), statement));
+    }
+    Document::new(statements)
+}
+
+/// The actions of the engine and of the kinds, by how far they reach.
+fn allowed(
+    wanted: &BTreeSet<Commands>,
+    kinds: &BTreeSet<String>,
+    is_bounded: bool,
+) -> BTreeMap<Reach, BTreeSet<&'static str>> {
     let mut allowed: BTreeMap<Reach, BTreeSet<&str>> = BTreeMap::new();
-    for commands in &wanted {
+    for commands in wanted {
         for (reach, action) in of_engine(*commands) {
             allowed.entry(*reach).or_default().insert(action);
         }
@@ -166,22 +195,9 @@ pub fn deployer_policy(
     for kind in registry().kinds() {
         let spec = kind.spec();
         let is_used = kinds.contains(spec.name);
-        let mut actions: Vec<&str> = spec.read_actions.to_vec();
-        if wanted.contains(&Commands::Deploy) {
-            actions.extend(spec.write_actions);
-        }
-        // What somebody's data is in goes with `destroy` alone.
-        if wanted.contains(&Commands::Destroy) || (wanted.contains(&Commands::Deploy) && !spec.holds_data) {
-            actions.extend(spec.delete_actions);
-        }
-        if wanted.contains(&Commands::Release) {
-            actions.extend(spec.release_actions);
-        }
-        for action in actions {
+        for action in of_kind(spec, wanted) {
             // Without a boundary in the template there is none to be put.
-            if spec.withheld_actions.contains(&action)
-                || action == "iam:PutRolePermissionsBoundary" && boundaries.is_none()
-            {
+            if spec.withheld_actions.contains(&action) || action == "iam:PutRolePermissionsBoundary" && !is_bounded {
                 continue;
             }
             let reach = spec.reach_of(action);
@@ -202,355 +218,23 @@ pub fn deployer_policy(
     ) {
         versions.retain(|action| !functions.contains(action));
     }
-    let names = Patterns {
-        stack,
-        identity,
-        control_bucket,
-        standing,
-        wanted: &wanted,
-    };
-    let mut statements = Vec::new();
-    for (reach, actions) in allowed {
-        if reach == Reach::Keys {
-            let keys = names.keys(&actions).into_iter();
-            statements.extend(keys.map(|statement| (format!("{reach:?}"), statement)));
-            continue;
-        }
-        let resources = names.of(reach);
-        if actions.is_empty() || resources.is_empty() {
-            continue;
-        }
-        let mut statement = Statement::allow(&actions.into_iter().collect::<Vec<_>>(), resources);
-        statement.conditions = names.conditions(reach, boundaries.as_ref());
-        statements.push((format!("{reach:?}"), statement));
-    }
-    Document::new(statements)
+    allowed
 }
 
-type Conditions = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
-
-/// One condition.
-fn condition<'a>(operator: &str, key: &str, values: impl IntoIterator<Item = &'a str>) -> Conditions {
-    let values = values.into_iter().map(str::to_owned).collect();
-    BTreeMap::from([(operator.to_owned(), BTreeMap::from([(key.to_owned(), values)]))])
-}
-
-/// The ARNs that a stack's resources have or could have.
-struct Patterns<'a> {
-    stack: &'a Stack,
-    identity: &'a Identity,
-    control_bucket: &'a str,
-    standing: &'a Standing,
-    wanted: &'a BTreeSet<Commands>,
-}
-
-impl Patterns<'_> {
-    /// The tags that tell a stack's resources, under `aws:ResourceTag` or `aws:RequestTag`.
-    fn tags(&self, operator: &str, key: &str) -> Conditions {
-        let mut keys = BTreeMap::new();
-        for (tag, value) in [("app", &self.identity.app), ("stage", &self.identity.stage)] {
-            keys.insert(format!("{key}/{tag}"), BTreeSet::from([value.clone()]));
-        }
-        BTreeMap::from([(operator.to_owned(), keys)])
+/// The actions of a kind that commands take.
+fn of_kind(spec: &Spec, wanted: &BTreeSet<Commands>) -> Vec<&'static str> {
+    let mut actions = spec.read_actions.to_vec();
+    if wanted.contains(&Commands::Deploy) {
+        actions.extend(spec.write_actions);
     }
-
-    fn conditions(&self, reach: Reach, boundaries: Option<&BTreeSet<&str>>) -> Conditions {
-        // What does not stand yet, and what AWS does not tell the tags of, has no such key; another stack's has another value.
-        let not_of_others = || self.tags("StringEqualsIfExists", "aws:ResourceTag");
-        match reach {
-            // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
-            Reach::PassRoles => condition("StringEquals", "iam:PassedToService", ["lambda.amazonaws.com"]),
-            Reach::RolePermissions => match boundaries {
-                Some(boundaries) => condition("StringEquals", "iam:PermissionsBoundary", boundaries.iter().copied()),
-                None => Conditions::new(),
-            },
-            // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-tagging-iam-policy.html
-            Reach::NewApi => {
-                let mut conditions = self.tags("StringEquals", "aws:RequestTag");
-                conditions.extend(not_of_others());
-                conditions
-            }
-            Reach::ApiChanges | Reach::ApiRemovals if self.standing.apis.is_empty() => {
-                self.tags("StringEquals", "aws:ResourceTag")
-            }
-            // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
-            Reach::Invokers => {
-                let mut conditions = condition("StringEquals", "lambda:Principal", INVOKERS.iter().copied());
-                conditions.extend(not_of_others());
-                conditions
-            }
-            Reach::Alarms | Reach::Functions | Reach::LogGroups | Reach::Rules | Reach::Topics | Reach::Versions => {
-                not_of_others()
-            }
-            Reach::Account
-            | Reach::ApiChanges
-            | Reach::ApiRemovals
-            | Reach::Buckets
-            | Reach::ControlBucket
-            | Reach::ControlObjects
-            | Reach::Dashboards
-            | Reach::Keys
-            | Reach::Objects
-            | Reach::Read
-            | Reach::Roles
-            | Reach::Sites
-            | Reach::Tables => Conditions::new(),
-        }
+    // What somebody's data is in goes with `destroy` alone.
+    if wanted.contains(&Commands::Destroy) || (wanted.contains(&Commands::Deploy) && !spec.holds_data) {
+        actions.extend(spec.delete_actions);
     }
-
-    /// The use of each key of a table: through DynamoDB, and only for grants that it makes for itself.
-    /// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html>
-    fn keys(&self, actions: &BTreeSet<&str>) -> Vec<Statement> {
-        let Identity { region, .. } = self.identity;
-        let keys: BTreeSet<&str> = self
-            .stack
-            .tables
-            .values()
-            .filter_map(|table| table.kms_key.as_deref())
-            .collect();
-        let via = format!("dynamodb.{region}.amazonaws.com");
-        let mut statements = Vec::new();
-        for key in keys {
-            for action in actions {
-                let mut conditions = condition("StringEquals", "kms:ViaService", [via.as_str()]);
-                if *action == "kms:CreateGrant" {
-                    conditions.extend(condition("Bool", "kms:GrantIsForAWSResource", ["true"]));
-                }
-                let alias = key
-                    .strip_prefix("alias/")
-                    .or_else(|| key.split_once(":alias/").map(|(_, alias)| alias));
-                let resource = match alias {
-                    // A policy cannot name an alias as a resource; the condition narrows the keys down to the one that has it.
-                    Some(alias) => {
-                        let alias = format!("alias/{alias}");
-                        conditions.extend(condition(
-                            "ForAnyValue:StringEquals",
-                            "kms:ResourceAliases",
-                            [alias.as_str()],
-                        ));
-                        self.identity.arn("kms", "key/*")
-                    }
-                    None if key.starts_with("arn:") => key.to_owned(),
-                    None => self.identity.arn("kms", &format!("key/{key}")),
-                };
-                statements.push(Statement {
-                    conditions,
-                    ..Statement::allow(&[action], [resource])
-                });
-            }
-        }
-        statements
+    if wanted.contains(&Commands::Release) {
+        actions.extend(spec.release_actions);
     }
-
-    /// Exact names of what holds data: those of the template, and those that stand.
-    fn exact<'b>(
-        &self,
-        derived: Vec<String>,
-        given: Vec<&Option<String>>,
-        standing: impl IntoIterator<Item = &'b String>,
-    ) -> BTreeSet<String> {
-        let mut names: BTreeSet<String> = standing.into_iter().cloned().collect();
-        for (derived, given) in derived.into_iter().zip(given) {
-            names.insert(given.clone().unwrap_or(derived));
-        }
-        names
-    }
-
-    fn names(&self) -> Names<'_> {
-        self.identity.names()
-    }
-
-    fn tables(&self) -> BTreeSet<String> {
-        let tables = &self.stack.tables;
-        let derived = tables.keys().map(|logical| self.names().table(logical)).collect();
-        self.exact(
-            derived,
-            tables.values().map(|one| &one.name).collect(),
-            &self.standing.tables,
-        )
-    }
-
-    /// Buckets, or those of web sites alone.
-    fn buckets(&self, sites_alone: bool) -> BTreeSet<String> {
-        let buckets = self
-            .stack
-            .buckets
-            .iter()
-            .filter(|(_, one)| !sites_alone || one.website.is_some());
-        let buckets: Vec<_> = buckets.collect();
-        let derived = buckets
-            .iter()
-            .map(|(logical, _)| self.names().bucket(logical))
-            .collect();
-        let nothing = BTreeSet::new();
-        let standing = if sites_alone { &nothing } else { &self.standing.buckets };
-        self.exact(derived, buckets.iter().map(|(_, one)| &one.name).collect(), standing)
-    }
-
-    fn of(&self, reach: Reach) -> Vec<String> {
-        let Self {
-            stack,
-            identity,
-            control_bucket,
-            standing,
-            wanted,
-        } = self;
-        let Identity {
-            app,
-            stage,
-            region,
-            account,
-            partition,
-        } = identity;
-        let derived = format!("{}*", identity.prefix());
-        let global = |service: &str, resource: &str| format!("arn:{partition}:{service}::{account}:{resource}");
-        let s3 = |resource: &str| format!("arn:{partition}:s3:::{resource}");
-        let gateway = |path: &str| format!("arn:{partition}:apigateway:{region}::{path}");
-        // Names by pattern, those given in the template after them.
-        let names = |derived: &str, given: Vec<&Option<String>>| -> Vec<String> {
-            let given = given.into_iter().flatten().cloned();
-            std::iter::once(derived.to_owned()).chain(given).collect()
-        };
-        let functions = || names(&derived, stack.functions.values().map(|one| &one.name).collect());
-        let each = |names: Vec<String>, arn: &dyn Fn(&str) -> String| names.iter().map(|name| arn(name)).collect();
-        let exact =
-            |names: BTreeSet<String>, arn: &dyn Fn(&str) -> String| names.iter().map(|name| arn(name)).collect();
-        // The path of a tag call holds an ARN, encoded or not.
-        let tags_of = |id: &str| gateway(&format!("/tags/*apis*{id}*"));
-        // Before there is an API its tags tell which it is.
-        let apis: Vec<&str> = match standing.apis.is_empty() {
-            true => vec!["*"],
-            false => standing.apis.iter().map(String::as_str).collect(),
-        };
-        let of_apis = |parts: &[&str]| -> Vec<String> {
-            let paths = apis
-                .iter()
-                .flat_map(|id| parts.iter().map(move |part| format!("/apis/{id}{part}")));
-            paths.map(|path| gateway(&path)).collect()
-        };
-        match reach {
-            Reach::Account => vec!["*".to_owned()],
-            Reach::Alarms => each(
-                names(&derived, stack.alarms.values().map(|one| &one.name).collect()),
-                &|name| identity.arn("cloudwatch", &format!("alarm:{name}")),
-            ),
-            // Not the deployments that stand: their descriptions are the labels of releases.
-            Reach::ApiChanges => match wanted.contains(&Commands::Deploy) {
-                true => {
-                    let mut all = of_apis(&["", "/deployments", "/integrations*", "/routes*", "/stages*"]);
-                    all.extend(apis.iter().map(|id| tags_of(id)));
-                    all
-                }
-                false => of_apis(&["/stages/*"]),
-            },
-            Reach::ApiRemovals => {
-                let mut parts = BTreeSet::new();
-                if wanted.contains(&Commands::Release) {
-                    parts.insert("/deployments/*");
-                }
-                if wanted.contains(&Commands::Destroy) {
-                    parts.insert("");
-                }
-                if wanted.contains(&Commands::Deploy) {
-                    parts.extend(["", "/cors", "/integrations/*", "/routes/*", "/stages/*"]);
-                }
-                let mut all = of_apis(&parts.into_iter().collect::<Vec<_>>());
-                if wanted.contains(&Commands::Deploy) {
-                    all.extend(apis.iter().map(|id| tags_of(id)));
-                }
-                all
-            }
-            Reach::NewApi => vec![gateway("/apis"), gateway("/tags/*")],
-            Reach::Buckets => exact(self.buckets(false), &|name| s3(name)),
-            Reach::ControlBucket => vec![s3(control_bucket)],
-            Reach::ControlObjects => vec![s3(&format!("{control_bucket}/{app}/{stage}/*"))],
-            Reach::Dashboards => {
-                let dashboards = &stack.dashboards;
-                let derived = dashboards
-                    .keys()
-                    .map(|logical| self.names().dashboard(logical))
-                    .collect();
-                let given = dashboards.values().map(|one| &one.name).collect();
-                exact(self.exact(derived, given, &standing.dashboards), &|name| {
-                    global("cloudwatch", &format!("dashboard/{name}"))
-                })
-            }
-            Reach::Functions | Reach::Invokers => {
-                let mut names = functions();
-                // The pattern has the versions already.
-                let versions: Vec<String> = names.iter().skip(1).map(|name| format!("{name}:*")).collect();
-                names.extend(versions);
-                each(names, &|name| identity.arn("lambda", &format!("function:{name}")))
-            }
-            Reach::Versions => each(functions(), &|name| {
-                identity.arn("lambda", &format!("function:{name}:*"))
-            }),
-            Reach::Keys => Vec::new(),
-            Reach::LogGroups => {
-                let of_functions = functions()
-                    .into_iter()
-                    .map(|name| self.names().function_log_group(&name));
-                let names: Vec<String> = of_functions
-                    .chain([format!("{}*", self.names().access_log_prefix())])
-                    .flat_map(|name| match name.ends_with('*') {
-                        true => vec![name],
-                        false => vec![format!("{name}:*"), name],
-                    })
-                    .collect();
-                each(names, &|name| identity.arn("logs", &format!("log-group:{name}")))
-            }
-            Reach::Objects => exact(self.buckets(false), &|name| s3(&format!("{name}/*"))),
-            // Names of roles end in the region.
-            Reach::PassRoles | Reach::RolePermissions | Reach::Roles => {
-                vec![identity.role_arn(&self.names().role_path(), &format!("*-{region}"))]
-            }
-            Reach::Rules => vec![identity.arn("events", &format!("rule/{derived}"))],
-            Reach::Sites => {
-                let sites = self.buckets(true);
-                sites
-                    .iter()
-                    .flat_map(|name| [s3(name), s3(&format!("{name}/*"))])
-                    .collect()
-            }
-            Reach::Tables => exact(self.tables(), &|name| {
-                identity.arn("dynamodb", &format!("table/{name}"))
-            }),
-            Reach::Topics => each(
-                names(&derived, stack.topics.values().map(|one| &one.name).collect()),
-                &|name| identity.arn("sns", name),
-            ),
-            Reach::Read => {
-                let mut all: Vec<String> = of_apis(&["", "/*"]);
-                all.push(gateway("/apis"));
-                for reach in [
-                    Reach::Alarms,
-                    Reach::Functions,
-                    Reach::LogGroups,
-                    Reach::Roles,
-                    Reach::Rules,
-                    Reach::Topics,
-                ] {
-                    all.extend(self.of(reach));
-                }
-                let tables = names(&derived, stack.tables.values().map(|one| &one.name).collect());
-                all.extend(
-                    tables
-                        .iter()
-                        .map(|name| identity.arn("dynamodb", &format!("table/{name}"))),
-                );
-                let of_stack = format!("{derived}-{account}-{region}");
-                let buckets = names(&of_stack, stack.buckets.values().map(|one| &one.name).collect());
-                all.extend(buckets.iter().map(|name| s3(name)));
-                let dashboards = names(&derived, stack.dashboards.values().map(|one| &one.name).collect());
-                all.extend(
-                    dashboards
-                        .iter()
-                        .map(|name| global("cloudwatch", &format!("dashboard/{name}"))),
-                );
-                all
-            }
-        }
-    }
+    actions
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! IAM policies: the document, what it allows, and the two that are generated.
 
+mod arns;
 pub mod deployer;
 pub mod document;
 pub mod evaluation;

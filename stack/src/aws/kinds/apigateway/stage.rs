@@ -258,89 +258,16 @@ impl Kind for ApiStage {
         observed: &Observed<Model>,
         changes: &Fields,
     ) -> Result<Outputs, AwsError> {
-        let client = &context.clients().apigateway;
         let api_id = context.output(&crate::aws::kinds::apigateway::api::id(), "api_id")?;
-        let Model {
-            stage,
-            release,
-            variables,
-            routes,
-            access_log,
-            tags,
-            ..
-        } = desired;
-        let deployment_id = deployment(context, &api_id, *release).await?;
+        let deployment_id = deployment(context, &api_id, desired.release).await?;
         let _turn = context.serial(format!("api/{api_id}")).await;
-        for key in observed.model.routes.keys().filter(|key| !routes.contains_key(*key)) {
-            let deleted = context
-                .call(op("apigateway", "DeleteRouteSettings"), || {
-                    client
-                        .delete_route_settings()
-                        .api_id(&api_id)
-                        .stage_name(stage)
-                        .route_key(key)
-                        .send()
-                })
-                .await;
-            gone(deleted.map(drop))?;
-        }
-        if access_log.is_none() && changes.touch("access_log") {
-            let deleted = context
-                .call(op("apigateway", "DeleteAccessLogSettings"), || {
-                    client
-                        .delete_access_log_settings()
-                        .api_id(&api_id)
-                        .stage_name(stage)
-                        .send()
-                })
-                .await;
-            gone(deleted.map(drop))?;
-        }
-        let settings = [
-            "release",
-            "variables",
-            "auto_deploy",
-            "throttle_rate",
-            "throttle_burst",
-            "detailed_metrics",
-            "routes",
-            "access_log",
-        ];
-        if changes.touch_any(&settings) {
-            let mut variables = variables.clone();
-            for key in observed.model.variables.keys() {
-                variables.entry(key.clone()).or_insert_with(|| UNSET.to_owned());
-            }
-            // An auto-deploying stage takes no deployment id: that goes off first.
-            if observed.model.auto_deploy {
-                context
-                    .call(op("apigateway", "UpdateStage"), || {
-                        client
-                            .update_stage()
-                            .api_id(&api_id)
-                            .stage_name(stage)
-                            .auto_deploy(false)
-                            .send()
-                    })
-                    .await?;
-            }
-            context
-                .call(op("apigateway", "UpdateStage"), || {
-                    client
-                        .update_stage()
-                        .api_id(&api_id)
-                        .stage_name(stage)
-                        .set_deployment_id(deployment_id.clone())
-                        .set_stage_variables(Some(variables.clone().into_iter().collect()))
-                        .default_route_settings(default_settings(desired))
-                        .set_route_settings(Some(route_settings(routes)))
-                        .set_access_log_settings(access_log.as_ref().map(access_settings))
-                        .send()
-                })
-                .await?;
+        remove_settings(context, &api_id, desired, &observed.model, changes).await?;
+        if changes.touch_any(&SETTINGS) {
+            update_settings(context, &api_id, desired, &observed.model, deployment_id.as_deref()).await?;
         }
         if changes.touch("tags") {
-            retag(context, &arn(context, &api_id, stage), &observed.model.tags, tags).await?;
+            let arn = arn(context, &api_id, &desired.stage);
+            retag(context, &arn, &observed.model.tags, &desired.tags).await?;
         }
         let mut outputs = observed.outputs.clone();
         outputs.extend(deployment_id.map(|id| ("deployment_id".to_owned(), id)));
@@ -442,6 +369,101 @@ async fn deployment(context: &Context, api_id: &str, release: Option<u64>) -> Re
             format!("release {release} has no deployment any more"),
         )),
     }
+}
+
+/// Takes away what a slot has too many: `UpdateStage` adds and changes, and leaves what it is not told of.
+async fn remove_settings(
+    context: &Context,
+    api_id: &str,
+    desired: &Model,
+    observed: &Model,
+    changes: &Fields,
+) -> Result<(), AwsError> {
+    let client = &context.clients().apigateway;
+    let stage = &desired.stage;
+    let former_routes = observed.routes.keys().filter(|key| !desired.routes.contains_key(*key));
+    for key in former_routes {
+        let deleted = context
+            .call(op("apigateway", "DeleteRouteSettings"), || {
+                client
+                    .delete_route_settings()
+                    .api_id(api_id)
+                    .stage_name(stage)
+                    .route_key(key)
+                    .send()
+            })
+            .await;
+        gone(deleted.map(drop))?;
+    }
+    if desired.access_log.is_none() && changes.touch("access_log") {
+        let deleted = context
+            .call(op("apigateway", "DeleteAccessLogSettings"), || {
+                client
+                    .delete_access_log_settings()
+                    .api_id(api_id)
+                    .stage_name(stage)
+                    .send()
+            })
+            .await;
+        gone(deleted.map(drop))?;
+    }
+    Ok(())
+}
+
+/// The fields that `UpdateStage` writes.
+const SETTINGS: [&str; 8] = [
+    "release",
+    "variables",
+    "auto_deploy",
+    "throttle_rate",
+    "throttle_burst",
+    "detailed_metrics",
+    "routes",
+    "access_log",
+];
+
+/// Moves a slot to a deployment together with the settings that belong to it.
+async fn update_settings(
+    context: &Context,
+    api_id: &str,
+    desired: &Model,
+    observed: &Model,
+    deployment_id: Option<&str>,
+) -> Result<(), AwsError> {
+    let client = &context.clients().apigateway;
+    let stage = &desired.stage;
+    let mut variables = desired.variables.clone();
+    for key in observed.variables.keys() {
+        variables.entry(key.clone()).or_insert_with(|| UNSET.to_owned());
+    }
+    // An auto-deploying stage takes no deployment id: that goes off first.
+    if observed.auto_deploy {
+        context
+            .call(op("apigateway", "UpdateStage"), || {
+                client
+                    .update_stage()
+                    .api_id(api_id)
+                    .stage_name(stage)
+                    .auto_deploy(false)
+                    .send()
+            })
+            .await?;
+    }
+    context
+        .call(op("apigateway", "UpdateStage"), || {
+            client
+                .update_stage()
+                .api_id(api_id)
+                .stage_name(stage)
+                .set_deployment_id(deployment_id.map(str::to_owned))
+                .set_stage_variables(Some(variables.clone().into_iter().collect()))
+                .default_route_settings(default_settings(desired))
+                .set_route_settings(Some(route_settings(&desired.routes)))
+                .set_access_log_settings(desired.access_log.as_ref().map(access_settings))
+                .send()
+        })
+        .await
+        .map(drop)
 }
 
 fn default_settings(model: &Model) -> RouteSettings {

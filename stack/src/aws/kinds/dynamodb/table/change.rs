@@ -18,7 +18,7 @@ use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::op::op;
 use crate::aws::client::tags::{self, Difference, Tags};
 use crate::aws::kinds::kind::Fields;
-use crate::template::model::Index;
+use crate::template::model::{Index, StreamView};
 
 /// How long an index may take to be built: minutes for small tables, hours for large ones. Past it the operator is told
 /// to come back; AWS goes on by itself.
@@ -81,9 +81,6 @@ pub(super) async fn create(context: &Context, desired: &Model) -> Result<Option<
 }
 
 /// Changes what `UpdateTable` changes.
-///
-/// Indexes: new ones are built first, while the old ones still serve; then changed ones are deleted and built again
-/// (AWS changes neither keys nor projection of an index); those no longer wanted go last.
 pub(super) async fn table(
     context: &Context,
     before: &Model,
@@ -96,73 +93,98 @@ pub(super) async fn table(
     let name = desired.name.as_str();
     observe::ready(context, name, "table to become active", TABLE_LIMIT).await?;
     if changes.touch("deletion_protection") {
-        let on = desired.deletion_protection;
-        update(
-            context,
-            name,
-            "deletion protection to be set",
-            TABLE_LIMIT,
-            |call| call.deletion_protection_enabled(on),
-            |table| table.deletion_protection_enabled().unwrap_or(false) == on,
-        )
-        .await?;
+        protect(context, name, desired.deletion_protection).await?;
     }
     if changes.touch("kms_key") {
-        let specification = encrypted(desired.kms_key.as_deref());
+        encrypt(context, name, desired.kms_key.as_deref()).await?;
+    }
+    if changes.touch("stream") {
+        replace_stream(context, name, before.stream, desired.stream).await?;
+    }
+    if changes.touch("indexes") {
+        replace_indexes(context, before, desired).await?;
+    }
+    Ok(())
+}
+
+async fn protect(context: &Context, name: &str, on: bool) -> Result<(), AwsError> {
+    update(
+        context,
+        name,
+        "deletion protection to be set",
+        TABLE_LIMIT,
+        |call| call.deletion_protection_enabled(on),
+        |table| table.deletion_protection_enabled().unwrap_or(false) == on,
+    )
+    .await
+}
+
+async fn encrypt(context: &Context, name: &str, kms_key: Option<&str>) -> Result<(), AwsError> {
+    let specification = encrypted(kms_key);
+    update(
+        context,
+        name,
+        "encryption to change",
+        TABLE_LIMIT,
+        |call| call.sse_specification(specification.clone()),
+        |_| true,
+    )
+    .await
+}
+
+/// A stream's view cannot change: the old stream ends, a new one begins.
+async fn replace_stream(
+    context: &Context,
+    name: &str,
+    before: Option<StreamView>,
+    after: Option<StreamView>,
+) -> Result<(), AwsError> {
+    let steps = [before.and(Some(None)), after.map(Some)];
+    for view in steps.into_iter().flatten() {
+        let specification = streaming(view)?;
+        let on = view.is_some();
         update(
             context,
             name,
-            "encryption to change",
+            "stream to change",
             TABLE_LIMIT,
-            |call| call.sse_specification(specification.clone()),
-            |_| true,
+            |call| call.stream_specification(specification.clone()),
+            |table| {
+                table
+                    .stream_specification()
+                    .is_some_and(|stream| stream.stream_enabled())
+                    == on
+            },
         )
         .await?;
     }
-    if changes.touch("stream") {
-        // A stream's view cannot change: the old stream ends, a new one begins.
-        let steps = [before.stream.and(Some(None)), desired.stream.map(Some)];
-        for view in steps.into_iter().flatten() {
-            let specification = streaming(view)?;
-            let on = view.is_some();
-            update(
-                context,
-                name,
-                "stream to change",
-                TABLE_LIMIT,
-                |call| call.stream_specification(specification.clone()),
-                |table| {
-                    table
-                        .stream_specification()
-                        .is_some_and(|stream| stream.stream_enabled())
-                        == on
-                },
-            )
-            .await?;
-        }
+    Ok(())
+}
+
+/// New indexes are built first, while the old ones still serve; then changed ones are deleted and built again (AWS changes neither
+/// keys nor projection of an index); those no longer wanted go last.
+async fn replace_indexes(context: &Context, before: &Model, desired: &Model) -> Result<(), AwsError> {
+    let name = desired.name.as_str();
+    let (new, kept): (Vec<_>, Vec<_>) = desired
+        .indexes
+        .iter()
+        .partition(|(index, _)| !before.indexes.contains_key(*index));
+    for (index, model) in new {
+        build_index(context, desired, index, model).await?;
     }
-    if changes.touch("indexes") {
-        let (new, kept): (Vec<_>, Vec<_>) = desired
-            .indexes
-            .iter()
-            .partition(|(index, _)| !before.indexes.contains_key(*index));
-        for (index, model) in new {
-            build_index(context, desired, index, model).await?;
-        }
-        for (index, model) in kept
-            .into_iter()
-            .filter(|(index, model)| before.indexes.get(*index) != Some(model))
-        {
-            drop_index(context, name, index).await?;
-            build_index(context, desired, index, model).await?;
-        }
-        for index in before
-            .indexes
-            .keys()
-            .filter(|index| !desired.indexes.contains_key(*index))
-        {
-            drop_index(context, name, index).await?;
-        }
+    for (index, model) in kept
+        .into_iter()
+        .filter(|(index, model)| before.indexes.get(*index) != Some(model))
+    {
+        drop_index(context, name, index).await?;
+        build_index(context, desired, index, model).await?;
+    }
+    for index in before
+        .indexes
+        .keys()
+        .filter(|index| !desired.indexes.contains_key(*index))
+    {
+        drop_index(context, name, index).await?;
     }
     Ok(())
 }

@@ -197,70 +197,17 @@ impl Snapshot {
             .collect();
         let (partition_key, sort_key) = keys(table.key_schema(), &types);
         let mut pending = Vec::new();
-        let mut wait = |field: &str, doing: String| {
-            pending.push(Pending {
-                field: field.to_owned(),
-                doing,
-            })
-        };
         match table.table_status() {
             Some(TableStatus::Active) | None => {}
-            Some(status) => wait("status", format!("the table is {}", status.as_str().to_lowercase())),
+            Some(status) => pending.push(waits(
+                "status",
+                format!("the table is {}", status.as_str().to_lowercase()),
+            )),
         }
-        let mut indexes = BTreeMap::new();
-        for index in table.global_secondary_indexes() {
-            let name = index.index_name().unwrap_or_default();
-            let path = format!("indexes.{name}");
-            let wanted = desired.indexes.get(name);
-            if index.index_status() == Some(&IndexStatus::Deleting) {
-                if wanted.is_none() {
-                    wait(&path, "AWS is removing the index".to_owned());
-                }
-                continue;
-            }
-            let model = index_model(index, &types);
-            if index.index_status() != Some(&IndexStatus::Active) && wanted == Some(&model) {
-                let filling = if index.backfilling() == Some(true) {
-                    " from the items of the table"
-                } else {
-                    ""
-                };
-                wait(&path, format!("AWS is building the index{filling}"));
-            }
-            indexes.insert(name.to_owned(), model);
-        }
-        let ttl_attribute = match expiry {
-            Expiry::Off => None,
-            Expiry::On(attribute) => Some(attribute),
-            Expiry::SwitchingOn(attribute) => {
-                wait(
-                    "ttl_attribute",
-                    format!("AWS is switching expiry by `{attribute}` on (up to 1 h)"),
-                );
-                Some(attribute)
-            }
-            Expiry::SwitchingOff(attribute) => {
-                let then = desired
-                    .ttl_attribute
-                    .as_ref()
-                    .map_or(String::new(), |next| format!("; `{next}` can follow after it"));
-                wait(
-                    "ttl_attribute",
-                    format!("AWS is switching expiry by `{attribute}` off (up to 1 h){then}"),
-                );
-                None
-            }
-        };
-        let kms_key = table
-            .sse_description()
-            .filter(|sse| !matches!(sse.status(), Some(SseStatus::Disabled | SseStatus::Disabling)))
-            .and_then(|sse| sse.kms_master_key_arn())
-            .map(|key| as_spelled(key, desired.kms_key.as_deref()));
-        let stream = table
-            .stream_specification()
-            .filter(|stream| stream.stream_enabled())
-            .and_then(|stream| stream.stream_view_type())
-            .and_then(stream_view);
+        let (indexes, being_built) = indexes(&table, &types, desired);
+        pending.extend(being_built);
+        let (ttl_attribute, being_switched) = expiring_by(expiry, desired);
+        pending.extend(being_switched);
         let model = Model {
             name: desired.name.clone(),
             partition_key,
@@ -269,12 +216,87 @@ impl Snapshot {
             ttl_attribute,
             point_in_time_recovery_days: recovery,
             deletion_protection: table.deletion_protection_enabled().unwrap_or(false),
-            kms_key,
-            stream,
+            kms_key: kms_key(&table, desired),
+            stream: stream(&table),
             tags,
         };
         (model, pending)
     }
+}
+
+fn waits(field: &str, doing: String) -> Pending {
+    Pending {
+        field: field.to_owned(),
+        doing,
+    }
+}
+
+/// The indexes of a table, and what AWS is still doing to them. One that AWS is removing is no index any more.
+fn indexes(
+    table: &TableDescription,
+    types: &BTreeMap<&str, AttributeType>,
+    desired: &Model,
+) -> (BTreeMap<String, Index>, Vec<Pending>) {
+    let mut indexes = BTreeMap::new();
+    let mut pending = Vec::new();
+    for index in table.global_secondary_indexes() {
+        let name = index.index_name().unwrap_or_default();
+        let path = format!("indexes.{name}");
+        let wanted = desired.indexes.get(name);
+        if index.index_status() == Some(&IndexStatus::Deleting) {
+            if wanted.is_none() {
+                pending.push(waits(&path, "AWS is removing the index".to_owned()));
+            }
+            continue;
+        }
+        let model = index_model(index, types);
+        if index.index_status() != Some(&IndexStatus::Active) && wanted == Some(&model) {
+            let filling = if index.backfilling() == Some(true) {
+                " from the items of the table"
+            } else {
+                ""
+            };
+            pending.push(waits(&path, format!("AWS is building the index{filling}")));
+        }
+        indexes.insert(name.to_owned(), model);
+    }
+    (indexes, pending)
+}
+
+/// The attribute by which items expire, and the switch that AWS is still making.
+fn expiring_by(expiry: Expiry, desired: &Model) -> (Option<String>, Option<Pending>) {
+    match expiry {
+        Expiry::Off => (None, None),
+        Expiry::On(attribute) => (Some(attribute), None),
+        Expiry::SwitchingOn(attribute) => {
+            let doing = format!("AWS is switching expiry by `{attribute}` on (up to 1 h)");
+            (Some(attribute), Some(waits("ttl_attribute", doing)))
+        }
+        Expiry::SwitchingOff(attribute) => {
+            let then = desired
+                .ttl_attribute
+                .as_ref()
+                .map_or(String::new(), |next| format!("; `{next}` can follow after it"));
+            let doing = format!("AWS is switching expiry by `{attribute}` off (up to 1 h){then}");
+            (None, Some(waits("ttl_attribute", doing)))
+        }
+    }
+}
+
+fn kms_key(table: &TableDescription, desired: &Model) -> Option<String> {
+    table
+        .sse_description()
+        .filter(|sse| !matches!(sse.status(), Some(SseStatus::Disabled | SseStatus::Disabling)))
+        .and_then(|sse| sse.kms_master_key_arn())
+        .map(|key| as_spelled(key, desired.kms_key.as_deref()))
+}
+
+fn stream(table: &TableDescription) -> Option<StreamView> {
+    table
+        .stream_specification()
+        .filter(|stream| stream.stream_enabled())
+        .and_then(|stream| stream.stream_view_type())
+        .and_then(stream_view)
 }
 
 /// The key's ARN as the template spells it: whole, by id, or by an alias (which only KMS could resolve).
