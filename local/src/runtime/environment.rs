@@ -299,14 +299,7 @@ impl Environment {
             None => 0,
         };
         let sandbox = match sandbox {
-            Some(Fate::Settles(mut sandbox)) => {
-                sandbox.read_output(&mut self.log);
-                Some(sandbox)
-            }
-            Some(Fate::Ends(sandbox)) => {
-                sandbox.end(&mut self.log).await;
-                None
-            }
+            Some(fate) => fate.collect(&mut self.log).await,
             None => None,
         };
         if let Some(failure) = &failure {
@@ -376,6 +369,22 @@ impl Environment {
 enum Fate {
     Settles(Sandbox),
     Ends(Sandbox),
+}
+
+impl Fate {
+    /// Collects what the invocation wrote. Of a sandbox that ends nothing is left after it.
+    async fn collect(self, log: &mut EnvironmentLog) -> Option<Sandbox> {
+        match self {
+            Self::Settles(mut sandbox) => {
+                sandbox.read_output(log);
+                Some(sandbox)
+            }
+            Self::Ends(sandbox) => {
+                sandbox.end(log).await;
+                None
+            }
+        }
+    }
 }
 
 async fn start_within(

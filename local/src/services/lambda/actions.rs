@@ -70,40 +70,45 @@ impl Actions<'_> {
             (&Method::PUT, ["functions", name, "aliases", of]) => one("UpdateAlias", alias(name, of)),
             (&Method::DELETE, ["functions", name, "aliases", of]) => one("DeleteAlias", alias(name, of)),
             (&Method::GET, ["functions", name, "policy"]) => one("GetPolicy", qualified(name)),
-            (&Method::POST, ["functions", name, "policy"]) => {
-                let mut wanted = self.on("lambda:AddPermission", qualified(name));
-                for (key, member) in [
-                    ("lambda:principal", "Principal"),
-                    ("lambda:functionurlauthtype", "FunctionUrlAuthType"),
-                ] {
-                    let value = input[member].as_str().map(|value| (key.to_owned(), value.to_owned()));
-                    wanted.context.extend(value);
-                }
-                vec![wanted]
-            }
+            (&Method::POST, ["functions", name, "policy"]) => vec![self.add_permission(qualified(name), input)],
             (&Method::DELETE, ["functions", name, "policy", _]) => one("RemovePermission", arn(name)),
             (&Method::GET, ["functions", name, "urls"]) => one("ListFunctionUrlConfigs", arn(name)),
-            (method, ["functions", name, "url"]) => {
-                let action = match *method {
-                    Method::GET => "GetFunctionUrlConfig",
-                    Method::POST => "CreateFunctionUrlConfig",
-                    Method::PUT => "UpdateFunctionUrlConfig",
-                    _ => "DeleteFunctionUrlConfig",
-                };
-                one(action, qualified(name))
-            }
+            (method, ["functions", name, "url"]) => one(url_action(method), qualified(name)),
             (&Method::PUT, ["functions", name, "concurrency"]) => one("PutFunctionConcurrency", arn(name)),
             (&Method::DELETE, ["functions", name, "concurrency"]) => one("DeleteFunctionConcurrency", arn(name)),
-            (method, ["tags", arn @ ..]) => {
-                let action = match *method {
-                    Method::GET => "ListTags",
-                    Method::DELETE => "UntagResource",
-                    _ => "TagResource",
-                };
-                one(action, arn.join("/"))
-            }
+            (method, ["tags", arn @ ..]) => one(tag_action(method), arn.join("/")),
             _ => one("Unknown", "*".to_owned()),
         }
+    }
+
+    /// Policies can bound whom a permission is for.
+    fn add_permission(&self, resource: String, input: &Value) -> Required {
+        let mut wanted = self.on("lambda:AddPermission", resource);
+        for (key, member) in [
+            ("lambda:principal", "Principal"),
+            ("lambda:functionurlauthtype", "FunctionUrlAuthType"),
+        ] {
+            let value = input[member].as_str().map(|value| (key.to_owned(), value.to_owned()));
+            wanted.context.extend(value);
+        }
+        wanted
+    }
+}
+
+fn url_action(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GetFunctionUrlConfig",
+        Method::POST => "CreateFunctionUrlConfig",
+        Method::PUT => "UpdateFunctionUrlConfig",
+        _ => "DeleteFunctionUrlConfig",
+    }
+}
+
+fn tag_action(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "ListTags",
+        Method::DELETE => "UntagResource",
+        _ => "TagResource",
     }
 }
 

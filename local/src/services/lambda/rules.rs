@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::model::{AliasInput, Configuration, ConfigurationInput, FunctionRecord};
 use crate::ports::{Architecture, LogFormat, TracingMode};
 use crate::services::Fault;
@@ -202,14 +204,20 @@ pub(super) fn update_configuration(kept: &mut Configuration, input: Configuratio
         kept.tracing = tracing.mode;
     }
     if let Some(vpc) = vpc_config {
-        let attached = |member: &str| {
-            let ids = vpc.get(member).and_then(|ids| ids.as_array());
-            ids.is_some_and(|ids| !ids.is_empty())
-        };
-        if attached("SubnetIds") || attached("SecurityGroupIds") {
-            return Err(invalid("The local target does not run functions in a VPC"));
-        }
+        check_vpc(&vpc)?;
         kept.vpc = None;
+    }
+    Ok(())
+}
+
+/// A configuration without subnets and security groups takes the function out of its VPC.
+fn check_vpc(vpc: &Value) -> Result<(), Fault> {
+    let attached = |member: &str| {
+        let ids = vpc.get(member).and_then(|ids| ids.as_array());
+        ids.is_some_and(|ids| !ids.is_empty())
+    };
+    if attached("SubnetIds") || attached("SecurityGroupIds") {
+        return Err(invalid("The local target does not run functions in a VPC"));
     }
     Ok(())
 }
