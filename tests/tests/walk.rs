@@ -218,6 +218,11 @@ fn normalized(line: &str) -> String {
             "($1) COMMIT",
         ),
         (r"\((blue|green)\)$", "($1) COMMIT"),
+        (
+            r"\((blue|green)\)( [0-9a-f]{7,}(-dirty|\+)?| -)?, for ",
+            "($1) COMMIT, for ",
+        ),
+        (r"\(since [^)]*\)", "(since WHEN)"),
         (r"(last +release \d+ deployed) .*$", "$1 WHEN"),
         (r"(\d+, none failed|no requests)$", "RECENT"),
         (r#""(count|counter_value)":\d+"#, "\"$1\":N"),
