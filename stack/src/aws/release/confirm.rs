@@ -24,7 +24,7 @@ pub(super) async fn check(context: &Context, transition: &Transition, outside: &
         let names: Vec<&str> = transition.unreached.iter().map(String::as_str).collect();
         context.emit(Event::Note {
             message: format!(
-                "not asked before the switch, since none of their routes surely changes nothing: {}",
+                "not probed before the switch, since no route known to be read-only reaches them: {}",
                 names.join(", ")
             ),
         });
@@ -65,7 +65,7 @@ pub(super) async fn check(context: &Context, transition: &Transition, outside: &
 pub(super) async fn confirm(context: &Context, transition: &Transition, outside: &dyn Probe) -> Outcome {
     if transition.probes.is_empty() {
         context.emit(Event::Note {
-            message: "not confirmed from outside: the API has no route that surely changes nothing".to_owned(),
+            message: "not confirmed from outside: the API has no route known to be read-only".to_owned(),
         });
         return Outcome::Good;
     }
