@@ -401,7 +401,7 @@ pub async fn read(context: &Context, window: &Window, only: Meant<'_>) -> Result
     let measures = |place: usize| subjects.measures(place, window, &found);
     let mut functions: Vec<FunctionMetrics> = of_functions
         .into_iter()
-        .map(|function| function.metrics(&measures))
+        .map(|function| function.metrics(measures))
         .collect();
     functions.sort_by(|a, b| a.name.cmp(&b.name));
     let identity = context.identity();
