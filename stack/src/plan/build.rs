@@ -261,11 +261,45 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    struct Plain;
+    /// Rules of a made-up kind.
+    struct Fake {
+        order: usize,
+        holds_data: bool,
+        rollback: Rollback,
+        deleted_after: &'static [(&'static str, Scope)],
+        deleted_before: &'static [&'static str],
+    }
 
-    impl KindRules for Plain {
+    const PLAIN: Fake = Fake {
+        order: 0,
+        holds_data: false,
+        rollback: Rollback::Immediate,
+        deleted_after: &[("thing", Scope::Same)],
+        deleted_before: &["release"],
+    };
+    const STORE: Fake = Fake {
+        order: 1,
+        holds_data: true,
+        deleted_after: &[],
+        deleted_before: &[],
+        ..PLAIN
+    };
+    /// Things refer to it.
+    const TARGET: Fake = Fake {
+        holds_data: false,
+        deleted_after: &[("thing", Scope::Any)],
+        ..STORE
+    };
+    const VERSION: Fake = Fake {
+        order: 0,
+        holds_data: false,
+        rollback: Rollback::WithRelease,
+        ..STORE
+    };
+
+    impl KindRules for Fake {
         fn order(&self) -> usize {
-            0
+            self.order
         }
         fn effect(&self, field: &str) -> Effect {
             if field == "key" {
@@ -281,98 +315,30 @@ mod tests {
             Replacement::DeleteFirst
         }
         fn holds_data(&self) -> bool {
-            false
+            self.holds_data
         }
         fn rollback(&self) -> Rollback {
-            Rollback::Immediate
+            self.rollback
         }
         fn deleted_after(&self) -> &'static [(&'static str, Scope)] {
-            &[("thing", Scope::Same)]
+            self.deleted_after
         }
         fn deleted_before(&self) -> &'static [&'static str] {
-            &["release"]
+            self.deleted_before
         }
     }
 
-    impl Rules for Plain {
-        fn of(&self, _: &str) -> &dyn KindRules {
-            self
-        }
-    }
+    /// The kinds of these tests; one of any other name is plain.
+    struct Kinds;
 
-    /// Kinds called `store` hold data.
-    struct WithStores;
-
-    struct Store;
-
-    impl KindRules for Store {
-        fn order(&self) -> usize {
-            1
-        }
-        fn effect(&self, field: &str) -> Effect {
-            Plain.effect(field)
-        }
-        fn sensitivity(&self, field: &str) -> Sensitivity {
-            Plain.sensitivity(field)
-        }
-        fn replacement(&self) -> Replacement {
-            Replacement::DeleteFirst
-        }
-        fn holds_data(&self) -> bool {
-            true
-        }
-        fn rollback(&self) -> Rollback {
-            Rollback::Immediate
-        }
-        fn deleted_after(&self) -> &'static [(&'static str, Scope)] {
-            &[]
-        }
-        fn deleted_before(&self) -> &'static [&'static str] {
-            &[]
-        }
-    }
-
-    impl Rules for WithStores {
+    impl Rules for Kinds {
         fn of(&self, kind: &str) -> &dyn KindRules {
-            if kind == "store" { &Store } else { &Plain }
-        }
-    }
-
-    /// Things refer to kinds called `target`.
-    struct WithTargets;
-
-    struct Target;
-
-    impl KindRules for Target {
-        fn order(&self) -> usize {
-            1
-        }
-        fn effect(&self, field: &str) -> Effect {
-            Plain.effect(field)
-        }
-        fn sensitivity(&self, field: &str) -> Sensitivity {
-            Plain.sensitivity(field)
-        }
-        fn replacement(&self) -> Replacement {
-            Replacement::DeleteFirst
-        }
-        fn holds_data(&self) -> bool {
-            false
-        }
-        fn rollback(&self) -> Rollback {
-            Rollback::Immediate
-        }
-        fn deleted_after(&self) -> &'static [(&'static str, Scope)] {
-            &[("thing", Scope::Any)]
-        }
-        fn deleted_before(&self) -> &'static [&'static str] {
-            &[]
-        }
-    }
-
-    impl Rules for WithTargets {
-        fn of(&self, kind: &str) -> &dyn KindRules {
-            if kind == "target" { &Target } else { &Plain }
+            match kind {
+                "store" => &STORE,
+                "target" => &TARGET,
+                "version" => &VERSION,
+                _ => &PLAIN,
+            }
         }
     }
 
@@ -395,7 +361,7 @@ mod tests {
                 orphan("store", "other", Data::OnlyIfEmpty),
             ],
         };
-        let plan = build(&request, &Observations::new(), &WithStores);
+        let plan = build(&request, &Observations::new(), &Kinds);
         let after = |name: &str| {
             let step = plan.steps.iter().find(|step| step.id.name == name).unwrap();
             let names = step.after.iter().map(|id| id.name.as_str());
@@ -404,59 +370,23 @@ mod tests {
         assert_eq!(after("empty"), ["api", "role"]);
         assert_eq!(after("other"), ["api", "role"]);
         assert_eq!(after("named"), Vec::<&str>::new());
-        assert_eq!(
-            super::super::lint(&plan, &request, &Observations::new(), &WithStores),
-            []
-        );
+        assert_eq!(super::super::lint(&plan, &request, &Observations::new(), &Kinds), []);
     }
 
     #[test]
     fn nothing_of_a_destroyed_stage_comes_back_with_a_rollback() {
-        struct WithRelease;
-        impl Rules for WithRelease {
-            fn of(&self, _: &str) -> &dyn KindRules {
-                &Version
-            }
-        }
-        struct Version;
-        impl KindRules for Version {
-            fn order(&self) -> usize {
-                0
-            }
-            fn effect(&self, field: &str) -> Effect {
-                Plain.effect(field)
-            }
-            fn sensitivity(&self, field: &str) -> Sensitivity {
-                Plain.sensitivity(field)
-            }
-            fn replacement(&self) -> Replacement {
-                Replacement::DeleteFirst
-            }
-            fn holds_data(&self) -> bool {
-                false
-            }
-            fn rollback(&self) -> Rollback {
-                Rollback::WithRelease
-            }
-            fn deleted_after(&self) -> &'static [(&'static str, Scope)] {
-                &[]
-            }
-            fn deleted_before(&self) -> &'static [&'static str] {
-                &[]
-            }
-        }
         let rollback = |reason| {
             let request = Request {
                 resources: vec![],
                 orphans: vec![Orphan {
-                    id: ResourceId::new("thing", "tasks"),
+                    id: ResourceId::new("version", "tasks"),
                     disposition: Disposition::Delete {
                         reason,
                         data: Data::None,
                     },
                 }],
             };
-            build(&request, &Observations::new(), &WithRelease).steps[0].rollback
+            build(&request, &Observations::new(), &Kinds).steps[0].rollback
         };
         assert_eq!(rollback(Reason::StageDestroyed), Rollback::Immediate);
         assert_eq!(rollback(Reason::NotInTemplate), Rollback::WithRelease);
@@ -478,9 +408,9 @@ mod tests {
                 },
             }],
         };
-        let plan = build(&request, &observed, &WithStores);
+        let plan = build(&request, &observed, &Kinds);
         assert_eq!(plan.steps[0].action.data(), Data::OnlyIfEmpty);
-        let errors = super::super::lint(&plan, &request, &observed, &WithStores);
+        let errors = super::super::lint(&plan, &request, &observed, &Kinds);
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(
             errors,
@@ -514,7 +444,7 @@ mod tests {
             request.resources[1].id.clone(),
             Observed::ours(request.resources[1].desired.clone(), Outputs::new()),
         );
-        let plan = build(&request, &observed, &Plain);
+        let plan = build(&request, &observed, &Kinds);
         assert_eq!(plan.steps[2].after, vec![ResourceId::new("thing", "a")]);
         assert_eq!(plan.steps[1].action.verb(), Verb::NoOp);
     }
@@ -538,14 +468,14 @@ mod tests {
             ResourceId::new("thing", "a"),
             Observed::ours(json!({"key": "a", "size": 1}), Outputs::new()),
         )]);
-        let plan = build(&request, &observed, &WithTargets);
+        let plan = build(&request, &observed, &Kinds);
         let after = |name: &str| {
             let step = plan.steps.iter().find(|step| step.id.name == name).unwrap();
             step.after.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(after("old"), ["thing.a"], "not what is only created");
         assert_eq!(after("a"), ["thing.new"]);
-        assert_eq!(super::super::lint(&plan, &request, &observed, &WithTargets), []);
+        assert_eq!(super::super::lint(&plan, &request, &observed, &Kinds), []);
     }
 
     #[test]
@@ -562,7 +492,7 @@ mod tests {
         let plan = build(
             &request,
             &Observations::from([(request.resources[0].id.clone(), seen)]),
-            &Plain,
+            &Kinds,
         );
         assert!(!plan.has_changes());
         assert_eq!(plan.steps[0].pending.len(), 1);
@@ -577,7 +507,7 @@ mod tests {
                 .iter()
                 .map(|r| (r.id.clone(), Observed::ours(r.desired.clone(), Outputs::new())))
                 .collect();
-            let plan = build(&Request { resources, orphans: vec![] }, &observed, &Plain);
+            let plan = build(&Request { resources, orphans: vec![] }, &observed, &Kinds);
             prop_assert!(!plan.has_changes());
         }
 
@@ -588,7 +518,7 @@ mod tests {
                 wanted.id.clone(),
                 Observed::ours(json!({"key": "a", "size": old}), Outputs::new()),
             )]);
-            let plan = build(&Request { resources: vec![wanted], orphans: vec![] }, &observed, &Plain);
+            let plan = build(&Request { resources: vec![wanted], orphans: vec![] }, &observed, &Kinds);
             let fields: Vec<&str> = plan.steps[0].action.changes().iter().map(|c| c.field.as_str()).collect();
             prop_assert_eq!(fields, if old == new { vec![] } else { vec!["size"] });
         }
@@ -608,7 +538,7 @@ mod tests {
                 orphans: vec![],
             },
             &observed,
-            &Plain,
+            &Kinds,
         );
         assert!(matches!(
             plan.steps.first().unwrap().action,

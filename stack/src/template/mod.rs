@@ -30,6 +30,7 @@ use grammar::{Decode, did_you_mean, expand};
 use language::StackSource;
 use model::Stack;
 pub use reference::reference;
+pub(crate) use resolve::is_region;
 pub use schema::json_schema;
 use stages::{Found, Resolved, Stage, few_enough, resolve_stage, stages_of, warn_of_alike, with_app};
 
@@ -192,7 +193,7 @@ fn wrong_flags(stages: &[Stage], stage: &str, options: &Options) -> Option<Fault
 /// The fault of a `--region` that AWS does not have.
 #[must_use]
 pub fn wrong_region(region: &str) -> Option<Fault> {
-    if resolve::is_region(region) {
+    if is_region(region) {
         return None;
     }
     let message = format!("--region {}: AWS has no such region", tree::shorten(region));

@@ -9,6 +9,7 @@ use crate::aws::kinds::apigateway;
 use crate::aws::kinds::lambda;
 use crate::aws::read::reader::Reader;
 use crate::aws::registry;
+use crate::template::is_region;
 
 /// A stage that is not deployed where it is looked for. Every command says it with these words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,26 +97,8 @@ pub async fn not_deployed(context: &Context) -> NotDeployed {
 
 /// The region that a name ends with: `eu-central-1` of `shop-prod-tasks-eu-central-1`, `us-gov-west-1`, `eu-isoe-west-1`.
 fn region_at_end(name: &str) -> Option<&str> {
-    let starts: Vec<usize> = std::iter::once(0)
-        .chain(name.match_indices('-').map(|(place, _)| place + 1))
-        .collect();
-    let is_letters = |word: &str| !word.is_empty() && word.chars().all(|one| one.is_ascii_lowercase());
-    let is_region = |text: &&str| {
-        let words: Vec<&str> = text.split('-').collect();
-        let (area, number, middle) = match words.as_slice() {
-            [area, direction, number] => (*area, *number, vec![*direction]),
-            [area, partition, direction, number] if *partition == "gov" || partition.starts_with("iso") => {
-                (*area, *number, vec![*direction])
-            }
-            _ => return false,
-        };
-        area.len() == 2
-            && is_letters(area)
-            && middle.iter().all(|word| is_letters(word))
-            && number.len() == 1
-            && number.chars().all(|one| one.is_ascii_digit())
-    };
-    starts.into_iter().map(|start| &name[start..]).find(is_region)
+    let after_dashes = name.match_indices('-').map(|(place, _)| &name[place + 1..]);
+    std::iter::once(name).chain(after_dashes).find(|text| is_region(text))
 }
 
 #[cfg(test)]
