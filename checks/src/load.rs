@@ -5,12 +5,13 @@
 //! server that stalls is charged with everything that had to wait meanwhile (no coordinated omission).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
 use hdrhistogram::Histogram;
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
@@ -253,7 +254,7 @@ pub async fn load(
     });
     join_all(users).await;
     let measured = began.elapsed().saturating_sub(load.warm_up).min(load.duration);
-    let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let seen = seen.into_inner();
     report(suite, url, load, measured, seen)
 }
 
@@ -315,9 +316,7 @@ impl User<'_> {
                     continue;
                 }
                 let second = due.duration_since(began + load.warm_up).as_secs();
-                seen.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .note(index, second, micros, outcome);
+                seen.lock().note(index, second, micros, outcome);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use taskctl_stack::aws::release::lease::Lease;
 use taskctl_stack::engine::Engine;
-use taskctl_stack::event::{Endpoints, Event, Outcome};
+use taskctl_stack::event::{Endpoints, Event, Outcome, millis};
 use taskctl_stack::execute::{Execution, Timing};
 use taskctl_stack::plan::{Plan, SavedPlan};
 use taskctl_stack::resource::ResourceId;
@@ -85,7 +85,7 @@ fn timings_table(execution: &Execution, style: &Style) -> String {
         &["", "resource", "began", "took", "calls", "calling", "waiting", "after"],
     );
     for one in timings {
-        let shown = |time: std::time::Duration| duration(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        let shown = |time: std::time::Duration| duration(millis(time));
         table.add_row([
             if critical.contains(&&one.id) { "*" } else { "" }.to_owned(),
             one.id.to_string(),

@@ -1,6 +1,6 @@
 //! README's screens are what the program prints: each is compared with a rendering made here.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 /// Tests run side by side, and may write.
 static FILE: Mutex<()> = Mutex::new(());
@@ -10,7 +10,7 @@ static FILE: Mutex<()> = Mutex::new(());
 /// # Panics
 /// When README has no such command, or other lines below it.
 pub fn check(command: &str, screen: &str) {
-    let _guard = FILE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _guard = FILE.lock();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
     let readme = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{error}"));
     let head = format!("$ {command}\n");

@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::io::BufRead as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use taskctl_stack::aws::client::cancel::Cancel;
 use taskctl_stack::aws::client::context::Clock;
 use taskctl_stack::engine::{self, Engine};
-use taskctl_stack::event::{Endpoints, Event, Events, Outcome};
+use taskctl_stack::event::{Endpoints, Event, Events, Outcome, millis};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Global, Output};
@@ -307,11 +308,11 @@ impl Session {
 
     /// The same, with what can be done next: command lines that work as they are.
     pub fn finished_with_next(&self, outcome: Outcome, calls: u64, endpoints: Endpoints, next: Vec<String>) {
-        let began = *self.began.lock().unwrap_or_else(PoisonError::into_inner);
-        let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let began = *self.began.lock();
+        let took = millis(began.elapsed());
         self.reporter.emit(Event::Finished {
             outcome,
-            millis,
+            millis: took,
             calls,
             endpoints,
             next,
@@ -320,7 +321,7 @@ impl Session {
 
     /// A round begins: what took its time before does not count.
     pub fn begin_round(&self) {
-        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.began.lock() = Instant::now();
     }
 
     /// How to write command lines about the same stack.

@@ -1,13 +1,11 @@
 //! Faults that the network and AWS inject into calls, drawn from a fixed seed so that a run can be repeated.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use hyper::HeaderMap;
 use hyper::body::Bytes;
-
-use crate::fault_proxy::lock;
 
 /// A kind of trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +97,7 @@ impl FaultPlan {
         let service = service(headers);
         let refusal =
             |status, xml_code, json_code, message| Refusal::of(headers, &service, status, xml_code, json_code, message);
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.calls += 1;
         let chance = state.random.f64();
         let afterwards = !reads && state.random.f64() < 0.5;

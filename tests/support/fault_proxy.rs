@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -17,6 +17,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -137,8 +138,8 @@ impl FaultProxy {
     pub fn arm(&self, number: usize, at: At) {
         self.state.mutating.store(0, Ordering::SeqCst);
         self.state.victim.send_replace(0);
-        *lock(&self.state.struck) = None;
-        *lock(&self.state.strike) = Some((number, at));
+        *self.state.struck.lock() = None;
+        *self.state.strike.lock() = Some((number, at));
     }
 
     /// Who is killed.
@@ -148,8 +149,8 @@ impl FaultProxy {
 
     /// Lets everything pass. Returns the call that was struck, if one was.
     pub fn disarm(&self) -> Option<String> {
-        *lock(&self.state.strike) = None;
-        lock(&self.state.struck).take()
+        *self.state.strike.lock() = None;
+        self.state.struck.lock().take()
     }
 
     /// Holds the next call of an operation (`Scan`, or the method of a REST call: `DELETE`) that has `part` in its path or
@@ -157,7 +158,7 @@ impl FaultProxy {
     pub fn hold(&self, operation: &str, part: &str) -> Held {
         let (arrived, arrival) = channel();
         let (release, released) = tokio::sync::oneshot::channel();
-        lock(&self.state.holds).push(Hold {
+        self.state.holds.lock().push(Hold {
             operation: operation.to_owned(),
             part: part.to_owned(),
             arrived,
@@ -172,22 +173,18 @@ impl FaultProxy {
 
     /// Applies this profile to all calls from now on; `None` lets them pass unharmed.
     pub fn fault_profile(&self, profile: Option<FaultProfile>) {
-        *lock(&self.state.plan) = profile.map(|profile| Arc::new(FaultPlan::new(profile)));
+        *self.state.plan.lock() = profile.map(|profile| Arc::new(FaultPlan::new(profile)));
     }
 
     /// Serves log events from this fixture instead of the endpoint.
     pub fn log_fixture(&self, fixture: Arc<LogFixture>) {
-        *lock(&self.state.log_fixture) = Some(fixture);
+        *self.state.log_fixture.lock() = Some(fixture);
     }
 
     /// Operations that changed something, as far as they were seen.
     pub fn operations(&self) -> BTreeSet<String> {
-        lock(&self.state.seen).clone()
+        self.state.seen.lock().clone()
     }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn serve(listener: TcpListener, state: Arc<State>) {
@@ -206,7 +203,7 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
 async fn relay(request: Request<Incoming>, state: Arc<State>) -> Result<Response<Full<Bytes>>, Cut> {
     let (mut parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
-    let log_fixture = lock(&state.log_fixture).clone();
+    let log_fixture = state.log_fixture.lock().clone();
     if let Some(log_fixture) = log_fixture.filter(|_| is_target(&parts.headers, "FilterLogEvents")) {
         let (status, answer) = log_fixture.answer(&body);
         let mut response = Response::new(Full::new(answer.to_string().into()));
@@ -216,7 +213,7 @@ async fn relay(request: Request<Incoming>, state: Arc<State>) -> Result<Response
         return Ok(response);
     }
     let held = {
-        let mut holds = lock(&state.holds);
+        let mut holds = state.holds.lock();
         let place = holds.iter().position(|hold| hold.fits(&parts, &body));
         place.map(|place| holds.remove(place))
     };
@@ -227,18 +224,18 @@ async fn relay(request: Request<Incoming>, state: Arc<State>) -> Result<Response
     }
     let operation = operation(&parts.method, parts.uri.path(), &parts.headers, &body);
     let strike = operation.as_ref().and_then(|name| {
-        lock(&state.seen).insert(name.clone());
+        state.seen.lock().insert(name.clone());
         let number = state.mutating.fetch_add(1, Ordering::SeqCst) + 1;
-        let armed = *lock(&state.strike);
+        let armed = *state.strike.lock();
         let (_, at) = armed.filter(|(wanted, _)| *wanted == number)?;
-        *lock(&state.struck) = Some(name.clone());
+        *state.struck.lock() = Some(name.clone());
         Some(at)
     });
     if strike == Some(At::Before) {
         kill(&state).await;
         return Err(Cut);
     }
-    let plan = lock(&state.plan).clone();
+    let plan = state.plan.lock().clone();
     let fault = plan
         .as_ref()
         .map_or(Fault::Pass, |plan| plan.next(&parts.headers, operation.is_none()));

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use taskctl_local::LocalOptions;
 
@@ -241,7 +242,7 @@ static SHARED: Mutex<Weak<Local>> = Mutex::new(Weak::new());
 impl Local {
     /// The target that the tests running now share.
     pub fn shared() -> Arc<Self> {
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = SHARED.lock();
         if let Some(local) = shared.upgrade() {
             return local;
         }
@@ -386,7 +387,7 @@ impl Local {
 impl Drop for Local {
     fn drop(&mut self) {
         // The next one starts after the end of this one: they have the same root.
-        let shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = SHARED.lock();
         let another = shared.strong_count() > 0 && self.root == scratch().join("local");
         if !another {
             let _ = self.run(&["local", "down"], &repository());

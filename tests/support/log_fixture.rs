@@ -2,13 +2,11 @@
 //! follow, and leave out what is not visible yet; calls are refused now and then.
 //! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html>
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-
-use crate::fault_proxy::lock;
 
 /// A log event.
 #[derive(Debug, Clone)]
@@ -67,7 +65,7 @@ impl LogFixture {
 
     /// Whether something happens that happens once in so many times.
     fn once_in(&self, times: u64) -> bool {
-        lock(&self.random).u64(..times) == 0
+        self.random.lock().u64(..times) == 0
     }
 
     /// Answers a call: status and body.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::ValueEnum;
 use taskctl_checks::{Folder, Outcome as Checked, Report, State, Verdict, junit, run as run_checks};
 use taskctl_stack::engine::EngineError;
-use taskctl_stack::event::Endpoints;
+use taskctl_stack::event::{Endpoints, millis};
 use taskctl_stack::observe::security;
 
 use crate::cli::{CheckArgs, Output};
@@ -97,7 +97,7 @@ async fn check(session: &Session, args: Args) -> Result<Exit, Failure> {
     if args.security && !session.cancel.is_cancelled() {
         report.checks.extend(security(session, &url).await?);
     }
-    let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took = millis(began.elapsed());
     if let Some(path) = &args.junit {
         let path = absolute(path);
         let xml = junit(&report).map_err(|error| Failure::io("writing", &path, &error))?;
@@ -108,8 +108,8 @@ async fn check(session: &Session, args: Args) -> Result<Exit, Failure> {
     }
     let text = match session.global.output {
         Output::Json => json_answer("the report", &report, Lines::Many)?,
-        Output::Human => render(&report, millis, &session.env.out),
-        Output::Github => render(&report, millis, &Style::PLAIN),
+        Output::Human => render(&report, took, &session.env.out),
+        Output::Github => render(&report, took, &Style::PLAIN),
     };
     session.reporter.answer(text);
     Ok(match (session.cancel.is_cancelled(), report.is_good()) {

@@ -12,12 +12,13 @@ pub mod plan;
 mod statement;
 
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use taskctl_stack::aws::client::cancel::Cancel;
 use taskctl_stack::event::{Event, EventSink, Events};
 use taskctl_stack::plan::Action;
@@ -86,7 +87,7 @@ struct Sink {
 
 impl Sink {
     fn send(&self, message: Message) {
-        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = self.sender.lock();
         if let Some(sender) = sender.as_ref() {
             let _ = sender.send(message);
         }
@@ -156,8 +157,8 @@ impl Reporter {
     /// Shows what is left and ends.
     pub fn finish(&self) {
         self.rest();
-        self.sink.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        self.sink.sender.lock().take();
+        if let Some(thread) = self.thread.lock().take() {
             let _ = thread.join();
         }
     }
@@ -232,7 +233,7 @@ pub struct PipeAwareStdout {
 impl PipeAwareStdout {
     /// Why something was not written.
     pub fn lost(&self) -> Option<String> {
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lost.lock().clone()
     }
 
     /// Whether the reader went away.
@@ -242,7 +243,7 @@ impl PipeAwareStdout {
 
     /// Ends the work when nothing can be written any more.
     pub fn end_when_unread(&self, cancel: Cancel) {
-        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Some(cancel);
+        *self.ends.lock() = Some(cancel);
     }
 
     fn keep<T>(&self, result: std::io::Result<T>) -> std::io::Result<T> {
@@ -250,10 +251,10 @@ impl PipeAwareStdout {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             self.is_unread.store(true, Ordering::Relaxed);
         } else {
-            let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lost = self.lost.lock();
             lost.get_or_insert_with(|| error.to_string());
         }
-        if let Some(cancel) = &*self.ends.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(cancel) = &*self.ends.lock() {
             cancel.cancel();
         }
         result

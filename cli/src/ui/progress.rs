@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use console::Term;
+use taskctl_stack::event::millis;
 use taskctl_stack::plan::Verb;
 use taskctl_stack::resource::ResourceId;
 
@@ -283,7 +284,7 @@ impl Live {
             0..10_000 => format!("{} s", millis / 1_000),
             millis => duration(millis),
         };
-        let watched = u64::try_from(bake.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let watched = millis(bake.since.elapsed());
         format!(
             "{spinner} canary {}%  {} of {}  {}",
             bake.percent,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -115,13 +115,9 @@ impl StatusBoard {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, LocalStatus> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Sets or adds a part.
     pub(crate) fn set(&self, part: PartStatus) {
-        let mut status = self.lock();
+        let mut status = self.status.lock();
         match status.parts.iter_mut().find(|known| known.name == part.name) {
             Some(known) => *known = part,
             None => status.parts.push(part),
@@ -131,7 +127,7 @@ impl StatusBoard {
 
     /// Removes a part.
     pub(crate) fn remove(&self, name: &str) {
-        let mut status = self.lock();
+        let mut status = self.status.lock();
         status.parts.retain(|part| part.name != name);
         status.state = overall(&status.parts);
     }
@@ -139,7 +135,7 @@ impl StatusBoard {
     /// Remembers that something went wrong.
     pub(crate) fn incident(&self, part: &str, message: String) {
         tracing::warn!(part, %message, "incident");
-        let mut status = self.lock();
+        let mut status = self.status.lock();
         if status.incidents.len() == INCIDENTS {
             status.incidents.remove(0);
         }
@@ -152,7 +148,7 @@ impl StatusBoard {
 
     /// A copy of it all.
     pub(crate) fn read(&self) -> LocalStatus {
-        self.lock().clone()
+        self.status.lock().clone()
     }
 }
 

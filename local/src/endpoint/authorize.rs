@@ -2,12 +2,13 @@
 //! callers with credentials of `AssumeRole`. The operator, who acts as no role, owns the local target.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::http::request::Parts;
 use ::http::{Method, Response, StatusCode};
+use parking_lot::Mutex;
 
 use super::resource_tags::ResourceTags;
 use crate::keys::Session;
@@ -94,7 +95,7 @@ impl Authorizer {
     }
 
     fn role(&self, account: &str, name: &str) -> Role {
-        let roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        let roles = self.roles.lock();
         let known = roles.get(&(account.to_owned(), name.to_owned())).cloned();
         known.unwrap_or_else(|| Role {
             arn: format!("arn:aws:iam::{account}:role/{name}"),
@@ -111,7 +112,7 @@ impl Authorizer {
             return;
         };
         let found = Element::parse(answer.body());
-        let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut roles = self.roles.lock();
         let known = (caller.account.clone(), name.into_owned());
         match found.and_then(|found| Some((found.text_of("Arn")?, found))) {
             Some((arn, found)) => {
@@ -124,7 +125,7 @@ impl Authorizer {
 
     async fn permissions(&self, emulator: &EmulatorClient, caller: &Caller, role: &str) -> Arc<Permissions> {
         let slot = {
-            let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut policies = self.policies.lock();
             Arc::clone(policies.entry(role.to_owned()).or_default())
         };
         // One reads, the others wait for it.

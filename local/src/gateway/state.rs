@@ -1,10 +1,11 @@
 //! State of one API between requests: compiled route tables, buckets, log streams.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
 
 use super::route::RouteTable;
 use super::server::GatewayPorts;
@@ -38,7 +39,7 @@ impl ApiState {
 
     /// The route table of a deployment, compiled once; those of deployments that no stage serves any more are dropped.
     pub(super) fn routes(&self, api: &ApiSnapshot, deployment: &DeploymentSnapshot) -> Arc<RouteTable> {
-        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tables = self.tables.lock();
         if let Some(table) = tables.get(&deployment.deployment_id) {
             return Arc::clone(table);
         }

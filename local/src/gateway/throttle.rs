@@ -3,8 +3,9 @@
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-throttling.html>
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::ports::{RouteSettings, StageSnapshot};
 
@@ -46,7 +47,7 @@ impl Throttle {
         let rate = settings.throttling_rate_limit.unwrap_or(ACCOUNT_RATE);
         let burst = f64::from(settings.throttling_burst_limit.unwrap_or(ACCOUNT_BURST));
         let key = (stage.name.clone(), own.map(|_| route_key.to_owned()));
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets.lock();
         let bucket = buckets.entry(key).or_insert(Bucket {
             tokens: burst,
             filled: now,

@@ -5,8 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use zip::ZipArchive;
 
@@ -46,7 +47,7 @@ impl CodeStore {
     /// The directory that `code` is unpacked in. Several callers at once unpack it once.
     pub(super) async fn directory(&self, code: &FunctionCode) -> Result<PathBuf, Failure> {
         let cell = {
-            let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut unpacked = self.unpacked.lock();
             Arc::clone(unpacked.entry(code.sha256.clone()).or_default())
         };
         let path = cell.get_or_try_init(|| async {
@@ -62,7 +63,7 @@ impl CodeStore {
 
     /// Removes all code that is not among `wanted` (`CodeSha256` values), including code unpacked by an earlier host.
     pub(super) fn retain(&self, wanted: &BTreeSet<String>) -> io::Result<()> {
-        let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unpacked = self.unpacked.lock();
         // A cell that another task holds is being unpacked or looked up right now.
         unpacked.retain(|sha256, cell| wanted.contains(sha256) || Arc::strong_count(cell) > 1);
         let kept: BTreeSet<String> = unpacked.keys().chain(wanted).map(|sha256| file_name(sha256)).collect();

@@ -3,7 +3,9 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html>
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::ports::ThrottleReason;
 
@@ -25,7 +27,7 @@ impl Concurrency {
 
     /// Lets an invocation of a function in, or says which limit keeps it out.
     pub(super) fn enter(&self, function_arn: &str, reserved: Option<u32>) -> Result<Slot, ThrottleReason> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock();
         let now = running.get(function_arn).copied().unwrap_or_default();
         match reserved {
             Some(reserved) if now >= reserved => {
@@ -66,7 +68,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock();
         if let Some(count) = running.get_mut(&self.function_arn) {
             *count -= 1;
             if *count == 0 {

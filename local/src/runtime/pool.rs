@@ -6,8 +6,9 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use super::environment::{Environment, Job, Order};
@@ -80,7 +81,7 @@ impl Pools {
     /// Gives an invocation to an idle environment, or lets it wait for one.
     pub(super) fn admit(&self, host: &Arc<Host>, version: &Arc<FunctionVersion>, job: Box<Job>) {
         let key = PoolKey::of(version);
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if host.is_stopped() {
             // Dropping the job notifies its caller.
             return;
@@ -111,7 +112,7 @@ impl Pools {
         id: u64,
         handle: &mpsc::UnboundedSender<Order>,
     ) -> NextJob {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let Some(pool) = state.pools.get_mut(key) else {
             return NextJob::End;
         };
@@ -131,19 +132,23 @@ impl Pools {
 
     /// Whether a start still serves someone.
     pub(super) fn is_start_wanted(&self, key: &PoolKey) -> bool {
-        self.lock().pools.get(key).is_some_and(|pool| !pool.waiting.is_empty())
+        self.state
+            .lock()
+            .pools
+            .get(key)
+            .is_some_and(|pool| !pool.waiting.is_empty())
     }
 
     /// An environment has started.
     pub(super) fn started(&self, key: &PoolKey, id: u64) {
-        if let Some(pool) = self.lock().pools.get_mut(key) {
+        if let Some(pool) = self.state.lock().pools.get_mut(key) {
             pool.starting.remove(&id);
         }
     }
 
     /// An environment has failed to start; the invocation that is to know.
     pub(super) fn take_waiting(&self, key: &PoolKey, id: u64) -> Option<Box<Job>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let pool = state.pools.get_mut(key)?;
         pool.starting.remove(&id);
         pool.waiting.pop_front()
@@ -151,14 +156,14 @@ impl Pools {
 
     /// An environment is about to answer and will be ready soon.
     pub(super) fn settling(&self, key: &PoolKey, id: u64) {
-        if let Some(pool) = self.lock().pools.get_mut(key) {
+        if let Some(pool) = self.state.lock().pools.get_mut(key) {
             pool.settling.insert(id);
         }
     }
 
     /// An environment that has answered is not ready as soon as expected.
     pub(super) fn is_late(&self, host: &Arc<Host>, key: &PoolKey, id: u64) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if let Some(pool) = state.pools.get_mut(key) {
             pool.settling.remove(&id);
         }
@@ -167,7 +172,7 @@ impl Pools {
 
     /// Takes an environment out of the idle ones. `false` when it is not among them: it has just been given an order.
     pub(super) fn withdraw(&self, key: &PoolKey, id: u64) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let Some(pool) = state.pools.get_mut(key) else {
             return true;
         };
@@ -178,7 +183,7 @@ impl Pools {
 
     /// An environment has ended.
     pub(super) fn ended(&self, host: &Arc<Host>, key: &PoolKey, id: u64) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if let Some(pool) = state.pools.get_mut(key) {
             pool.environments.remove(&id);
             pool.starting.remove(&id);
@@ -201,7 +206,7 @@ impl Pools {
         loop {
             let mut emptied = pin!(self.emptied.notified());
             emptied.as_mut().enable();
-            if self.lock().pools.is_empty() {
+            if self.state.lock().pools.is_empty() {
                 return;
             }
             emptied.await;
@@ -210,7 +215,7 @@ impl Pools {
 
     /// Ends the idle environments of every version that is not among `current`; busy ones end when they are done.
     pub(super) fn retain(&self, current: &HashSet<PoolKey>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         for (key, pool) in &mut state.pools {
             if current.contains(key) {
                 continue;
@@ -225,7 +230,7 @@ impl Pools {
 
     /// Drops every waiting invocation.
     pub(super) fn abandon(&self) {
-        self.lock().pools.retain(|_, pool| {
+        self.state.lock().pools.retain(|_, pool| {
             pool.waiting.clear();
             !pool.environments.is_empty()
         });
@@ -233,7 +238,8 @@ impl Pools {
 
     /// The environments of a version.
     pub(super) fn environments(&self, key: &PoolKey) -> EnvironmentCount {
-        self.lock()
+        self.state
+            .lock()
             .pools
             .get(key)
             .map_or_else(EnvironmentCount::default, |pool| EnvironmentCount {
@@ -241,10 +247,6 @@ impl Pools {
                 starting: pool.starting.len(),
                 idle: pool.idle.len(),
             })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use ::http::header;
 use ::http::request::Parts;
 use ::http::{Request, Response, StatusCode};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -50,7 +50,7 @@ impl Memory {
     }
 
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         let result = change(&mut kept);
         if let Err(error) = files::write_json(&self.file, &*kept) {
             tracing::warn!(%error, "a setting could not be saved");
@@ -59,7 +59,7 @@ impl Memory {
     }
 
     pub(super) fn read<T>(&self, look: impl FnOnce(&Kept) -> T) -> T {
-        look(&self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&self.kept.lock())
     }
 
     /// Accounts and regions that have rules.

@@ -75,7 +75,7 @@ impl Engine {
                 end: DONE.to_owned(),
                 user: user.to_owned(),
                 at: self.context.now(),
-                millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                millis: millis(began.elapsed()),
                 fence: lease.fence(),
             };
             ledger::record_move(&self.context, &self.control, &made).await

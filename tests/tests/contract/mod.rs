@@ -9,9 +9,10 @@ mod observed;
 mod tasks;
 mod users;
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use taskctl_tests::Project;
 
@@ -54,7 +55,7 @@ impl Deployed {
     /// The deployment that the tests running now share.
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Deployed>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = SHARED.lock();
         if let Some(deployed) = shared.upgrade() {
             return deployed;
         }

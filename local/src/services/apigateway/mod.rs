@@ -13,9 +13,10 @@ mod stages;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc::UnboundedSender;
 
 use self::model::{ApiRecord, Authorizer, Cors, Integration, Route};
@@ -93,11 +94,13 @@ impl Apis {
             let api_id = record.api.api_id.clone();
             for deployment in record.deployments.keys() {
                 if let Some(snapshot) = files::read_json(&apis.snapshot_path(&api_id, deployment))? {
-                    write(&apis.deployments).insert((api_id.clone(), deployment.clone()), Arc::new(snapshot));
+                    apis.deployments
+                        .write()
+                        .insert((api_id.clone(), deployment.clone()), Arc::new(snapshot));
                 }
             }
             apis.publish(&record);
-            apis.lock().insert(api_id, record);
+            apis.records.lock().insert(api_id, record);
         }
         Ok(apis)
     }
@@ -117,11 +120,7 @@ impl Apis {
                 .collect(),
             account: record.account.clone(),
         };
-        self.lock().values().map(summary).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, ApiRecord>> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+        self.records.lock().values().map(summary).collect()
     }
 
     fn record_path(&self, api_id: &str) -> PathBuf {
@@ -142,7 +141,8 @@ impl Apis {
         look: impl FnOnce(&ApiRecord) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         look(
-            self.lock()
+            self.records
+                .lock()
                 .get(api_id)
                 .filter(|record| owner.owns(record))
                 .ok_or_else(|| owner.unknown(api_id))?,
@@ -156,7 +156,7 @@ impl Apis {
         api_id: &str,
         change: impl FnOnce(&mut ApiRecord) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let mut records = self.lock();
+        let mut records = self.records.lock();
         let current = records
             .get(api_id)
             .filter(|record| owner.owns(record))
@@ -171,7 +171,7 @@ impl Apis {
 
     /// Adds an API: gives it a port and says so to the data plane.
     fn add(&self, make: impl FnOnce(String, u16) -> ApiRecord) -> Result<ApiRecord, Fault> {
-        let mut records = self.lock();
+        let mut records = self.records.lock();
         let taken: Vec<u16> = records.values().map(|record| record.port).collect();
         let listener = (self.first_port..=u16::MAX)
             .filter(|port| !taken.contains(port))
@@ -188,15 +188,15 @@ impl Apis {
     }
 
     fn remove(&self, owner: Owner<'_>, api_id: &str) -> Result<(), Fault> {
-        let mut records = self.lock();
+        let mut records = self.records.lock();
         records
             .get(api_id)
             .filter(|record| owner.owns(record))
             .ok_or_else(|| owner.unknown(api_id))?;
         files::remove(&self.directory.join(api_id))?;
         records.remove(api_id);
-        write(&self.served).remove(api_id);
-        write(&self.deployments).retain(|(of, _), _| of != api_id);
+        self.served.write().remove(api_id);
+        self.deployments.write().retain(|(of, _), _| of != api_id);
         let _ = self.events.send(ApiEvent::Deleted {
             api_id: api_id.to_owned(),
         });
@@ -214,7 +214,9 @@ impl Apis {
         let deployment_id = new_id(6);
         let snapshot = snapshot(record, &deployment_id);
         files::write_json(&self.snapshot_path(&api_id, &deployment_id), &snapshot)?;
-        write(&self.deployments).insert((api_id, deployment_id.clone()), Arc::new(snapshot));
+        self.deployments
+            .write()
+            .insert((api_id, deployment_id.clone()), Arc::new(snapshot));
         let deployment = model::Deployment {
             auto_deployed,
             created_date: now(),
@@ -246,13 +248,15 @@ impl Apis {
 
     fn forget_deployment(&self, api_id: &str, deployment_id: &str) -> Result<(), Fault> {
         files::remove(&self.snapshot_path(api_id, deployment_id))?;
-        write(&self.deployments).remove(&(api_id.to_owned(), deployment_id.to_owned()));
+        self.deployments
+            .write()
+            .remove(&(api_id.to_owned(), deployment_id.to_owned()));
         Ok(())
     }
 
     /// Publishes the stages of an API to the data plane.
     fn publish(&self, record: &ApiRecord) {
-        let deployments = self.deployments.read().unwrap_or_else(PoisonError::into_inner);
+        let deployments = self.deployments.read();
         let api_id = &record.api.api_id;
         let stage = |stage: &model::Stage| {
             let deployed = stage
@@ -288,7 +292,7 @@ impl Apis {
             },
             stages: record.stages.values().map(stage).collect(),
         };
-        write(&self.served).insert(api_id.clone(), Arc::new(snapshot));
+        self.served.write().insert(api_id.clone(), Arc::new(snapshot));
     }
 
     /// A deployment whose CORS lets pages of this target's web sites in, on whichever port they are served.
@@ -309,16 +313,8 @@ impl Apis {
 
 impl ApiSource for Apis {
     fn api(&self, api_id: &str) -> Option<Arc<ApiSnapshot>> {
-        self.served
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(api_id)
-            .cloned()
+        self.served.read().get(api_id).cloned()
     }
-}
-
-fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whose call it is: APIs are seen only by their own account in their own region.

@@ -55,7 +55,8 @@ impl Apis {
     }
 
     pub(super) fn apis_of(&self, owner: Owner<'_>) -> Vec<Api> {
-        self.lock()
+        self.records
+            .lock()
             .values()
             .filter(|record| owner.owns(record))
             .map(|record| record.api.clone())

@@ -149,7 +149,7 @@ impl Alarms {
         let action = text(input, "ActionPrefix");
         let types = names(input, "AlarmTypes");
         let metric_alarms = types.is_empty() || types.iter().any(|kind| kind == "MetricAlarm");
-        let state = self.lock();
+        let state = self.state.lock();
         let found: Vec<Value> = state
             .alarms
             .iter()
@@ -174,7 +174,7 @@ impl Alarms {
 
     fn describe_for_metric(&self, caller: &Caller, input: &Value) -> Value {
         let same = |alarm: &&Alarm, member: &str| alarm.configuration.get(member) == input.get(member);
-        let state = self.lock();
+        let state = self.state.lock();
         let found = state.alarms.iter().filter(|alarm| is_of(alarm, caller));
         let found = found.filter(|alarm| same(alarm, "MetricName") && same(alarm, "Namespace"));
         json!({"MetricAlarms": found.map(view).collect::<Vec<_>>()})
@@ -183,7 +183,7 @@ impl Alarms {
     fn describe_history(&self, caller: &Caller, input: &Value) -> Result<Value, Fault> {
         let name = text(input, "AlarmName");
         let kind = text(input, "HistoryItemType");
-        let state = self.lock();
+        let state = self.state.lock();
         let mut items: Vec<(f64, Value)> = state
             .alarms
             .iter()

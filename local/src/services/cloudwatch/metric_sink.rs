@@ -1,9 +1,10 @@
 //! Brings metrics of functions and APIs into the emulator, off the path of requests.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -33,7 +34,7 @@ pub(crate) struct MetricDelivery {
 
 impl MetricSink for MetricDelivery {
     fn put(&self, region: &str, namespace: &str, data: Vec<MetricDatum>) {
-        let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut metrics = self.metrics.lock();
         for datum in data {
             let minute = datum.timestamp_ms.div_euclid(60_000) * 60;
             let mut dimensions = datum.dimensions;
@@ -80,7 +81,7 @@ impl MetricDelivery {
     }
 
     async fn bring_metrics(&self, emulator: &EmulatorClient, alarms: &Alarms) {
-        let taken = std::mem::take(&mut *self.metrics.lock().unwrap_or_else(PoisonError::into_inner));
+        let taken = std::mem::take(&mut *self.metrics.lock());
         let mut calls: BTreeMap<(String, String), Vec<Value>> = BTreeMap::new();
         for ((region, namespace, name, dimensions, unit, minute), histogram) in taken {
             let dimensions: Vec<Value> = dimensions

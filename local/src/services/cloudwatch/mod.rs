@@ -13,8 +13,8 @@ pub(crate) mod values;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -220,31 +220,23 @@ impl Alarms {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn written(&self) -> MutexGuard<'_, Written> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Metrics got values: their alarms are judged again.
     pub(crate) fn wrote(&self, metrics: impl IntoIterator<Item = Metric>) {
-        self.written().metrics.extend(metrics);
+        self.written.lock().metrics.extend(metrics);
     }
 
     /// Some metric may have got values: all alarms are judged again.
     pub(crate) fn wrote_any(&self) {
-        self.written().any = true;
+        self.written.lock().any = true;
     }
 
     fn take_written(&self) -> Written {
-        std::mem::take(&mut *self.written())
+        std::mem::take(&mut *self.written.lock())
     }
 
     /// Every alarm and its metrics.
     fn questions(&self) -> Vec<(Alarm, Question)> {
-        let state = self.lock();
+        let state = self.state.lock();
         let alarms = state.alarms.iter();
         alarms
             .filter_map(|alarm| Some((alarm.clone(), Question::of(alarm)?)))
@@ -253,7 +245,7 @@ impl Alarms {
 
     /// Changes the state: on disk, then visible. Nothing changes when `change` or the disk fails.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> Result<T, Fault>) -> Result<T, Fault> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let mut next = state.clone();
         let result = change(&mut next)?;
         files::write_json(&self.file, &next)?;
@@ -263,7 +255,7 @@ impl Alarms {
 
     /// ARN and tags of every alarm of an account and region.
     pub(crate) fn tagged(&self, caller: &Caller) -> Vec<(String, BTreeMap<String, String>)> {
-        let state = self.lock();
+        let state = self.state.lock();
         let of_caller = state.alarms.iter().filter(|alarm| is_of(alarm, caller));
         let dashboards = state
             .dashboard_tags

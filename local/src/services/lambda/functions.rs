@@ -32,7 +32,7 @@ impl Functions {
         }
         let architecture = one_architecture(input.architectures)?;
         let configuration = new_configuration(&name, architecture, configuration)?;
-        let mut records = self.lock();
+        let mut records = self.records.lock();
         if records.contains_key(&owner.key(&name)) {
             return Err(conflict(format!("Function already exist: {name}")));
         }
@@ -147,7 +147,7 @@ impl Functions {
         if let Some(qualifier) = qualifier {
             return self.delete_version(owner, name, qualifier);
         }
-        let mut records = self.lock();
+        let mut records = self.records.lock();
         let record = records
             .get(&owner.key(name))
             .cloned()
@@ -160,7 +160,7 @@ impl Functions {
     }
 
     pub(super) fn list(&self, owner: Owner<'_>, every_version: bool) -> Vec<Value> {
-        let records = self.lock();
+        let records = self.records.lock();
         let of_caller = records
             .values()
             .filter(|record| record.account == owner.account && record.region == owner.region);
@@ -193,6 +193,7 @@ impl Functions {
             ));
         };
         let others: u32 = self
+            .records
             .lock()
             .values()
             .filter(|record| record.account == owner.account && record.region == owner.region && record.name != name)
@@ -228,7 +229,7 @@ impl Functions {
 
     /// Limits and use of the account.
     pub(super) fn account_settings(&self, owner: Owner<'_>) -> Value {
-        let records = self.lock();
+        let records = self.records.lock();
         let of_caller: Vec<_> = records
             .values()
             .filter(|record| record.account == owner.account && record.region == owner.region)
@@ -264,7 +265,7 @@ impl Functions {
                 "Tags on function aliases and versions are not supported. Please specify a function ARN.",
             ));
         }
-        let mut records = self.lock();
+        let mut records = self.records.lock();
         let mut next = records
             .get(&owner.key(&name))
             .cloned()

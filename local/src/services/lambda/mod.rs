@@ -16,11 +16,12 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
@@ -119,7 +120,7 @@ impl Functions {
                 && let Some(record) = files::read_json::<FunctionRecord>(&path)?
             {
                 functions.publish(&record);
-                functions.lock().insert(key(&record), record);
+                functions.records.lock().insert(key(&record), record);
             }
         }
         Ok(functions)
@@ -128,15 +129,12 @@ impl Functions {
     /// ARN and tags of every function of an account and region.
     pub(crate) fn tagged(&self, account: &str, region: &str) -> Vec<(String, BTreeMap<String, String>)> {
         let of_caller = |record: &&FunctionRecord| record.account == account && record.region == region;
-        self.lock()
+        self.records
+            .lock()
             .values()
             .filter(of_caller)
             .map(|record| (record.arn(), record.tags.clone()))
             .collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, FunctionRecord>> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn record_path(&self, record: &FunctionRecord) -> PathBuf {
@@ -159,7 +157,8 @@ impl Functions {
         look: impl FnOnce(&FunctionRecord) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         look(
-            self.lock()
+            self.records
+                .lock()
                 .get(&owner.key(name))
                 .ok_or_else(|| owner.unknown(name, None))?,
         )
@@ -172,7 +171,7 @@ impl Functions {
         name: &str,
         change: impl FnOnce(&mut FunctionRecord) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let mut records = self.lock();
+        let mut records = self.records.lock();
         let mut next = records
             .get(&owner.key(name))
             .cloned()
@@ -192,7 +191,7 @@ impl Functions {
     /// Makes a function visible to the runtime host.
     fn publish(&self, record: &FunctionRecord) {
         let arn = record.arn();
-        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        let mut served = self.served.write();
         let before = served.get(&arn).cloned();
         let version = |version: &Version| {
             let known = before.as_ref().and_then(|before| before.versions.get(&version.version));
@@ -217,7 +216,7 @@ impl Functions {
     }
 
     fn withdraw(&self, arn: &str) {
-        self.served.write().unwrap_or_else(PoisonError::into_inner).remove(arn);
+        self.served.write().remove(arn);
         self.changes.send_modify(|count| *count += 1);
     }
 
@@ -312,12 +311,7 @@ impl FunctionSource for Functions {
         let unknown = || FunctionNotFound {
             address: address.qualified_arn(),
         };
-        let served = self
-            .served
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&address.function_arn)
-            .cloned();
+        let served = self.served.read().get(&address.function_arn).cloned();
         let served = served.ok_or_else(unknown)?;
         let version = |name: &str| served.versions.get(name).cloned().ok_or_else(unknown);
         let qualifier = address.qualifier.as_deref().unwrap_or("$LATEST");
@@ -348,12 +342,7 @@ impl FunctionSource for Functions {
     }
 
     fn may_invoke(&self, address: &FunctionAddress, principal: &str, source_arn: &str) -> bool {
-        let served = self
-            .served
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&address.function_arn)
-            .cloned();
+        let served = self.served.read().get(&address.function_arn).cloned();
         let qualifier = policy::slot(address.qualifier.as_deref());
         served
             .and_then(|served| {
@@ -367,7 +356,7 @@ impl FunctionSource for Functions {
     }
 
     fn versions(&self) -> Vec<Arc<FunctionVersion>> {
-        let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
+        let served = self.served.read();
         served
             .values()
             .flat_map(|function| function.versions.values().cloned())

@@ -82,7 +82,7 @@ impl Functions {
                 .ok_or_else(|| owner.unknown(name, Some(qualifier)))?;
             Ok(before)
         })?;
-        self.collect_code(&self.lock(), &removed);
+        self.collect_code(&self.records.lock(), &removed);
         Ok(())
     }
 

@@ -1,9 +1,10 @@
 //! Brings log lines of functions and APIs into the emulator, off the path of requests.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -40,7 +41,7 @@ struct Logs {
 
 impl LogSink for LogDelivery {
     fn put(&self, region: &str, group: &str, stream: &str, mut events: Vec<LogEvent>) {
-        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logs = self.logs.lock();
         let room = QUEUE.saturating_sub(logs.waiting);
         if events.len() > room {
             logs.lost += events.len() - room;
@@ -70,7 +71,7 @@ impl LogDelivery {
             streams,
             waiting: _,
             lost,
-        } = std::mem::take(&mut *self.logs.lock().unwrap_or_else(PoisonError::into_inner));
+        } = std::mem::take(&mut *self.logs.lock());
         if lost > 0 {
             tracing::warn!(lost, "dropped log events: more than {QUEUE} were queued");
         }

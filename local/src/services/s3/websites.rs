@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use ::http::header::{self, HeaderMap, HeaderValue};
 use ::http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -66,13 +67,9 @@ impl Websites {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A bucket got a website configuration.
     pub(crate) fn add(&self, caller: &Caller, bucket: &str) {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         known
             .buckets
             .insert(bucket.to_owned(), (caller.account.clone(), caller.region.clone()));
@@ -82,7 +79,7 @@ impl Websites {
 
     /// A bucket is no website any more.
     pub(crate) fn remove(&self, bucket: &str) {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         if known.buckets.remove(bucket).is_some() {
             if known.last_written.as_deref() == Some(bucket) {
                 known.last_written = known.buckets.keys().next().cloned();
@@ -93,7 +90,7 @@ impl Websites {
 
     /// An object of a bucket was written.
     pub(crate) fn written(&self, bucket: &str) {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         if known.last_written.as_deref() != Some(bucket) && known.buckets.contains_key(bucket) {
             known.last_written = Some(bucket.to_owned());
             self.keep(&known);
@@ -102,7 +99,7 @@ impl Websites {
 
     /// All websites.
     pub(crate) fn buckets(&self) -> Vec<String> {
-        self.lock().buckets.keys().cloned().collect()
+        self.known.lock().buckets.keys().cloned().collect()
     }
 
     /// Whether pages of an origin, e.g. `http://shop-dev-site.localhost:1580`, come from one of these.
@@ -113,7 +110,7 @@ impl Websites {
         if given != port.to_string() {
             return false;
         }
-        let known = self.lock();
+        let known = self.known.lock();
         match name {
             "localhost" | "127.0.0.1" => known.last_written.is_some(),
             _ => name
@@ -130,7 +127,7 @@ impl Websites {
 
     /// The website that a host stands for.
     fn find(&self, host: &str) -> Option<(String, Caller)> {
-        let known = self.lock();
+        let known = self.known.lock();
         let bucket = bucket_of_host(host)
             .map(str::to_owned)
             .or_else(|| known.last_written.clone())?;

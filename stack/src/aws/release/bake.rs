@@ -9,7 +9,7 @@ use super::driver::RolloutOptions;
 use super::traffic_shift;
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
-use crate::event::Event;
+use crate::event::{Event, millis};
 use crate::release::canary::{Compared, Judgement, Metering, Sample, judge};
 use crate::release::machine::Outcome;
 use crate::release::transition::{Changed, Transition};
@@ -76,7 +76,6 @@ pub(super) async fn bake(
 }
 
 fn baking(release: u64, percent: u8, watched: Duration, until: Duration, seen: &[Compared]) -> Event {
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let (requests, errors) = counts(seen.iter().map(|one| &one.new));
     let (live_requests, live_errors) = counts(seen.iter().map(|one| &one.old));
     Event::Baking {

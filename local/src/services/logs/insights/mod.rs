@@ -7,9 +7,9 @@ mod syntax;
 mod tests;
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 
 use ::http::Response;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use self::evaluate::Event;
@@ -40,7 +40,7 @@ struct Asked {
 
 impl Queries {
     fn keep(&self, asked: Asked) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         if kept.len() == KEPT {
             kept.pop_front();
         }
@@ -48,7 +48,7 @@ impl Queries {
     }
 
     fn read<T>(&self, look: impl FnOnce(&VecDeque<Asked>) -> T) -> T {
-        look(&self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&self.kept.lock())
     }
 }
 
