@@ -57,7 +57,12 @@ fn what_waits_is_promoted_and_rolled_back_with_one_call_each() {
     assert_eq!(states(&project), [(2, "waiting".to_owned()), (1, "live".to_owned())]);
 
     let unasked = project.run(&["promote"]).expect(64);
-    assert!(unasked.err.contains("--yes"), "{}", unasked.err);
+    insta::assert_snapshot!(unasked.err, @r"
+    promote release/dev in eu-central-1, account 000000000000
+    error: moving live of release/dev to release 2 needs confirmation, and there
+           is no terminal to ask on
+     help: add --yes to proceed without a prompt
+    ");
     let promoted = project
         .run(&["promote", "--yes", "--output", "json", "--trace"])
         .expect(0);
@@ -85,14 +90,22 @@ fn what_waits_is_promoted_and_rolled_back_with_one_call_each() {
     );
     // A second one does not land on what the first one left.
     let refused = project.run(&["rollback", "--yes"]).expect(1);
-    assert!(refused.err.contains("--to"), "{}", refused.err);
+    insta::assert_snapshot!(refused.err, @r"
+    rollback release/dev in eu-central-1, account 000000000000
+    error: live serves release 1, and nothing says what was live before it
+     help: releases that are kept: 2, 3; name one with --to
+    ");
     project.run(&["rollback", "--to", "2", "--yes"]).expect(0);
     assert_eq!(release_of(&live).1, "2");
     let unknown = project.run(&["rollback", "--to", "9", "--yes"]).expect(1);
-    assert!(unknown.err.contains("release 9 is not kept"), "{}", unknown.err);
+    insta::assert_snapshot!(unknown.err, @r"
+    rollback release/dev in eu-central-1, account 000000000000
+    error: release 9 is not kept
+     help: releases that are kept: 1, 3; name one with --to
+    ");
 
     let unlocked = project.run(&["unlock"]).expect(0);
-    assert!(unlocked.out.contains("not locked"), "{}", unlocked.out);
+    insta::assert_snapshot!(unlocked.out, @"the stage is not locked");
     project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
 }
 

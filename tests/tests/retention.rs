@@ -153,7 +153,11 @@ fn old_releases_go_and_what_can_be_reached_stays() {
         BTreeSet::from(["4".to_owned(), "5".to_owned()])
     );
     let refused = project.run(&["rollback", "--to", "2", "--yes"]).expect(1);
-    assert!(refused.err.contains("releases that are kept: 4"), "{}", refused.err);
+    insta::assert_snapshot!(refused.err, @r"
+    rollback pruned/dev in eu-central-1, account 000000000000
+    error: release 2 is not kept
+     help: releases that are kept: 4; name one with --to
+    ");
     project.run(&["rollback", "--yes"]).expect(0);
     let nothing = project.run(&["prune", "--yes"]).expect(0);
     assert!(!nothing.err.contains("pruned: "), "{}", nothing.err);

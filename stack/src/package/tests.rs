@@ -308,10 +308,14 @@ async fn a_missing_profile_is_given_to_copy() {
     let project = Project::new();
     project.write("Cargo.toml", MANIFEST_TEXT.split("[profile").next().unwrap());
     let text = failure(&project.request(&[("counter", "counter")]), project.dir.path()).await;
-    assert!(
-        text.contains("profile `handlers` is not defined") && text.contains("[profile.handlers]\n"),
-        "{text}"
-    );
+    insta::assert_snapshot!(text, @r#"
+    cargo failed (exit status: 101)
+    error: profile `handlers` is not defined
+    add it to the workspace's Cargo.toml:
+      [profile.handlers]
+      inherits = "release"
+      strip = "symbols"
+    "#);
 }
 
 #[tokio::test]
@@ -322,10 +326,11 @@ async fn without_cargo_it_is_said_how_to_get_it() {
         ..project.request(&[("counter", "counter")])
     };
     let text = failure(&request, project.dir.path()).await;
-    assert!(
-        text.starts_with("cargo was not found (PROJECT/no-cargo)\ninstall Rust: "),
-        "{text}"
-    );
+    insta::assert_snapshot!(text, @r"
+    cargo was not found (PROJECT/no-cargo)
+    install Rust: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh
+    or deploy what was packaged elsewhere: `taskctl deploy --artifacts DIR`
+    ");
 }
 
 /// What cannot be built here is refused before anything is built, with the lines that install what is missing.
@@ -419,9 +424,18 @@ did you mean `health`? Packages are there for counter, health
     fs::write(dist.join("counter.zip"), &zip[..zip.len() - 1]).unwrap();
     assert!(say(&request.functions).contains("has another hash than its manifest says"));
     fs::write(dist.join(MANIFEST), r#"{"format":1,"source":null,"packages":{"counter":{"file":"../counter.zip","bytes":1,"codeSha256":"","binarySha256":"","architecture":"x86_64","glibc":null}}}"#).unwrap();
-    assert!(say(&request.functions).contains("is not the name of a file beside it"));
+    insta::assert_snapshot!(say(&request.functions), @r"
+    PROJECT/dist/packages.json is not a manifest of packages: `../counter.zip` is not the name of a file beside it
+    make it again: `taskctl package --out PROJECT/dist`
+    ");
     fs::write(dist.join(MANIFEST), "{}").unwrap();
-    assert!(say(&request.functions).contains("is not a manifest of packages: missing field"));
+    insta::assert_snapshot!(say(&request.functions), @r"
+    PROJECT/dist/packages.json is not a manifest of packages: missing field `format` at line 1 column 2
+    make it again: `taskctl package --out PROJECT/dist`
+    ");
     fs::remove_file(dist.join(MANIFEST)).unwrap();
-    assert!(say(&request.functions).contains("has no packages.json\nmake it: `taskctl package --out"));
+    insta::assert_snapshot!(say(&request.functions), @r"
+    PROJECT/dist has no packages.json
+    make it: `taskctl package --out PROJECT/dist`
+    ");
 }
