@@ -8,9 +8,11 @@ use async_trait::async_trait;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::header::PROXY_AUTHORIZATION;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
+use rustls::crypto::aws_lc_rs;
 use taskctl_checks::{Incoming, Outgoing, State};
 use taskctl_stack::aws::client::cancel::Cancel;
 use taskctl_stack::aws::release::driver::{Answer, Checked, Probe};
@@ -74,13 +76,19 @@ pub async fn allowed_origin(url: &str, origin: &str, method: &str) -> Result<Opt
 
 /// A client that keeps so many idle connections for each host.
 fn http(idle: usize) -> Result<Http, Failure> {
-    let proxies = ProxyConnector::from_env();
+    let no_roots = |error: std::io::Error| {
+        let hint = "install the system's CA certificates (package ca-certificates)".to_owned();
+        Failure::caused("no CA certificates found", &error, Some(hint))
+    };
+    let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Failure::caused("TLS is not available", &error, None))?
+        .with_native_roots()
+        .map_err(no_roots)?
+        .with_no_client_auth();
+    let proxies = ProxyConnector::from_env(tls.clone());
     let connector = HttpsConnectorBuilder::new()
-        .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
-        .map_err(|error| {
-            let hint = "install the system's CA certificates (package ca-certificates)".to_owned();
-            Failure::caused("no CA certificates found", &error, Some(hint))
-        })?
+        .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
         .wrap_connector(proxies.clone());

@@ -104,6 +104,15 @@ fn what_waits_is_promoted_and_rolled_back_with_one_call_each() {
      help: releases that are kept: 1, 3; name one with --to
     ");
 
+    // Tab offers what a rollback can go back to: neither what is live nor what waits.
+    let tab = ["--", "taskctl", "rollback", "--local", "--to", ""];
+    let offered = project
+        .local
+        .run_with(&tab, project.directory(), &[("COMPLETE", "fish")])
+        .expect(0);
+    let offered: Vec<&str> = offered.out.lines().filter_map(|line| line.split('\t').next()).collect();
+    assert_eq!(offered, ["1"]);
+
     let unlocked = project.run(&["unlock"]).expect(0);
     insta::assert_snapshot!(unlocked.out, @"the stage is not locked");
     project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
