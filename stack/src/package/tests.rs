@@ -318,6 +318,20 @@ async fn a_missing_profile_is_given_to_copy() {
     "#);
 }
 
+/// Also where the project is in a directory whose name has a space.
+#[test]
+fn the_build_can_be_repeated_as_it_is_shown() {
+    let error = PackageError::Compile {
+        said: error::Said(String::new()),
+        dir: PathBuf::from("/srv/my project/functions"),
+        command: "cargo build --package functions".to_owned(),
+    };
+    assert_eq!(
+        error.hint().unwrap(),
+        "fix the errors; to see only the build: (cd '/srv/my project/functions' && cargo build --package functions)"
+    );
+}
+
 #[tokio::test]
 async fn without_cargo_it_is_said_how_to_get_it() {
     let project = Project::new();

@@ -530,4 +530,27 @@ mod tests {
         );
         assert_eq!(error.denied_action().as_deref(), Some("iam:PassRole"));
     }
+
+    /// Advice follows the cause, not the class alone.
+    #[test]
+    fn advice_names_what_failed() {
+        let failed = |message: &str, is_unreached| {
+            let error = AwsError {
+                service: "lambda",
+                operation: "CreateFunction",
+                code: None,
+                message: message.to_owned(),
+                status: Some(500),
+                request_id: None,
+                kind: ErrorKind::Transient,
+                is_unreached,
+            };
+            error.hint().unwrap_or_default()
+        };
+        assert!(
+            failed("the local target: no space left on the disk that holds /tmp", false).starts_with("free some disk")
+        );
+        assert!(failed("dns error", true).starts_with("check the network"));
+        assert!(failed("internal error", false).starts_with("check https://health.aws.amazon.com"));
+    }
 }
