@@ -85,6 +85,11 @@ pub enum Ownership {
         /// What was seen instead.
         found: String,
     },
+    /// Its name is taken where nothing of it can be read or changed.
+    Taken {
+        /// Who has it: `bucket shop-assets belongs to another account`.
+        by: String,
+    },
 }
 
 /// A setting that AWS has accepted but not reached yet. It is shown, and is no drift.

@@ -4,7 +4,7 @@ use serde_json::Value;
 use taskctl_stack::plan::{Change, Effect};
 
 use crate::ui::style::{Style, Tone};
-use crate::ui::text::{columns, cut, plain};
+use crate::ui::text::{columns, cut, plain, wrap};
 
 /// Characters shown before a difference within a long text.
 const CONTEXT: usize = 24;
@@ -15,6 +15,7 @@ pub fn change_lines(change: &Change, style: &Style, room: usize) -> Vec<String> 
     let forced = match change.effect {
         Effect::Replace => "  (forces replacement)",
         Effect::RebuildIndex => "  (the index is deleted and built again)",
+        Effect::ReplaceStream => "  (the stream is replaced: new ARN; the old one's records stay readable for 24 h)",
         Effect::InPlace => "",
     };
     let painted = |removed: &str, added: &str| {
@@ -51,7 +52,7 @@ pub fn change_lines(change: &Change, style: &Style, room: usize) -> Vec<String> 
     if columns(&line) <= room {
         return vec![line];
     }
-    let mut lines = vec![format!("{field}:{}", style.paint(Tone::Replace, forced))];
+    let mut lines = heading_lines(&field, forced, style, room);
     for (tone, texts) in [
         (Tone::Delete, marked("-", &long.0)),
         (Tone::Create, marked("+", &long.1)),
@@ -63,6 +64,17 @@ pub fn change_lines(change: &Change, style: &Style, room: usize) -> Vec<String> 
         );
     }
     lines
+}
+
+/// The field alone with what its change does, on one line if it fits.
+fn heading_lines(field: &str, forced: &str, style: &Style, room: usize) -> Vec<String> {
+    if columns(field) + 1 + columns(forced) <= room {
+        return vec![format!("{field}:{}", style.paint(Tone::Replace, forced))];
+    }
+    let parts = wrap(forced.trim(), room.saturating_sub(2)).into_iter();
+    std::iter::once(format!("{field}:"))
+        .chain(parts.map(|part| format!("  {}", style.paint(Tone::Replace, &part))))
+        .collect()
 }
 
 /// A field of something that comes.
@@ -144,6 +156,26 @@ mod tests {
             change_lines(&change, &Style::PLAIN, 120),
             ["indexes.by-email.partition_key.name: \"email\" → \"mail\"  (the index is deleted and built again)"]
         );
+    }
+
+    #[test]
+    fn a_stream_with_another_view_is_another_stream() {
+        let change = Change {
+            field: "stream".to_owned(),
+            before: Some(json!("new-image")),
+            after: Some(json!("keys-only")),
+            effect: Effect::ReplaceStream,
+            implied: false,
+        };
+        let note = "the stream is replaced: new ARN; the old one's records stay readable for 24 h";
+        assert_eq!(
+            change_lines(&change, &Style::PLAIN, 120),
+            [format!("stream: \"new-image\" → \"keys-only\"  ({note})")]
+        );
+        // On a narrow screen it is not cut either.
+        let narrow = change_lines(&change, &Style::PLAIN, 72);
+        assert_eq!(narrow.concat().matches("24 h)").count(), 1, "{narrow:?}");
+        assert!(narrow.iter().all(|line| columns(line) <= 72), "{narrow:?}");
     }
 
     #[test]

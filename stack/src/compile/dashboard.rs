@@ -236,7 +236,7 @@ fn tables(inputs: &Inputs<'_>, grid: &mut Grid) {
     for (logical, table) in inputs.stack.tables.iter().take(DRAWN) {
         let name = inputs.table(logical);
         sources.push((logical.clone(), vec![json!("TableName"), json!(name)]));
-        for index in table.indexes.keys() {
+        for index in table.settings.indexes.keys() {
             let dimensions = vec![
                 json!("TableName"),
                 json!(name),
@@ -398,7 +398,7 @@ mod tests {
         let table = stack
             .tables
             .values()
-            .find(|table| !table.indexes.is_empty())
+            .find(|table| !table.settings.indexes.is_empty())
             .unwrap()
             .clone();
         let alarm = stack.alarms.values().next().unwrap().clone();

@@ -156,7 +156,12 @@ pub fn keep(
 /// Whether a table loses an index.
 pub fn loses_indexes(resources: &[Resource], observed: &Observations) -> bool {
     let mut tables = resources.iter().filter_map(|one| tables(one, observed));
-    tables.any(|(desired, seen)| seen.indexes.keys().any(|index| !desired.indexes.contains_key(index)))
+    tables.any(|(desired, seen)| {
+        seen.settings
+            .indexes
+            .keys()
+            .any(|index| !desired.settings.indexes.contains_key(index))
+    })
 }
 
 /// Keeps in the desired tables the indexes that former releases query: those that their grants name, or all where the ledger
@@ -175,19 +180,19 @@ pub fn keep_indexes(resources: &mut [Resource], observed: &Observations, recorde
         let Some((mut desired, seen)) = tables(resource, observed) else {
             continue;
         };
-        let before = desired.indexes.len();
-        for (index, settings) in seen.indexes {
+        let before = desired.settings.indexes.len();
+        for (index, settings) in seen.settings.indexes {
             let arn = format!(":table/{}/index/{index}", desired.name);
             let is_needed = !recorded.is_complete || granted.iter().any(|resource| resource.ends_with(&arn));
-            if is_needed && !desired.indexes.contains_key(&index) {
+            if is_needed && !desired.settings.indexes.contains_key(&index) {
                 deferred.push(format!(
                     "keeping the index {index} of {} until no release that queries it can be rolled back to",
                     resource.id.name
                 ));
-                desired.indexes.insert(index, settings);
+                desired.settings.indexes.insert(index, settings);
             }
         }
-        if desired.indexes.len() > before {
+        if desired.settings.indexes.len() > before {
             resource.desired = serde_json::to_value(&desired).unwrap_or_default();
         }
     }

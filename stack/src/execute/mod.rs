@@ -370,13 +370,15 @@ async fn create(
             || async { kind.read(&Reader::confirming(context.clone()), id, desired).await },
         )
         .await?;
-    if let Ownership::Foreign { found } = &observed.ownership {
-        return Err(AwsError {
-            message: format!("{}; it does not belong to this stack ({found})", refused.message),
-            ..refused
-        });
-    }
-    converge(context, kind, id, desired, &observed).await
+    let why = match &observed.ownership {
+        Ownership::Ours => return converge(context, kind, id, desired, &observed).await,
+        Ownership::Foreign { found } => format!("it does not belong to this stack ({found})"),
+        Ownership::Taken { by } => format!("{by}; choose another name"),
+    };
+    Err(AwsError {
+        message: format!("{}; {why}", refused.message),
+        ..refused
+    })
 }
 
 /// Brings something found to what is wanted, without a plan of its own.

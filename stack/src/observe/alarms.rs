@@ -67,9 +67,6 @@ pub struct Turn {
     pub summary: String,
 }
 
-/// Upper bound of pages followed in one listing.
-const MAX_PAGES: usize = 100;
-
 /// The stack's alarms, by name: the red ones first. With their changes since a time, when one is given.
 pub async fn read(context: &Context, since: Option<Timestamp>) -> Result<Vec<Alarm>, AwsError> {
     let reader = Reader::new(context.clone());
@@ -176,9 +173,7 @@ fn condition(alarm: &MetricAlarm, period: i32) -> String {
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarmHistory.html>
 async fn turns(context: &Context, alarm: &str, since: Timestamp) -> Result<Vec<Turn>, AwsError> {
     let client = &context.clients().cloudwatch;
-    let mut found = Vec::new();
-    let mut token: Option<String> = None;
-    for _ in 0..MAX_PAGES {
+    let turns = context.pages(|token| async move {
         let page = context
             .call(op("cloudwatch", "DescribeAlarmHistory"), || {
                 client
@@ -192,30 +187,36 @@ async fn turns(context: &Context, alarm: &str, since: Timestamp) -> Result<Vec<T
                     .send()
             })
             .await?;
-        found.extend(
-            page.alarm_history_items
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|item| {
-                    Some(Turn {
-                        at: time(item.timestamp()?)?,
-                        summary: item.history_summary.unwrap_or_default(),
-                    })
-                }),
-        );
-        token = page.next_token;
-        if token.is_none() {
-            break;
-        }
-    }
-    Ok(found)
+        let items = page.alarm_history_items.unwrap_or_default().into_iter();
+        let turns = items.filter_map(|item| {
+            Some(Turn {
+                at: time(item.timestamp()?)?,
+                summary: item.history_summary.unwrap_or_default(),
+            })
+        });
+        Ok((turns.collect(), page.next_token))
+    });
+    turns.await
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat, StateValue, Statistic};
 
     use super::*;
+    use crate::aws::client::context::tests::{context_over, identity};
+    use crate::aws::client::error::ErrorKind;
+    use crate::aws::client::fake::{cbor, clients};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_history_whose_pages_do_not_end_is_an_error() {
+        let answer = cbor(&serde_json::json!({"AlarmHistoryItems": [], "NextToken": "again"}));
+        let clients = clients("eu-central-1", move |_| (200, answer.clone()));
+        let context = context_over(identity(), clients);
+        let error = turns(&context, "errors", Timestamp::UNIX_EPOCH).await.unwrap_err();
+        assert_eq!((error.kind, context.calls()), (ErrorKind::Invalid, 2));
+    }
 
     #[test]
     fn an_alarm_says_what_it_watches() {

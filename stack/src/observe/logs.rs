@@ -15,6 +15,7 @@ use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
 use crate::aws::client::error::found;
 use crate::aws::client::op::op;
+use crate::aws::client::pages::Cursor;
 use crate::aws::kinds::logs;
 use crate::aws::read::reader::Reader;
 use crate::aws::registry;
@@ -153,7 +154,7 @@ impl LogSource for CloudWatchLogs {
         });
         Ok(Page {
             events: events.collect(),
-            next: answer.next_token,
+            next: answer.next_token.filter(|token| !token.is_empty()),
         })
     }
 }
@@ -161,13 +162,17 @@ impl LogSource for CloudWatchLogs {
 /// Groups read at the same time; CloudWatch allows five `FilterLogEvents` a second, which pacing keeps.
 const SIDE_BY_SIDE: usize = 8;
 
+/// Most pages in a row that have no event: AWS gives up searching for a moment and answers an empty page, which over a large group
+/// it may do for minutes. At five pages a second these are more than half an hour.
+const EMPTY_PAGES: usize = 10_000;
+
 /// A group that is being read.
 struct Lane {
     group: Group,
     /// What is read and not handed on, in order.
     events: VecDeque<LogEvent>,
-    /// Where the next page begins; none before the first and after the last.
-    token: Option<String>,
+    /// Where the next page begins.
+    cursor: Cursor<Option<String>>,
     has_ended: bool,
     /// Ids of the last page: what ends one page may begin the next.
     last: HashSet<String>,
@@ -180,7 +185,7 @@ impl Lane {
         Self {
             group: group.clone(),
             events: VecDeque::new(),
-            token: None,
+            cursor: Cursor::first(EMPTY_PAGES),
             has_ended: false,
             last: HashSet::new(),
             page: 0,
@@ -191,15 +196,18 @@ impl Lane {
     async fn fill(mut self, source: &dyn LogSource, window: &Window) -> Result<Self, AwsError> {
         let before = self.events.len();
         while !self.has_ended && self.events.len() == before {
-            let page = source.page(&self.group, window, self.token.take()).await?;
-            self.has_ended = page.next.is_none();
-            self.token = page.next;
+            let page = source.page(&self.group, window, self.cursor.token().clone()).await?;
+            match page.next {
+                Some(next) => self.cursor.advance(Some(next))?,
+                None => self.has_ended = true,
+            }
             let ids = page.events.iter().map(|event| event.id.clone()).collect();
             let mut new = page.events;
             new.retain(|event| !self.last.contains(&event.id));
             new.sort_by(|a, b| a.order().cmp(&b.order()));
             if !new.is_empty() {
                 self.last = ids;
+                self.cursor.was_fruitful();
             }
             self.page = self.page.max(new.len());
             self.events.extend(new);
@@ -451,6 +459,39 @@ mod tests {
                 next: (end < visible.len()).then(|| format!("{end} next")),
             })
         }
+    }
+
+    /// Answers pages without events for ever.
+    struct Endless(fn(usize) -> String, Mutex<usize>);
+
+    #[async_trait]
+    impl LogSource for Endless {
+        async fn page(&self, _: &Group, _: &Window, _: Option<String>) -> Result<Page, AwsError> {
+            let mut read = self.1.lock().unwrap();
+            *read += 1;
+            Ok(Page {
+                events: Vec::new(),
+                next: Some((self.0)(*read)),
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_group_whose_pages_do_not_end_is_an_error() {
+        let window = Window {
+            from: 0,
+            to: None,
+            pattern: None,
+        };
+        let refused = async |token: fn(usize) -> String| {
+            let source = Endless(token, Mutex::new(0));
+            let error = read(&source, &groups()[..1], &window).await.unwrap_err();
+            error.message
+        };
+        let again = refused(|_| "again".to_owned()).await;
+        assert_eq!(again, "a listing returned the same page token twice");
+        let more = refused(|read| read.to_string()).await;
+        assert_eq!(more, "a listing did not end after 10000 pages");
     }
 
     fn groups() -> Vec<Group> {

@@ -169,6 +169,10 @@ fn changes(before: &serde_json::Value, after: &serde_json::Value, rules: &dyn Ki
     });
     let fields: BTreeSet<String> = changes.iter().map(|change| change.field.clone()).collect();
     for change in &mut changes {
+        // What is not yet, or is no longer wanted, is not replaced.
+        if change.effect == Effect::ReplaceStream && (change.before.is_none() || change.after.is_none()) {
+            change.effect = Effect::InPlace;
+        }
         change.implied = rules
             .implied_by(&change.field)
             .is_some_and(|cause| fields.contains(cause));

@@ -30,6 +30,9 @@ pub enum Effect {
     InPlace,
     /// AWS cannot change it: the index that it is of is deleted and built again, while the table stays.
     RebuildIndex,
+    /// AWS cannot change it: the table's stream ends and another one begins, while the table stays. Turning a stream on or off is a
+    /// change in place.
+    ReplaceStream,
     /// AWS cannot change it: the resource is replaced.
     Replace,
 }

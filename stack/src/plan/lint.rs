@@ -18,6 +18,14 @@ pub enum LintError {
         /// What was found.
         found: String,
     },
+    /// Its name is taken where nothing of it can be read or changed.
+    #[error("{id} cannot be created: {by}")]
+    NameTaken {
+        /// Resource.
+        id: ResourceId,
+        /// Who has it.
+        by: String,
+    },
     /// A data store would be deleted or replaced without a flag that names it.
     #[error("{id} holds data and would be {what}: {fields}")]
     DataLoss {
@@ -46,6 +54,7 @@ impl LintError {
             Self::Foreign { .. } => {
                 "set another `name:` for it in the template, or delete the existing resource".to_owned()
             }
+            Self::NameTaken { id, .. } => format!("choose another name: set `name:` of {} in the template", id.name),
             Self::DataLoss { id, .. } => format!(
                 "undo the change in the template, or declare the changed one under another name beside it; \
                  `taskctl destroy --delete-data {}` deletes the whole stage with this data",
@@ -69,11 +78,14 @@ pub fn lint(plan: &Plan, request: &Request, observed: &Observations, rules: &dyn
         if !seen.insert(&resource.id) {
             errors.push(LintError::Duplicate(resource.id.clone()));
         }
-        if let Some(Ownership::Foreign { found }) = observed.get(&resource.id).map(|seen| &seen.ownership) {
-            errors.push(LintError::Foreign {
-                id: resource.id.clone(),
+        let id = resource.id.clone();
+        match observed.get(&id).map(|seen| &seen.ownership) {
+            Some(Ownership::Foreign { found }) => errors.push(LintError::Foreign {
+                id,
                 found: found.clone(),
-            });
+            }),
+            Some(Ownership::Taken { by }) => errors.push(LintError::NameTaken { id, by: by.clone() }),
+            Some(Ownership::Ours) | None => {}
         }
     }
     for step in &plan.steps {

@@ -96,21 +96,30 @@ pub enum ReleasePolicy {
 pub struct Table {
     /// Physical name given in the template instead of the derived one.
     pub name: Option<String>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub settings: TableSettings,
+}
+
+/// What a table is beside its name and tags: in the template what it should be, in the kind's model what AWS has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TableSettings {
     /// Partition key.
     pub partition_key: KeyAttribute,
     /// Sort key.
     pub sort_key: Option<KeyAttribute>,
-    /// Global secondary indexes by name.
+    /// Global secondary indexes by name, at most 20. Attributes of an `include` projection are sorted.
     pub indexes: BTreeMap<String, Index>,
     /// Attribute that holds the expiry in epoch seconds.
     pub ttl_attribute: Option<String>,
     /// Days of point-in-time recovery, 1–35; none = off.
     pub point_in_time_recovery_days: Option<u8>,
-    /// Refuse deletion on AWS's side.
+    /// Whether AWS refuses to delete it.
     pub deletion_protection: bool,
-    /// Customer-managed KMS key; none = the AWS-owned key.
+    /// KMS key, as the template spells it (ARN, id or alias); none = the AWS-owned key. An alias is not resolved:
+    /// beside one, another customer-managed key goes unnoticed.
     pub kms_key: Option<String>,
-    /// Stream view type, when a stream is asked for.
+    /// What the stream carries; none = no stream.
     pub stream: Option<StreamView>,
 }
 

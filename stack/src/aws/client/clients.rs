@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 
@@ -88,26 +88,30 @@ impl Clients {
         if let Some((key, secret)) = &connection.credentials {
             loader = loader.credentials_provider(Credentials::new(key, secret, None, None, "taskctl"));
         }
-        let config = loader.load().await;
-        let s3 = aws_sdk_s3::config::Builder::from(&config)
+        Ok(Self::of(&loader.load().await))
+    }
+
+    /// The clients of a configuration.
+    pub(super) fn of(config: &SdkConfig) -> Self {
+        let s3 = aws_sdk_s3::config::Builder::from(config)
             .force_path_style(config.endpoint_url().is_some())
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .build();
-        Ok(Self {
-            apigateway: aws_sdk_apigatewayv2::Client::new(&config),
-            cloudwatch: aws_sdk_cloudwatch::Client::new(&config),
-            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
-            dynamodb: aws_sdk_dynamodb::Client::new(&config),
-            events: aws_sdk_eventbridge::Client::new(&config),
-            iam: aws_sdk_iam::Client::new(&config),
-            lambda: aws_sdk_lambda::Client::new(&config),
-            tagging: aws_sdk_resourcegroupstagging::Client::new(&config),
+        Self {
+            apigateway: aws_sdk_apigatewayv2::Client::new(config),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(config),
+            dynamodb: aws_sdk_dynamodb::Client::new(config),
+            events: aws_sdk_eventbridge::Client::new(config),
+            iam: aws_sdk_iam::Client::new(config),
+            lambda: aws_sdk_lambda::Client::new(config),
+            tagging: aws_sdk_resourcegroupstagging::Client::new(config),
             s3: aws_sdk_s3::Client::from_conf(s3),
-            sns: aws_sdk_sns::Client::new(&config),
-            sts: aws_sdk_sts::Client::new(&config),
+            sns: aws_sdk_sns::Client::new(config),
+            sts: aws_sdk_sts::Client::new(config),
             endpoint_url: config.endpoint_url().map(str::to_owned),
-        })
+        }
     }
 
     /// Where a service is called, for people.

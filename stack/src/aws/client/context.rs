@@ -241,14 +241,21 @@ pub(crate) mod tests {
             credentials: Some(("test".into(), "test".into())),
             ..Connection::default()
         };
-        let identity = Identity {
+        let clients = Clients::connect(&connection).await.expect("no profile is asked for");
+        context_over(identity(), clients)
+    }
+
+    pub(crate) fn identity() -> Identity {
+        Identity {
             app: "shop".into(),
             stage: "dev".into(),
             region: "eu-central-1".into(),
             account: "123456789012".into(),
             partition: "aws".into(),
-        };
-        let clients = Clients::connect(&connection).await.expect("no profile is asked for");
+        }
+    }
+
+    pub(crate) fn context_over(identity: Identity, clients: Clients) -> Context {
         Context::new(
             identity,
             clients,

@@ -8,12 +8,14 @@ pub mod clients;
 pub mod context;
 pub mod error;
 pub(in crate::aws) mod extensions;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod http_client;
 pub mod identity;
 pub mod on_behalf;
 pub mod op;
 pub mod pace;
-pub(in crate::aws) mod pages;
+pub(crate) mod pages;
 mod poll;
 mod profile;
 pub mod service;

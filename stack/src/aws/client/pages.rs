@@ -11,31 +11,66 @@ const MOST: usize = 1_000;
 impl Context {
     /// All items of a listing. `page` asks for the page at a token, none for the first, and returns its items with the token
     /// of the next page; an empty token ends the listing like none. A token that comes back, or pages without end, are an error.
-    pub(in crate::aws) async fn pages<T, F>(&self, page: impl Fn(Option<String>) -> F) -> Result<Vec<T>, AwsError>
+    pub(crate) async fn pages<T, F>(&self, page: impl Fn(Option<String>) -> F) -> Result<Vec<T>, AwsError>
     where
         F: Future<Output = Result<(Vec<T>, Option<String>), AwsError>>,
     {
         let mut all = Vec::new();
-        let mut token = None;
-        for _ in 0..MOST {
-            let (items, next) = page(token.clone()).await?;
+        let mut cursor: Cursor<Option<String>> = Cursor::first(MOST);
+        loop {
+            let (items, next) = page(cursor.token().clone()).await?;
             all.extend(items);
             let next = next.filter(|token| !token.is_empty());
             if next.is_none() {
                 return Ok(all);
             }
-            advanced(&token, &next)?;
-            token = next;
+            cursor.advance(next)?;
         }
-        Err(endless(format!("a listing did not end after {MOST} pages")))
     }
 }
 
-/// Refuses a listing whose next page is the one that was just read.
-pub(in crate::aws) fn advanced<T: PartialEq>(read: &T, next: &T) -> Result<(), AwsError> {
-    match read == next {
-        true => Err(endless("a listing returned the same page token twice".to_owned())),
-        false => Ok(()),
+/// Where a listing is that is followed page by page.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cursor<T> {
+    token: T,
+    most: usize,
+    left: usize,
+}
+
+impl<T: PartialEq> Cursor<T> {
+    /// At the first page of a listing that has at most so many.
+    pub fn first(most: usize) -> Self
+    where
+        T: Default,
+    {
+        Self {
+            token: T::default(),
+            most,
+            left: most,
+        }
+    }
+
+    /// The token of the page.
+    pub fn token(&self) -> &T {
+        &self.token
+    }
+
+    /// Goes on to the next page. Refused where that is the one that was just read, and after the last that is followed.
+    pub fn advance(&mut self, next: T) -> Result<(), AwsError> {
+        if self.token == next {
+            return Err(endless("a listing returned the same page token twice".to_owned()));
+        }
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            return Err(endless(format!("a listing did not end after {} pages", self.most)));
+        }
+        self.token = next;
+        Ok(())
+    }
+
+    /// A page had something: as many more may follow.
+    pub fn was_fruitful(&mut self) {
+        self.left = self.most;
     }
 }
 
@@ -73,6 +108,19 @@ mod tests {
         };
         let error = context.pages(endless).await.unwrap_err();
         assert_eq!((error.kind, pages.get()), (ErrorKind::Invalid, MOST));
+    }
+
+    #[test]
+    fn a_page_with_something_is_followed_by_as_many_again() {
+        let mut cursor = Cursor::<usize>::first(3);
+        for page in 1..10 {
+            cursor.advance(page).unwrap();
+            cursor.was_fruitful();
+        }
+        cursor.advance(10).unwrap();
+        cursor.advance(11).unwrap();
+        let error = cursor.advance(12).unwrap_err();
+        assert_eq!(error.message, "a listing did not end after 3 pages");
     }
 
     #[tokio::test]

@@ -42,6 +42,8 @@ pub struct Spec {
     pub replace_on: &'static [&'static str],
     /// Parts of a table's indexes that AWS cannot change, as the start of their paths and what follows the index's name.
     pub rebuild_on: &'static [(&'static str, &'static str)],
+    /// The field that says what a table's stream carries: with another value another stream begins.
+    pub stream_field: Option<&'static str>,
     /// Fields (or their parents) whose values are never shown.
     pub hidden: &'static [&'static str],
     /// Fields that change along with another one: the field, and the other.
@@ -56,6 +58,9 @@ pub struct Spec {
     pub reads_by_content: bool,
     /// Whether it serves the function of the same logical name, and stays as long as a release needs that function.
     pub serves_function: bool,
+    /// Whether requests or alarms fail without it, and one listing finds it by its name: `status` and `doctor` say when one that
+    /// was deployed is gone.
+    pub needed_at_runtime: bool,
     /// The kind whose deletion takes this one along.
     pub contained_in: Option<&'static str>,
     /// Kinds that must be changed only after an orphan of this kind is gone.
@@ -86,6 +91,7 @@ impl Spec {
             replacement: Replacement::DeleteFirst,
             replace_on: &[],
             rebuild_on: &[],
+            stream_field: None,
             hidden: &[],
             implied: &[],
             deleted_after: &[],
@@ -93,6 +99,7 @@ impl Spec {
             service,
             reads_by_content: false,
             serves_function: false,
+            needed_at_runtime: false,
             contained_in: None,
             deleted_before: &[],
             release_actions: &[],
@@ -295,6 +302,9 @@ impl<K: Kind> KindRules for Registered<K> {
     fn effect(&self, field: &str) -> Effect {
         if self.kind.spec().replace_on.iter().any(|path| within(field, path)) {
             return Effect::Replace;
+        }
+        if self.kind.spec().stream_field == Some(field) {
+            return Effect::ReplaceStream;
         }
         let is_part = |(start, part): &(&str, &str)| field.strip_prefix(start).is_some_and(|rest| rest.contains(part));
         match self.kind.spec().rebuild_on.iter().any(is_part) {

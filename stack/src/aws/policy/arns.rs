@@ -92,7 +92,7 @@ impl Arns<'_> {
             .stack
             .tables
             .values()
-            .filter_map(|table| table.kms_key.as_deref())
+            .filter_map(|table| table.settings.kms_key.as_deref())
             .collect();
         let via = format!("dynamodb.{region}.amazonaws.com");
         let mut statements = Vec::new();

@@ -77,14 +77,14 @@ fn on_table(
     if actions.contains("dynamodb:Query") {
         let indexes: BTreeSet<String> = settings
             .into_iter()
-            .flat_map(|table| table.indexes.keys())
+            .flat_map(|table| table.settings.indexes.keys())
             .map(|index| format!("{table}/index/{index}"))
             .collect();
         if !indexes.is_empty() {
             statements.push((format!("{sid}Indexes"), Statement::allow(&["dynamodb:Query"], indexes)));
         }
     }
-    if let Some(key) = settings.and_then(|table| table.kms_key.as_deref()) {
+    if let Some(key) = settings.and_then(|table| table.settings.kms_key.as_deref()) {
         // DynamoDB uses the caller's right to the key. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
         statements.push((
             format!("{sid}Key"),

@@ -9,23 +9,12 @@ use super::control_bucket::ControlBucket;
 use super::ledger;
 use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
-use crate::aws::kinds::{cloudwatch, dynamodb, iam, lambda, logs, s3, sns};
+use crate::aws::kinds::iam;
 use crate::aws::policy::document::Document;
 use crate::aws::read::reader::Reader;
 use crate::aws::registry;
 use crate::release::grants::Grants;
 use crate::resource::ResourceId;
-
-/// Kinds whose resources one listing finds by name, and without which requests or alarms fail.
-const KINDS: [&str; 7] = [
-    dynamodb::table::KIND,
-    s3::bucket::KIND,
-    sns::topic::KIND,
-    iam::role::KIND,
-    logs::group::KIND,
-    lambda::function::KIND,
-    cloudwatch::alarm::KIND,
-];
 
 /// Resources of the last deploy that do not exist any more. None are known of a stage that only older versions deployed.
 pub async fn missing(
@@ -33,13 +22,14 @@ pub async fn missing(
     control: &ControlBucket,
     reader: &Reader,
 ) -> Result<BTreeSet<ResourceId>, AwsError> {
-    let listings = KINDS.map(|kind| async move {
-        let found = registry().kind(kind).enumerate(reader).await?;
+    let needed = registry().kinds().filter(|kind| kind.spec().needed_at_runtime);
+    let listings = needed.map(|kind| async move {
+        let found = kind.enumerate(reader).await?;
         let names: BTreeSet<String> = found
             .into_iter()
             .filter_map(|mut one| one.outputs.remove("name"))
             .collect();
-        Ok::<_, AwsError>((kind, names))
+        Ok::<_, AwsError>((kind.spec().name, names))
     });
     let (inventory, found) = futures::try_join!(ledger::inventory(context, control), try_join_all(listings))?;
     let found: BTreeMap<&str, BTreeSet<String>> = found.into_iter().collect();

@@ -26,7 +26,8 @@ record! {
         deletion_protection: Option<Spanned<bool>>,
         /// Customer-managed KMS key. Without it: the key that AWS owns.
         kms_key: Option<Spanned<Text<KmsKey>>>,
-        /// Stream of the table's changes.
+        /// Stream of the table's changes. Another word replaces the stream: it has a new ARN, and the records of the old one stay
+        /// readable for 24 h.
         stream: Option<Spanned<OneOf<StreamView>>>,
     }
 }

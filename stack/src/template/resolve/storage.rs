@@ -6,7 +6,9 @@ use super::{Resolver, rules};
 use crate::template::fault::{Code, Fault, Span};
 use crate::template::grammar::{NamedValue, Short, Spanned, Switch};
 use crate::template::language::{BucketCorsSource, BucketSource, IndexSource, KeySource, ProjectionType, TableSource};
-use crate::template::model::{AttributeType, Bucket, Cors, Index, KeyAttribute, Projection, Table, Website};
+use crate::template::model::{
+    AttributeType, Bucket, Cors, Index, KeyAttribute, Projection, Table, TableSettings, Website,
+};
 
 /// Indexes of a table. <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html>
 const MOST_INDEXES: usize = 20;
@@ -35,19 +37,21 @@ impl Resolver<'_> {
         }
         Table {
             name: self.physical_name(&rules::TABLE, logical, key, table.name.as_ref()),
-            partition_key,
-            sort_key,
-            indexes,
-            ttl_attribute: table.ttl.as_ref().map(|ttl| ttl.value.text.clone()),
-            point_in_time_recovery_days: match &table.point_in_time_recovery.value {
-                Switch::Off => None,
-                Switch::On(Short(recovery)) => u8::try_from(recovery.period.value.units()).ok(),
+            settings: TableSettings {
+                partition_key,
+                sort_key,
+                indexes,
+                ttl_attribute: table.ttl.as_ref().map(|ttl| ttl.value.text.clone()),
+                point_in_time_recovery_days: match &table.point_in_time_recovery.value {
+                    Switch::Off => None,
+                    Switch::On(Short(recovery)) => u8::try_from(recovery.period.value.units()).ok(),
+                },
+                deletion_protection: table
+                    .deletion_protection
+                    .map_or(self.source.protected.value, |protection| protection.value),
+                kms_key: table.kms_key.as_ref().map(|key| key.value.text.clone()),
+                stream: table.stream.map(|stream| stream.value.0),
             },
-            deletion_protection: table
-                .deletion_protection
-                .map_or(self.source.protected.value, |protection| protection.value),
-            kms_key: table.kms_key.as_ref().map(|key| key.value.text.clone()),
-            stream: table.stream.map(|stream| stream.value.0),
         }
     }
 

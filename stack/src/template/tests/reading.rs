@@ -380,7 +380,7 @@ fn a_stage_changes_adds_and_removes() {
         prod.stack.tags.iter().collect::<Vec<_>>(),
         [(&"cost".to_owned(), &"7".to_owned())]
     );
-    assert!(prod.stack.tables["t"].deletion_protection && !dev.stack.tables["t"].deletion_protection);
+    assert!(prod.stack.tables["t"].settings.deletion_protection && !dev.stack.tables["t"].settings.deletion_protection);
     assert_eq!(
         (dev.stack.release_policy, prod.stack.release_policy),
         (ReleasePolicy::Immediate, ReleasePolicy::Manual)

@@ -63,8 +63,8 @@ fn the_platform_differs_by_stage() {
             bake_seconds: 300
         }
     );
-    assert!(!dev.tables["tasks"].deletion_protection);
-    assert!(prod.tables["tasks"].deletion_protection);
+    assert!(!dev.tables["tasks"].settings.deletion_protection);
+    assert!(prod.tables["tasks"].settings.deletion_protection);
     let origins = |stack: &Stack| {
         stack
             .api

@@ -145,6 +145,7 @@ static SPEC: Spec = Spec {
     replacement: Replacement::CreateFirst,
     replace_on: &["name"],
     usual: Duration::from_millis(300),
+    needed_at_runtime: true,
     reach: Reach::Alarms,
     reaches: &[("cloudwatch:DescribeAlarms", Reach::Account)],
     ..Spec::of(&cloudwatch::SERVICE)

@@ -61,6 +61,7 @@ static SPEC: Spec = Spec {
         (apigateway::api::KIND, Scope::Any),
     ],
     usual: Duration::from_millis(400),
+    needed_at_runtime: true,
     serves_function: true,
     reach: Reach::LogGroups,
     reaches: &[("logs:DescribeLogGroups", Reach::Account)],

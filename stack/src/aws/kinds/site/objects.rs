@@ -19,6 +19,7 @@ use crate::aws::client::context::Context;
 use crate::aws::client::error::found;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::op::{Op, op};
+use crate::aws::kinds::s3;
 use crate::aws::read::reader::{Cells, Reader};
 use crate::site::{CONFIG, Content, File, KEPT, Place, Site, content_type, kept, md5, plain_name};
 
@@ -85,10 +86,20 @@ pub fn config(api_url: &str) -> String {
 struct Listings(Cells<String, Option<Objects>>);
 
 impl Reader {
-    /// What a web site's bucket has; none when there is no such bucket.
+    /// What a web site's bucket has; none when there is no such bucket, or it is one of another account or region, which reading
+    /// the bucket itself tells.
     pub(in crate::aws) async fn objects(&self, bucket: &str) -> Result<Option<Objects>, AwsError> {
         let listings = self.extension::<Listings>();
-        listings.0.get(bucket.to_owned(), list(self.context(), bucket)).await
+        let listing = async {
+            match list(self.context(), bucket).await {
+                Err(error) => match s3::bucket::not_here(self.context(), bucket, &error).await? {
+                    Some(_) => Ok(None),
+                    None => Err(error),
+                },
+                listed => listed,
+            }
+        };
+        listings.0.get(bucket.to_owned(), listing).await
     }
 }
 

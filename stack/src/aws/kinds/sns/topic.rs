@@ -77,6 +77,7 @@ static SPEC: Spec = Spec {
     replace_on: &["name"],
     deleted_after: &[(cloudwatch::alarm::KIND, Scope::Any)],
     usual: Duration::from_millis(400),
+    needed_at_runtime: true,
     reach: Reach::Topics,
     reaches: &[("sns:ListTopics", Reach::Account)],
     ..Spec::of(&sns::SERVICE)

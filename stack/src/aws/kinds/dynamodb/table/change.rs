@@ -18,7 +18,7 @@ use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::op::op;
 use crate::aws::client::tags::{self, Difference, Tags};
 use crate::aws::kinds::kind::Fields;
-use crate::template::model::{Index, StreamView};
+use crate::template::model::{Index, StreamView, TableSettings};
 
 /// How long an index may take to be built: minutes for small tables, hours for large ones. Past it the operator is told
 /// to come back; AWS goes on by itself.
@@ -26,8 +26,8 @@ const INDEX_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// Makes the table with everything that `CreateTable` takes.
 pub(super) async fn create(context: &Context, desired: &Model) -> Result<Option<TableDescription>, AwsError> {
-    let Model {
-        name,
+    let Model { name, settings, tags } = desired;
+    let TableSettings {
         partition_key,
         sort_key,
         indexes,
@@ -36,8 +36,7 @@ pub(super) async fn create(context: &Context, desired: &Model) -> Result<Option<
         deletion_protection,
         kms_key,
         stream,
-        tags,
-    } = desired;
+    } = settings;
     let mut attributes = Attributes::default();
     attributes.add(partition_key, sort_key.as_ref());
     let mut secondary = Vec::new();
@@ -93,13 +92,13 @@ pub(super) async fn table(
     let name = desired.name.as_str();
     observe::ready(context, name, "table to become active", TABLE_LIMIT).await?;
     if changes.touch("deletion_protection") {
-        protect(context, name, desired.deletion_protection).await?;
+        protect(context, name, desired.settings.deletion_protection).await?;
     }
     if changes.touch("kms_key") {
-        encrypt(context, name, desired.kms_key.as_deref()).await?;
+        encrypt(context, name, desired.settings.kms_key.as_deref()).await?;
     }
     if changes.touch("stream") {
-        replace_stream(context, name, before.stream, desired.stream).await?;
+        replace_stream(context, name, before.settings.stream, desired.settings.stream).await?;
     }
     if changes.touch("indexes") {
         replace_indexes(context, before, desired).await?;
@@ -165,25 +164,16 @@ async fn replace_stream(
 /// keys nor projection of an index); those no longer wanted go last.
 async fn replace_indexes(context: &Context, before: &Model, desired: &Model) -> Result<(), AwsError> {
     let name = desired.name.as_str();
-    let (new, kept): (Vec<_>, Vec<_>) = desired
-        .indexes
-        .iter()
-        .partition(|(index, _)| !before.indexes.contains_key(*index));
+    let (was, wanted) = (&before.settings.indexes, &desired.settings.indexes);
+    let (new, kept): (Vec<_>, Vec<_>) = wanted.iter().partition(|(index, _)| !was.contains_key(*index));
     for (index, model) in new {
         build_index(context, desired, index, model).await?;
     }
-    for (index, model) in kept
-        .into_iter()
-        .filter(|(index, model)| before.indexes.get(*index) != Some(model))
-    {
+    for (index, model) in kept.into_iter().filter(|(index, model)| was.get(*index) != Some(model)) {
         drop_index(context, name, index).await?;
         build_index(context, desired, index, model).await?;
     }
-    for index in before
-        .indexes
-        .keys()
-        .filter(|index| !desired.indexes.contains_key(*index))
-    {
+    for index in was.keys().filter(|index| !wanted.contains_key(*index)) {
         drop_index(context, name, index).await?;
     }
     Ok(())
@@ -196,7 +186,7 @@ async fn build_index(context: &Context, table: &Model, name: &str, index: &Index
         projection,
     } = index;
     let mut attributes = Attributes::default();
-    attributes.add(&table.partition_key, table.sort_key.as_ref());
+    attributes.add(&table.settings.partition_key, table.settings.sort_key.as_ref());
     attributes.add(partition_key, sort_key.as_ref());
     let definitions = attributes.definitions()?;
     let action = fits(
@@ -393,4 +383,72 @@ pub(super) async fn tag(context: &Context, arn: &str, before: &Tags, after: &Tag
             .await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::aws::client::context::tests::{context_over, identity};
+    use crate::aws::client::fake::clients;
+
+    /// A table as AWS keeps it: it takes no change while one is under way, and none of the view of a stream that is on.
+    #[derive(Default)]
+    struct Table {
+        stream: Value,
+        is_updating: bool,
+        asked: Vec<Value>,
+    }
+
+    impl Table {
+        fn answer(&mut self, operation: &str, body: &Value) -> (u16, Value) {
+            let refused = |code: &str| (400, json!({"__type": code, "message": "refused"}));
+            if operation == "UpdateTable" {
+                let wanted = body["StreamSpecification"].clone();
+                self.asked.push(wanted.clone());
+                if self.is_updating {
+                    return refused("ResourceInUseException");
+                }
+                if self.stream["StreamEnabled"] == wanted["StreamEnabled"] {
+                    return refused("ValidationException");
+                }
+                self.stream = wanted;
+                self.is_updating = true;
+                let table = json!({"TableStatus": "UPDATING", "StreamSpecification": self.stream});
+                return (200, json!({"TableDescription": table}));
+            }
+            self.is_updating = false;
+            let table = json!({"TableStatus": "ACTIVE", "StreamSpecification": self.stream});
+            (200, json!({"Table": table}))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_with_another_view_ends_before_the_next_one_begins() {
+        let table = Arc::new(Mutex::new(Table {
+            stream: json!({"StreamEnabled": true, "StreamViewType": "NEW_IMAGE"}),
+            ..Table::default()
+        }));
+        let state = Arc::clone(&table);
+        let clients = clients("eu-central-1", move |call| {
+            let body = serde_json::from_slice(&call.body).unwrap();
+            let (status, answer) = state.lock().unwrap().answer(&call.operation, &body);
+            (status, answer.to_string().into_bytes())
+        });
+        let context = context_over(identity(), clients);
+        let (before, after) = (Some(StreamView::NewImage), Some(StreamView::KeysOnly));
+        replace_stream(&context, "shop-dev-tasks", before, after).await.unwrap();
+        let asked = table.lock().unwrap().asked.clone();
+        assert_eq!(
+            asked,
+            [
+                json!({"StreamEnabled": false}),
+                json!({"StreamEnabled": true, "StreamViewType": "KEYS_ONLY"})
+            ]
+        );
+    }
 }

@@ -15,7 +15,7 @@ use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::error::{found, gone};
 use crate::aws::client::op::op;
-use crate::aws::client::pages::advanced;
+use crate::aws::client::pages::Cursor;
 use crate::aws::client::tags::Tags;
 use crate::aws::kinds::dynamodb;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
@@ -24,7 +24,7 @@ use crate::aws::read::inventory::{Naming, logical, ours, settled};
 use crate::aws::read::reader::{Reader, ownership};
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
-use crate::template::model::{AttributeType, Index, KeyAttribute, Projection, StreamView, Table};
+use crate::template::model::{AttributeType, Index, KeyAttribute, Projection, StreamView, Table, TableSettings};
 use observe::Snapshot;
 
 /// The kind.
@@ -35,23 +35,9 @@ pub struct DynamodbTable;
 pub struct Model {
     /// Name, 3–255 characters.
     pub name: String,
-    /// Partition key.
-    pub partition_key: KeyAttribute,
-    /// Sort key.
-    pub sort_key: Option<KeyAttribute>,
-    /// Global secondary indexes by name, at most 20. Attributes of an `include` projection are sorted.
-    pub indexes: std::collections::BTreeMap<String, Index>,
-    /// Attribute that holds the expiry in epoch seconds.
-    pub ttl_attribute: Option<String>,
-    /// Days of point-in-time recovery, 1–35; none = off.
-    pub point_in_time_recovery_days: Option<u8>,
-    /// Whether AWS refuses to delete it.
-    pub deletion_protection: bool,
-    /// KMS key, as the template spells it (ARN, id or alias); none = the AWS-owned key. An alias is not resolved:
-    /// beside one, another customer-managed key goes unnoticed.
-    pub kms_key: Option<String>,
-    /// What the stream carries; none = no stream.
-    pub stream: Option<StreamView>,
+    /// What the template has, too.
+    #[serde(flatten)]
+    pub settings: TableSettings,
     /// Tags.
     pub tags: Tags,
 }
@@ -59,30 +45,11 @@ pub struct Model {
 impl Model {
     /// The model of a template's table.
     pub fn new(name: String, table: &Table, tags: Tags) -> Self {
-        let Table {
-            name: _,
-            partition_key,
-            sort_key,
-            indexes,
-            ttl_attribute,
-            point_in_time_recovery_days,
-            deletion_protection,
-            kms_key,
-            stream,
-        } = table.clone();
-        let indexes = indexes.into_iter().map(|(name, index)| (name, sorted(index))).collect();
-        Self {
-            name,
-            partition_key,
-            sort_key,
-            indexes,
-            ttl_attribute,
-            point_in_time_recovery_days,
-            deletion_protection,
-            kms_key,
-            stream,
-            tags,
-        }
+        let Table { name: _, settings } = table;
+        let mut settings = settings.clone();
+        let indexes = settings.indexes.into_iter();
+        settings.indexes = indexes.map(|(name, index)| (name, sorted(index))).collect();
+        Self { name, settings, tags }
     }
 }
 
@@ -130,11 +97,16 @@ static SPEC: Spec = Spec {
         ("indexes.", ".sort_key"),
         ("indexes.", ".projection"),
     ],
+    stream_field: Some("stream"),
     usual: Duration::from_secs(14),
+    needed_at_runtime: true,
     reach: Reach::Tables,
     reaches: &[("dynamodb:ListTables", Reach::Account), ("kms:*", Reach::Keys)],
     ..Spec::of(&dynamodb::SERVICE)
 };
+
+/// Most pages without an item that are read to find one.
+const MOST_PAGES: usize = 1_000;
 
 /// How long a table may take to be made, changed or deleted.
 const TABLE_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -164,24 +136,29 @@ impl Kind for DynamodbTable {
         };
         let plain = Model {
             name: "shop-dev-users".to_owned(),
-            partition_key: key("userId", AttributeType::String),
-            sort_key: None,
-            indexes: [].into(),
-            ttl_attribute: None,
-            point_in_time_recovery_days: None,
-            deletion_protection: false,
-            kms_key: None,
-            stream: None,
+            settings: TableSettings {
+                partition_key: key("userId", AttributeType::String),
+                sort_key: None,
+                indexes: [].into(),
+                ttl_attribute: None,
+                point_in_time_recovery_days: None,
+                deletion_protection: false,
+                kms_key: None,
+                stream: None,
+            },
             tags: [].into(),
         };
         let full = Model {
-            sort_key: Some(key("version", AttributeType::Binary)),
-            indexes: [("email-index".to_owned(), by_email), ("time-index".to_owned(), by_time)].into(),
-            ttl_attribute: Some("ttl".to_owned()),
-            point_in_time_recovery_days: Some(35),
-            deletion_protection: true,
-            kms_key: Some("arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555".to_owned()),
-            stream: Some(StreamView::NewAndOldImages),
+            settings: TableSettings {
+                sort_key: Some(key("version", AttributeType::Binary)),
+                indexes: [("email-index".to_owned(), by_email), ("time-index".to_owned(), by_time)].into(),
+                ttl_attribute: Some("ttl".to_owned()),
+                point_in_time_recovery_days: Some(35),
+                deletion_protection: true,
+                kms_key: Some("arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555".to_owned()),
+                stream: Some(StreamView::NewAndOldImages),
+                ..plain.settings.clone()
+            },
             tags: [
                 ("app".to_owned(), "shop".to_owned()),
                 ("owner".to_owned(), "team".to_owned()),
@@ -288,9 +265,9 @@ impl Kind for DynamodbTable {
             observe::ready(context, name, "table to become active", TABLE_LIMIT).await?;
         }
         futures::try_join!(
-            change::expire_by(context, name, None, desired.ttl_attribute.as_deref()),
+            change::expire_by(context, name, None, desired.settings.ttl_attribute.as_deref()),
             async {
-                match desired.point_in_time_recovery_days {
+                match desired.settings.point_in_time_recovery_days {
                     Some(days) => change::recover(context, name, Some(days)).await,
                     None => Ok(()),
                 }
@@ -307,8 +284,8 @@ impl Kind for DynamodbTable {
         observed: &Observed<Model>,
         changes: &Fields,
     ) -> Result<Outputs, AwsError> {
-        let Model {
-            name,
+        let Model { name, settings, tags } = desired;
+        let TableSettings {
             partition_key: _,
             sort_key: _,
             indexes: _,
@@ -317,15 +294,20 @@ impl Kind for DynamodbTable {
             deletion_protection: _,
             kms_key: _,
             stream: _,
-            tags,
-        } = desired;
+        } = settings;
         let before = &observed.model;
         change::table(context, before, desired, changes).await?;
         let expiry = async {
             if !changes.touch("ttl_attribute") {
                 return Ok(());
             }
-            change::expire_by(context, name, before.ttl_attribute.as_deref(), ttl_attribute.as_deref()).await
+            change::expire_by(
+                context,
+                name,
+                before.settings.ttl_attribute.as_deref(),
+                ttl_attribute.as_deref(),
+            )
+            .await
         };
         let recovery = async {
             if !changes.touch("point_in_time_recovery_days") {
@@ -377,7 +359,7 @@ impl Kind for DynamodbTable {
 /// does not exist is empty. <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html>
 pub async fn is_empty(context: &Context, name: &str) -> Result<bool, AwsError> {
     let client = &context.clients().dynamodb;
-    let mut start = None;
+    let mut cursor: Cursor<Option<_>> = Cursor::first(MOST_PAGES);
     loop {
         let page = context
             .call(op("dynamodb", "Scan"), || {
@@ -386,7 +368,7 @@ pub async fn is_empty(context: &Context, name: &str) -> Result<bool, AwsError> {
                     .table_name(name)
                     .limit(1)
                     .consistent_read(true)
-                    .set_exclusive_start_key(start.clone())
+                    .set_exclusive_start_key(cursor.token().clone())
                     .send()
             })
             .await;
@@ -398,8 +380,7 @@ pub async fn is_empty(context: &Context, name: &str) -> Result<bool, AwsError> {
         if next.is_none() {
             return Ok(true);
         }
-        advanced(&start, &next)?;
-        start = next;
+        cursor.advance(next)?;
     }
 }
 
@@ -423,7 +404,8 @@ fn named(context: &Context, name: &str) -> Outputs {
 mod tests {
     use super::*;
     use crate::aws::registry;
-    use crate::plan::Effect;
+    use crate::plan::{Effect, Observations, Request, build};
+    use crate::resource::Resource;
 
     #[test]
     fn a_changed_index_is_built_again_and_a_new_one_is_added() {
@@ -438,5 +420,33 @@ mod tests {
         assert_eq!(table.effect("indexes.by-email"), Effect::InPlace);
         assert_eq!(table.effect("indexes.by.email"), Effect::InPlace);
         assert_eq!(table.effect("partition_key.name"), Effect::Replace);
+    }
+
+    #[test]
+    fn a_stream_is_replaced_when_its_view_changes_and_not_when_it_begins_or_ends() {
+        let effect = |before: Option<StreamView>, after: Option<StreamView>| {
+            let small = DynamodbTable.examples().swap_remove(0);
+            let model = |stream| {
+                let mut model = small.clone();
+                model.settings.stream = stream;
+                serde_json::to_value(model).expect("it is data")
+            };
+            let id = ResourceId::new(KIND, "tasks");
+            let request = Request {
+                resources: vec![Resource {
+                    id: id.clone(),
+                    desired: model(after),
+                    depends_on: Vec::new(),
+                }],
+                orphans: Vec::new(),
+            };
+            let observed = Observations::from([(id, Observed::ours(model(before), Outputs::new()))]);
+            let plan = build(&request, &observed, registry());
+            plan.steps[0].action.changes()[0].effect
+        };
+        let (new, keys) = (Some(StreamView::NewImage), Some(StreamView::KeysOnly));
+        assert_eq!(effect(new, keys), Effect::ReplaceStream);
+        assert_eq!(effect(None, keys), Effect::InPlace);
+        assert_eq!(effect(new, None), Effect::InPlace);
     }
 }

@@ -15,7 +15,7 @@ use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::op::op;
 use crate::aws::client::tags::Tags;
 use crate::resource::Pending;
-use crate::template::model::{AttributeType, Index, KeyAttribute, Projection, StreamView};
+use crate::template::model::{AttributeType, Index, KeyAttribute, Projection, StreamView, TableSettings};
 
 /// Where the expiry of items stands. Switching takes up to an hour.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TimeToLiveDescription.html>
@@ -210,14 +210,16 @@ impl Snapshot {
         pending.extend(being_switched);
         let model = Model {
             name: desired.name.clone(),
-            partition_key,
-            sort_key,
-            indexes,
-            ttl_attribute,
-            point_in_time_recovery_days: recovery,
-            deletion_protection: table.deletion_protection_enabled().unwrap_or(false),
-            kms_key: kms_key(&table, desired),
-            stream: stream(&table),
+            settings: TableSettings {
+                partition_key,
+                sort_key,
+                indexes,
+                ttl_attribute,
+                point_in_time_recovery_days: recovery,
+                deletion_protection: table.deletion_protection_enabled().unwrap_or(false),
+                kms_key: kms_key(&table, desired),
+                stream: stream(&table),
+            },
             tags,
         };
         (model, pending)
@@ -242,7 +244,7 @@ fn indexes(
     for index in table.global_secondary_indexes() {
         let name = index.index_name().unwrap_or_default();
         let path = format!("indexes.{name}");
-        let wanted = desired.indexes.get(name);
+        let wanted = desired.settings.indexes.get(name);
         if index.index_status() == Some(&IndexStatus::Deleting) {
             if wanted.is_none() {
                 pending.push(waits(&path, "AWS is removing the index".to_owned()));
@@ -274,6 +276,7 @@ fn expiring_by(expiry: Expiry, desired: &Model) -> (Option<String>, Option<Pendi
         }
         Expiry::SwitchingOff(attribute) => {
             let then = desired
+                .settings
                 .ttl_attribute
                 .as_ref()
                 .map_or(String::new(), |next| format!("; `{next}` can follow after it"));
@@ -288,7 +291,7 @@ fn kms_key(table: &TableDescription, desired: &Model) -> Option<String> {
         .sse_description()
         .filter(|sse| !matches!(sse.status(), Some(SseStatus::Disabled | SseStatus::Disabling)))
         .and_then(|sse| sse.kms_master_key_arn())
-        .map(|key| as_spelled(key, desired.kms_key.as_deref()))
+        .map(|key| as_spelled(key, desired.settings.kms_key.as_deref()))
 }
 
 fn stream(table: &TableDescription) -> Option<StreamView> {
@@ -414,7 +417,7 @@ mod tests {
             tags: Tags::new(),
         };
         let (model, waits) = snapshot.against(desired);
-        assert_eq!(model.indexes.keys().collect::<Vec<_>>(), indexes);
+        assert_eq!(model.settings.indexes.keys().collect::<Vec<_>>(), indexes);
         let waits: Vec<String> = waits
             .into_iter()
             .map(|one| format!("{}: {}", one.field, one.doing))

@@ -137,6 +137,7 @@ static SPEC: Spec = Spec {
     deleted_after: &[(lambda::function::KIND, Scope::Same)],
     // Most of it is the time until Lambda sees the role, so roles start before everything else.
     usual: Duration::from_secs(10),
+    needed_at_runtime: true,
     serves_function: true,
     reach: Reach::Roles,
     reaches: &[

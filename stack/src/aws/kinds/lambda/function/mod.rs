@@ -165,6 +165,7 @@ static SPEC: Spec = Spec {
         (events::warmup_rule::KIND, Scope::Any),
     ],
     usual: Duration::from_secs(12),
+    needed_at_runtime: true,
     serves_function: true,
     reach: Reach::Functions,
     reaches: &[

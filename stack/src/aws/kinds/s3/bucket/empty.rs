@@ -10,13 +10,16 @@ use super::{fits, there};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind, classify};
 use crate::aws::client::op::op;
-use crate::aws::client::pages::advanced;
+use crate::aws::client::pages::Cursor;
 use crate::aws::kinds::s3;
 use crate::aws::kinds::site;
 use crate::site::KEPT;
 
 /// Pages of objects being deleted at the same time, and uploads being aborted.
 const SIDE_BY_SIDE: usize = 4;
+
+/// Most pages of a bucket that are followed: a hundred million versions.
+const MOST_PAGES: usize = 100_000;
 
 /// Where a listing resumes.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,9 +51,9 @@ pub(super) enum Contents {
 pub(super) async fn contents(context: &Context, name: &str) -> Result<Contents, AwsError> {
     let mut remains = Vec::new();
     let mut published = None;
-    let mut marker = Marker::default();
+    let mut cursor = Cursor::first(MOST_PAGES);
     loop {
-        let Some(page) = there(versions(context, name, &marker).await)? else {
+        let Some(page) = there(versions(context, name, cursor.token()).await)? else {
             return Ok(Contents::NoBucket);
         };
         let (objects, markers) = page.objects.split_at(page.versions);
@@ -66,10 +69,7 @@ pub(super) async fn contents(context: &Context, name: &str) -> Result<Contents, 
         }
         remains.extend(objects.iter().chain(markers).cloned());
         match page.next {
-            Some(next) => {
-                advanced(&marker, &next)?;
-                marker = next;
-            }
+            Some(next) => cursor.advance(next)?,
             None => break,
         }
     }
@@ -100,23 +100,27 @@ pub(super) async fn empty(context: &Context, name: &str) -> Result<bool, AwsErro
 
 /// Deletes all versions and delete markers; while one page is being deleted the next is listed.
 async fn delete_versions(context: &Context, name: &str) -> Result<(), AwsError> {
-    let pages = stream::try_unfold(Some(Marker::default()), |marker| {
-        next_page(context, name, marker).boxed()
+    let pages = stream::try_unfold(Some(Cursor::first(MOST_PAGES)), |cursor| {
+        next_page(context, name, cursor).boxed()
     });
     pages
         .try_for_each_concurrent(SIDE_BY_SIDE, |objects| delete(context, name, objects).boxed())
         .await
 }
 
-type Unfolded = Option<(Vec<ObjectIdentifier>, Option<Marker>)>;
+type Unfolded = Option<(Vec<ObjectIdentifier>, Option<Cursor<Marker>>)>;
 
-async fn next_page(context: &Context, name: &str, marker: Option<Marker>) -> Result<Unfolded, AwsError> {
-    let Some(marker) = marker else { return Ok(None) };
-    let page = versions(context, name, &marker).await?;
-    if let Some(next) = &page.next {
-        advanced(&marker, next)?;
-    }
-    Ok(Some((page.objects, page.next)))
+async fn next_page(context: &Context, name: &str, cursor: Option<Cursor<Marker>>) -> Result<Unfolded, AwsError> {
+    let Some(mut cursor) = cursor else { return Ok(None) };
+    let page = versions(context, name, cursor.token()).await?;
+    let next = match page.next {
+        Some(next) => {
+            cursor.advance(next)?;
+            Some(cursor)
+        }
+        None => None,
+    };
+    Ok(Some((page.objects, next)))
 }
 
 async fn versions(context: &Context, name: &str, marker: &Marker) -> Result<Page, AwsError> {
@@ -213,21 +217,19 @@ async fn uploads(context: &Context, name: &str, marker: &Marker) -> Result<ListM
 }
 
 async fn abort_uploads(context: &Context, name: &str) -> Result<(), AwsError> {
-    let mut marker = Marker::default();
+    let mut cursor = Cursor::first(MOST_PAGES);
     loop {
-        let page = uploads(context, name, &marker).await?;
+        let page = uploads(context, name, cursor.token()).await?;
         stream::iter(page.uploads().iter().cloned().map(Ok))
             .try_for_each_concurrent(SIDE_BY_SIDE, |upload| abort(context, name, upload).boxed())
             .await?;
         if page.is_truncated() != Some(true) {
             return Ok(());
         }
-        let next = Marker {
+        cursor.advance(Marker {
             key: page.next_key_marker,
             id: page.next_upload_id_marker,
-        };
-        advanced(&marker, &next)?;
-        marker = next;
+        })?;
     }
 }
 

@@ -86,6 +86,7 @@ static SPEC: Spec = Spec {
     replacement: Replacement::DeleteFirst,
     replace_on: &["name"],
     usual: Duration::from_secs(2),
+    needed_at_runtime: true,
     reach: Reach::Buckets,
     reaches: &[
         ("s3:ListAllMyBuckets", Reach::Account),
@@ -175,8 +176,15 @@ impl Kind for S3Bucket {
             Some(_) | None => match there(read_tags(context, name).await) {
                 Ok(Some(tags)) => Some(managed(tags)),
                 Ok(None) => return Ok(None),
-                Err(error) if is_redirected(&error) => return Ok(Some(elsewhere(context, desired))),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let ownership = not_here(context, name, &error).await?.ok_or(error)?;
+                    return Ok(Some(Observed {
+                        model: desired.clone(),
+                        outputs: named(context, name),
+                        ownership,
+                        pending: Vec::new(),
+                    }));
+                }
             },
         };
         let tags = tags.unwrap_or_else(|| desired.tags.clone());
@@ -337,30 +345,51 @@ fn suffix(identity: &Identity) -> String {
     format!("-{}-{}", identity.account, identity.region)
 }
 
-/// A bucket of another region: it has this stack's name, and is not this region's to read or change.
-fn elsewhere(context: &Context, desired: &Model) -> Observed<Model> {
-    Observed {
-        model: desired.clone(),
-        outputs: named(context, &desired.name),
-        ownership: Ownership::Foreign {
-            found: format!("it is not in {}", context.identity().region),
-        },
-        pending: Vec::new(),
+/// Whose a bucket is that S3 refused to read because it is of another account or region; none where it is this account's and here,
+/// so that a permission is missing. S3 says "access denied" to both: only what the account has tells them apart.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html>
+pub(in crate::aws) async fn not_here(
+    context: &Context,
+    name: &str,
+    error: &AwsError,
+) -> Result<Option<Ownership>, AwsError> {
+    let is_redirected = is_redirected(error);
+    if !is_redirected && error.kind != ErrorKind::Denied {
+        return Ok(None);
     }
+    let is_of_account = match names_in(context, name, None).await {
+        Ok(names) => names.contains(name),
+        // Without the right to list buckets nothing is known beyond the first answer.
+        Err(denied) if denied.kind == ErrorKind::Denied => true,
+        Err(error) => return Err(error),
+    };
+    Ok(match (is_of_account, is_redirected) {
+        (false, _) => Some(Ownership::Taken {
+            by: format!("bucket {name} belongs to another account"),
+        }),
+        (true, true) => Some(Ownership::Foreign {
+            found: format!("it is not in {}", context.identity().region),
+        }),
+        (true, false) => None,
+    })
 }
 
 /// Names of this region's buckets that begin so.
-/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html>
 async fn names(context: &Context, prefix: &str) -> Result<BTreeSet<String>, AwsError> {
+    names_in(context, prefix, Some(&context.identity().region)).await
+}
+
+/// Names of the account's buckets that begin so, in a region or in all of them.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html>
+async fn names_in(context: &Context, prefix: &str, region: Option<&str>) -> Result<BTreeSet<String>, AwsError> {
     let client = &context.clients().s3;
-    let region = &context.identity().region;
     let buckets = context.pages(|token| async move {
         let page = context
             .call(op("s3", "ListBuckets"), || {
                 client
                     .list_buckets()
                     .prefix(prefix)
-                    .bucket_region(region)
+                    .set_bucket_region(region.map(str::to_owned))
                     .max_buckets(1_000)
                     .set_continuation_token(token.clone())
                     .send()
@@ -537,4 +566,93 @@ fn arn(context: &Context, name: &str) -> String {
 
 fn named(context: &Context, name: &str) -> Outputs {
     outputs([("name", name.to_owned()), ("arn", arn(context, name))])
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::aws::client::context::tests::{context_over, identity};
+    use crate::aws::client::fake::{Answer, Call, clients};
+    use crate::aws::registry;
+    use crate::plan::{Observations, Request, build, lint};
+    use crate::resource::Resource;
+
+    /// What S3 answers to an account that has the buckets `own`, which it may not read.
+    fn refused(call: &Call, own: &[&str], code: &str) -> Answer {
+        if call.service == "tagging" {
+            return (200, b"{}".to_vec());
+        }
+        if call.bucket.is_none() {
+            let all = own.iter().map(|name| format!("<Bucket><Name>{name}</Name></Bucket>"));
+            let all = format!(
+                "<ListAllMyBucketsResult><Buckets>{}</Buckets></ListAllMyBucketsResult>",
+                all.collect::<String>()
+            );
+            return (200, all.into_bytes());
+        }
+        let error = format!("<Error><Code>{code}</Code><Message>Access Denied</Message></Error>");
+        (if code == "AccessDenied" { 403 } else { 301 }, error.into_bytes())
+    }
+
+    async fn read(own: &'static [&'static str], code: &'static str) -> Result<Option<Observed<Model>>, AwsError> {
+        let clients = clients("eu-central-1", move |call| refused(&call, own, code));
+        let reader = Reader::new(context_over(identity(), clients));
+        // What lies in the bucket does not stop the run with an error of its own.
+        let is_of_account = own.contains(&"shop-assets");
+        let objects = reader.objects("shop-assets").await;
+        assert_eq!(objects.is_ok(), !is_of_account || code != "AccessDenied", "{objects:?}");
+        let desired = Model {
+            name: "shop-assets".to_owned(),
+            ..S3Bucket.examples().swap_remove(0)
+        };
+        S3Bucket.read(&reader, &ResourceId::new(KIND, "assets"), &desired).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_of_another_account_is_one_finding_before_anything_is_changed() {
+        for code in ["AccessDenied", "PermanentRedirect"] {
+            let Observed {
+                model,
+                outputs,
+                ownership,
+                pending,
+            } = read(&["shop-assets-2"], code).await.unwrap().unwrap();
+            let id = ResourceId::new(KIND, "assets");
+            let model = serde_json::to_value(model).unwrap();
+            let request = Request {
+                resources: vec![Resource {
+                    id: id.clone(),
+                    desired: model.clone(),
+                    depends_on: Vec::new(),
+                }],
+                orphans: Vec::new(),
+            };
+            let seen = Observed {
+                model,
+                outputs,
+                ownership,
+                pending,
+            };
+            let observed = Observations::from([(id, seen)]);
+            let errors = lint(&build(&request, &observed, registry()), &request, &observed, registry());
+            let told: Vec<String> = errors.iter().map(|one| format!("{one}; {}", one.hint())).collect();
+            assert_eq!(
+                told,
+                [
+                    "s3_bucket.assets cannot be created: bucket shop-assets belongs to another account; \
+                     choose another name: set `name:` of assets in the template"
+                ]
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_of_the_account_that_may_not_be_read_lacks_a_permission() {
+        let error = read(&["shop-assets"], "AccessDenied").await.unwrap_err();
+        assert_eq!((error.operation, error.kind), ("GetBucketTagging", ErrorKind::Denied));
+        let elsewhere = read(&["shop-assets"], "PermanentRedirect").await.unwrap().unwrap();
+        let found = "it is not in eu-central-1".to_owned();
+        assert_eq!(elsewhere.ownership, Ownership::Foreign { found });
+    }
 }
