@@ -9,6 +9,10 @@ mod function;
 #[cfg(test)]
 mod references;
 mod release;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod scopes;
 mod site;
 mod warmup;
 mod warning;

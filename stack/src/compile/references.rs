@@ -1,16 +1,13 @@
 //! Which resources of a stack refer to which others, and that no deletion overtakes the change that lets go.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Inputs, released, standing};
-use crate::aws::client::identity::Identity;
-use crate::aws::kinds::{apigateway, cloudwatch, dynamodb, events, iam, lambda, logs, sns};
+use super::samples::{full_platform, identity, resources};
+use crate::aws::kinds::{apigateway, cloudwatch, dynamodb, events, iam, lambda, logs, site, sns};
 use crate::aws::registry;
-use crate::release::slots::{GoLive, ReleaseState};
 use crate::resource::Resource;
-use crate::template::{Options, Source, embedded, load};
 
 /// Kinds that refer to another, and why its deletion need not wait for them.
 const FREE: &[(&str, &str, &str)] = &[
@@ -55,36 +52,17 @@ const FREE: &[(&str, &str, &str)] = &[
         events::warmup_rule::KIND,
         "a statement may name what is gone",
     ),
+    (
+        site::content::KIND,
+        apigateway::api::KIND,
+        "a page may name an API that is gone",
+    ),
+    (
+        site::pages::KIND,
+        apigateway::stage::KIND,
+        "pages are objects, and go with their bucket",
+    ),
 ];
-
-/// The shipped stack with everything that a template can have.
-fn resources() -> Vec<Resource> {
-    let template = embedded("platform").expect("a shipped template");
-    let source = Source::new("platform", format!("{template}\nwarmup: {{every: 5m}}\n"));
-    let options = Options {
-        region: Some("eu-central-1".into()),
-    };
-    let stack = load(&source, "dev", &options).expect("it is valid").stack;
-    let identity = Identity {
-        app: stack.app.clone(),
-        stage: stack.stage.clone(),
-        region: stack.region.clone(),
-        account: "123456789012".into(),
-        partition: "aws".into(),
-    };
-    let inputs = Inputs {
-        stack: &stack,
-        identity: &identity,
-        packages: &BTreeMap::new(),
-        website_url: &|bucket| format!("http://{bucket}.example"),
-        commit: None,
-        go_live: GoLive::AtOnce,
-        sites: &BTreeMap::new(),
-    };
-    let mut all = standing(&inputs);
-    all.extend(released(&inputs, &ReleaseState::default()).0);
-    all
-}
 
 /// How others name a resource. A function and a table may have one name: their ARNs differ.
 fn reference(resource: &Resource) -> Option<String> {
@@ -113,7 +91,8 @@ fn names(model: &Value, name: &str) -> bool {
 
 #[test]
 fn what_another_resource_refers_to_is_deleted_after_it_lets_go() {
-    let resources = resources();
+    let identity = identity("eu-central-1", "123456789012");
+    let resources = resources(&full_platform(&identity), &identity);
     let mut pairs = BTreeSet::new();
     for (from, to) in resources
         .iter()
