@@ -60,6 +60,11 @@ impl<T: PartialEq> Cursor<T> {
         if self.token == next {
             return Err(endless("a listing returned the same page token twice".to_owned()));
         }
+        self.follow(next)
+    }
+
+    /// Goes on as [`Self::advance`], of a service that may answer the same page again until it has something.
+    pub fn follow(&mut self, next: T) -> Result<(), AwsError> {
         self.left = self.left.saturating_sub(1);
         if self.left == 0 {
             return Err(endless(format!("a listing did not end after {} pages", self.most)));
