@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use taskctl_stack::aws::client::clients::is_in_the_clear;
 
@@ -19,7 +19,7 @@ Examples:
   taskctl deploy --local
   taskctl plan --stage prod
   taskctl promote --stage prod --canary 10%
-  taskctl logs --follow --level warn
+  taskctl logs -f --level warn
 
 `taskctl help COMMAND` describes a command, `taskctl help exit-codes` the exit codes.";
 
@@ -72,10 +72,11 @@ pub struct Global {
 }
 
 const GLOBAL: &str = "Global options";
+const TARGET: &str = "Target options";
 
 /// Which stack a command works on, and how it is reached.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Target options")]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = TARGET)]
 pub struct TargetArgs {
     /// Stage of the application
     #[arg(long, short, global = true, default_value = "dev", value_name = "STAGE")]
@@ -101,12 +102,25 @@ pub struct TargetArgs {
         hide_env_values = true
     )]
     pub local_port: Option<u16>,
-    /// Template file, or the name of a built-in template [default: the nearest taskctl.yaml up to the repository root]
-    #[arg(long, short, global = true, value_name = "FILE")]
+    #[arg(long, short, global = true, value_name = "FILE", help = FILE)]
     pub file: Option<PathBuf>,
     /// Application name, for commands that need no template
     #[arg(long, global = true, value_name = "APP", conflicts_with = "file")]
     pub app: Option<String>,
+}
+
+const FILE: &str =
+    "Template file, or the name of a built-in template [default: the nearest taskctl.yaml up to the repository root]";
+
+/// The `--file` of a command whose `-f` means something else. It stands in for the one of every command, and its value is taken for
+/// that one's.
+pub fn file_without_short() -> Arg {
+    Arg::new("file")
+        .long("file")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help(FILE)
+        .help_heading(TARGET)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

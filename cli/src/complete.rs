@@ -85,10 +85,14 @@ fn words() -> Vec<String> {
 /// The options of a line that name its stack.
 fn target(words: &[String]) -> Vec<String> {
     let mut found = Vec::new();
+    let mut is_logs = false;
     let mut words = words.iter().peekable();
     while let Some(word) = words.next() {
         let name = word.split('=').next().unwrap_or_default();
-        if !TARGET.contains(&name) {
+        is_logs |= name == "logs";
+        // There it follows.
+        let is_follow = is_logs && name == "-f";
+        if is_follow || !TARGET.contains(&name) {
             continue;
         }
         found.push(word.clone());
@@ -176,13 +180,19 @@ mod tests {
         );
         check("status --stage ", &["--stage"]);
         check("logs tasks --since 5m", &[]);
+        check("status -f platform ", &["-f", "platform"]);
+        check("logs -f tasks ", &[]);
+        check(
+            "-f platform logs -f --file minimal ",
+            &["-f", "platform", "--file", "minimal"],
+        );
     }
 
     #[test]
     fn names_come_from_the_template_of_the_line() {
         let named = |text: &str, key: &str| template(&line(text)).map(|template| names(&template, key));
-        let functions = named("logs -f platform ", "functions").unwrap_or_default();
+        let functions = named("logs -f --file platform ", "functions").unwrap_or_default();
         assert!(functions.contains(&"tasks".to_owned()), "{functions:?}");
-        assert_eq!(named("logs -f missing.yaml ", "functions"), None);
+        assert_eq!(named("logs --file missing.yaml ", "functions"), None);
     }
 }

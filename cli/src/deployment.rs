@@ -13,7 +13,6 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::lease;
 use crate::prepare::{Prepared, prepare_locked};
-use crate::report::where_to;
 use crate::session::Session;
 use crate::ui::confirm::{Confirmation, Expected, Unattended};
 use crate::ui::style::Style;
@@ -160,12 +159,6 @@ fn asked_by(routes: &[Route]) -> Option<&str> {
 /// Without a terminal the command line was consent enough.
 async fn consent(session: &Session, engine: &Engine, plan: &Plan) -> Result<(), Failure> {
     let identity = engine.context().identity();
-    let place = where_to(
-        &identity.app,
-        &identity.stage,
-        &identity.region,
-        Some(&identity.account),
-    );
     let counts = plan.counts();
     let gone = counts.delete + counts.replace;
     let warning = match gone {
@@ -173,11 +166,11 @@ async fn consent(session: &Session, engine: &Engine, plan: &Plan) -> Result<(), 
         gone => format!(" ({gone} to delete or replace)"),
     };
     let confirmation = Confirmation {
-        question: format!("Apply this plan to {place}?{warning}"),
+        question: format!("Apply this plan to {}/{}?{warning}", identity.app, identity.stage),
         expected: Expected::Yes,
         unattended: Unattended::Proceed,
     };
-    session.confirm(confirmation).await
+    session.confirm_change(&session.place(engine), confirmation).await
 }
 
 #[cfg(test)]

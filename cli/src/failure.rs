@@ -5,7 +5,7 @@ use serde::Serialize;
 use taskctl_checks::CheckError;
 use taskctl_local::LocalError;
 use taskctl_stack::engine::EngineError;
-use taskctl_stack::event::ErrorReport;
+use taskctl_stack::event::{ErrorReport, joined_advice};
 use taskctl_stack::package::PackageError;
 use taskctl_stack::plan::SavedPlanError;
 use taskctl_stack::template::Faults;
@@ -178,7 +178,7 @@ impl From<LocalError> for Failure {
 impl From<Faults> for Failure {
     fn from(faults: Faults) -> Self {
         if let Some(fault) = faults.of_flag() {
-            return Self::usage(fault.message.clone(), fault.help.join("; "));
+            return Self::usage(fault.message.clone(), joined_advice(&fault.help));
         }
         Self {
             exit: Exit::Error,

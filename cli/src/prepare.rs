@@ -2,7 +2,7 @@
 
 use taskctl_stack::aws::release::lease::{Holder, Lease};
 use taskctl_stack::engine::{Engine, PlanInputs, Planned};
-use taskctl_stack::event::{Event, Outcome};
+use taskctl_stack::event::{Event, Outcome, joined_advice};
 use taskctl_stack::package::{PackageError, SourceVersion, functions_of};
 use taskctl_stack::release::slots::GoLive;
 
@@ -67,7 +67,7 @@ async fn open(session: &Session, command: &str, code: &CodeArgs) -> Result<Opene
     for fault in project.template.warnings.list() {
         let place = project.template.warnings.place(fault);
         let parts = std::iter::once(&fault.message).chain(&fault.help);
-        let message = parts.map(String::as_str).collect::<Vec<_>>().join("; ");
+        let message = joined_advice(parts);
         session.reporter.emit(Event::Warning {
             message: format!("{place}: {message}"),
         });

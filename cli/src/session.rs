@@ -23,7 +23,7 @@ use crate::report::{
 };
 use crate::stack_ref::StackRef;
 use crate::target::Target;
-use crate::ui::confirm::{Confirmation, Unattended};
+use crate::ui::confirm::{Confirmation, Place, Unattended};
 use crate::ui::guard::{Guard, Out, guarded};
 use crate::ui::progress::Live;
 use crate::ui::style::Motion;
@@ -332,6 +332,31 @@ impl Session {
     /// Whether there is an operator to prompt.
     fn can_ask(&self) -> bool {
         self.env.audience == Audience::Person && self.global.output == Output::Human
+    }
+
+    /// Where an engine changes something, and as whom.
+    pub fn place(&self, engine: &Engine) -> Place {
+        let context = engine.context();
+        let identity = context.identity();
+        match self.target {
+            Target::Local(_) => Place::Local,
+            Target::Aws => Place::Account {
+                account: identity.account.clone(),
+                region: identity.region.clone(),
+                principal: engine.principal().to_owned(),
+                endpoint: context.clients().endpoint_url.clone(),
+            },
+        }
+    }
+
+    /// Asks the operator to agree to a change, below where it is made and as whom.
+    pub async fn confirm_change(&self, place: &Place, confirmation: Confirmation) -> Result<(), Failure> {
+        let question = place.above(&confirmation.question);
+        self.confirm(Confirmation {
+            question,
+            ..confirmation
+        })
+        .await
     }
 
     /// Asks the operator to agree. `--yes` agrees; without a terminal, the confirmation decides.

@@ -1,5 +1,6 @@
 //! The stack a command works on, by name.
 
+use taskctl_stack::event::joined_advice;
 use taskctl_stack::template::model::Stack;
 use taskctl_stack::template::wrong_region;
 
@@ -26,7 +27,7 @@ impl StackRef {
             return Ok(Self::of(&Project::open(global, env)?.template.stack));
         };
         if let Some(fault) = global.target.region.as_deref().and_then(wrong_region) {
-            return Err(Failure::usage(fault.message, fault.help.join("; ")));
+            return Err(Failure::usage(fault.message, joined_advice(&fault.help)));
         }
         let Some(region) = global.target.region.clone().or_else(|| env.region.clone()) else {
             return Err(Failure::usage(

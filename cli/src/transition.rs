@@ -68,7 +68,7 @@ pub async fn run(
                         &session.unless_stopped(engine.restoration(&transition)).await??,
                     );
                 }
-                consent(session, command, &stack_ref.app, &transition).await?;
+                consent(session, &engine, command, &stack_ref.app, &transition).await?;
             }
             None if engine.late_pages().await?.is_empty() => return nothing(session, &engine, wanted).await,
             // A run was interrupted after the switch: what was confirmed then is finished now.
@@ -244,7 +244,13 @@ fn question(app: &str, stage: &str, command: &str, transition: &Transition) -> S
     }
 }
 
-async fn consent(session: &Session, command: &str, app: &str, transition: &Transition) -> Result<(), Failure> {
+async fn consent(
+    session: &Session,
+    engine: &Engine,
+    command: &str,
+    app: &str,
+    transition: &Transition,
+) -> Result<(), Failure> {
     let stage = &session.global.target.stage;
     let confirmation = Confirmation {
         question: question(app, stage, command, transition),
@@ -254,5 +260,5 @@ async fn consent(session: &Session, command: &str, app: &str, transition: &Trans
             transition.to
         )),
     };
-    session.confirm(confirmation).await
+    session.confirm_change(&session.place(engine), confirmation).await
 }

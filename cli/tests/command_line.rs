@@ -374,7 +374,7 @@ fn schema_completions_and_manual_are_printed() {
     };
     assert!(completed(&["dep"]).lines().any(|line| line.starts_with("deploy")));
     assert!(
-        completed(&["logs", "-f", "platform", "ta"])
+        completed(&["logs", "-f", "--file", "platform", "ta"])
             .lines()
             .any(|line| line.starts_with("tasks"))
     );

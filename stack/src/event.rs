@@ -335,6 +335,30 @@ impl ErrorReport {
     }
 }
 
+/// Several pieces of advice as one text: `did you mean …? Regions look like …`, `do this; or that`.
+pub fn joined_advice<T: AsRef<str>>(pieces: impl IntoIterator<Item = T>) -> String {
+    let mut text = String::new();
+    for piece in pieces {
+        let piece = piece.as_ref();
+        match text.chars().next_back() {
+            None => text.push_str(piece),
+            // A sentence has ended: the next one begins.
+            Some('?' | '.' | '!') => {
+                let mut rest = piece.chars();
+                let first = rest.next().into_iter().flat_map(char::to_uppercase);
+                text.push(' ');
+                text.extend(first);
+                text.push_str(rest.as_str());
+            }
+            Some(_) => {
+                text.push_str("; ");
+                text.push_str(piece);
+            }
+        }
+    }
+    text
+}
+
 /// Takes events. Must not block.
 pub trait EventSink: Send + Sync {
     /// Takes one.
@@ -365,5 +389,27 @@ impl Recorder {
 impl EventSink for Recorder {
     fn emit(&self, event: Event) {
         self.events.lock().push(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_is_joined_as_sentences_are() {
+        let check = |pieces: &[&str], expected: &str| assert_eq!(joined_advice(pieces), expected);
+        check(&[], "");
+        check(&["deploy it"], "deploy it");
+        check(&["deploy it", "or leave it out"], "deploy it; or leave it out");
+        check(
+            &[
+                "did you mean `eu-central-1`?",
+                "regions look like eu-central-1",
+                "or not",
+            ],
+            "did you mean `eu-central-1`? Regions look like eu-central-1; or not",
+        );
+        check(&["did you mean `a`?", "`b` exists"], "did you mean `a`? `b` exists");
     }
 }

@@ -22,7 +22,7 @@ use crate::aws::registry;
 use crate::aws::release::control_bucket::ControlBucket;
 use crate::aws::release::drift;
 use crate::aws::release::gateway;
-use crate::aws::release::lease::{self, LIFETIME, LeaseRecord, Progress};
+use crate::aws::release::lease::{self, GRACE, LIFETIME, LeaseRecord, Progress};
 use crate::aws::release::ledger;
 use crate::aws::release::presence::is_in_region;
 use crate::aws::release::traffic_shift;
@@ -55,7 +55,7 @@ pub struct Status {
     pub functions: Vec<FunctionStatus>,
     /// Alarms, by name.
     pub alarms: Vec<AlarmStatus>,
-    /// What was deployed and does not exist any more: `taskctl plan` shows it, `taskctl deploy` makes it again.
+    /// What was deployed and does not exist any more: `taskctl plan` shows it, `taskctl deploy` recreates it.
     #[serde(default)]
     pub missing: BTreeSet<ResourceId>,
     /// Who holds the lock of the stage.
@@ -89,7 +89,16 @@ pub struct LockStatus {
 impl LockStatus {
     /// Whether its holder is still at work: it renews the lease more often than the lease lasts.
     pub fn is_attended(&self) -> bool {
-        u64::try_from(self.silent_seconds).is_ok_and(|silent| silent < LIFETIME.as_secs())
+        self.is_silent_for_less_than(LIFETIME)
+    }
+
+    /// Whether the next command that needs the lock is still refused.
+    pub fn is_held(&self) -> bool {
+        self.is_silent_for_less_than(LIFETIME + GRACE)
+    }
+
+    fn is_silent_for_less_than(&self, time: Duration) -> bool {
+        u64::try_from(self.silent_seconds).unwrap_or(0) < time.as_secs()
     }
 }
 
@@ -204,16 +213,32 @@ impl Status {
         for alarm in self.alarms.iter().filter(|alarm| alarm.state == "ALARM") {
             complaints.push(format!("alarm {} is red", alarm.name));
         }
-        let diverted = self.functions.iter().any(|function| function.diverted.is_some());
-        if diverted && !self.lock.as_ref().is_some_and(LockStatus::is_attended) {
-            complaints.push("the canary was abandoned".to_owned());
+        if self.has_abandoned_canary() {
+            complaints.push(ABANDONED.to_owned());
         }
         for id in &self.missing {
             complaints.push(format!("{id} is gone"));
         }
         complaints
     }
+
+    /// Whether a share of live's traffic is diverted, and nobody monitors it.
+    pub fn has_abandoned_canary(&self) -> bool {
+        let is_diverted = self.functions.iter().any(|function| function.diverted.is_some());
+        is_diverted && !self.lock.as_ref().is_some_and(LockStatus::is_attended)
+    }
+
+    /// What ends a canary that was abandoned. Whoever left it may have left its lock, too.
+    pub fn canary_advice(&self) -> &'static str {
+        match self.lock.as_ref().is_some_and(LockStatus::is_held) {
+            true => "`taskctl unlock --force` breaks its lock, then `taskctl promote --abort` ends it",
+            false => "`taskctl promote --abort` ends it",
+        }
+    }
 }
+
+/// The complaint about a canary that nobody monitors.
+pub const ABANDONED: &str = "the canary was abandoned";
 
 /// How far back errors are counted.
 pub const RECENT: Duration = Duration::from_secs(15 * 60);
@@ -221,26 +246,106 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// How much later than the last deploy's end a change must be to be another's: clocks differ.
 const CLOCKS: SignedDuration = SignedDuration::from_secs(10);
 
-/// Reads the status. `site` is the URL of the web site, where the stack has one.
+/// Reads the status once. `site` is the URL of the web site, where the stack has one.
 pub async fn read(
     context: &Context,
     control: &ControlBucket,
     site: impl Fn(&str) -> String + Sync,
 ) -> Result<Option<Status>, AwsError> {
+    read_with(context, control, site, None).await
+}
+
+/// Reads the status again, and lists what the inventory does not know or knows no longer.
+pub async fn read_again(
+    context: &Context,
+    control: &ControlBucket,
+    site: impl Fn(&str) -> String + Sync,
+    inventory: &mut Inventory,
+) -> Result<Option<Status>, AwsError> {
+    read_with(context, control, site, Some(inventory)).await
+}
+
+/// What listings found that take many calls and seldom find anything new. Whoever reads the status again and again keeps it: it
+/// is listed at most once a minute, and at once when another release is live or something was deployed.
+#[derive(Debug, Default)]
+pub struct Inventory(Option<Listed>);
+
+/// What was listed, and for which releases.
+#[derive(Debug)]
+struct Listed {
+    /// On the clock that counts suspension.
+    at: Duration,
+    changes: Changes,
+    found: Found,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Found {
+    missing: BTreeSet<ResourceId>,
+    /// The bucket that is the web site.
+    website: Option<String>,
+}
+
+/// What is live, and when taskctl changed the stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Changes {
+    live: Option<u64>,
+    released: Option<Timestamp>,
+    moved: Option<Timestamp>,
+    /// By a deploy, with a release or without.
+    deployed: Option<Timestamp>,
+}
+
+/// How long a listing is good for.
+const LISTED_FOR: Duration = Duration::from_secs(60);
+
+impl Inventory {
+    /// What is good at this time, whatever is live.
+    fn fresh(&self, now: Duration) -> Option<&Listed> {
+        let is_fresh = |listed: &&Listed| now.saturating_sub(listed.at) < LISTED_FOR;
+        self.0.as_ref().filter(is_fresh)
+    }
+}
+
+async fn list(context: &Context, control: &ControlBucket, reader: &Reader) -> Result<Found, AwsError> {
+    let (missing, website) = futures::try_join!(drift::missing(context, control, reader), website(context, reader))?;
+    Ok(Found { missing, website })
+}
+
+async fn read_with(
+    context: &Context,
+    control: &ControlBucket,
+    site: impl Fn(&str) -> String + Sync,
+    inventory: Option<&mut Inventory>,
+) -> Result<Option<Status>, AwsError> {
     let reader = Reader::new(context.clone());
     let kind = registry().kind(lambda::function::KIND);
-    let (api, alarms, functions, tagged, holder, (last_release, last_move), missing) = futures::try_join!(
+    let now = context.clock().since_boot();
+    let fresh = inventory.as_ref().and_then(|inventory| inventory.fresh(now));
+    let deployment = async {
+        match &inventory {
+            Some(_) => ledger::inventory(context, control).await,
+            None => Ok(None),
+        }
+    };
+    let listing = async {
+        match fresh {
+            Some(_) => Ok(None),
+            None => list(context, control, &reader).await.map(Some),
+        }
+    };
+    let (api, alarms, functions, holder, (last_release, last_move), deployment, listed) = futures::try_join!(
         reader.api(),
         reader.alarms(),
         kind.enumerate(&reader),
-        reader.tagged(),
         lease::holder(context, control),
         ledger::latest(context, control),
-        drift::missing(context, control, &reader)
+        deployment,
+        listing
     )?;
     let api = api.as_deref();
     let is_here = |arn: &String| is_in_region(arn, &context.identity().region);
-    if api.is_none() && functions.is_empty() && !tagged.keys().any(is_here) {
+    if api.is_none() && functions.is_empty() && !reader.tagged().await?.keys().any(is_here) {
         return Ok(None);
     }
     let slot = |slot: &str| api.and_then(|state| slot_status(state, slot));
@@ -253,13 +358,30 @@ pub async fn read(
     let label = |slot: &str| api.and_then(|state| state.release_of(state.stage(stage_of(slot))?.deployment_id()?));
     let (live, preview) = (label(LIVE), label(PREVIEW));
     let deployed = last_release.as_ref().map(|release| release.at);
+    let changes = Changes {
+        live: live.as_ref().map(|label| label.number),
+        released: deployed,
+        moved: last_move.as_ref().map(|moved| moved.at),
+        deployed: deployment.and_then(|inventory| inventory.completed),
+    };
+    let known = fresh.filter(|listed| listed.changes == changes);
+    let (at, found) = match (listed, known) {
+        (Some(found), _) => (now, found),
+        (None, Some(known)) => (known.at, known.found.clone()),
+        // What was listed is of the time before a change.
+        (None, None) => (now, list(context, control, &reader).await?),
+    };
+    let Found { missing, website } = found.clone();
+    if let Some(inventory) = inventory {
+        inventory.0 = Some(Listed { at, changes, found });
+    }
     let mut functions: Vec<FunctionStatus> = stream::iter(functions)
         .map(|found| function_status(context, found, (live.as_ref(), preview.as_ref()), deployed))
         .buffered(32)
         .try_collect()
         .await?;
-    let (site_bucket, ()) = futures::try_join!(website(context, &reader), count_recent(context, &mut functions))?;
-    let site = site_bucket.map(|bucket| site(&bucket));
+    count_recent(context, &mut functions).await?;
+    let site = website.map(|bucket| site(&bucket));
     let identity = context.identity();
     Ok(Some(Status {
         app: identity.app.clone(),
@@ -448,4 +570,43 @@ async fn website(context: &Context, reader: &Reader) -> Result<Option<String>, A
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_is_good_for_a_minute() {
+        let at = Duration::from_secs(1_000);
+        let inventory = Inventory(Some(Listed {
+            at,
+            changes: Changes {
+                live: Some(1),
+                released: None,
+                moved: None,
+                deployed: None,
+            },
+            found: Found::default(),
+        }));
+        let is_fresh = |seconds: u64| inventory.fresh(at + Duration::from_secs(seconds)).is_some();
+        assert_eq!([0, 5, 59, 60, 300].map(is_fresh), [true, true, true, false, false]);
+        assert!(Inventory::default().fresh(at).is_none());
+    }
+
+    #[test]
+    fn a_lock_is_held_longer_than_it_is_attended() {
+        let lock = |silent_seconds: i64| LockStatus {
+            user: "ada".to_owned(),
+            host: "build-7".to_owned(),
+            command: "taskctl promote".to_owned(),
+            since: "2026-03-01T12:00:00Z".parse().unwrap(),
+            silent_seconds,
+            progress: None,
+        };
+        let states = [-1, 0, 59, 60, 99, 100].map(|silent| (lock(silent).is_attended(), lock(silent).is_held()));
+        let (at_work, dead, free) = ((true, true), (false, true), (false, false));
+        assert_eq!(states, [at_work, at_work, at_work, dead, dead, free]);
+    }
 }

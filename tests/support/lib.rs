@@ -10,6 +10,7 @@ mod local;
 mod log_fixture;
 mod newman;
 mod project;
+mod slow_function;
 mod terminal;
 
 pub use browser::Browser;
@@ -21,4 +22,5 @@ pub use local::{Local, Run, Running, artifacts, binary, repository};
 pub use log_fixture::{Entry, LogFixture};
 pub use newman::newman;
 pub use project::Project;
+pub use slow_function::slow_packages;
 pub use terminal::Terminal;

@@ -70,6 +70,15 @@ fn usage_errors_have_their_own_code() {
     project.run(&["deploy", "--stag", "dev"]).expect(64);
     let unknown = project.run(&["plan", "--stage", "porduction"]).expect(64);
     assert!(unknown.err.contains("prod"), "{}", unknown.err);
+    // Pieces of advice are joined as sentences are.
+    for command in [&["plan"][..], &["status", "--app", "usage"]] {
+        let run = project.run(&[command, &["--region", "Frankfurt"]].concat()).expect(64);
+        let told = run.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            told.contains("help: did you mean `eu-central-1`? Regions look like"),
+            "{told}"
+        );
+    }
 }
 
 #[test]

@@ -7,9 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use aws_sdk_lambda::types::AliasRoutingConfiguration;
-use base64::Engine as _;
-use sha2::Digest as _;
-use taskctl_tests::{Project, eventually, settled};
+use taskctl_tests::{Project, eventually, settled, slow_packages};
 
 /// Visitors who ask one route all the time.
 struct Visitors {
@@ -245,47 +243,6 @@ fn a_canary_that_is_interrupted_or_killed_is_ended() {
     divert_half(&project);
     project.run(&["promote", "--abort"]).expect(0);
     assert_eq!(weights(&project), []);
-}
-
-/// A function that answers right, but late: the runtime API's loop in Python.
-const SLOW: &str = r#"#!/usr/bin/env python3
-import json, os, time, urllib.request
-base = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation"
-version = os.environ["AWS_LAMBDA_FUNCTION_VERSION"]
-while True:
-    with urllib.request.urlopen(f"{base}/next") as event:
-        request = event.headers["Lambda-Runtime-Aws-Request-Id"]
-        event.read()
-    time.sleep(1.5)
-    answer = {"statusCode": 200, "headers": {"x-version": version}, "body": "{}"}
-    body = json.dumps(answer).encode()
-    urllib.request.urlopen(urllib.request.Request(f"{base}/{request}/response", data=body, method="POST")).read()
-"#;
-
-/// Packages in which the counter is slow.
-fn slow_packages(directory: &std::path::Path) {
-    let dist = taskctl_tests::artifacts();
-    std::fs::create_dir(directory).unwrap();
-    for entry in std::fs::read_dir(dist).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), directory.join(entry.file_name())).unwrap();
-    }
-    let path = directory.join("counter.zip");
-    let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
-    zip.start_file(
-        "bootstrap",
-        zip::write::SimpleFileOptions::default().unix_permissions(0o755),
-    )
-    .unwrap();
-    std::io::Write::write_all(&mut zip, SLOW.as_bytes()).unwrap();
-    zip.finish().unwrap();
-    let bytes = std::fs::read(&path).unwrap();
-    let hash = base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(&bytes));
-    let list = directory.join("packages.json");
-    let mut packages: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&list).unwrap()).unwrap();
-    packages["packages"]["counter"]["codeSha256"] = hash.into();
-    packages["packages"]["counter"]["bytes"] = bytes.len().into();
-    std::fs::write(list, packages.to_string()).unwrap();
 }
 
 #[test]

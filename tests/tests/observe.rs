@@ -202,7 +202,7 @@ fn what_happened_is_counted_and_what_is_wrong_is_named() {
     let doctor = doctor.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
         doctor.contains("function counter may not dynamodb:UpdateItem")
-            && doctor.contains("the template grants it: `taskctl plan` shows what is not as it was deployed"),
+            && doctor.contains("the template grants it: `taskctl plan --local` shows what is not as it was deployed"),
         "{doctor}"
     );
 }

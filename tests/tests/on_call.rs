@@ -1,11 +1,17 @@
 //! What somebody on call meets: things break one after the other, and what they look at names the cause or the command that does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_cloudwatch::types::StateValue;
+use parking_lot::Mutex;
 use serde_json::Value;
-use taskctl_stack::aws::client::clients::Clients;
-use taskctl_tests::{Project, Run, eventually};
+use taskctl_stack::aws::client::cancel::Cancel;
+use taskctl_stack::aws::client::clients::{Clients, Connection};
+use taskctl_stack::aws::client::context::Clock;
+use taskctl_stack::engine::{Engine, Target};
+use taskctl_stack::event::Recorder;
+use taskctl_stack::status::{Inventory, Status, read_again};
+use taskctl_tests::{Project, Run, eventually, slow_packages};
 
 /// Output as one line, whatever the width.
 fn told(run: &Run) -> String {
@@ -73,8 +79,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn deployed(app: &str) -> Self {
-        let project = Project::platform(app);
+    fn deployed(project: Project) -> Self {
         project.run(&["deploy"]).expect(0);
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let clients = runtime.block_on(project.clients());
@@ -144,24 +149,97 @@ impl Stage {
         })
     }
 
-    fn alarm(&self) -> String {
-        let status = self.project.status("dev");
-        let mut names = status["alarms"].as_array().unwrap().iter();
-        let of_tasks = names
-            .find(|alarm| alarm["name"].as_str().unwrap().contains("tasks"))
-            .unwrap();
-        of_tasks["name"].as_str().unwrap().to_owned()
+    /// What a command says while an alarm is red. Before each look the route that makes it so is asked.
+    #[track_caller]
+    fn red(&self, command: &[&str], wanted: &str, (path, status): (&str, u16)) -> String {
+        let screen = eventually(&format!("{command:?} says: {wanted}"), Duration::from_secs(90), || {
+            assert_eq!(self.ask(path), status, "{path}");
+            let run = self.project.run(&[command, &["--exit-code"]].concat());
+            (run.code == 4 && told(&run).contains(wanted)).then_some(run)
+        });
+        println!("$ taskctl {}\n{}", command.join(" "), screen.out);
+        told(&screen)
+    }
+}
+
+/// A clock that is turned by hand.
+#[derive(Default)]
+struct HandClock(Mutex<Duration>);
+
+impl Clock for HandClock {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+
+    fn since_boot(&self) -> Duration {
+        *self.0.lock()
+    }
+}
+
+/// Somebody who looks at a stage every few seconds, as `status --watch` does.
+struct Watcher<'a> {
+    stage: &'a Stage,
+    engine: Engine,
+    clock: Arc<HandClock>,
+    inventory: Inventory,
+}
+
+impl<'a> Watcher<'a> {
+    fn of(stage: &'a Stage) -> Self {
+        let project = &stage.project;
+        let target = Target {
+            app: project.app.clone(),
+            stage: "dev".to_owned(),
+            account: None,
+            connection: Connection {
+                region: project.region(),
+                profile: None,
+                endpoint_url: Some(project.local.endpoint()),
+                credentials: Some(project.local.credentials()),
+            },
+            control_bucket: None,
+        };
+        let clock = Arc::new(HandClock::default());
+        let (events, shared) = (Arc::new(Recorder::default()), Arc::clone(&clock) as Arc<dyn Clock>);
+        let connecting = Engine::connect(&target, events, shared, Cancel::default());
+        let engine = stage.runtime.block_on(connecting).unwrap();
+        Self {
+            stage,
+            engine,
+            clock,
+            inventory: Inventory::default(),
+        }
+    }
+
+    /// What is seen so many seconds later, and how many calls it takes.
+    fn looks(&mut self, seconds: u64) -> (Status, u64) {
+        *self.clock.0.lock() += Duration::from_secs(seconds);
+        let (context, control) = (self.engine.context(), self.engine.control());
+        let before = context.calls();
+        let reading = read_again(context, control, str::to_owned, &mut self.inventory);
+        let status = self.stage.runtime.block_on(reading).unwrap().unwrap();
+        (status, context.calls() - before)
     }
 }
 
 /// Things break one after the other on one stage, are found and repaired.
 #[test]
 fn whatever_breaks_is_named_with_what_to_do() {
-    let stage = Stage::deployed("broken");
+    let project = Project::platform("broken");
+    let slow = "{function: counter, metric: Duration, statistic: p99, threshold: 900, period: 1m}";
+    project.write(&format!("{}\nalarms:\n  counter-slow: {slow}\n", project.template()));
+    let stage = Stage::deployed(project);
     let project = &stage.project;
     for path in ["/health", "/counter", "/tasks"] {
         assert_eq!(stage.ask(path), 200, "{path}");
     }
+    // Who watches lists what is missing once a minute, and asks for the rest each time.
+    let mut watcher = Watcher::of(&stage);
+    let (_, all) = watcher.looks(0);
+    let (_, few) = watcher.looks(5);
+    let (_, again) = watcher.looks(55);
+    println!("status --watch: {all} calls, then {few} every 5 s and {again} once a minute");
+    assert!(few + 10 <= all && again == all, "{all} {few} {again}");
     stage.doctor(false, "no denied calls");
     let dashboard = stage.says(&["dashboard"], 0, "the local target has no console");
     assert!(!dashboard.contains("https://"), "{dashboard}");
@@ -170,10 +248,13 @@ fn whatever_breaks_is_named_with_what_to_do() {
     let delete = stage.clients.dynamodb.delete_table().table_name(project.name("users"));
     stage.runtime.block_on(delete.send()).unwrap();
     stage.says(&["status", "--exit-code"], 4, "missing dynamodb_table.users");
-    assert!(stage.ask("/users") >= 500);
-    stage.says(&["status"], 0, "help: `taskctl doctor` names the causes");
+    let (watched, _) = watcher.looks(59);
+    assert!(watched.missing.is_empty(), "{:?}", watched.missing);
+    let (watched, _) = watcher.looks(1);
+    assert_eq!(watched.missing.len(), 1, "{:?}", watched.missing);
+    stage.says(&["status"], 0, "help: `taskctl doctor --local` names the causes");
     let doctor = stage.doctor(true, "dynamodb_table.users was deployed and does not exist any more");
-    assert!(doctor.contains("`taskctl deploy` restores it"), "{doctor}");
+    assert!(doctor.contains("`taskctl deploy --local` restores it"), "{doctor}");
     // A handler fails: its errors are gathered by cause, with an id that leads to its lines.
     let failing = stage.doctor(true, "function users answers with errors");
     assert!(failing.contains("taskctl logs --query errors users"), "{failing}");
@@ -191,6 +272,13 @@ fn whatever_breaks_is_named_with_what_to_do() {
     stage.says(&["logs", "--request-id", example], 0, example);
     project.run(&["deploy", "--yes"]).expect(0);
     assert_eq!(stage.ask("/users"), 200);
+    // After a deploy what is missing is listed at once.
+    let (watched, calls) = watcher.looks(5);
+    assert!(
+        watched.missing.is_empty() && calls > few,
+        "{:?} {calls}",
+        watched.missing
+    );
     let status = stage.says(&["status", "--exit-code"], 0, "broken/dev");
     assert!(!status.contains("missing"), "{status}");
 
@@ -210,7 +298,7 @@ fn whatever_breaks_is_named_with_what_to_do() {
     let doctor = stage.doctor(true, "function counter may not dynamodb:UpdateItem");
     assert!(
         doctor.contains("the role of function counter lost what it was deployed with: dynamodb:UpdateItem")
-            && doctor.contains("the template grants it: `taskctl plan` shows"),
+            && doctor.contains("the template grants it: `taskctl plan --local` shows"),
         "{doctor}"
     );
     project.run(&["deploy", "--yes"]).expect(0);
@@ -218,27 +306,53 @@ fn whatever_breaks_is_named_with_what_to_do() {
     let doctor = stage.doctor(false, "its role allows it now");
     assert!(doctor.contains("; its role allows it now"), "{doctor}");
 
-    // An alarm is red, for errors and for time.
-    let alarm = stage.alarm();
-    let set = stage.clients.cloudwatch.set_alarm_state().alarm_name(&alarm);
-    let red = set
-        .state_value(StateValue::Alarm)
-        .state_reason("Threshold Crossed: tried out");
-    stage.runtime.block_on(red.send()).unwrap();
-    let status = project.run(&["status"]).expect(0);
-    if status.out.contains(&alarm) {
-        assert!(
-            told(&status).contains("`taskctl alarms` says what they watch"),
-            "{}",
-            status.out
-        );
+    // The table is deleted once more, and requests fail until an alarm is red: it leads to the lines and to what is gone.
+    let delete = stage.clients.dynamodb.delete_table().table_name(project.name("users"));
+    stage.runtime.block_on(delete.send()).unwrap();
+    for _ in 0..11 {
+        assert_eq!(stage.ask("/users"), 500);
     }
+    let failing = ("/users", 500);
+    let alarms = stage.red(&["alarms"], "ALARM broken-dev-api-5xx for ", failing);
+    assert!(
+        alarms.contains("Sum of 5xx of the API, live > 10")
+            && alarms.contains("help: taskctl logs --level error --since 30m --local")
+            && alarms.contains("help: taskctl plan --local # gone: dynamodb_table.users"),
+        "{alarms}"
+    );
+    let status = stage.red(&["status"], "1 of 17 firing broken-dev-api-5xx for ", failing);
+    assert!(
+        status.contains("`taskctl alarms --local` says what they watch"),
+        "{status}"
+    );
+    // A handler is slow: the alarm of its time is red, and leads to the slowest requests.
+    let packages = project.directory().join("slow");
+    slow_packages(&packages);
+    let deploy = ["deploy", "--yes", "--local", "--artifacts", packages.to_str().unwrap()];
+    project.local.run(&deploy, project.directory()).expect(0);
+    let late = ("/counter", 200);
+    let alarms = stage.red(&["alarms"], "ALARM broken-dev-counter-slow for ", late);
+    assert!(
+        alarms.contains("p99 of Duration of function counter >= 900")
+            && alarms.contains("help: taskctl logs --query slowest counter --local")
+            && alarms.contains("help: taskctl rollback --local # to 1; 2 went live "),
+        "{alarms}"
+    );
+    stage.red(&["status"], "broken-dev-counter-slow for ", late);
+    let metrics = project.run(&["metrics", "counter", "--output", "json"]).expect(0);
+    let metrics: Value = serde_json::from_str(&metrics.out).unwrap();
+    let p99 = metrics["functions"][0]["all"]["p99"]["values"].as_array().unwrap();
+    assert!(
+        p99.iter()
+            .any(|value| value.as_f64().is_some_and(|millis| millis > 900.0)),
+        "{p99:?}"
+    );
 }
 
 /// A canary whose operator is gone, and the lock that it left.
 #[test]
 fn an_abandoned_canary_and_its_stale_lock_are_named() {
-    let stage = Stage::deployed("abandoned");
+    let stage = Stage::deployed(Project::platform("abandoned"));
     let project = &stage.project;
     project.write(&project.template().replacen(
         "  counter:\n    grants:",
@@ -262,11 +376,19 @@ fn an_abandoned_canary_and_its_stale_lock_are_named() {
     });
     println!("$ taskctl status\n{}", stale.out);
     assert!(
-        stale.code == 4 && told(&stale).contains("the canary was abandoned: `taskctl promote --abort`"),
+        stale.code == 4
+            && told(&stale).contains(
+                "the canary was abandoned: `taskctl unlock --force --local` breaks its lock, then `taskctl promote --abort --local` ends it"
+            ),
         "{stale:?}"
     );
     // The lock frees itself a while later; nobody has to wait for it.
     project.run(&["unlock", "--force"]).expect(0);
+    stage.says(
+        &["status"],
+        0,
+        "the canary was abandoned: `taskctl promote --abort --local` ends it",
+    );
     project.run(&["promote", "--abort"]).expect(0);
     project.run(&["promote", "--yes", "--at-once"]).expect(0);
     let status = project.status("dev");

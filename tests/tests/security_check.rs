@@ -288,7 +288,7 @@ fn requests_of_anyone(project: &Project) {
     let found = wrong(project);
     assert_eq!(
         found.into_iter().collect::<Vec<_>>(),
-        [format!("every route asks who calls: callers: {said}")]
+        [format!("every route asks who calls: {said}")]
     );
     project.write(&template);
 }

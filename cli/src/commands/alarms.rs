@@ -14,7 +14,7 @@ use crate::cli::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::report::plan::Details;
-use crate::report::{Lines, Purpose, json_answer, where_to};
+use crate::report::{CommandHint, Lines, Purpose, json_answer, where_to};
 use crate::session::{self, Invocation, Session};
 use crate::time_arg::moment;
 use crate::ui::clock::{full, minute_with_zone, reason as local_reason};
@@ -76,13 +76,13 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
                 Some(&identity.account),
             );
             let style = &session.env.out;
-            let flags = session.command_hint().flags;
+            let hint = session.command_hint();
             let background = match found.iter().any(|alarm| alarm.state == "ALARM") {
                 true => session.unless_stopped(Background::read(&engine)).await??,
                 false => Background::default(),
             };
             let head = style.paint(Tone::Strong, &head);
-            format!("{head}\n{}", render(&found, &background, now, &flags, style))
+            format!("{head}\n{}", render(&found, &background, now, &hint, style))
         }
     };
     session.reporter.answer(text);
@@ -144,7 +144,7 @@ fn suspect(live: u64, back: u64, deployed: Option<&ReleaseRecord>, moved: Option
 }
 
 /// The alarms as text, the red ones with what to do.
-fn render(alarms: &[Alarm], background: &Background, now: Timestamp, flags: &str, style: &Style) -> String {
+fn render(alarms: &[Alarm], background: &Background, now: Timestamp, hint: &CommandHint, style: &Style) -> String {
     if alarms.is_empty() {
         return "\nno alarms\n".to_owned();
     }
@@ -182,7 +182,7 @@ fn render(alarms: &[Alarm], background: &Background, now: Timestamp, flags: &str
             for line in reasons.flat_map(|reason| wrap(&reason, style.width.saturating_sub(8))) {
                 out.push_str(&format!("        {line}\n"));
             }
-            for step in steps(alarm, background, flags) {
+            for step in steps(alarm, background, hint) {
                 out.push_str(&format!(
                     "        {} {}\n",
                     style.paint(Tone::Faint, "help:"),
@@ -224,8 +224,8 @@ fn watched(watched: &Watched) -> String {
     format!("{what}{whose}")
 }
 
-/// Command lines that show the cause, or end it.
-fn steps(alarm: &Alarm, background: &Background, flags: &str) -> Vec<String> {
+/// Command lines that show the cause, or end it. What is said of one is a comment to a shell.
+fn steps(alarm: &Alarm, background: &Background, hint: &CommandHint) -> Vec<String> {
     let Watched {
         namespace,
         metric,
@@ -235,31 +235,30 @@ fn steps(alarm: &Alarm, background: &Background, flags: &str) -> Vec<String> {
     let name = function.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
     let mut steps = match (namespace.as_deref(), metric.as_deref()) {
         (Some("AWS/Lambda"), Some("Throttles")) => vec![
-            format!("taskctl metrics{name}{flags}"),
+            hint.command(&format!("metrics{name}")),
             "raise the function's `reserved_concurrency` or the account's limit".to_owned(),
         ],
         (Some("AWS/Lambda"), Some("Duration")) | (Some("AWS/ApiGateway"), Some("Latency")) => {
-            vec![format!("taskctl logs --query slowest{name}{flags}")]
+            vec![hint.command(&format!("logs --query slowest{name}"))]
         }
-        (Some("AWS/ApiGateway"), Some("4xx")) => vec![format!("taskctl logs --api --level warn --since 30m{flags}")],
+        (Some("AWS/ApiGateway"), Some("4xx")) => vec![hint.command("logs --api --level warn --since 30m")],
         (Some("AWS/DynamoDB"), _) => vec![
-            format!("taskctl metrics{flags}"),
+            hint.command("metrics"),
             "look for a hot partition key, or traffic that more than doubled within half an hour".to_owned(),
         ],
-        _ => vec![format!("taskctl logs{name} --level error --since 30m{flags}")],
+        _ => vec![hint.command(&format!("logs{name} --level error --since 30m"))],
     };
     if !background.missing.is_empty() {
         let missing: Vec<String> = background.missing.iter().map(|id| plain(&id.to_string())).collect();
-        steps.push(format!("taskctl plan{flags}   (gone: {})", missing.join(", ")));
+        steps.push(format!("{}   # gone: {}", hint.command("plan"), missing.join(", ")));
     }
     // What went live shortly before is the first suspect.
     if let (Some(Suspect { release, at, back }), Some(since)) = (&background.suspect, alarm.since) {
         let seconds = since.as_second() - at.as_second();
         if (0..1_800).contains(&seconds) {
             let before = long_duration(seconds.unsigned_abs());
-            steps.push(format!(
-                "taskctl rollback{flags}   (to {back}; {release} went live {before} before)"
-            ));
+            let rollback = hint.command("rollback");
+            steps.push(format!("{rollback}   # to {back}; {release} went live {before} before"));
         }
     }
     steps
@@ -274,12 +273,15 @@ mod tests {
     use taskctl_stack::observe::alarms::Turn;
 
     use super::*;
+    use crate::commands::tests::assert_same_stack;
     use crate::ui::style::screens;
 
-    #[test]
-    fn a_red_alarm_says_what_to_do() {
-        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
-        let alarm = |name: &str, state: &str, metric: &str, function: Option<&str>| Alarm {
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn alarm(name: &str, state: &str, metric: &str, function: Option<&str>) -> Alarm {
+        Alarm {
             name: format!("shop-prod-{name}"),
             state: state.to_owned(),
             since: Some(at("2026-03-01T12:00:00Z")),
@@ -309,29 +311,57 @@ mod tests {
                 at: at("2026-03-01T12:00:00Z"),
                 summary: "Alarm updated from OK to ALARM".to_owned(),
             }],
-        };
-        let alarms = [
-            alarm("tasks-errors", "ALARM", "Errors", Some("tasks")),
-            alarm("tasks-throttles", "ALARM", "Throttles", Some("tasks")),
-            alarm("api-5xx", "INSUFFICIENT_DATA", "5xx", None),
-        ];
-        let background = Background {
+        }
+    }
+
+    fn background() -> Background {
+        Background {
             suspect: Some(Suspect {
                 release: 42,
                 at: at("2026-03-01T11:55:00Z"),
                 back: 41,
             }),
             missing: BTreeSet::from([ResourceId::new(dynamodb::table::KIND, "tasks")]),
+        }
+    }
+
+    #[test]
+    fn a_red_alarm_says_what_to_do() {
+        let alarms = [
+            alarm("tasks-errors", "ALARM", "Errors", Some("tasks")),
+            alarm("tasks-throttles", "ALARM", "Throttles", Some("tasks")),
+            alarm("api-5xx", "INSUFFICIENT_DATA", "5xx", None),
+        ];
+        let background = background();
+        let hint = CommandHint {
+            flags: " --stage prod".to_owned(),
+            again: String::new(),
         };
         let now = at("2026-03-01T12:12:00Z");
-        screens("alarms", |style| {
-            render(&alarms, &background, now, " --stage prod", style)
-        });
+        screens("alarms", |style| render(&alarms, &background, now, &hint, style));
+    }
+
+    #[test]
+    fn advice_is_about_the_stage_whose_alarms_they_are() {
+        let told = |first: &[&str], alarm: Alarm| {
+            assert_same_stack(&[first, &["plan", "rollback"]].concat(), |hint| {
+                let now = at("2026-03-01T12:12:00Z");
+                render(std::slice::from_ref(&alarm), &background(), now, hint, &Style::PLAIN)
+            });
+        };
+        told(&["logs"], alarm("a", "ALARM", "Errors", Some("tasks")));
+        told(&["logs"], alarm("a", "ALARM", "Duration", Some("tasks")));
+        told(&["metrics"], alarm("a", "ALARM", "Throttles", Some("tasks")));
+        told(&["logs"], alarm("a", "ALARM", "4xx", None));
+        told(&["logs"], alarm("a", "ALARM", "5xx", None));
+        let mut table = alarm("a", "ALARM", "ThrottledRequests", None);
+        table.watches.namespace = Some("AWS/DynamoDB".to_owned());
+        told(&["metrics"], table);
     }
 
     #[test]
     fn a_rollback_is_advised_away_from_what_went_live_and_never_to_it() {
-        let at: Timestamp = "2026-03-01T11:55:00Z".parse().unwrap();
+        let at = at("2026-03-01T11:55:00Z");
         let moved = |to: u64, cause: Cause| MoveRecord {
             from: Some(41),
             to,

@@ -170,7 +170,7 @@ fn held(about: &str, holds: String, asked: String, wrong: Option<String>) -> Che
         request_id: None,
         assertions: vec![Verdict {
             assertion: asked,
-            failure: wrong.map(|wrong| format!("{about}: {wrong}")),
+            failure: wrong,
         }],
     }
 }

@@ -76,7 +76,7 @@ async fn go(
         session.finished(Outcome::NoChanges, engine.context().calls(), Endpoints::default());
         return Ok(Exit::Ok);
     }
-    consent(session, app, &engine.context().identity().account).await?;
+    consent(session, engine, app).await?;
     let execution = engine.apply(&planned, lease, user).await?;
     let (outcome, exit) = match (execution.is_complete(), session.cancel.is_cancelled()) {
         (true, _) => (Outcome::Done, Exit::Ok),
@@ -131,16 +131,14 @@ fn delete_data(names: &[String]) -> DeleteData {
 }
 
 /// The stage's name must be typed, or `--yes` given.
-async fn consent(session: &Session, app: &str, account: &str) -> Result<(), Failure> {
+async fn consent(session: &Session, engine: &Engine, app: &str) -> Result<(), Failure> {
     let stage = &session.global.target.stage;
     let confirmation = Confirmation {
-        question: format!(
-            "This cannot be undone. Type the stage's name ({stage}) to destroy {app}/{stage}, account {account}"
-        ),
+        question: format!("This cannot be undone. Type the stage's name ({stage}) to destroy {app}/{stage}"),
         expected: Expected::Word(stage.clone()),
         unattended: Unattended::Refuse(format!(
             "destroying {app}/{stage} needs confirmation, and there is no terminal to ask on"
         )),
     };
-    session.confirm(confirmation).await
+    session.confirm_change(&session.place(engine), confirmation).await
 }

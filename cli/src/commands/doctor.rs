@@ -7,10 +7,10 @@ use std::process::Stdio;
 use jiff::Timestamp;
 use taskctl_local::{LocalOptions, LocalState};
 use taskctl_stack::aws::release::presence::{NotDeployed, not_deployed};
-use taskctl_stack::event::ErrorReport;
+use taskctl_stack::event::{ErrorReport, joined_advice};
 use taskctl_stack::observe::diagnosis::{self, Repaired, Seen, Symptom};
 use taskctl_stack::package::{PackageRequest, functions_of, preflight};
-use taskctl_stack::status;
+use taskctl_stack::status::{self, ABANDONED, Status};
 use tokio::process::Command;
 
 use crate::answers::{Finding, Findings, Verdict};
@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::http_probe::allowed_origin;
 use crate::project::Project;
 use crate::report::plan::Details;
-use crate::report::{Lines, Purpose, json_answer};
+use crate::report::{CommandHint, Lines, Purpose, json_answer};
 use crate::session::{self, Invocation, Session};
 use crate::stack_ref::StackRef;
 use crate::target::{Target, local_options};
@@ -36,7 +36,8 @@ pub fn run(invocation: &Invocation) -> Exit {
 }
 
 async fn doctor(session: &Session) -> Result<Exit, Failure> {
-    let findings = session.unless_stopped(examine(session)).await?;
+    let mut findings = session.unless_stopped(examine(session)).await?;
+    complete(&mut findings, &session.command_hint());
     let text = match session.global.output {
         Output::Json => json_answer("the findings", &Findings { checks: &findings }, Lines::Many)?,
         Output::Human | Output::Github => render(&findings, &session.env.out),
@@ -44,6 +45,13 @@ async fn doctor(session: &Session) -> Result<Exit, Failure> {
     session.reporter.answer(text);
     let is_bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
     Ok(if is_bad { Exit::CheckFailed } else { Exit::Ok })
+}
+
+/// Advice is about the stage that was examined.
+fn complete(findings: &mut [Finding], hint: &CommandHint) {
+    for fix in findings.iter_mut().filter_map(|finding| finding.fix.as_mut()) {
+        *fix = hint.complete(fix);
+    }
 }
 
 async fn examine(session: &Session) -> Vec<Finding> {
@@ -114,15 +122,7 @@ async fn stage(session: &Session, project: &Project) -> Vec<Finding> {
         .complaints()
         .into_iter()
         .filter(|one| !(names_missing && one.ends_with("is gone")));
-    findings.extend(complaints.map(|complaint| Finding {
-        check: "stage",
-        verdict: Verdict::Bad,
-        fix: Some(match complaint.starts_with("alarm ") {
-            true => "`taskctl alarms` says what it watches and what to do".to_owned(),
-            false => "`taskctl status` shows the stage".to_owned(),
-        }),
-        found: complaint,
-    }));
+    findings.extend(complaints.map(|complaint| complained(complaint, &status)));
     let changed: Vec<&str> = status
         .functions
         .iter()
@@ -146,6 +146,21 @@ async fn stage(session: &Session, project: &Project) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// What `status` complains about.
+fn complained(complaint: String, status: &Status) -> Finding {
+    let fix = match complaint.as_str() {
+        ABANDONED => status.canary_advice(),
+        alarm if alarm.starts_with("alarm ") => "`taskctl alarms` says what it watches and what to do",
+        _ => "`taskctl status` shows the stage",
+    };
+    Finding {
+        check: "stage",
+        verdict: Verdict::Bad,
+        fix: Some(fix.to_owned()),
+        found: complaint,
+    }
 }
 
 /// A symptom as people read it: times by their clock.
@@ -262,10 +277,8 @@ async fn account(session: &Session, project: Option<&Project>) -> Option<Finding
         }
         Err(failure) => {
             let mut finding = Finding::failed(CHECK, &failure);
-            finding.fix = Some(format!(
-                "{}; to work without an account, add --local",
-                finding.fix.as_deref().unwrap_or("check the network")
-            ));
+            let fix = finding.fix.as_deref().unwrap_or("check the network");
+            finding.fix = Some(joined_advice([fix, "to work without an account, add --local"]));
             finding
         }
     })
@@ -409,7 +422,48 @@ fn render(findings: &[Finding], style: &Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::tests::assert_same_stack;
     use crate::ui::style::screens;
+
+    #[test]
+    fn advice_is_about_the_stage_that_was_examined() {
+        let status = |silent: i64| {
+            let status = serde_json::json!({
+                "app": "shop", "stage": "prod", "region": "eu-west-1", "account": "123456789012",
+                "endpoints": {"live": null, "preview": null, "site": null}, "live": null, "preview": null,
+                "functions": [], "alarms": [], "last_release": null, "last_move": null,
+                "lock": {
+                    "user": "ada", "host": "build-7", "command": "taskctl promote", "since": "2026-03-01T12:03:00Z",
+                    "silent_seconds": silent,
+                },
+            });
+            serde_json::from_value::<Status>(status).unwrap_or_else(|error| panic!("{error}"))
+        };
+        let told = |told: &[&str], finding: &Finding| {
+            assert_same_stack(told, |hint| {
+                let mut findings = [finding.clone()];
+                complete(&mut findings, hint);
+                render(&findings, &Style::PLAIN)
+            });
+        };
+        let complained = |complaint: &str, silent| complained(complaint.to_owned(), &status(silent));
+        told(&["alarms"], &complained("alarm shop-prod-errors is red", 4));
+        told(&["status"], &complained("live serves no release", 4));
+        told(&["unlock", "promote"], &complained(ABANDONED, 72));
+        told(&["promote"], &complained(ABANDONED, 100));
+        // It works on the machine, whatever the stage.
+        let advice = "see `taskctl local status`; `taskctl plan` shows it";
+        let mut findings = [Finding::attention("local", "down", advice)];
+        let hint = CommandHint {
+            flags: " --local --stage prod".to_owned(),
+            again: String::new(),
+        };
+        complete(&mut findings, &hint);
+        assert_eq!(
+            findings[0].fix.as_deref(),
+            Some("see `taskctl local status`; `taskctl plan --local --stage prod` shows it")
+        );
+    }
 
     #[test]
     fn findings_say_what_to_do() {

@@ -15,7 +15,7 @@ use crate::report::{Lines, Purpose, direct, json_answer};
 use crate::session::{self, Invocation, Session};
 use crate::target;
 use crate::ui::clock;
-use crate::ui::confirm::{Confirmation, Expected, Unattended};
+use crate::ui::confirm::{Confirmation, Expected, Place, Unattended};
 use crate::ui::style::{Style, Tone};
 use crate::ui::table::table;
 use crate::ui::text::{plain, wrap};
@@ -113,7 +113,7 @@ async fn start_over(session: &Session, options: &LocalOptions) -> Result<Exit, F
                 .to_owned(),
         ),
     };
-    session.confirm(confirmation).await?;
+    session.confirm_change(&Place::Local, confirmation).await?;
     reset(options).await?;
     report(session, "the local target was stopped and its data deleted");
     Ok(Exit::Ok)

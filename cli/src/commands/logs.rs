@@ -14,7 +14,7 @@ use taskctl_stack::engine::{Engine, EngineError};
 use taskctl_stack::event::Event;
 use taskctl_stack::observe::logs::{CloudWatchLogs, Group, Window, stream};
 
-use crate::cli::Output;
+use crate::cli::{Output, file_without_short};
 use crate::complete;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -31,13 +31,13 @@ use crate::ui::clock;
 const EXAMPLES: &str = "\
 Examples:
   taskctl logs --stage prod --since 1h --level error
-  taskctl logs tasks users --follow
+  taskctl logs tasks users -f
   taskctl logs 'task*' -n 20
   taskctl logs --api --route 'GET /tasks'
   taskctl logs --query slowest --since 1d";
 
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, arg = file_without_short())]
 pub struct Args {
     /// Logical names of functions, or patterns such as 'task*' [default: all]
     #[arg(value_name = "FUNCTION", add = ArgValueCandidates::new(complete::functions))]
@@ -52,8 +52,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME", conflicts_with = "follow")]
     until: Option<String>,
     /// Keep showing new lines until Ctrl-C
-    #[arg(long, short = 'F')]
-    follow: bool,
+    #[arg(long, short, short_alias = 'F')]
+    pub(super) follow: bool,
     /// Show only the last N lines; with --follow, begin with them
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     lines: Option<u32>,

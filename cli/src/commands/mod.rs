@@ -206,6 +206,7 @@ mod tests {
 
     use super::*;
     use crate::cli::Output;
+    use crate::report::CommandHint;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -237,13 +238,13 @@ mod tests {
         }
     }
 
-    /// The command lines that a text tells its reader to run: those in backticks, after a prompt, and after `next:` and
+    /// The command lines that a text tells its reader to run: those in backticks, after a prompt, and after `next:`, `help:` and
     /// `to resume:`. What is put in when the text is made stands as 1.
     fn command_lines(text: &str) -> Vec<String> {
         let filled = regex_lite::Regex::new(r"\{[a-z_.()]*(:[^}]*)?\}").unwrap();
         let folded = regex_lite::Regex::new(r"\\?\n\s*(//[/!]?)?\s*").unwrap();
         let quoted = regex_lite::Regex::new(r#"`(taskctl [^`"]*)`"#).unwrap();
-        let said = regex_lite::Regex::new(r"(?m)^\s*(?:\$|next:|to resume:)\s+(taskctl .*)$").unwrap();
+        let said = regex_lite::Regex::new(r"(?m)^\s*(?:\$|next:|help:|to resume:)\s+(taskctl .*)$").unwrap();
         let colored = regex_lite::Regex::new(r"ESC\[[0-9;]*m").unwrap();
         let text = &colored.replace_all(text, "");
         let one_line = folded.replace_all(text, " ");
@@ -308,11 +309,64 @@ mod tests {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
+    /// Command lines that name a stack, and how it is reached.
+    const TARGETS: [&str; 2] = [
+        "taskctl status --local --stage prod --region eu-west-1 -f 'my stack.yaml'",
+        "taskctl status --profile ops --stage prod --region eu-west-1 --app shop",
+    ];
+
+    /// Asserts that a screen tells to run these commands, and each about the stack that it is itself about, reached in the same way.
+    #[track_caller]
+    pub fn assert_same_stack(told: &[&str], draw: impl Fn(&CommandHint) -> String) {
+        for target in TARGETS {
+            let target = words(target);
+            let asked = CommandLine::try_parse_from(&target).unwrap();
+            let screen = draw(&CommandHint::new(&asked.global, &target[1..]));
+            let lines = command_lines(&screen);
+            let named: Vec<String> = lines.iter().map(|line| words(line)[1].clone()).collect();
+            assert_eq!(named, told, "{screen}");
+            for line in lines {
+                let named = CommandLine::try_parse_from(words(&line)).unwrap_or_else(|error| panic!("{line}: {error}"));
+                assert_eq!(named.global.target, asked.global.target, "{line}");
+            }
+        }
+    }
+
     #[test]
     fn the_default_stage_is_dev() {
         let cli = CommandLine::try_parse_from(["taskctl", "status"]).unwrap();
         assert_eq!(cli.global.target.stage, "dev");
         assert_eq!(cli.global.output, Output::Human);
+    }
+
+    #[test]
+    fn logs_follows_with_f_and_takes_a_template_by_its_long_name() {
+        let parsed = |line: &str| {
+            let cli = CommandLine::try_parse_from(words(line)).unwrap_or_else(|error| panic!("{line}: {error}"));
+            let Command::Logs(args) = cli.command else {
+                panic!("{line}")
+            };
+            (args.follow, cli.global.target.file)
+        };
+        let file = Some(PathBuf::from("shop.yaml"));
+        assert_eq!(parsed("taskctl logs"), (false, None));
+        for line in ["taskctl logs -f", "taskctl logs -F", "taskctl logs tasks --follow"] {
+            assert_eq!(parsed(line), (true, None), "{line}");
+        }
+        for line in [
+            "taskctl logs --file shop.yaml",
+            "taskctl --file shop.yaml logs",
+            "taskctl -f shop.yaml logs",
+        ] {
+            assert_eq!(parsed(line), (false, file.clone()), "{line}");
+        }
+        for line in ["taskctl logs -f --file shop.yaml", "taskctl -f shop.yaml logs -f"] {
+            assert_eq!(parsed(line), (true, file.clone()), "{line}");
+        }
+        for line in ["taskctl status -f shop.yaml", "taskctl status --file shop.yaml"] {
+            let cli = CommandLine::try_parse_from(words(line)).unwrap();
+            assert_eq!(cli.global.target.file, file, "{line}");
+        }
     }
 
     #[test]

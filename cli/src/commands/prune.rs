@@ -1,5 +1,6 @@
 //! `taskctl prune`: what no kept release needs goes.
 
+use taskctl_stack::engine::Engine;
 use taskctl_stack::event::Outcome;
 
 use crate::exit::Exit;
@@ -41,7 +42,7 @@ async fn prune(session: &Session, keep: Option<u32>) -> Result<Exit, Failure> {
     };
     let engine = session.connect("prune", &stack_ref).await?;
     session.unless_stopped(engine.require_deployed()).await??;
-    consent(session, keep).await?;
+    consent(session, &engine, keep).await?;
     let lease = lease::take(session, &engine, lease::holder(session, "prune")).await?;
     let pruned = engine.prune(usize::try_from(keep).unwrap_or(usize::MAX)).await;
     lease::give_back(session, lease).await;
@@ -56,13 +57,17 @@ async fn prune(session: &Session, keep: Option<u32>) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-async fn consent(session: &Session, keep: u32) -> Result<(), Failure> {
+async fn consent(session: &Session, engine: &Engine, keep: u32) -> Result<(), Failure> {
+    let identity = engine.context().identity();
     let confirmation = Confirmation {
-        question: format!("Delete all releases except the newest {keep}, live, preview and the one before live?"),
+        question: format!(
+            "Delete all releases of {}/{} except the newest {keep}, live, preview and the one before live?",
+            identity.app, identity.stage
+        ),
         expected: Expected::Yes,
         unattended: Unattended::Refuse(format!(
             "deleting releases older than the newest {keep} needs confirmation, and there is no terminal to ask on"
         )),
     };
-    session.confirm(confirmation).await
+    session.confirm_change(&session.place(engine), confirmation).await
 }

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use taskctl_stack::engine::Engine;
+use taskctl_stack::engine::{Engine, EngineError};
 use taskctl_stack::event::Event;
-use taskctl_stack::status::{self, FunctionStatus, LockStatus, Recent, SlotStatus, Status};
+use taskctl_stack::status::{self, ABANDONED, FunctionStatus, Inventory, LockStatus, Recent, SlotStatus, Status};
 
 use crate::cli::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::refresh::refresh;
 use crate::report::plan::Details;
-use crate::report::{Lines, Purpose, json_answer, where_to};
+use crate::report::{CommandHint, Lines, Purpose, json_answer, where_to};
 use crate::session::{self, Invocation, Session};
 use crate::stack_ref::StackRef;
 use crate::ui::clock::{minute_with_zone, reason as local_reason};
@@ -38,7 +38,7 @@ pub struct Args {
     exit_code: bool,
 }
 
-/// Interval of refreshing.
+/// Interval of refreshing. What is missing is listed less often.
 const EVERY: Duration = Duration::from_secs(5);
 
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
@@ -50,21 +50,23 @@ pub fn run(invocation: &Invocation, args: Args) -> Exit {
 async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let stack_ref = session.stack_ref()?;
     let engine = session.connect_quietly(&stack_ref).await?;
+    let hint = session.command_hint();
+    let mut inventory = Inventory::default();
+    let text = |status: &Status, lines| match session.global.output {
+        Output::Json => json_answer("the status", status, lines),
+        Output::Human | Output::Github => Ok(render(status, &hint, &session.env.out, Timestamp::now())),
+    };
     if args.watch {
         let fetch = async || {
-            let status = fetch(session, &engine, &stack_ref).await?;
-            match session.global.output {
-                Output::Json => json_answer("the status", &status, Lines::One),
-                Output::Human | Output::Github => Ok(render(&status, &session.env.out, Timestamp::now())),
-            }
+            let status = fetch(session, &engine, &stack_ref, Some(&mut inventory)).await?;
+            text(&status, Lines::One)
         };
         return refresh(session, EVERY, fetch).await;
     }
-    let status = session.unless_stopped(fetch(session, &engine, &stack_ref)).await??;
-    let text = match session.global.output {
-        Output::Json => json_answer("the status", &status, Lines::Many)?,
-        Output::Human | Output::Github => render(&status, &session.env.out, Timestamp::now()),
-    };
+    let status = session
+        .unless_stopped(fetch(session, &engine, &stack_ref, None))
+        .await??;
+    let text = text(&status, Lines::Many)?;
     session.reporter.answer(text);
     let complaints = status.complaints();
     if !args.exit_code || complaints.is_empty() {
@@ -76,11 +78,19 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::CheckFailed)
 }
 
-async fn fetch(session: &Session, engine: &Engine, stack_ref: &StackRef) -> Result<Status, Failure> {
+async fn fetch(
+    session: &Session,
+    engine: &Engine,
+    stack_ref: &StackRef,
+    inventory: Option<&mut Inventory>,
+) -> Result<Status, Failure> {
     let site = |bucket: &str| session.target.website_url(bucket, &stack_ref.region);
-    let status = status::read(engine.context(), engine.control(), site)
-        .await
-        .map_err(taskctl_stack::engine::EngineError::from)?;
+    let (context, control) = (engine.context(), engine.control());
+    let reading = match inventory {
+        Some(inventory) => status::read_again(context, control, site, inventory).await,
+        None => status::read(context, control, site).await,
+    };
+    let status = reading.map_err(EngineError::from)?;
     match status {
         Some(status) => Ok(status),
         None => Err(engine.not_deployed().await.into()),
@@ -88,7 +98,7 @@ async fn fetch(session: &Session, engine: &Engine, stack_ref: &StackRef) -> Resu
 }
 
 /// The status as text.
-pub fn render(status: &Status, style: &Style, now: Timestamp) -> String {
+fn render(status: &Status, hint: &CommandHint, style: &Style, now: Timestamp) -> String {
     let Status {
         app,
         stage,
@@ -118,7 +128,7 @@ pub fn render(status: &Status, style: &Style, now: Timestamp) -> String {
     if let Some(site) = &endpoints.site {
         out.push_str(&format!("{:<8} {}\n", "site", style.paint(Tone::Copy, &plain(site))));
     }
-    out.push_str(&history(status, style, now));
+    out.push_str(&history(status, hint, style, now));
     let failing = functions
         .iter()
         .any(|function| function.recent.is_some_and(|recent| recent.errors > 0.0));
@@ -155,7 +165,7 @@ pub fn render(status: &Status, style: &Style, now: Timestamp) -> String {
             ""
         };
         out.push('\n');
-        for line in fill(&format!("{help}{alarms}"), style.width) {
+        for line in fill(&hint.complete(&format!("{help}{alarms}")), style.width) {
             out.push_str(&format!("{line}\n"));
         }
     }
@@ -178,10 +188,10 @@ fn recent(function: &FunctionStatus) -> Cell {
 type Row = (&'static str, Tone, String);
 
 /// What changed last, who works here now, what of live's traffic is diverted, and what changed behind taskctl's back.
-fn history(status: &Status, style: &Style, now: Timestamp) -> String {
+fn history(status: &Status, hint: &CommandHint, style: &Style, now: Timestamp) -> String {
     let mut rows = last_rows(status, now);
     rows.extend(status.lock.as_ref().map(|lock| lock_row(lock, now)));
-    rows.extend(canary_row(status, now));
+    rows.extend(canary_row(status, hint, now));
     let changed: Vec<String> = status
         .functions
         .iter()
@@ -189,15 +199,14 @@ fn history(status: &Status, style: &Style, now: Timestamp) -> String {
         .map(|function| plain(&function.name))
         .collect();
     if !changed.is_empty() {
-        let text = format!("{} since the last deploy; `taskctl plan` shows how", changed.join(", "));
+        let shows = hint.complete("`taskctl plan` shows how");
+        let text = format!("{} since the last deploy; {shows}", changed.join(", "));
         rows.push(("changed", Tone::Warn, text));
     }
     if !status.missing.is_empty() {
         let missing: Vec<String> = status.missing.iter().map(|id| plain(&id.to_string())).collect();
-        let text = format!(
-            "{}: deployed before, now gone; `taskctl plan` shows it, `taskctl deploy` makes it again",
-            missing.join(", ")
-        );
+        let shows = hint.complete("`taskctl plan` shows it, `taskctl deploy` recreates it");
+        let text = format!("{}: deployed before, now gone; {shows}", missing.join(", "));
         rows.push(("missing", Tone::Bad, text));
     }
     let mut out = String::new();
@@ -250,7 +259,7 @@ fn lock_row(lock: &LockStatus, now: Timestamp) -> Row {
 }
 
 /// The share of live's traffic that another release gets, how far the canary is, and who monitors it.
-fn canary_row(status: &Status, now: Timestamp) -> Option<Row> {
+fn canary_row(status: &Status, hint: &CommandHint, now: Timestamp) -> Option<Row> {
     let diverted: Vec<String> = status
         .functions
         .iter()
@@ -264,7 +273,7 @@ fn canary_row(status: &Status, now: Timestamp) -> Option<Row> {
         Some(lock) if lock.is_attended() => (Tone::Warn, format!("monitored by {}", plain(&lock.user))),
         Some(_) | None => (
             Tone::Bad,
-            "the canary was abandoned: `taskctl promote --abort` ends it, `taskctl promote` starts over".to_owned(),
+            format!("{ABANDONED}: {}", hint.complete(status.canary_advice())),
         ),
     };
     let progress = status.lock.as_ref().and_then(|lock| lock.progress.as_ref());
@@ -347,11 +356,12 @@ fn alarms_text(alarms: &[taskctl_stack::status::AlarmStatus], style: &Style, now
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::tests::assert_same_stack;
     use crate::ui::style::screens;
     use serde_json::json;
 
-    #[test]
-    fn a_stage_fits_on_a_screen() {
+    /// A stage with a canary, and these alarms.
+    fn stage(alarms: Vec<serde_json::Value>) -> Status {
         let slot = |release: u64, color: &str| json!({"color": color, "release": release, "commit": "1a2b3c4d", "previous_release": release - 1, "since": (color == "blue").then_some("2026-02-27T12:01:00Z")});
         let function = |name: &str, live: &str, preview: &str| {
             json!({
@@ -361,45 +371,88 @@ mod tests {
                 "recent": (name == "tasks").then(|| json!({"requests": 1204.0, "errors": 3.0})),
             })
         };
-        let alarm = |name: &str, state: &str| json!({"name": name, "state": state, "since": "2026-03-01T12:00:00Z", "reason": "Threshold Crossed: 1 datapoint [7.0 (01/03/26 11:59:00)] was greater than the threshold (5.0)."});
-        let status = |alarms: Vec<serde_json::Value>| {
-            let alarms_fire = alarms.iter().any(|alarm| alarm["state"] == "ALARM");
-            let url = "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com";
-            let status = json!({
-                "app": "shop", "stage": "prod", "region": "eu-central-1", "account": "123456789012",
-                "endpoints": {"live": url, "preview": format!("{url}/preview"), "site": null},
-                "live": slot(41, "blue"), "preview": slot(42, "green"),
-                "functions": [function("health", "3", "3"), function("tasks", "17", "18")],
-                "alarms": alarms,
-                "missing": if alarms_fire { vec!["dynamodb_table.tasks"] } else { Vec::new() },
-                "lock": {
-                    "user": "ada", "host": "build-7", "command": "taskctl promote --stage prod",
-                    "since": "2026-03-01T12:03:00Z", "silent_seconds": 4,
-                    "progress": {
-                        "release": 42, "percent": 10, "step": 1, "steps": 2, "since": "2026-03-01T12:03:02Z", "seconds": 300,
-                    },
+        let alarms_fire = alarms.iter().any(|alarm| alarm["state"] == "ALARM");
+        let url = "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com";
+        let status = json!({
+            "app": "shop", "stage": "prod", "region": "eu-central-1", "account": "123456789012",
+            "endpoints": {"live": url, "preview": format!("{url}/preview"), "site": null},
+            "live": slot(41, "blue"), "preview": slot(42, "green"),
+            "functions": [function("health", "3", "3"), function("tasks", "17", "18")],
+            "alarms": alarms,
+            "missing": if alarms_fire { vec!["dynamodb_table.tasks"] } else { Vec::new() },
+            "lock": {
+                "user": "ada", "host": "build-7", "command": "taskctl promote --stage prod",
+                "since": "2026-03-01T12:03:00Z", "silent_seconds": 4,
+                "progress": {
+                    "release": 42, "percent": 10, "step": 1, "steps": 2, "since": "2026-03-01T12:03:02Z", "seconds": 300,
                 },
-                "last_release": {
-                    "release": 42, "commit": "1a2b3c4d", "user": "ada", "at": "2026-03-01T12:01:00Z",
-                    "changes": {"create": 0, "update": 1, "replace": 0, "delete": 0, "unchanged": 76, "kept": 0},
-                },
-                "last_move": {
-                    "from": 40, "to": 41, "cause": "promote", "end": "live", "user": "ada",
-                    "at": "2026-02-27T12:01:00Z", "millis": 1200, "fence": 7,
-                },
-            });
-            serde_json::from_value::<Status>(status).unwrap_or_else(|error| panic!("{error}"))
-        };
+            },
+            "last_release": {
+                "release": 42, "commit": "1a2b3c4d", "user": "ada", "at": "2026-03-01T12:01:00Z",
+                "changes": {"create": 0, "update": 1, "replace": 0, "delete": 0, "unchanged": 76, "kept": 0},
+            },
+            "last_move": {
+                "from": 40, "to": 41, "cause": "promote", "end": "live", "user": "ada",
+                "at": "2026-02-27T12:01:00Z", "millis": 1200, "fence": 7,
+            },
+        });
+        serde_json::from_value::<Status>(status).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn alarm(name: &str, state: &str) -> serde_json::Value {
+        json!({"name": name, "state": state, "since": "2026-03-01T12:00:00Z", "reason": "Threshold Crossed: 1 datapoint [7.0 (01/03/26 11:59:00)] was greater than the threshold (5.0)."})
+    }
+
+    #[test]
+    fn a_stage_fits_on_a_screen() {
         let now: Timestamp = "2026-03-01T12:04:05Z".parse().unwrap_or(Timestamp::UNIX_EPOCH);
-        let text = |alarms| render(&status(alarms), &Style::PLAIN, now);
+        let hint = CommandHint::default();
+        let text = |alarms| render(&stage(alarms), &hint, &Style::PLAIN, now);
         let alarms = || vec![alarm("shop-prod-errors", "ALARM"), alarm("shop-prod-throttles", "OK")];
-        screens("status", |style| render(&status(alarms()), style, now));
+        screens("status", |style| render(&stage(alarms()), &hint, style, now));
         let help = "\nhelp: `taskctl doctor` names the causes and what to do\n";
         assert!(text(vec![alarm("a", "OK"), alarm("b", "OK")]).ends_with(&format!("\nalarms   all 2 OK\n{help}")));
         assert!(
             text(vec![alarm("a", "OK"), alarm("b", "INSUFFICIENT_DATA")])
                 .ends_with(&format!("\nalarms   1 OK, 1 without data yet\n{help}"))
         );
+    }
+
+    #[test]
+    fn advice_is_about_the_stage_that_is_shown() {
+        let now: Timestamp = "2026-03-01T12:04:05Z".parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        let draw = |silent: Option<i64>| {
+            move |hint: &CommandHint| {
+                let mut status = stage(vec![alarm("shop-prod-errors", "ALARM")]);
+                match (&mut status.lock, silent) {
+                    (Some(lock), Some(silent)) => {
+                        lock.silent_seconds = silent;
+                        // What its holder runs is no advice.
+                        "a deploy".clone_into(&mut lock.command);
+                    }
+                    (lock, _) => *lock = None,
+                }
+                render(&status, hint, &Style::PLAIN, now)
+            }
+        };
+        let rest = ["plan", "plan", "deploy", "doctor", "alarms"];
+        assert_same_stack(&rest, draw(Some(4)));
+        // The lock of who left a canary is not free at once.
+        assert_same_stack(&[&["unlock", "promote"], &rest[..]].concat(), draw(Some(60)));
+        assert_same_stack(&[&["unlock", "promote"], &rest[..]].concat(), draw(Some(99)));
+        assert_same_stack(&[&["promote"], &rest[..]].concat(), draw(Some(100)));
+        assert_same_stack(&[&["promote"], &rest[..]].concat(), draw(None));
+        let hint = CommandHint {
+            flags: " --stage prod".to_owned(),
+            again: String::new(),
+        };
+        screens("status_abandoned", |style| {
+            let mut status = stage(vec![alarm("shop-prod-errors", "OK")]);
+            if let Some(lock) = &mut status.lock {
+                lock.silent_seconds = 72;
+            }
+            render(&status, &hint, style, now)
+        });
     }
 
     #[test]
@@ -433,7 +486,7 @@ mod tests {
         });
         let status: Status = serde_json::from_value(status).unwrap_or_else(|error| panic!("{error}"));
         let now: Timestamp = "2026-03-01T12:04:05Z".parse().unwrap_or(Timestamp::UNIX_EPOCH);
-        let screen = render(&status, &Style::PLAIN, now);
+        let screen = render(&status, &CommandHint::default(), &Style::PLAIN, now);
         insta::assert_snapshot!("status_after_first_deploy", screen);
         crate::readme::check("taskctl status --local -f platform", &screen);
     }

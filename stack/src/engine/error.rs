@@ -6,7 +6,7 @@ use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::release::error::MoveError;
 use crate::aws::release::lease::LeaseError;
 use crate::aws::release::presence::NotDeployed;
-use crate::event::ErrorReport;
+use crate::event::{ErrorReport, joined_advice};
 use crate::package::PackageError;
 use crate::plan::LintError;
 
@@ -66,7 +66,7 @@ impl EngineError {
             )),
             Self::Lint(errors) => {
                 let hints: BTreeSet<String> = errors.iter().map(LintError::hint).collect();
-                Some(hints.into_iter().collect::<Vec<_>>().join("; "))
+                Some(joined_advice(hints))
             }
         };
         ErrorReport::new(self, hint)

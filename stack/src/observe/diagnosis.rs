@@ -379,7 +379,7 @@ fn of_line(function: &str, message: &str) -> Option<Cause> {
         return Some(cause(
             "crash",
             format!("function {function} exits while it handles a request or before"),
-            format!("taskctl logs {function} --format raw --since 1h; the lines before the exit say why"),
+            format!("`taskctl logs {function} --format raw --since 1h`: the lines before the exit say why"),
         ));
     }
     if message.contains("Task timed out") || message.contains("\"status\":\"timeout\"") {
@@ -387,7 +387,7 @@ fn of_line(function: &str, message: &str) -> Option<Cause> {
             "timeout",
             format!("function {function} runs into its timeout"),
             format!(
-                "taskctl logs --query slowest {function}; raise `timeout` or `memory` (which is also its share of a processor)"
+                "`taskctl logs --query slowest {function}` shows which requests; raise `timeout` or `memory` (which is also its share of a processor)"
             ),
         ));
     }
@@ -431,7 +431,7 @@ fn failing(
             last,
             repaired: changed.filter(|changed| last < *changed).map(Repaired::Changed),
         }),
-        fix: format!("taskctl logs --query errors {name} --since 1h shows the causes"),
+        fix: format!("`taskctl logs --query errors {name} --since 1h` shows the causes"),
         hurts: is_recent,
     })
 }
