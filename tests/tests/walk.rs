@@ -175,7 +175,8 @@ impl Reader {
 
     fn follow(&mut self, step: &Step) {
         let command = self.here(step);
-        if command.contains("--watch") || command.contains("--follow") {
+        let follows = command.contains("--follow") || command.contains("logs -f");
+        if command.contains("--watch") || follows {
             assert_eq!(self.watch(&command), 130, "{step:?}");
             return;
         }
