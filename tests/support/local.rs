@@ -207,7 +207,7 @@ pub fn artifacts() -> &'static Path {
         }
         let dist = scratch().join("dist");
         let made = Command::new(binary())
-            .args(["package", "--local", "--out"])
+            .args(["package", "--local", "-f", "platform", "--out"])
             .arg(&dist)
             .current_dir(repository())
             .output();
