@@ -69,7 +69,7 @@ class Stack:
         }
 
     def run(self, *arguments):
-        command = [self.taskctl, *arguments, "--local"]
+        command = [self.taskctl, *arguments, "--local", "-f", "platform"]
         run = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True)
         if run.returncode != 0:
             sys.exit(f"{command} failed:\n{run.stdout}{run.stderr}")

@@ -108,7 +108,7 @@ def beside_calls(stack, runs):
     missed = []
     for command in COMMANDS:
         walls, besides, calls = [], [], 0
-        extra = ["--local", "--trace", "--output", "json"] if command != ["--help"] else []
+        extra = ["--local", "--file", "platform", "--trace", "--output", "json"] if command != ["--help"] else []
         for _ in range(runs):
             began = time.monotonic()
             run = subprocess.run(
@@ -136,7 +136,7 @@ def live(stack):
 
 def follow(stack):
     url = live(stack) + "/health"
-    command = [stack.taskctl, "logs", "health", "--follow", "--since", "1s", "--format", "json", "--local"]
+    command = [stack.taskctl, "logs", "health", "--follow", "--since", "1s", "--format", "json", "--local", "--file", "platform"]
     process = subprocess.Popen(command, cwd=ROOT, env=stack.environment, stdout=subprocess.PIPE, text=True)
     late = []
 
