@@ -134,14 +134,24 @@ pub enum Output {
     Github,
 }
 
+/// How the functions are built.
+#[derive(Debug, Clone, Args)]
+pub struct BuildArgs {
+    /// Directory of the functions' Cargo project [default: the template's, else the template's directory]
+    #[arg(long, value_name = "DIR")]
+    pub handlers: Option<PathBuf>,
+    /// With --local: build with the template's profile, as for AWS, instead of `dev`
+    #[arg(long, requires = "local")]
+    pub release: bool,
+}
+
 /// Where the functions' code comes from.
 #[derive(Debug, Clone, Args)]
 pub struct CodeArgs {
-    /// Directory of the functions' Cargo project [default: the template's, else the template's directory]
-    #[arg(long, value_name = "DIR", conflicts_with = "artifacts")]
-    pub handlers: Option<PathBuf>,
+    #[command(flatten)]
+    pub build: BuildArgs,
     /// Use packages from `taskctl package --out DIR` instead of building
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["handlers", "release"])]
     pub artifacts: Option<PathBuf>,
 }
 

@@ -1,14 +1,16 @@
 //! The functions' code on its way into a plan: built here, or made before and read from a directory.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use taskctl_stack::event::{Event, Events};
 use taskctl_stack::package::{
-    Destination, FunctionSource, HANDLERS_PACKAGE, HANDLERS_PROFILE, Package, PackageError, PackageRequest,
-    SourceVersion, package, read_artifacts, source_version,
+    Destination, FunctionSource, Package, PackageError, PackageRequest, SourceVersion, functions_of, package,
+    read_artifacts, source_version,
 };
 
+use crate::cli::BuildArgs;
 use crate::env::{Env, absolute};
+use crate::project::Project;
 
 /// Where code comes from.
 #[derive(Debug, Clone)]
@@ -25,18 +27,28 @@ pub enum CodeSource {
 }
 
 impl CodeSource {
-    /// Code that is built in a directory.
-    pub fn build(functions: Vec<FunctionSource>, destination: Destination, manifest_dir: PathBuf, env: &Env) -> Self {
+    /// Code that is built from a project's functions.
+    pub fn build(project: &Project, args: &BuildArgs, destination: Destination, env: &Env) -> Self {
+        let manifest_dir = project.handlers(args.handlers.as_deref());
+        let handlers = &project.template.handlers;
+        let is_quick = destination == Destination::ThisMachine && !args.release;
         Self::Build(Box::new(PackageRequest {
-            functions,
+            functions: functions_of(&project.template.stack),
             destination,
-            manifest_dir,
-            cargo_package: HANDLERS_PACKAGE.to_owned(),
-            profile: HANDLERS_PROFILE.to_owned(),
+            profile: if is_quick {
+                "dev".to_owned()
+            } else {
+                handlers.profile.clone()
+            },
+            features: handlers.features.clone(),
+            arguments: handlers.arguments.clone(),
             target_dir: None,
             out_dir: env.keep().join("packages"),
-            cargo: env.cargo.clone(),
-            cargo_home: env.cargo_home.clone(),
+            cargo: env.cargo(&manifest_dir),
+            own_toolchain: env.has_own_toolchain(&manifest_dir),
+            // Where the functions run, the paths of this machine are no secret, and its builds are shared with the user's own.
+            cargo_home: env.cargo_home.clone().filter(|_| destination == Destination::Lambda),
+            manifest_dir,
         }))
     }
 

@@ -22,7 +22,10 @@ pub struct Env {
     pub err: Style,
     /// Whether there is an operator to prompt.
     pub audience: Audience,
-    pub cargo: PathBuf,
+    /// The Cargo that runs this program, as `cargo run` does.
+    outer_cargo: Option<PathBuf>,
+    /// The package that it runs.
+    outer_project: Option<PathBuf>,
     pub cargo_home: Option<PathBuf>,
     /// Region of the AWS environment variables.
     pub region: Option<String>,
@@ -79,7 +82,8 @@ impl Env {
             out: Style::decide(&wishes, width(&out), reader(&std::io::stdout())),
             err: Style::decide(&wishes, width(&err), reader(&std::io::stderr())),
             audience: if person { Audience::Person } else { Audience::Nobody },
-            cargo: path("CARGO").unwrap_or_else(|| PathBuf::from("cargo")),
+            outer_cargo: path("CARGO"),
+            outer_project: path("CARGO_MANIFEST_DIR"),
             cargo_home: path("CARGO_HOME").or_else(|| Some(env::home_dir()?.join(".cargo"))),
             region: text("AWS_REGION")
                 .or_else(|| text("AWS_DEFAULT_REGION"))
@@ -96,6 +100,25 @@ impl Env {
             local_python: path("TASKCTL_LOCAL_PYTHON"),
             endpoints: endpoints(),
         }
+    }
+
+    /// The Cargo for a project.
+    pub fn cargo(&self, project: &Path) -> PathBuf {
+        let outer = self.outer_cargo.clone().filter(|_| !self.has_own_toolchain(project));
+        outer.unwrap_or_else(|| PathBuf::from("cargo"))
+    }
+
+    /// Whether a project has a toolchain file and this program was started by Cargo in another project: Cargo then hands down its own
+    /// toolchain by `RUSTUP_TOOLCHAIN`, which rustup takes before any file.
+    /// <https://rust-lang.github.io/rustup/overrides.html>
+    pub fn has_own_toolchain(&self, project: &Path) -> bool {
+        let Some(outer) = &self.outer_project else { return false };
+        let project = absolute(project);
+        let file = project.ancestors().find(|folder| {
+            let names = ["rust-toolchain.toml", "rust-toolchain"];
+            names.iter().any(|name| folder.join(name).is_file())
+        });
+        file.is_some_and(|folder| !outer.starts_with(folder))
     }
 
     /// Where taskctl keeps what it made here: the nearest `.taskctl` up to the root of the repository, else one in the working

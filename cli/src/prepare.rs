@@ -147,13 +147,9 @@ impl Prepared {
 }
 
 fn code_of(session: &Session, project: &Project, args: &CodeArgs) -> Result<CodeSource, Failure> {
-    let functions = functions_of(&project.template.stack);
     Ok(match &args.artifacts {
-        Some(directory) => CodeSource::artifacts(directory, &functions)?,
-        None => {
-            let handlers = project.handlers(args.handlers.as_deref());
-            CodeSource::build(functions, session.target.destination(), handlers, &session.env)
-        }
+        Some(directory) => CodeSource::artifacts(directory, &functions_of(&project.template.stack))?,
+        None => CodeSource::build(project, &args.build, session.target.destination(), &session.env),
     })
 }
 

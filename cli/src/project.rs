@@ -89,7 +89,7 @@ impl Project {
 
     /// The directory of the functions' Cargo project.
     pub fn handlers(&self, given: Option<&Path>) -> PathBuf {
-        match (given, &self.template.handlers) {
+        match (given, &self.template.handlers.path) {
             (Some(given), _) => absolute(given),
             (None, Some(named)) => self.directory.join(named),
             (None, None) => self.directory.clone(),

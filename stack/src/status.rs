@@ -271,7 +271,7 @@ pub async fn read_again(
 pub struct Inventory(Option<Listed>);
 
 /// What was listed, and for which releases.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Listed {
     /// On the clock that counts suspension.
     at: Duration,
@@ -349,10 +349,9 @@ async fn read_with(
         return Ok(None);
     }
     let slot = |slot: &str| api.and_then(|state| slot_status(state, slot));
+    let since = |live: &SlotStatus| live_since(live.release?, last_move.as_ref(), last_release.as_ref());
     let live_slot = slot(LIVE).map(|live| SlotStatus {
-        since: live
-            .release
-            .and_then(|release| live_since(release, last_move.as_ref(), last_release.as_ref())),
+        since: since(&live),
         ..live
     });
     let label = |slot: &str| api.and_then(|state| state.release_of(state.stage(stage_of(slot))?.deployment_id()?));
@@ -364,16 +363,19 @@ async fn read_with(
         moved: last_move.as_ref().map(|moved| moved.at),
         deployed: deployment.and_then(|inventory| inventory.completed),
     };
-    let known = fresh.filter(|listed| listed.changes == changes);
-    let (at, found) = match (listed, known) {
-        (Some(found), _) => (now, found),
-        (None, Some(known)) => (known.at, known.found.clone()),
+    let known = fresh.filter(|listed| listed.changes == changes).cloned();
+    let listed = match (listed, known) {
+        (Some(found), _) => Listed { at: now, changes, found },
+        (None, Some(known)) => known,
         // What was listed is of the time before a change.
-        (None, None) => (now, list(context, control, &reader).await?),
+        (None, None) => {
+            let found = list(context, control, &reader).await?;
+            Listed { at: now, changes, found }
+        }
     };
-    let Found { missing, website } = found.clone();
+    let Found { missing, website } = listed.found.clone();
     if let Some(inventory) = inventory {
-        inventory.0 = Some(Listed { at, changes, found });
+        inventory.0 = Some(listed);
     }
     let mut functions: Vec<FunctionStatus> = stream::iter(functions)
         .map(|found| function_status(context, found, (live.as_ref(), preview.as_ref()), deployed))
@@ -388,13 +390,7 @@ async fn read_with(
         stage: identity.stage.clone(),
         region: identity.region.clone(),
         account: identity.account.clone(),
-        endpoints: match api {
-            Some(state) => gateway::endpoints(state, site),
-            None => Endpoints {
-                site,
-                ..Endpoints::default()
-            },
-        },
+        endpoints: endpoints(api, site),
         live: live_slot,
         preview: slot(PREVIEW),
         functions,
@@ -404,6 +400,16 @@ async fn read_with(
         last_release: last_release.map(LastRelease::from),
         last_move,
     }))
+}
+
+fn endpoints(api: Option<&ApiState>, site: Option<String>) -> Endpoints {
+    match api {
+        Some(state) => gateway::endpoints(state, site),
+        None => Endpoints {
+            site,
+            ..Endpoints::default()
+        },
+    }
 }
 
 /// Reads a function. `slots` are the releases in live and preview, `deployed` is when the last deploy ended.

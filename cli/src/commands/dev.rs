@@ -168,8 +168,8 @@ async fn watch(session: &Session, args: &Args) -> Watch {
             .into_iter()
             .map(|function| function.binary)
             .collect();
-        let handlers = project.handlers(args.code.handlers.as_deref());
-        watch.code(&session.env.cargo, &handlers, binaries).await;
+        let handlers = project.handlers(args.code.build.handlers.as_deref());
+        watch.code(&session.env.cargo(&handlers), &handlers, binaries).await;
     }
     watch
 }

@@ -9,12 +9,12 @@ use taskctl_local::{LocalOptions, LocalState};
 use taskctl_stack::aws::release::presence::{NotDeployed, not_deployed};
 use taskctl_stack::event::{ErrorReport, joined_advice};
 use taskctl_stack::observe::diagnosis::{self, Repaired, Seen, Symptom};
-use taskctl_stack::package::{PackageRequest, functions_of, preflight};
+use taskctl_stack::package::preflight;
 use taskctl_stack::status::{self, ABANDONED, Status};
 use tokio::process::Command;
 
 use crate::answers::{Finding, Findings, Verdict};
-use crate::cli::Output;
+use crate::cli::{BuildArgs, Output};
 use crate::code_source::CodeSource;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -58,8 +58,10 @@ async fn examine(session: &Session) -> Vec<Finding> {
     let env = &session.env;
     let options = local_options(&session.global, env);
     let project = Project::open(&session.global, env);
+    let folder = project.as_ref().map(|project| project.handlers(None));
+    let cargo = env.cargo(folder.as_deref().unwrap_or(&env.directory));
     let (cargo, functions, account, python, local) = futures::join!(
-        toolchain(&env.cargo),
+        toolchain(&cargo),
         functions(session, project.as_ref().ok()),
         account(session, project.as_ref().ok()),
         python(&options),
@@ -247,19 +249,16 @@ async fn toolchain(cargo: &Path) -> Finding {
 async fn functions(session: &Session, project: Option<&Project>) -> Option<Finding> {
     const CHECK: &str = "functions";
     let project = project?;
-    let sources = functions_of(&project.template.stack);
-    let count = sources.len();
-    let CodeSource::Build(request) = CodeSource::build(
-        sources,
-        session.target.destination(),
-        project.handlers(None),
-        &session.env,
-    ) else {
+    let args = BuildArgs {
+        handlers: None,
+        release: false,
+    };
+    let CodeSource::Build(request) = CodeSource::build(project, &args, session.target.destination(), &session.env)
+    else {
         return None;
     };
-    let PackageRequest { cargo_package, .. } = request.as_ref();
     Some(match preflight(&request).await {
-        Ok(()) => Finding::good(CHECK, format!("{count} in package {cargo_package}")),
+        Ok(packages) => Finding::good(CHECK, format!("{} in {}", request.functions.len(), packages.join(", "))),
         Err(error) => Finding::bad(CHECK, &ErrorReport::new(&error, error.hint())),
     })
 }

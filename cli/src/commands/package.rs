@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use taskctl_stack::event::{Endpoints, Outcome};
-use taskctl_stack::package::{PackageError, functions_of, write_artifacts};
+use taskctl_stack::package::{PackageError, write_artifacts};
 
-use crate::cli::Output;
+use crate::cli::{BuildArgs, Output};
 use crate::code_source::CodeSource;
 use crate::env::absolute;
 use crate::exit::Exit;
@@ -21,9 +21,8 @@ pub struct Args {
     /// Write the packages and their manifest here, for `deploy --artifacts`
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Directory of the functions' Cargo project [default: the template's, else the template's directory]
-    #[arg(long, value_name = "DIR")]
-    handlers: Option<PathBuf>,
+    #[command(flatten)]
+    build: BuildArgs,
 }
 
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
@@ -34,9 +33,7 @@ pub fn run(invocation: &Invocation, args: Args) -> Exit {
 
 async fn package(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let project = session.project()?;
-    let handlers = project.handlers(args.handlers.as_deref());
-    let functions = functions_of(&project.template.stack);
-    let code = CodeSource::build(functions, session.target.destination(), handlers, &session.env);
+    let code = CodeSource::build(&project, &args.build, session.target.destination(), &session.env);
     let version = code.version().await;
     let events = session.events();
     let mut packages = tokio::select! {

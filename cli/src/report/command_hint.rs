@@ -94,7 +94,10 @@ fn flags(global: &Global, arguments: &[String]) -> String {
 pub fn deploy_flags(code: &CodeArgs, promotion: &PromotionArgs) -> String {
     let mut flags = String::new();
     let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
-    push(&mut flags, "handlers", path(&code.handlers).as_deref());
+    push(&mut flags, "handlers", path(&code.build.handlers).as_deref());
+    if code.build.release {
+        flags.push_str(" --release");
+    }
     push(&mut flags, "artifacts", path(&code.artifacts).as_deref());
     if promotion.promote {
         flags.push_str(" --promote");
@@ -147,7 +150,10 @@ mod tests {
     #[test]
     fn what_is_to_be_copied_is_quoted() {
         let code = CodeArgs {
-            handlers: None,
+            build: crate::cli::BuildArgs {
+                handlers: None,
+                release: false,
+            },
             artifacts: Some("my packages".into()),
         };
         let promotion = PromotionArgs {

@@ -14,15 +14,20 @@ use crate::event::{Event, Events};
 use crate::template::model::Architecture;
 
 use super::builder::{self, Builder, Destination, HostPlatform, Missing};
-use super::error::{PackageError, architecture_name};
+use super::error::{PackageError, Said, architecture_name};
 use super::messages::Gathered;
-use super::{FunctionSource, PackageRequest, explain};
+use super::project::{self, Binary, Project};
+use super::{FunctionSource, PackageRequest};
 
 /// A function's executable.
 #[derive(Debug, Clone)]
 pub struct Built {
     /// The function.
     pub source: FunctionSource,
+    /// What it was built from.
+    pub binary: Binary,
+    /// The setting for paths that it was built with.
+    pub remap: Option<String>,
     /// The executable.
     pub path: PathBuf,
     /// What built it.
@@ -62,18 +67,23 @@ const SET_BY_CARGO: [&str; 21] = [
 /// Builds all functions of a request, in its order.
 pub async fn build(request: &PackageRequest, events: &Events) -> Result<Vec<Built>, PackageError> {
     let host = HostPlatform::current();
+    let project = Project::of(request).await?;
     let mut built: Vec<Option<Built>> = vec![None; request.functions.len()];
     for architecture in [Architecture::X86_64, Architecture::Arm64] {
-        let (places, functions): (Vec<usize>, Vec<&FunctionSource>) = request
+        let (places, functions): (Vec<usize>, Vec<_>) = request
             .functions
             .iter()
+            .zip(&project.binaries)
             .enumerate()
-            .filter(|(_, source)| source.architecture == architecture)
+            .filter(|(_, (source, _))| source.architecture == architecture)
             .unzip();
-        let Some(first) = functions.first() else { continue };
+        let Some((first, _)) = functions.first() else { continue };
         let builder = Builder::first(host, architecture);
         check_destination(request, host, first)?;
-        for (place, executable) in places.into_iter().zip(run(request, builder, &functions, events).await?) {
+        for (place, executable) in places
+            .into_iter()
+            .zip(run(request, builder, &functions, project.remap.as_deref(), events).await?)
+        {
             built[place] = Some(executable);
         }
     }
@@ -84,13 +94,15 @@ pub async fn build(request: &PackageRequest, events: &Events) -> Result<Vec<Buil
 pub async fn run(
     request: &PackageRequest,
     builder: Builder,
-    functions: &[&FunctionSource],
+    functions: &[(&FunctionSource, &Binary)],
+    remap: Option<&str>,
     events: &Events,
 ) -> Result<Vec<Built>, PackageError> {
-    if let Some(first) = functions.first() {
+    if let Some((first, _)) = functions.first() {
         check_builder(request, builder, first).await?;
     }
-    let arguments = builder.arguments(request, functions);
+    let binaries: Vec<&Binary> = functions.iter().map(|(_, binary)| *binary).collect();
+    let arguments = builder.arguments(request, &binaries, remap);
     let shown = command_line(&arguments);
     events.emit(Event::BuildStarted { command: shown.clone() });
     let mut child = cargo(request)
@@ -106,15 +118,25 @@ pub async fn run(
         .map_err(|source| PackageError::io("waiting for", &request.cargo, source))?;
     family.has_ended();
     if !status.success() {
-        return Err(failure(request, status, gathered, said, shown).await);
+        return Err(failure(request, status, gathered, said, shown));
     }
     let mut built = Vec::with_capacity(functions.len());
-    for source in functions {
-        let Some(path) = gathered.executables.get(&source.binary) else {
-            return Err(explain::missing_binary(request, source).await);
+    for (source, binary) in functions {
+        let built_from = (binary.manifest.clone(), binary.name.clone());
+        let Some(path) = gathered.executables.get(&built_from) else {
+            return Err(PackageError::Cargo {
+                status: status.to_string(),
+                said: Said(format!(
+                    "it named no executable of {} in package {}",
+                    binary.name, binary.package
+                )),
+                command: shown,
+            });
         };
         built.push(Built {
             source: (*source).clone(),
+            binary: (*binary).clone(),
+            remap: remap.map(str::to_owned),
             path: path.clone(),
             builder,
         });
@@ -236,7 +258,7 @@ fn emit(text: &str, events: &Events) {
     }
 }
 
-async fn failure(
+fn failure(
     request: &PackageRequest,
     status: ExitStatus,
     gathered: Gathered,
@@ -250,7 +272,7 @@ async fn failure(
         return PackageError::Interrupted;
     }
     let errors = gathered.errors.join("\n\n");
-    let own = explain::errors_of(&said);
+    let own = project::errors_of(&said);
     if [&errors, &own]
         .iter()
         .any(|text| text.contains("No space left on device"))
@@ -263,12 +285,16 @@ async fn failure(
     }
     if !gathered.errors.is_empty() {
         return PackageError::Compile {
-            said: super::error::Said(errors),
+            said: Said(errors),
             dir: request.manifest_dir.clone(),
             command,
         };
     }
-    explain::failure(request, status, own, command).await
+    PackageError::Cargo {
+        status: status.to_string(),
+        said: Said(own),
+        command,
+    }
 }
 
 /// Cargo, in the project, with pipes.
@@ -285,6 +311,9 @@ pub fn cargo(request: &PackageRequest) -> Command {
         .kill_on_drop(true);
     for name in SET_BY_CARGO {
         command.env_remove(name);
+    }
+    if request.own_toolchain {
+        command.env_remove("RUSTUP_TOOLCHAIN");
     }
     command
 }

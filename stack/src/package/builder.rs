@@ -1,12 +1,14 @@
 //! Which program builds for which architecture, and its command line. Pure.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 
 use crate::template::model::Architecture;
 
+use super::PackageRequest;
 use super::elf::RUNTIME_GLIBC;
-use super::{FunctionSource, PackageRequest};
+use super::project::Binary;
 
 /// Where functions will run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +59,8 @@ impl Builder {
         }
     }
 
-    /// The arguments after `cargo`, for these functions of a request.
-    pub fn arguments(self, request: &PackageRequest, functions: &[&FunctionSource]) -> Vec<OsString> {
+    /// The arguments after `cargo`, for these binaries of a request.
+    pub fn arguments(self, request: &PackageRequest, binaries: &[&Binary], remap: Option<&str>) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = match self {
             Self::Cargo => vec!["build".into()],
             Self::Zigbuild(architecture) => {
@@ -69,18 +71,28 @@ impl Builder {
                 ]
             }
         };
-        arguments.extend(["--package".into(), request.cargo_package.clone().into()]);
+        let each = |option: &'static str, values: BTreeSet<String>| {
+            values
+                .into_iter()
+                .flat_map(move |value| [option.into(), OsString::from(value)])
+        };
+        let of_all = |value: fn(&&Binary) -> String| binaries.iter().map(value).collect();
+        arguments.extend(each("--package", of_all(|binary| binary.package.clone())));
         arguments.extend(["--profile".into(), request.profile.clone().into()]);
-        let mut binaries: Vec<&str> = functions.iter().map(|function| function.binary.as_str()).collect();
-        binaries.sort_unstable();
-        binaries.dedup();
-        for binary in binaries {
-            arguments.extend(["--bin".into(), binary.into()]);
-        }
+        arguments.extend(each("--bin", of_all(|binary| binary.name.clone())));
+        let required = binaries.iter().flat_map(|binary| {
+            let qualified = |feature: &String| format!("{}/{feature}", binary.package);
+            binary.required_features.iter().map(qualified)
+        });
+        arguments.extend(each(
+            "--features",
+            request.features.iter().cloned().chain(required).collect(),
+        ));
+        arguments.extend(request.arguments.iter().map(OsString::from));
         if let Some(directory) = &request.target_dir {
             arguments.extend(["--target-dir".into(), directory.into()]);
         }
-        if let Some(remap) = request.cargo_home.as_deref().and_then(remap) {
+        if let Some(remap) = remap {
             arguments.extend(["--config".into(), remap.into()]);
         }
         arguments.extend(["--message-format".into(), "json".into()]);
@@ -91,7 +103,7 @@ impl Builder {
 /// Panic messages hold the paths of dependencies' sources, which lie in Cargo's home. This setting gives them a fixed
 /// beginning. Cargo appends it to the user's own `build.rustflags`; where flags are set elsewhere (RUSTFLAGS,
 /// `target.*.rustflags`) Cargo leaves it out, and nothing of the user's is lost.
-fn remap(cargo_home: &Path) -> Option<String> {
+pub fn remap(cargo_home: &Path) -> Option<String> {
     let home = cargo_home.to_str().filter(|home| !home.contains(['\'', '\n', '=']))?;
     Some(format!("build.rustflags=['--remap-path-prefix={home}=/cargo']"))
 }

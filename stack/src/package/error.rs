@@ -31,27 +31,31 @@ pub enum PackageError {
         #[source]
         said: Said,
     },
-    /// The workspace lacks the package.
-    #[error("the Cargo workspace {} has no package `{package}`", workspace.display())]
-    PackageMissing {
-        /// The package.
-        package: String,
+    /// No package of the project has a binary.
+    #[error("the Cargo project in {} has no binary; a function is one", workspace.display())]
+    NoBinaries {
         /// Root of the workspace.
         workspace: PathBuf,
-        /// The packages it has.
-        available: Vec<String>,
+        /// Its packages.
+        packages: Vec<String>,
     },
-    /// The package lacks a binary.
-    #[error("function {function} is made of the binary `{binary}`, which package `{package}` does not have")]
+    /// No package of the project has the binary of a function.
+    #[error("function {function} is made of the binary `{binary}`, which the Cargo project does not have")]
     BinaryMissing {
         /// Logical name of the function.
         function: String,
         /// The binary.
         binary: String,
-        /// The package.
-        package: String,
-        /// The binaries it has.
-        available: Vec<String>,
+        /// The binaries there are.
+        available: Vec<NamedBinary>,
+    },
+    /// Several packages have it.
+    #[error("the binary of function {function} is in several packages: {}", named(found))]
+    BinaryAmbiguous {
+        /// Logical name of the function.
+        function: String,
+        /// The binaries of that name.
+        found: Vec<NamedBinary>,
     },
     /// The code does not compile. The rendered diagnostics were reported during the build.
     #[error("the functions do not compile")]
@@ -202,6 +206,15 @@ pub enum PackageError {
     },
 }
 
+/// A binary and the package that has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedBinary {
+    /// Its name.
+    pub name: String,
+    /// The package.
+    pub package: String,
+}
+
 /// What another program said, as it said it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -246,20 +259,29 @@ impl PackageError {
                     .to_owned(),
             ),
             Self::Manifest { .. } => Some("fix what cargo reports".to_owned()),
-            Self::PackageMissing { available, .. } => Some(format!(
-                "name the project that has it with --handlers DIR; this one has {}",
-                list(available)
+            Self::NoBinaries { packages, .. } => Some(format!(
+                "write one as src/main.rs or src/bin/NAME.rs; a library alone ({}) is not run; or name another project with --handlers DIR",
+                list(packages)
             )),
-            Self::BinaryMissing { binary, available, .. } => Some(match nearest(binary, available) {
-                Some(near) => format!("did you mean `{near}`? There are {}", list(available)),
-                None => format!("set `binary:` of the function to one of {}", list(available)),
-            }),
+            Self::BinaryMissing { binary, available, .. } => {
+                let names: Vec<String> = available.iter().map(|one| one.name.clone()).collect();
+                Some(match nearest(binary, &names) {
+                    Some(near) => format!("did you mean `{near}`? There are {}", named(available)),
+                    None => format!("set `binary:` of the function to one of {}", named(available)),
+                })
+            }
+            Self::BinaryAmbiguous { .. } => {
+                Some("rename one of them, or set `handlers:` to the folder of the package that is meant".to_owned())
+            }
             Self::Compile { dir, command, .. } => Some(format!(
                 "fix the errors; to see only the build: (cd {} && {command})",
                 quoted(dir)
             )),
-            Self::Cargo { said, .. } if said.0.contains("profile `") && said.0.contains("is not defined") => Some(
-                "add it to the workspace's Cargo.toml:\n  [profile.handlers]\n  inherits = \"release\"\n  strip = \"symbols\"".to_owned(),
+            Self::Cargo { said, .. } if said.0.contains("profile `") && said.0.contains("is not defined") => {
+                Some("add the profile to the workspace's Cargo.toml, or set `handlers: {profile: release}`".to_owned())
+            }
+            Self::Cargo { said, .. } if said.0.contains("--locked") => Some(
+                "update Cargo.lock with `cargo update --workspace` and commit it, or build without --locked".to_owned(),
             ),
             Self::Cargo { command, .. } => Some(format!("to see only the build: {command}")),
             Self::Interrupted => None,
@@ -319,6 +341,18 @@ fn list(names: &[String]) -> String {
     } else {
         names.join(", ")
     }
+}
+
+/// Binaries by name, with their packages where there is more than one.
+fn named(binaries: &[NamedBinary]) -> String {
+    let is_one = binaries
+        .iter()
+        .all(|one| Some(&one.package) == binaries.first().map(|first| &first.package));
+    let names = binaries.iter().map(|one| match is_one {
+        true => one.name.clone(),
+        false => format!("{} (package {})", one.name, one.package),
+    });
+    list(&names.collect::<Vec<_>>())
 }
 
 fn commands(lines: &[String]) -> String {

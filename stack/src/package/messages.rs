@@ -19,6 +19,7 @@ enum Message {
     #[serde(rename = "compiler-artifact")]
     Artifact {
         package_id: String,
+        manifest_path: PathBuf,
         target: Target,
         fresh: bool,
         executable: Option<PathBuf>,
@@ -42,8 +43,8 @@ struct Diagnostic {
 /// What was gathered from a build.
 #[derive(Debug, Default)]
 pub struct Gathered {
-    /// Executables by the name of their binary target.
-    pub executables: BTreeMap<String, PathBuf>,
+    /// Executables by their package's manifest and the name of their target.
+    pub executables: BTreeMap<(PathBuf, String), PathBuf>,
     /// Errors as the compiler renders them.
     pub errors: Vec<String>,
     /// Warnings of a target that is not known to be built or fresh yet.
@@ -79,6 +80,7 @@ impl Gathered {
             }
             Message::Artifact {
                 package_id,
+                manifest_path,
                 target,
                 fresh,
                 executable,
@@ -90,7 +92,7 @@ impl Gathered {
                 if let Some(executable) = executable
                     && target.kind.iter().any(|kind| kind == "bin")
                 {
-                    self.executables.insert(target.name, executable);
+                    self.executables.insert((manifest_path, target.name), executable);
                 }
                 if fresh { Vec::new() } else { warnings }
             }
@@ -108,7 +110,7 @@ mod tests {
 
     fn artifact(fresh: bool) -> String {
         format!(
-            r#"{{"reason":"compiler-artifact","package_id":"p","target":{{"kind":["bin"],"name":"tasks"}},"fresh":{fresh},"executable":"/t/tasks"}}"#
+            r#"{{"reason":"compiler-artifact","package_id":"p","manifest_path":"/p/Cargo.toml","target":{{"kind":["bin"],"name":"tasks"}},"fresh":{fresh},"executable":"/t/tasks"}}"#
         )
     }
 
@@ -118,7 +120,8 @@ mod tests {
             let mut gathered = Gathered::default();
             assert_eq!(gathered.take(WARNING), Vec::<String>::new());
             assert_eq!(gathered.take(&artifact(fresh)), told);
-            assert_eq!(gathered.executables["tasks"], PathBuf::from("/t/tasks"));
+            let of = ("/p/Cargo.toml".into(), "tasks".to_owned());
+            assert_eq!(gathered.executables[&of], PathBuf::from("/t/tasks"));
         }
     }
 

@@ -11,10 +11,11 @@ mod builder;
 mod cache;
 mod elf;
 mod error;
-mod explain;
 mod messages;
+mod project;
 mod source;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -34,11 +35,6 @@ pub use elf::{Glibc, RUNTIME_GLIBC};
 pub use error::PackageError;
 pub use source::{SourceVersion, source_version};
 
-/// The Cargo package that holds the functions, unless set otherwise.
-pub const HANDLERS_PACKAGE: &str = "taskctl-handlers";
-/// The Cargo profile that functions are built with, unless set otherwise.
-pub const HANDLERS_PROFILE: &str = "handlers";
-
 /// What is to be packaged, from what, and where to.
 #[derive(Debug, Clone)]
 pub struct PackageRequest {
@@ -46,18 +42,22 @@ pub struct PackageRequest {
     pub functions: Vec<FunctionSource>,
     /// Where they will run.
     pub destination: Destination,
-    /// A directory inside the Cargo workspace that has the package.
+    /// A directory inside the Cargo workspace that has their binaries.
     pub manifest_dir: PathBuf,
-    /// The Cargo package of the functions.
-    pub cargo_package: String,
     /// The Cargo profile.
     pub profile: String,
+    /// Features that are switched on, beside those that a binary requires.
+    pub features: Vec<String>,
+    /// Further arguments of `cargo build`.
+    pub arguments: Vec<String>,
     /// Cargo's target directory; none leaves it to Cargo.
     pub target_dir: Option<PathBuf>,
     /// Where zips are kept. Made when missing.
     pub out_dir: PathBuf,
     /// The Cargo program.
     pub cargo: PathBuf,
+    /// Whether the project's own toolchain file counts before a toolchain that the environment names.
+    pub own_toolchain: bool,
     /// Cargo's home, whose path must not end up in an executable; none leaves such paths alone.
     pub cargo_home: Option<PathBuf>,
 }
@@ -67,7 +67,7 @@ pub struct PackageRequest {
 pub struct FunctionSource {
     /// Logical name of the function.
     pub function: String,
-    /// Binary target of the Cargo package.
+    /// Binary target of one of the project's packages.
     pub binary: String,
     /// CPU architecture of the function.
     pub architecture: Architecture,
@@ -147,10 +147,12 @@ pub async fn package(request: &PackageRequest, events: &Events) -> Result<Vec<Pa
 }
 
 /// Whether these functions could be built here: the project is there, has their binaries, and what builds for their
-/// architectures is installed. Nothing is built.
-pub async fn preflight(request: &PackageRequest) -> Result<(), PackageError> {
-    explain::check_project(request).await?;
-    build::check_builders(request).await
+/// architectures is installed. Nothing is built. Gives the names of the packages that have the binaries.
+pub async fn preflight(request: &PackageRequest) -> Result<Vec<String>, PackageError> {
+    let project = project::Project::of(request).await?;
+    build::check_builders(request).await?;
+    let packages: BTreeSet<String> = project.binaries.into_iter().map(|binary| binary.package).collect();
+    Ok(packages.into_iter().collect())
 }
 
 /// Packs side by side.
@@ -193,7 +195,9 @@ async fn older_glibc(
             install: builder::install_lines(&missing),
         });
     }
-    let built = build::run(request, Builder::Zigbuild(architecture), &[&executable.source], events).await?;
+    let again = [(&executable.source, &executable.binary)];
+    let remap = executable.remap.as_deref();
+    let built = build::run(request, Builder::Zigbuild(architecture), &again, remap, events).await?;
     match pack_all(&built, request).await?.pop() {
         Some(packed) => packed,
         None => Err(PackageError::GlibcTooNew {

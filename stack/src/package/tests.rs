@@ -52,11 +52,13 @@ impl Project {
                 .collect(),
             destination: Destination::Lambda,
             manifest_dir: self.dir.path().to_owned(),
-            cargo_package: "functions".to_owned(),
-            profile: HANDLERS_PROFILE.to_owned(),
+            profile: "handlers".to_owned(),
+            features: Vec::new(),
+            arguments: Vec::new(),
             target_dir: Some(self.dir.path().join("target")),
             out_dir: self.dir.path().join("out"),
             cargo: PathBuf::from(env!("CARGO")),
+            own_toolchain: false,
             cargo_home: None,
         }
     }
@@ -223,22 +225,118 @@ async fn a_binary_that_is_not_there_is_named_with_its_likes() {
     let project = Project::new();
     let text = failure(&project.request(&[("visits", "countr")]), project.dir.path()).await;
     insta::assert_snapshot!(text, @r#"
-function visits is made of the binary `countr`, which package `functions` does not have
+function visits is made of the binary `countr`, which the Cargo project does not have
 did you mean `counter`? There are counter, health
 "#);
 }
 
+/// Nothing of taskctl's: several packages, one of them outside of the default members and with a feature that its binary needs, a
+/// name with another dash, flags as one text, a target folder of its own.
 #[tokio::test]
-async fn a_package_that_is_not_there_is_named() {
+async fn any_project_is_built_as_its_own_settings_say() {
     let project = Project::new();
-    let request = PackageRequest {
-        cargo_package: "handlers".to_owned(),
-        ..project.request(&[("counter", "counter")])
-    };
-    insta::assert_snapshot!(failure(&request, project.dir.path()).await, @r#"
-the Cargo workspace PROJECT has no package `handlers`
-name the project that has it with --handlers DIR; this one has functions
-"#);
+    fs::remove_dir_all(project.dir.path().join("src")).unwrap();
+    project.write(
+        "Cargo.toml",
+        "[workspace]\nresolver = \"3\"\nmembers = [\"shop\", \"admin\"]\ndefault-members = [\"shop\"]\n",
+    );
+    let package = |name: &str, rest: &str| format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n{rest}");
+    for folder in ["shop/src", "admin/src/bin", ".cargo"] {
+        fs::create_dir_all(project.dir.path().join(folder)).unwrap();
+    }
+    project.write("shop/Cargo.toml", &package("shop", ""));
+    project.write(
+        "shop/src/main.rs",
+        "fn main() { println!(\"{}\", env!(\"SET_BY_CONFIG\")); }\n",
+    );
+    let needs = "[features]\nreports = []\n[[bin]]\nname = \"user_list\"\nrequired-features = [\"reports\"]\n";
+    project.write("admin/Cargo.toml", &package("admin-tools", needs));
+    project.write("admin/src/lib.rs", "#[cfg(feature = \"more\")]\npub fn more() {}\n");
+    project.write(
+        "admin/src/bin/user_list.rs",
+        "fn main() { assert!(cfg!(flag_of_the_user)); }\n",
+    );
+    project.write(
+        ".cargo/config.toml",
+        "[build]\nrustflags = \"--cfg flag_of_the_user\"\ntarget-dir = \"elsewhere\"\n[env]\nSET_BY_CONFIG = \"yes\"\n",
+    );
+    let mut request = project.request(&[("shop", "shop"), ("user-list", "user-list")]);
+    request.profile = "release".to_owned();
+    request.target_dir = None;
+    request.cargo_home = Some(PathBuf::from("/home/somebody/.cargo"));
+
+    let (packages, events) = run(&request).await;
+    assert_eq!(packages.unwrap().len(), 2);
+    let command = events.iter().find_map(|event| match event {
+        Event::BuildStarted { command } => Some(command.as_str()),
+        _ => None,
+    });
+    assert_eq!(
+        command.unwrap(),
+        "cargo build --package admin-tools --package shop --profile release --bin shop --bin user_list \
+         --features admin-tools/reports"
+    );
+    let made = project.dir.path().join("elsewhere/release/user_list");
+    assert!(
+        std::process::Command::new(&made).status().unwrap().success(),
+        "the user's flags count"
+    );
+
+    // With the lock that this build made; a lock that is out of date is no riddle.
+    request.arguments = vec!["--locked".to_owned(), "--offline".to_owned()];
+    run(&request).await.0.unwrap();
+    fs::remove_file(project.dir.path().join("Cargo.lock")).unwrap();
+    let text = failure(&request, project.dir.path()).await;
+    assert!(text.ends_with("or build without --locked"), "{text}");
+}
+
+/// `serve` is in two packages, `lib` has none.
+#[tokio::test]
+async fn binaries_that_cannot_be_told_apart_are_named_with_their_packages() {
+    let project = Project::new();
+    project.write(
+        "Cargo.toml",
+        "[workspace]\nresolver = \"3\"\nmembers = [\"one\", \"two\"]\n",
+    );
+    for name in ["one", "two"] {
+        fs::create_dir_all(project.dir.path().join(name).join("src/bin")).unwrap();
+        project.write(
+            &format!("{name}/Cargo.toml"),
+            &format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n"),
+        );
+        project.write(
+            &format!("{name}/src/bin/serve.rs"),
+            &format!("fn main() {{ println!(\"{name}\"); }}\n"),
+        );
+    }
+    project.write("one/src/bin/list.rs", "fn main() {}\n");
+    let mut request = project.request(&[("api", "serve")]);
+    request.profile = "dev".to_owned();
+    insta::assert_snapshot!(failure(&request, project.dir.path()).await, @r"
+    the binary of function api is in several packages: serve (package one), serve (package two)
+    rename one of them, or set `handlers:` to the folder of the package that is meant
+    ");
+    insta::assert_snapshot!(failure(&project.request(&[("api", "srve")]), project.dir.path()).await, @r"
+    function api is made of the binary `srve`, which the Cargo project does not have
+    did you mean `serve`? There are list (package one), serve (package one), serve (package two)
+    ");
+    // The package whose folder is named is meant.
+    let mut codes = Vec::new();
+    for name in ["one", "two"] {
+        request.manifest_dir = project.dir.path().join(name);
+        codes.push(run(&request).await.0.unwrap().remove(0).code_sha256);
+    }
+    assert_ne!(codes[0], codes[1]);
+
+    for name in ["one", "two"] {
+        fs::remove_dir_all(project.dir.path().join(name).join("src/bin")).unwrap();
+        project.write(&format!("{name}/src/lib.rs"), "");
+    }
+    request.manifest_dir = project.dir.path().to_owned();
+    insta::assert_snapshot!(failure(&request, project.dir.path()).await, @r"
+    the Cargo project in PROJECT has no binary; a function is one
+    write one as src/main.rs or src/bin/NAME.rs; a library alone (one, two) is not run; or name another project with --handlers DIR
+    ");
 }
 
 #[tokio::test]
@@ -308,14 +406,11 @@ async fn a_missing_profile_is_given_to_copy() {
     let project = Project::new();
     project.write("Cargo.toml", MANIFEST_TEXT.split("[profile").next().unwrap());
     let text = failure(&project.request(&[("counter", "counter")]), project.dir.path()).await;
-    insta::assert_snapshot!(text, @r#"
+    insta::assert_snapshot!(text, @r"
     cargo failed (exit status: 101)
     error: profile `handlers` is not defined
-    add it to the workspace's Cargo.toml:
-      [profile.handlers]
-      inherits = "release"
-      strip = "symbols"
-    "#);
+    add the profile to the workspace's Cargo.toml, or set `handlers: {profile: release}`
+    ");
 }
 
 /// Also where the project is in a directory whose name has a space.

@@ -28,7 +28,7 @@ pub use embedded::{EMBEDDED, Embedded, embedded, embedded_names};
 pub use fault::{Code, Color, Fault, Faults, Flag, Mark, Position, Severity, Span};
 use grammar::{Decode, did_you_mean, expand};
 use language::StackSource;
-use model::Stack;
+use model::{Handlers, Stack};
 pub use reference::reference;
 pub(crate) use resolve::is_region;
 pub use schema::json_schema;
@@ -69,8 +69,8 @@ pub struct Loaded {
     pub warnings: Faults,
     /// Where the parts of the stack are written, by path: `functions.tasks`, `api.routes.GET /tasks`.
     pub places: BTreeMap<String, Span>,
-    /// Folder of the handlers package as the template gives it; none = the shipped handlers.
-    pub handlers: Option<String>,
+    /// The Cargo project of the functions, as the template gives it.
+    pub handlers: Handlers,
     /// The stages of the template.
     pub stages: Vec<String>,
     /// SHA-256 of the text, hex.

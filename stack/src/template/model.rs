@@ -229,12 +229,25 @@ pub struct Cors {
     pub allow_credentials: bool,
 }
 
+/// The Cargo project of the functions, and how it is built. No resource depends on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handlers {
+    /// A folder of the project, relative to the template; none = the template's.
+    pub path: Option<String>,
+    /// Cargo profile for AWS.
+    pub profile: String,
+    /// Features to switch on.
+    pub features: Vec<String>,
+    /// Further arguments of `cargo build`.
+    pub arguments: Vec<String>,
+}
+
 /// A Lambda function.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Function {
     /// Physical name given in the template instead of the derived one.
     pub name: Option<String>,
-    /// Cargo binary of the handlers crate (default: the logical name).
+    /// Cargo binary (default: the logical name).
     pub binary: String,
     /// Description, at most 256 characters.
     pub description: Option<String>,

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use super::fault::{Code, Fault, Severity, Span};
 use super::grammar::{TextRule, did_you_mean};
-use super::language::{AppName, PERMANENT};
+use super::language::{AppName, HandlersSource, PERMANENT};
 use super::merge;
-use super::model::Stack;
+use super::model::{Handlers, Stack};
 use super::resolve::{self, NameOrigin, Resolver, Taken};
 use super::tree::{self, Content, Entry, Key, Mapping, Node};
 
@@ -169,7 +169,7 @@ pub(super) fn with_app(root: &Rc<Node>, found: &mut Found) -> Rc<Node> {
 pub(super) struct Resolved {
     pub(super) stack: Stack,
     pub(super) places: BTreeMap<String, Span>,
-    pub(super) handlers: Option<String>,
+    pub(super) handlers: Handlers,
 }
 
 pub(super) fn resolve_stage(
@@ -244,8 +244,17 @@ pub(super) fn resolve_stage(
     Some(Resolved {
         stack,
         places,
-        handlers: source.handlers.as_ref().map(|path| path.value.text.clone()),
+        handlers: handlers(&source.handlers.value.0),
     })
+}
+
+fn handlers(source: &HandlersSource) -> Handlers {
+    Handlers {
+        path: source.path.as_ref().map(|path| path.value.text.clone()),
+        profile: source.profile.value.text.clone(),
+        features: source.features.value.iter().map(|one| one.value.text.clone()).collect(),
+        arguments: source.args.value.iter().map(|one| one.value.text.clone()).collect(),
+    }
 }
 
 /// Each table, bucket and function laid over its defaults.

@@ -11,7 +11,7 @@ record! {
     pub(crate) struct FunctionSource as "function" {
         /// Physical name instead of the derived one.
         name: Option<Spanned<Text<NameText>>>,
-        /// Cargo binary of the handlers package. Without it: the logical name.
+        /// Cargo binary of the function, in whichever package of the project has it. Without it: the logical name, `-` and `_` being alike.
         binary: Option<Spanned<Text<BinaryName>>>,
         /// What it does, for people.
         description: Option<Spanned<Text<Description>>>,

@@ -33,8 +33,9 @@ record! {
         account: Option<Spanned<AnyScalar<AccountId>>>,
         /// Oldest version of taskctl that understands the template. An older one says so and does nothing.
         requires: Option<Spanned<AnyScalar<VersionText>>>,
-        /// Folder of the cargo project whose package `taskctl-handlers` has the functions, relative to the template. Without it: the template's folder.
-        handlers: Option<Spanned<Text<PathText>>>,
+        /// The Cargo project that has the functions' binaries, in whichever of its packages. `handlers: DIR` is short for
+        /// `handlers: {path: DIR}`.
+        handlers: Spanned<Short<HandlersSource>> = "{}",
         /// Tags for everything that takes tags, beside `app`, `stage` and `managed-by`, which taskctl sets itself.
         tags: Spanned<Named<TagKey, Spanned<AnyScalar<TagValue>>>> = "{}",
         /// Protected stages are not destroyed. They get deletion protection on their tables and the release policy `manual`, unless set
@@ -51,7 +52,7 @@ record! {
         tables: Spanned<Named<LogicalName, TableSource>> = "{}",
         /// S3 buckets: private, encrypted, reachable over TLS only.
         buckets: Spanned<Named<LogicalName, BucketSource>> = "{}",
-        /// Lambda functions, each a binary of the package `taskctl-handlers`.
+        /// Lambda functions, each a binary of the Cargo project.
         functions: Spanned<Named<LogicalName, FunctionSource>> = "{}",
         /// The HTTP API.
         api: Option<Spanned<ApiSource>>,
@@ -92,6 +93,28 @@ record! {
         generate: Spanned<bool> = "true",
         /// Topics that every alarm notifies that names none.
         topics: Spanned<Vec<Spanned<Text<LogicalName>>>> = "[]",
+    }
+}
+
+record! {
+    /// The Cargo project of the functions, and how it is built.
+    pub(crate) struct HandlersSource as "handlers" {
+        /// A folder of the project, relative to the template. Without it: the template's folder.
+        path: Option<Spanned<Text<PathText>>>,
+        /// Cargo profile of the functions on AWS. `--local` builds with the profile `dev`, unless `--release` is given.
+        profile: Spanned<Text<ProfileName>> = "release",
+        /// Features to switch on, as `cargo build --features` takes them; those that a binary requires need no mention.
+        features: Spanned<Vec<Spanned<Text<FeatureName>>>> = "[]",
+        /// Further arguments of `cargo build`, such as `--locked`.
+        args: Spanned<Vec<Spanned<Text<CargoArgument>>>> = "[]",
+    }
+}
+
+impl Shorthand for HandlersSource {
+    const KEY: &'static str = "path";
+
+    fn short() -> Shape {
+        Text::<PathText>::shape()
     }
 }
 

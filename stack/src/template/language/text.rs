@@ -117,7 +117,22 @@ text_rule!(
 text_rule!(
     /// A cargo binary.
     BinaryName, "a cargo binary's name", Some("^[a-zA-Z0-9][a-zA-Z0-9_-]*$"), 64, BadName,
-    "the name of a `[[bin]]` or of a file in src/bin of the handlers package"
+    "the name of a package with src/main.rs, of a `[[bin]]`, or of a file in src/bin"
+);
+text_rule!(
+    /// A profile of Cargo. <https://doc.rust-lang.org/cargo/reference/profiles.html>
+    ProfileName, "a cargo profile", Some("^[a-zA-Z0-9_-]+$"), 64, BadName,
+    "release, dev, or the name of a `[profile.NAME]` of the workspace's Cargo.toml"
+);
+text_rule!(
+    /// A feature of Cargo. <https://doc.rust-lang.org/cargo/reference/features.html>
+    FeatureName, "a cargo feature", Some("^[a-zA-Z0-9_][a-zA-Z0-9_+./-]*$"), 128, BadName,
+    "FEATURE, or PACKAGE/FEATURE in a workspace"
+);
+text_rule!(
+    /// An argument of `cargo build`. What is built, and where to, is taskctl's to say.
+    CargoArgument, "an argument of cargo build", Some("^[^\\x00-\\x1f]+$"), 1024, BadValue,
+    "one word of the command line, such as `--locked` or `--config=net.offline=true`"
 );
 text_rule!(
     /// An environment variable of a function.
