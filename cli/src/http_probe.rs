@@ -12,7 +12,7 @@ use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder}
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::ring;
 use taskctl_checks::{Incoming, Outgoing, State};
 use taskctl_stack::aws::client::cancel::Cancel;
 use taskctl_stack::aws::release::driver::{Answer, Checked, Probe};
@@ -80,7 +80,7 @@ fn http(idle: usize) -> Result<Http, Failure> {
         let hint = "install the system's CA certificates (package ca-certificates)".to_owned();
         Failure::caused("no CA certificates found", &error, Some(hint))
     };
-    let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| Failure::caused("TLS is not available", &error, None))?
         .with_native_roots()

@@ -161,7 +161,7 @@ mod tests {
     use hyper::body::Bytes;
     use hyper_util::client::legacy::Client;
     use hyper_util::rt::TokioExecutor;
-    use rustls::crypto::aws_lc_rs;
+    use rustls::crypto::ring;
     use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     use rustls::{RootCertStore, ServerConfig};
@@ -188,7 +188,7 @@ mod tests {
         let certificate =
             CertificateDer::from_pem_slice(include_bytes!("../tests/fixtures/proxy/certificate.pem")).unwrap();
         let key = PrivateKeyDer::from_pem_slice(include_bytes!("../tests/fixtures/proxy/key.pem")).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn trusting(roots: RootCertStore) -> ClientConfig {
-        ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)

@@ -37,7 +37,7 @@ fn client(proxy: fn() -> ProxyConfig) -> SharedHttpClient {
         let mut builder = Connector::builder().proxy_config(proxy());
         builder.set_connector_settings(settings.cloned());
         builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-        builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build()
+        builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
     })
 }
 
