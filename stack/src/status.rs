@@ -365,12 +365,20 @@ async fn read_with(
     };
     let known = fresh.filter(|listed| listed.changes == changes).cloned();
     let listed = match (listed, known) {
-        (Some(found), _) => Listed { at: now, changes, found },
+        (Some(found), _) => Listed {
+            at: now,
+            changes,
+            found,
+        },
         (None, Some(known)) => known,
         // What was listed is of the time before a change.
         (None, None) => {
             let found = list(context, control, &reader).await?;
-            Listed { at: now, changes, found }
+            Listed {
+                at: now,
+                changes,
+                found,
+            }
         }
     };
     let Found { missing, website } = listed.found.clone();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::sha256;
 use crate::template::model::Architecture;
 
-use super::archive::{self, UNZIPPED_LIMIT};
+use super::archive::{self, Effort, UNZIPPED_LIMIT};
 use super::build::Built;
 use super::builder::Destination;
 use super::elf::{self, Glibc, RUNTIME_GLIBC};
@@ -34,6 +34,7 @@ pub struct Packed {
 #[serde(rename_all = "camelCase")]
 struct Record {
     format: u32,
+    effort: Effort,
     executable: PathBuf,
     bytes: u64,
     modified_nanos: u128,
@@ -54,8 +55,15 @@ pub fn pack(built: &Built, out_dir: &Path, destination: Destination) -> Result<P
     let reading = |source| PackageError::io("reading", &built.path, source);
     let metadata = fs::metadata(&built.path).map_err(reading)?;
     let modified_nanos = metadata.modified().map_err(reading).map(nanos)?;
+    let effort = match destination {
+        Destination::Lambda => Effort::Small,
+        Destination::ThisMachine => Effort::Quick,
+    };
     let known = recall(out_dir, function).filter(|record| {
-        record.executable == built.path && record.bytes == metadata.len() && record.modified_nanos == modified_nanos
+        record.effort == effort
+            && record.executable == built.path
+            && record.bytes == metadata.len()
+            && record.modified_nanos == modified_nanos
     });
     let record = match known {
         Some(record) => record,
@@ -68,7 +76,7 @@ pub fn pack(built: &Built, out_dir: &Path, destination: Destination) -> Result<P
                     limit: UNZIPPED_LIMIT,
                 });
             }
-            let record = make(built, out_dir, metadata.len(), modified_nanos)?;
+            let record = make(built, out_dir, (metadata.len(), modified_nanos), effort)?;
             remember(out_dir, function, &record)?;
             record
         }
@@ -120,7 +128,12 @@ fn check(built: &Built, record: &Record, destination: Destination) -> Result<(),
     }
 }
 
-fn make(built: &Built, out_dir: &Path, bytes: u64, modified_nanos: u128) -> Result<Record, PackageError> {
+fn make(
+    built: &Built,
+    out_dir: &Path,
+    (bytes, modified_nanos): (u64, u128),
+    effort: Effort,
+) -> Result<Record, PackageError> {
     let function = &built.source.function;
     let executable = fs::read(&built.path).map_err(|source| PackageError::io("reading", &built.path, source))?;
     let facts = elf::inspect(&executable).map_err(|reason| PackageError::NotRunnable {
@@ -129,14 +142,19 @@ fn make(built: &Built, out_dir: &Path, bytes: u64, modified_nanos: u128) -> Resu
         reason,
     })?;
     let binary_sha256 = sha256(&executable);
-    let name = format!("{function}-{}.zip", binary_sha256.get(..16).unwrap_or(&binary_sha256));
+    let hash = binary_sha256.get(..16).unwrap_or(&binary_sha256);
+    let name = match effort {
+        Effort::Small => format!("{function}-{hash}.zip"),
+        Effort::Quick => format!("{function}-{hash}-quick.zip"),
+    };
     let path = out_dir.join(&name);
-    let zip = archive::zip(&executable)
+    let zip = archive::zip(&executable, effort)
         .map_err(|error| PackageError::io("zipping", &built.path, std::io::Error::other(error)))?;
     write_whole(&path, &zip)?;
     forget_old(out_dir, function, &name);
     Ok(Record {
         format: archive::FORMAT,
+        effort,
         executable: built.path.clone(),
         bytes,
         modified_nanos,
@@ -175,6 +193,7 @@ fn forget_old(out_dir: &Path, function: &str, newest: &str) {
     let prefix = format!("{function}-");
     let is_old_zip = |name: &str| {
         let hash = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".zip"));
+        let hash = hash.map(|hash| hash.strip_suffix("-quick").unwrap_or(hash));
         name != newest && hash.is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
     let mut old: Vec<(SystemTime, PathBuf)> = fs::read_dir(out_dir)

@@ -276,7 +276,9 @@ async fn any_project_is_built_as_its_own_settings_say() {
         "cargo build --package admin-tools --package shop --profile release --bin shop --bin user_list \
          --features admin-tools/reports"
     );
-    let made = project.dir.path().join("elsewhere/release/user_list");
+    // The variable counts before the setting, as it does for Cargo.
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "elsewhere".into());
+    let made = project.dir.path().join(target).join("release/user_list");
     assert!(
         std::process::Command::new(&made).status().unwrap().success(),
         "the user's flags count"
