@@ -76,7 +76,7 @@ class Stack:
         return run.stdout
 
     def up(self):
-        self.run("deploy")
+        self.run("deploy", "--release")
 
     def down(self):
         subprocess.run([self.taskctl, "local", "down"], env=self.environment, capture_output=True)

@@ -53,7 +53,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         dist, event = Path(folder) / "dist", Path(folder) / "event.json"
         event.write_text(json.dumps(EVENT))
-        package = [target / "release/taskctl", "package", "--local", "-f", "platform", "--out", dist]
+        package = [target / "release/taskctl", "package", "--local", "--release", "-f", "platform", "--out", dist]
         subprocess.run(package, cwd=ROOT, check=True, capture_output=True)
         print("| function | init ms: median, worst | warm ms: median, p99 | MiB | zip MiB |")
         print("|---|---:|---:|---:|---:|")

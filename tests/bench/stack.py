@@ -273,7 +273,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="taskctl-bench-") as folder:
         scratch = Path(folder)
         dist, changed = scratch / "dist", scratch / "changed"
-        subprocess.run([binary, "package", "--local", "-f", "platform", "--out", dist], cwd=ROOT, check=True, capture_output=True)
+        subprocess.run([binary, "package", "--local", "--release", "-f", "platform", "--out", dist], cwd=ROOT, check=True, capture_output=True)
         change(dist, changed, binary, scratch)
         port = free_port()
         local = os.environ | {
