@@ -49,7 +49,7 @@ fn live_through(name: &str, profile: FaultProfile) {
 
 #[test]
 fn internal_errors() {
-    live_through("broken", FaultProfile::Errors);
+    live_through("unreliable", FaultProfile::Errors);
 }
 
 #[test]

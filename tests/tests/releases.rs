@@ -118,6 +118,26 @@ fn what_waits_is_promoted_and_rolled_back_with_one_call_each() {
     project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
 }
 
+/// A stage that was destroyed and is deployed again begins again: nothing of the former one is told of it.
+#[test]
+fn a_stage_that_was_destroyed_begins_again() {
+    let project = Project::platform("reborn");
+    project.run(&["deploy"]).expect(0);
+    deploy_waiting(&project, 640);
+    project.run(&["promote", "--yes"]).expect(0);
+    project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
+    project.run(&["deploy"]).expect(0);
+    assert_eq!(moves(&project), [(1, vec![("deploy".to_owned(), None)])]);
+    let status = project.status("dev");
+    assert_eq!(status["last_release"]["release"], 1);
+    let of_now = |at: &Value| at.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let moved = of_now(&status["last_move"]["at"]);
+    assert!(
+        (of_now(&status["last_release"]["at"]) - moved).get_seconds().abs() < 5,
+        "{status}"
+    );
+}
+
 /// Releases, each with the movements of live to it.
 type Moves = Vec<(u64, Vec<(String, Option<u64>)>)>;
 

@@ -28,7 +28,18 @@ impl Engine {
         for (bucket, site) in &planned.sites {
             self.context.add_site(bucket, Arc::clone(site));
         }
-        let execution = execute(&self.context, self.registry, &planned.plan).await;
+        let forgetting = async {
+            match is_first_release(planned) {
+                true => ledger::forget(&self.context, &self.control).await,
+                false => Ok(()),
+            }
+        };
+        let (execution, forgotten) = futures::join!(execute(&self.context, self.registry, &planned.plan), forgetting);
+        if let Err(error) = forgotten {
+            self.context.emit(Event::Warning {
+                message: format!("records of the stage's former releases could not be deleted: {error}"),
+            });
+        }
         let sweeping = async {
             match planned.slots {
                 Some(_) => self.context.unstage().await,
@@ -120,6 +131,13 @@ impl Engine {
         let (announced, _) = futures::join!(announcing, futures::future::join_all(sending));
         Ok(announced?)
     }
+}
+
+/// Whether the plan begins the stage: no release stands, and whatever the ledger says is of one that was destroyed.
+fn is_first_release(planned: &Planned) -> bool {
+    let id = apigateway::deployment::id();
+    let begins = |step: &Step| step.id == id && matches!(step.action, Action::Create { .. });
+    planned.slots.as_ref().is_some_and(|slots| slots.release == 1) && planned.plan.steps.iter().any(begins)
 }
 
 /// What live serves now and did not before, with the release that it served.

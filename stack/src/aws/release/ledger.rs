@@ -81,6 +81,23 @@ async fn read_all<T: DeserializeOwned>(
     Ok(parsed.collect())
 }
 
+/// Deletes all records of releases and of movements: those of a stage that was destroyed, whose numbers begin again.
+pub async fn forget(context: &Context, bucket: &ControlBucket) -> Result<(), AwsError> {
+    let list = async |what: &str| bucket.list(context, &format!("{}{what}/", prefix(context))).await;
+    let (releases, moves) = futures::try_join!(list("releases"), list("moves"))?;
+    let delete = |key: String| async move {
+        match bucket.get(context, &key).await? {
+            Some(stored) => bucket.delete(context, &key, &stored.etag).await,
+            None => Ok(()),
+        }
+    };
+    stream::iter(releases.into_iter().chain(moves))
+        .map(delete)
+        .buffered(READS)
+        .try_collect()
+        .await
+}
+
 /// Writes a transition down. A control bucket that is gone is made again.
 pub async fn record_move(context: &Context, bucket: &ControlBucket, made: &MoveRecord) -> Result<(), AwsError> {
     let key = format!(
