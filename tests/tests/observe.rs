@@ -226,7 +226,7 @@ fn what_must_not_be_possible_is_asked() {
 
 #[test]
 fn a_save_is_live_a_moment_later_and_a_mistake_is_not() {
-    let project = Project::platform("saved");
+    let project = Project::platform("watched");
     let packages = taskctl_tests::artifacts().to_string_lossy().into_owned();
     let mut dev = project.start(&["dev", "--artifacts", &packages]);
     let (lines, messages) = (dev.lines(), dev.messages());
@@ -246,7 +246,7 @@ fn a_save_is_live_a_moment_later_and_a_mistake_is_not() {
             "--output",
             "json",
             "--app",
-            "saved",
+            "watched",
             "--region",
             "eu-central-1",
         ]);
