@@ -30,6 +30,7 @@ impl CodeSource {
     /// Code that is built from a project's functions.
     pub fn build(project: &Project, args: &BuildArgs, destination: Destination, env: &Env) -> Self {
         let manifest_dir = project.handlers(args.handlers.as_deref());
+        let cargo = env.cargo(&manifest_dir);
         let handlers = &project.template.handlers;
         let is_quick = destination == Destination::ThisMachine && !args.release;
         Self::Build(Box::new(PackageRequest {
@@ -44,8 +45,8 @@ impl CodeSource {
             arguments: handlers.arguments.clone(),
             target_dir: None,
             out_dir: env.keep().join("packages"),
-            cargo: env.cargo(&manifest_dir),
-            own_toolchain: env.has_own_toolchain(&manifest_dir),
+            cargo: cargo.program,
+            own_toolchain: cargo.own_toolchain,
             // Where the functions run, the paths of this machine are no secret, and its builds are shared with the user's own.
             cargo_home: env.cargo_home.clone().filter(|_| destination == Destination::Lambda),
             manifest_dir,

@@ -48,6 +48,14 @@ pub struct Env {
     pub kept: Result<PathBuf, (PathBuf, Distrust)>,
 }
 
+/// How Cargo is called for a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cargo {
+    pub program: PathBuf,
+    /// Whether the project's own toolchain file counts before a toolchain that the environment names.
+    pub own_toolchain: bool,
+}
+
 /// Whether an operator is at the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
@@ -103,15 +111,19 @@ impl Env {
     }
 
     /// The Cargo for a project.
-    pub fn cargo(&self, project: &Path) -> PathBuf {
-        let outer = self.outer_cargo.clone().filter(|_| !self.has_own_toolchain(project));
-        outer.unwrap_or_else(|| PathBuf::from("cargo"))
+    pub fn cargo(&self, project: &Path) -> Cargo {
+        let own_toolchain = self.has_own_toolchain(project);
+        let outer = self.outer_cargo.clone().filter(|_| !own_toolchain);
+        Cargo {
+            program: outer.unwrap_or_else(|| PathBuf::from("cargo")),
+            own_toolchain,
+        }
     }
 
     /// Whether a project has a toolchain file and this program was started by Cargo in another project: Cargo then hands down its own
     /// toolchain by `RUSTUP_TOOLCHAIN`, which rustup takes before any file.
     /// <https://rust-lang.github.io/rustup/overrides.html>
-    pub fn has_own_toolchain(&self, project: &Path) -> bool {
+    fn has_own_toolchain(&self, project: &Path) -> bool {
         let Some(outer) = &self.outer_project else { return false };
         let project = absolute(project);
         let file = project.ancestors().find(|folder| {

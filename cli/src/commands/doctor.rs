@@ -59,7 +59,7 @@ async fn examine(session: &Session) -> Vec<Finding> {
     let options = local_options(&session.global, env);
     let project = Project::open(&session.global, env);
     let folder = project.as_ref().map(|project| project.handlers(None));
-    let cargo = env.cargo(folder.as_deref().unwrap_or(&env.directory));
+    let cargo = env.cargo(folder.as_deref().unwrap_or(&env.directory)).program;
     let (cargo, functions, account, python, local) = futures::join!(
         toolchain(&cargo),
         functions(session, project.as_ref().ok()),
