@@ -17,7 +17,7 @@ review:
 
 # The stack on this machine.
 up:
-    cargo run --release -p taskctl -- deploy --local -f platform
+    cargo run -- deploy --local -f platform
 
 # Figures in docs/performance.md.
 bench:

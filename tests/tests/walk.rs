@@ -90,7 +90,7 @@ impl Reader {
         // taskctl is built, and its tests run: this is one.
         reader.program(
             "cargo",
-            "case \"$*\" in\n  'test --workspace') exit 0 ;;\n  'run --release -p taskctl -- '*) shift 5; exec taskctl \"$@\" ;;\n\
+            "case \"$*\" in\n  'test --workspace') exit 0 ;;\n  'run -- '*) shift 2; exec taskctl \"$@\" ;;\n\
              esac\nexit 64",
         );
         // The control bucket of a real account.
