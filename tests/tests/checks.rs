@@ -41,7 +41,8 @@ fn newman_asserts_as_much(project: &Project, asserted: usize) {
             .arg(file("run.json"))
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let text = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&text));
         let run: Value = serde_json::from_str(&fs::read_to_string(file("run.json")).unwrap()).unwrap();
         let assertions = &run["run"]["stats"]["assertions"];
         assert_eq!(
