@@ -10,7 +10,8 @@ use crate::model::{Parts, Suite, parse};
 pub const OPENAPI: &str = include_str!("../../docs/openapi.yaml");
 
 /// The shipped files: name and text.
-pub const FILES: [(&str, &str); 6] = [
+pub const FILES: [(&str, &str); 7] = [
+    ("hello.yaml", include_str!("../../templates/checks/hello.yaml")),
     ("tasks.yaml", include_str!("../../templates/checks/tasks.yaml")),
     ("users.yaml", include_str!("../../templates/checks/users.yaml")),
     ("assets.yaml", include_str!("../../templates/checks/assets.yaml")),
@@ -120,7 +121,7 @@ mod tests {
             parse(name, text).unwrap();
         }
         let suites = shipped(&Stack(
-            &["tasks", "users", "assets", "counter", "health"],
+            &["hello", "tasks", "users", "assets", "counter", "health"],
             &["$default"],
         ));
         assert_eq!(suites.len(), FILES.len());

@@ -30,7 +30,6 @@ impl CodeSource {
     /// Code that is built from a project's functions.
     pub fn build(project: &Project, args: &BuildArgs, destination: Destination, env: &Env) -> Self {
         let manifest_dir = project.handlers(args.handlers.as_deref());
-        let cargo = env.cargo(&manifest_dir);
         let handlers = &project.template.handlers;
         let is_quick = destination == Destination::ThisMachine && !args.release;
         Self::Build(Box::new(PackageRequest {
@@ -45,11 +44,9 @@ impl CodeSource {
             arguments: handlers.arguments.clone(),
             target_dir: None,
             out_dir: env.keep().join("packages"),
-            cargo: cargo.program,
-            own_toolchain: cargo.own_toolchain,
+            cargo: env.cargo(&manifest_dir),
             // Where the functions run, the paths of this machine are no secret, and its builds are shared with the user's own.
             cargo_home: env.cargo_home.clone().filter(|_| destination == Destination::Lambda),
-            manifest_dir,
         }))
     }
 
@@ -62,7 +59,7 @@ impl CodeSource {
     /// The version that the code is of.
     pub async fn version(&self) -> Option<SourceVersion> {
         match self {
-            Self::Build(request) => source_version(&request.manifest_dir).await,
+            Self::Build(request) => source_version(&request.cargo.directory).await,
             Self::Made { version, .. } => version.clone(),
         }
     }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use console::Term;
 
+use taskctl_stack::package::Cargo;
+
 use crate::failure::Failure;
 use crate::project_discovery::{Distrust, Nearest, distrust, nearest};
 use crate::ui::style::{ColorWishes, Reader, Style};
@@ -46,14 +48,6 @@ pub struct Env {
     pub endpoints: Vec<(String, String)>,
     /// Where taskctl keeps what it made here, or why it must not be used.
     pub kept: Result<PathBuf, (PathBuf, Distrust)>,
-}
-
-/// How Cargo is called for a project.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cargo {
-    pub program: PathBuf,
-    /// Whether the project's own toolchain file counts before a toolchain that the environment names.
-    pub own_toolchain: bool,
 }
 
 /// Whether an operator is at the terminal.
@@ -116,6 +110,7 @@ impl Env {
         let outer = self.outer_cargo.clone().filter(|_| !own_toolchain);
         Cargo {
             program: outer.unwrap_or_else(|| PathBuf::from("cargo")),
+            directory: project.to_owned(),
             own_toolchain,
         }
     }

@@ -18,6 +18,7 @@ mod name_pattern;
 mod prepare;
 mod project;
 mod project_discovery;
+mod project_source;
 mod promotion_gate;
 mod proxy;
 mod pruning;

@@ -6,12 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::SystemTime;
 
 use ignore::WalkBuilder;
-use serde::Deserialize;
-use tokio::process::Command;
+use taskctl_stack::package::Cargo;
 
 /// More files than this are no project.
 const MOST: usize = 20_000;
@@ -53,21 +51,6 @@ pub struct Files {
     files: BTreeMap<PathBuf, Stamp>,
 }
 
-/// What `cargo metadata` says, as far as it counts here.
-#[derive(Debug, Deserialize)]
-struct Metadata {
-    packages: Vec<CargoPackage>,
-    workspace_root: PathBuf,
-    target_directory: PathBuf,
-}
-
-#[derive(Debug, Deserialize)]
-struct CargoPackage {
-    manifest_path: PathBuf,
-    /// None: it lies in a folder of this machine.
-    source: Option<String>,
-}
-
 impl Watch {
     /// A watch over this file alone.
     pub fn file(path: &Path) -> Self {
@@ -86,20 +69,24 @@ impl Watch {
     }
 
     /// And the code of a Cargo project's binaries.
-    pub async fn code(&mut self, cargo: &Path, directory: &Path, binaries: BTreeSet<String>) {
+    pub async fn code(&mut self, cargo: &Cargo, binaries: BTreeSet<String>) {
         self.binaries = binaries;
-        let Some(metadata) = metadata(cargo, directory).await else {
+        let mut known = cargo.metadata(&["--offline"]).await;
+        if known.is_err() {
+            known = cargo.metadata(&["--no-deps"]).await;
+        }
+        let Ok(metadata) = known else {
             // A manifest that is wrong now may be right after the next save.
-            self.packages = vec![directory.to_owned()];
-            self.settings(directory);
+            self.packages = vec![cargo.directory.clone()];
+            self.settings(&cargo.directory);
             return;
         };
         let local = metadata.packages.into_iter().filter(|package| package.source.is_none());
-        let folders = local.filter_map(|package| package.manifest_path.parent().map(Path::to_owned));
+        let folders = local.filter_map(|package| Some(package.manifest_path.parent()?.as_std_path().to_owned()));
         self.packages = folders.collect();
-        self.settings(&metadata.workspace_root);
-        self.settings(directory);
-        self.target = Some(metadata.target_directory);
+        self.settings(metadata.workspace_root.as_std_path());
+        self.settings(&cargo.directory);
+        self.target = Some(metadata.target_directory.into());
     }
 
     fn settings(&mut self, folder: &Path) {
@@ -205,25 +192,6 @@ fn dependencies(text: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The packages that a project builds from; without those outside of its workspace where Cargo would have to ask a registry.
-async fn metadata(cargo: &Path, directory: &Path) -> Option<Metadata> {
-    for scope in ["--offline", "--no-deps"] {
-        let output = Command::new(cargo)
-            .args(["metadata", "--format-version", "1", scope])
-            .current_dir(directory)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .ok()?;
-        if output.status.success() {
-            return serde_json::from_slice(&output.stdout).ok();
-        }
-    }
-    None
-}
-
 impl Files {
     /// These files as `before` saw them; those that it did not see and that were written since then differ.
     #[must_use]
@@ -309,14 +277,12 @@ mod tests {
     async fn watch(folder: &Path) -> Watch {
         let mut watch = Watch::file(&folder.join("taskctl.yaml"));
         watch.folder(folder.join("site"));
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        watch
-            .code(
-                Path::new(&cargo),
-                &folder.join("fn"),
-                BTreeSet::from(["echo".to_owned()]),
-            )
-            .await;
+        let cargo = Cargo {
+            program: std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()).into(),
+            directory: folder.join("fn"),
+            own_toolchain: false,
+        };
+        watch.code(&cargo, BTreeSet::from(["echo".to_owned()])).await;
         watch.target = Some(folder.join("fn/target"));
         watch
     }

@@ -140,7 +140,7 @@ fn a_wrong_command_line_is_a_usage_error() {
     For more information, try '--help'.
     $ taskctl templates platfrom
     error: invalid value 'platfrom' for '[NAME]'
-      [possible values: platform, task-tracker, task-manager, backend, visitor-counter]
+      [possible values: hello, platform, task-tracker, task-manager, backend, visitor-counter]
 
       tip: a similar value exists: 'platform'
 
@@ -306,14 +306,107 @@ fn a_project_begins_from_every_template() {
         let name = template["name"].as_str().unwrap();
         let output = run(dir.path(), &["init", "shop", "--template", name]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-        let made = fs::read_to_string(dir.path().join("shop/taskctl.yaml")).unwrap();
-        assert_eq!(made, text(&run(dir.path(), &["templates", name]).stdout));
+        let made = |path: &str| fs::read_to_string(dir.path().join("shop").join(path)).unwrap();
+        let shown = text(&run(dir.path(), &["templates", name]).stdout);
+        // Called like its folder; a project of its own needs no profile beside `release`.
+        let own = shown
+            .replace(&format!("app: {name}\n"), "app: shop\n")
+            .replace("handlers: {profile: handlers}\n", "");
+        assert_eq!(made("taskctl.yaml"), own);
+        assert_eq!(made(".gitignore"), "/target/\n/.taskctl/\n");
+        assert!(made("README.md").starts_with("# shop\n"));
+        // The same again is what is there already; something else is not written over.
         assert_eq!(
-            fs::read_to_string(dir.path().join("shop/.gitignore")).unwrap(),
-            "/.taskctl/\n"
+            run(dir.path(), &["init", "shop", "--template", name]).status.code(),
+            Some(0)
         );
-        check_refused(dir.path(), &["init", "shop"], 1, &["already exists"]);
+        fs::write(dir.path().join("shop/Cargo.toml"), "[workspace]\n").unwrap();
+        check_refused(
+            dir.path(),
+            &["init", "shop", "--template", name],
+            1,
+            &[
+                "shop already has Cargo.toml",
+                "nothing was written",
+                "taskctl init --here",
+            ],
+        );
+        assert_eq!(made("Cargo.toml"), "[workspace]\n");
     }
+}
+
+#[test]
+fn a_project_that_is_there_gets_a_template() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    check_refused(
+        dir.path(),
+        &["init", "--here"],
+        1,
+        &["is not inside a Cargo project", "taskctl init --here DIR"],
+    );
+    write("src/main.rs", "fn main() {}");
+    write("Cargo.toml", "[package]\nname = \"Shop_API\"\n");
+    check_refused(
+        dir.path(),
+        &["init", "--here"],
+        1,
+        &["has no function", "lambda_runtime"],
+    );
+    let manifest = r#"[package]
+        name = "Shop_API"
+        edition = "2024"
+        [dependencies]
+        lambda_http = "1"
+        [package.metadata.lambda.deploy]
+        memory = 256
+        timeout = 20
+        vpc = "vpc-1"
+        env = { GREETING = "Hello: #1", LIMIT = "5" }
+    "#;
+    write("Cargo.toml", manifest);
+    let output = run(dir.path(), &["init", "--here"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    insta::assert_snapshot!(text(&output.stdout), @r"
+    created taskctl.yaml for Shop_API
+    not taken over from package.metadata.lambda: vpc of Shop_API
+
+    next:
+      taskctl deploy --local
+    ");
+    insta::assert_snapshot!(fs::read_to_string(dir.path().join("taskctl.yaml")).unwrap(), @r#"
+    # The functions of this Cargo project.
+    # All keys, for people and for completion in editors: `taskctl schema > taskctl.schema.json`.
+    app: shop-api
+    region: eu-central-1
+
+    stages:
+      dev: {}
+      prod:
+        protected: true
+
+    functions:
+      shop-api:
+        binary: Shop_API
+        memory: 256
+        timeout: 20s
+        environment:
+          GREETING: "Hello: #1"
+          LIMIT: "5"
+
+    api:
+      routes:
+        $default: shop-api
+    "#);
+    assert_eq!(
+        fs::read_to_string(dir.path().join(".gitignore")).unwrap(),
+        "/.taskctl/\n"
+    );
+    check_refused(dir.path(), &["init", "--here"], 1, &["already has taskctl.yaml"]);
 }
 
 /// The built-in template is used where it is named, never because there is no other.

@@ -53,6 +53,7 @@ const HOUSES: &[House] = &[
             "answers",
             "cli",
             "project_discovery",
+            "project_source",
             "ui",
             "env",
             "project",

@@ -237,6 +237,11 @@ pub(crate) fn scratch() -> PathBuf {
     target.join("end-to-end")
 }
 
+/// Where projects of the tests' own are built, whose dependencies are the same.
+pub fn projects_target() -> PathBuf {
+    scratch().join("projects")
+}
+
 static SHARED: Mutex<Weak<Local>> = Mutex::new(Weak::new());
 
 impl Local {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use regex_lite::Regex;
 use taskctl_tests::repository;
 
 /// What a document has between backticks.
@@ -75,4 +76,87 @@ fn every_invariant_names_a_test() {
             assert!(exists, "no test `{test}`: {invariant}");
         }
     }
+}
+
+/// The pages of a folder, and of the folders in it.
+fn pages(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            pages(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            into.push(path);
+        }
+    }
+}
+
+/// What links point to: `[text](target)`, outside of code.
+fn links(text: &str) -> Vec<String> {
+    let link = Regex::new(r"\]\(([^()\s]+)\)").unwrap();
+    let mut is_code = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        is_code ^= line.starts_with("```");
+        if !is_code {
+            let plain: String = line.split('`').step_by(2).collect::<Vec<_>>().join("`");
+            found.extend(link.captures_iter(&plain).map(|found| found[1].to_owned()));
+        }
+    }
+    found
+}
+
+/// The anchor of a heading, as GitHub and mdBook make it.
+fn anchor(heading: &str) -> String {
+    let kept = |letter: &char| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_');
+    heading
+        .to_lowercase()
+        .chars()
+        .filter(kept)
+        .collect::<String>()
+        .replace(' ', "-")
+}
+
+#[test]
+fn links_lead_somewhere_and_the_book_has_every_page() {
+    let root = repository();
+    let mut all: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
+        .iter()
+        .map(|name| root.join(name))
+        .collect();
+    pages(&root.join("docs"), &mut all);
+    let mut broken = Vec::new();
+    for page in &all {
+        for target in links(&fs::read_to_string(page).unwrap()) {
+            if target.contains("://") {
+                continue;
+            }
+            let (path, heading) = target.split_once('#').unwrap_or((&target, ""));
+            let path = if path.is_empty() {
+                page.clone()
+            } else {
+                page.parent().unwrap().join(path)
+            };
+            let is_right = path.exists()
+                && (heading.is_empty() || {
+                    let text = fs::read_to_string(&path).unwrap();
+                    let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                    headings.any(|line| anchor(line.trim_start_matches('#').trim()) == heading)
+                });
+            if !is_right {
+                broken.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+
+    let summary = root.join("docs/SUMMARY.md");
+    let listed: BTreeSet<PathBuf> = links(&fs::read_to_string(&summary).unwrap())
+        .iter()
+        .map(|path| root.join("docs").join(path))
+        .collect();
+    let left: Vec<_> = all
+        .iter()
+        .filter(|page| page.starts_with(root.join("docs")) && **page != summary && !listed.contains(*page))
+        .collect();
+    assert!(left.is_empty(), "not in docs/SUMMARY.md: {left:#?}");
 }

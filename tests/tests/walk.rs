@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use regex_lite::Regex;
-use taskctl_tests::{Project, artifacts, binary, eventually, repository};
+use taskctl_tests::{Project, artifacts, binary, eventually, projects_target, repository};
 
 /// A command line of a page.
 #[derive(Debug)]
@@ -68,8 +68,20 @@ struct Reader {
 }
 
 impl Reader {
-    fn new() -> Self {
-        let project = Project::platform("platform");
+    /// One who has built this repository, and need not build its functions.
+    fn in_the_repository() -> Self {
+        let reader = Self::new("platform", &format!(" --artifacts {}", artifacts().display()));
+        // taskctl is built, and its tests run: this is one.
+        reader.program(
+            "cargo",
+            "case \"$*\" in\n  'test --workspace') exit 0 ;;\n  'run -- '*) shift 2; exec taskctl \"$@\" ;;\n\
+             esac\nexit 64",
+        );
+        reader
+    }
+
+    fn new(app: &str, code: &str) -> Self {
+        let project = Project::platform(app);
         let programs = project.directory().join("programs");
         fs::create_dir(&programs).unwrap();
         let reader = Self {
@@ -77,21 +89,15 @@ impl Reader {
             project,
             programs,
         };
-        let (taskctl, packages) = (binary().display(), artifacts().display());
+        let taskctl = binary().display();
         // What the pages leave out: the target, and packages that are made already.
         reader.program(
             "taskctl",
             &format!(
                 "local=--local\nfor argument in \"$@\"; do [ \"$argument\" = --local ] && local=; done\n\
                  case \"$1\" in\n  init|templates|schema) exec {taskctl} \"$@\" ;;\n  \
-                 plan|deploy) exec {taskctl} \"$@\" $local --artifacts {packages} ;;\nesac\nexec {taskctl} \"$@\" $local"
+                 plan|deploy) exec {taskctl} \"$@\" $local{code} ;;\nesac\nexec {taskctl} \"$@\" $local"
             ),
-        );
-        // taskctl is built, and its tests run: this is one.
-        reader.program(
-            "cargo",
-            "case \"$*\" in\n  'test --workspace') exit 0 ;;\n  'run -- '*) shift 2; exec taskctl \"$@\" ;;\n\
-             esac\nexit 64",
         );
         // The control bucket of a real account.
         reader.program("aws", "case \"$*\" in *'\"Statement\"'*) exit 0 ;; esac\nexit 64");
@@ -119,6 +125,7 @@ impl Reader {
             .current_dir(&self.directory)
             .envs(self.project.local.variables())
             .env("PATH", path)
+            .env("CARGO_TARGET_DIR", projects_target())
             .env("NO_COLOR", "1")
             .env("COLUMNS", "120")
             .env_remove("GITHUB_ACTIONS")
@@ -157,11 +164,18 @@ impl Reader {
         child.wait().unwrap().code().unwrap_or(-1)
     }
 
+    /// Where live answers, of the stack of the reader's directory.
+    fn live(&self) -> String {
+        let output = self.shell("taskctl status --output json").output().unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        status["endpoints"]["live"].as_str().unwrap().to_owned()
+    }
+
     /// A command line with what is particular to the page replaced by what is here.
     fn here(&self, step: &Step) -> String {
         let mut command = step.command.clone();
         if command.contains("127.0.0.1:4600") {
-            command = command.replace("http://127.0.0.1:4600", &self.project.live("dev"));
+            command = command.replace("http://127.0.0.1:4600", &self.live());
         }
         if command.contains("8d7f6a1e-…") {
             let lines = self
@@ -250,7 +264,7 @@ fn change(template: &Path) {
 
 #[test]
 fn the_pages_for_newcomers_and_operators_are_true() {
-    let mut reader = Reader::new();
+    let mut reader = Reader::in_the_repository();
     let root = reader.directory.clone();
     for step in steps("README.md") {
         reader.follow(&step);
@@ -265,4 +279,18 @@ fn the_pages_for_newcomers_and_operators_are_true() {
     for step in steps("docs/operating.md") {
         reader.follow(&step);
     }
+}
+
+/// In an empty folder, outside of this repository, with nothing but the binary: the project is made, built and released.
+#[test]
+fn the_tutorial_is_true() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut reader = Reader::new("tutorial", "");
+    reader.directory = elsewhere.path().canonicalize().unwrap();
+    for step in steps("docs/tutorial.md") {
+        reader.follow(&step);
+    }
+    assert_eq!(reader.run("taskctl destroy --yes").0, 0);
+    let (code, text) = reader.run("cargo test --locked --offline");
+    assert_eq!(code, 0, "{text}");
 }

@@ -169,9 +169,7 @@ async fn watch(session: &Session, args: &Args) -> Watch {
             .map(|function| function.binary)
             .collect();
         let handlers = project.handlers(args.code.build.handlers.as_deref());
-        watch
-            .code(&session.env.cargo(&handlers).program, &handlers, binaries)
-            .await;
+        watch.code(&session.env.cargo(&handlers), binaries).await;
     }
     watch
 }

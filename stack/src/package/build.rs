@@ -14,9 +14,10 @@ use crate::event::{Event, Events};
 use crate::template::model::Architecture;
 
 use super::builder::{self, Builder, Destination, HostPlatform, Missing};
+use super::cargo::errors_of;
 use super::error::{PackageError, Said, architecture_name};
 use super::messages::Gathered;
-use super::project::{self, Binary, Project};
+use super::project::{Binary, Project};
 use super::{FunctionSource, PackageRequest};
 
 /// A function's executable.
@@ -36,33 +37,6 @@ pub struct Built {
 
 /// Lines of Cargo's own that are kept for an error.
 const KEPT_LINES: usize = 60;
-
-/// What Cargo sets for the programs it runs, taskctl among them when started by `cargo run`. Build scripts that watch
-/// these variables would otherwise run again each time.
-/// <https://doc.rust-lang.org/cargo/reference/environment-variables.html#environment-variables-cargo-sets-for-crates>
-const SET_BY_CARGO: [&str; 21] = [
-    "CARGO_BIN_NAME",
-    "CARGO_CRATE_NAME",
-    "CARGO_MANIFEST_DIR",
-    "CARGO_MANIFEST_LINKS",
-    "CARGO_MANIFEST_PATH",
-    "CARGO_PKG_AUTHORS",
-    "CARGO_PKG_DESCRIPTION",
-    "CARGO_PKG_HOMEPAGE",
-    "CARGO_PKG_LICENSE",
-    "CARGO_PKG_LICENSE_FILE",
-    "CARGO_PKG_NAME",
-    "CARGO_PKG_README",
-    "CARGO_PKG_REPOSITORY",
-    "CARGO_PKG_RUST_VERSION",
-    "CARGO_PKG_VERSION",
-    "CARGO_PKG_VERSION_MAJOR",
-    "CARGO_PKG_VERSION_MINOR",
-    "CARGO_PKG_VERSION_PATCH",
-    "CARGO_PKG_VERSION_PRE",
-    "CARGO_PRIMARY_PACKAGE",
-    "OUT_DIR",
-];
 
 /// Builds all functions of a request, in its order.
 pub async fn build(request: &PackageRequest, events: &Events) -> Result<Vec<Built>, PackageError> {
@@ -105,17 +79,19 @@ pub async fn run(
     let arguments = builder.arguments(request, &binaries, remap);
     let shown = command_line(&arguments);
     events.emit(Event::BuildStarted { command: shown.clone() });
-    let mut child = cargo(request)
+    let mut child = request
+        .cargo
+        .command()
         .args(&arguments)
         .spawn()
-        .map_err(|source| start_failure(request, source))?;
+        .map_err(|source| request.cargo.start_failure(source))?;
     let family = Family::of(&child);
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (gathered, said) = tokio::join!(gather(stdout, events), listen(stderr, events));
     let status = child
         .wait()
         .await
-        .map_err(|source| PackageError::io("waiting for", &request.cargo, source))?;
+        .map_err(|source| PackageError::io("waiting for", &request.cargo.program, source))?;
     family.has_ended();
     if !status.success() {
         return Err(failure(request, status, gathered, said, shown));
@@ -272,7 +248,7 @@ fn failure(
         return PackageError::Interrupted;
     }
     let errors = gathered.errors.join("\n\n");
-    let own = project::errors_of(&said);
+    let own = errors_of(&said);
     if [&errors, &own]
         .iter()
         .any(|text| text.contains("No space left on device"))
@@ -280,13 +256,13 @@ fn failure(
         let path = request
             .target_dir
             .clone()
-            .unwrap_or_else(|| request.manifest_dir.join("target"));
+            .unwrap_or_else(|| request.cargo.directory.join("target"));
         return PackageError::DiskFull { path };
     }
     if !gathered.errors.is_empty() {
         return PackageError::Compile {
             said: Said(errors),
-            dir: request.manifest_dir.clone(),
+            dir: request.cargo.directory.clone(),
             command,
         };
     }
@@ -297,42 +273,9 @@ fn failure(
     }
 }
 
-/// Cargo, in the project, with pipes.
-pub fn cargo(request: &PackageRequest) -> Command {
-    let mut command = Command::new(&request.cargo);
-    command
-        .current_dir(&request.manifest_dir)
-        .env("CARGO_TERM_COLOR", "never")
-        .env("CARGO_TERM_PROGRESS_WHEN", "never")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
-    for name in SET_BY_CARGO {
-        command.env_remove(name);
-    }
-    if request.own_toolchain {
-        command.env_remove("RUSTUP_TOOLCHAIN");
-    }
-    command
-}
-
-pub fn start_failure(request: &PackageRequest, source: std::io::Error) -> PackageError {
-    match source.kind() {
-        std::io::ErrorKind::NotFound if !request.manifest_dir.is_dir() => PackageError::NotAProject {
-            dir: request.manifest_dir.clone(),
-        },
-        std::io::ErrorKind::NotFound => PackageError::CargoMissing {
-            cargo: request.cargo.clone(),
-        },
-        _ => PackageError::io("starting", &request.cargo, source),
-    }
-}
-
 /// What a build across to an architecture lacks on this machine.
 pub async fn missing(request: &PackageRequest, architecture: Architecture) -> Vec<Missing> {
-    let dir = &request.manifest_dir;
+    let dir = &request.cargo.directory;
     let mut missing = Vec::new();
     if !succeeds(dir, "cargo-zigbuild", &["--version"]).await {
         missing.push(Missing::Zigbuild);

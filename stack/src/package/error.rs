@@ -255,7 +255,7 @@ impl PackageError {
             ),
             Self::NotAProject { .. } => Some(
                 "run it inside the project, name the project with --handlers DIR, or deploy what was packaged \
-                 elsewhere with --artifacts DIR"
+                 elsewhere with --artifacts DIR; `taskctl init DIR` creates a whole project"
                     .to_owned(),
             ),
             Self::Manifest { .. } => Some("fix what cargo reports".to_owned()),

@@ -9,6 +9,8 @@ mod artifacts;
 mod build;
 mod builder;
 mod cache;
+mod cargo;
+mod cargo_lambda;
 mod elf;
 mod error;
 mod messages;
@@ -31,6 +33,8 @@ use cache::Packed;
 pub use archive::{DIRECT_UPLOAD_LIMIT, UNZIPPED_LIMIT};
 pub use artifacts::{MANIFEST, read_artifacts, write_artifacts};
 pub use builder::{Destination, HostPlatform};
+pub use cargo::Cargo;
+pub use cargo_lambda::{FoundFunction, FoundFunctions};
 pub use elf::{Glibc, RUNTIME_GLIBC};
 pub use error::PackageError;
 pub use source::{SourceVersion, source_version};
@@ -42,8 +46,6 @@ pub struct PackageRequest {
     pub functions: Vec<FunctionSource>,
     /// Where they will run.
     pub destination: Destination,
-    /// A directory inside the Cargo workspace that has their binaries.
-    pub manifest_dir: PathBuf,
     /// The Cargo profile.
     pub profile: String,
     /// Features that are switched on, beside those that a binary requires.
@@ -54,10 +56,8 @@ pub struct PackageRequest {
     pub target_dir: Option<PathBuf>,
     /// Where zips are kept. Made when missing.
     pub out_dir: PathBuf,
-    /// The Cargo program.
-    pub cargo: PathBuf,
-    /// Whether the project's own toolchain file counts before a toolchain that the environment names.
-    pub own_toolchain: bool,
+    /// Cargo, and the project that has their binaries.
+    pub cargo: Cargo,
     /// Cargo's home, whose path must not end up in an executable; none leaves such paths alone.
     pub cargo_home: Option<PathBuf>,
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use cargo_metadata::{Metadata, Target};
 
-use super::build;
-use super::error::{NamedBinary, PackageError, Said};
+use super::cargo::Cargo;
+use super::error::{NamedBinary, PackageError};
 use super::{FunctionSource, PackageRequest, builder};
 
 /// A binary of the project.
@@ -35,14 +35,14 @@ impl Project {
     /// Asks Cargo.
     pub async fn of(request: &PackageRequest) -> Result<Self, PackageError> {
         let mut remap = request.cargo_home.as_deref().and_then(builder::remap);
-        let mut metadata = metadata(request, remap.as_deref()).await;
+        let mut metadata = metadata(&request.cargo, remap.as_deref()).await;
         // The project may give its own flags as one text, to which Cargo adds no list: then paths stay as they are.
         if remap.is_some() && metadata.as_ref().is_err_and(is_about_setting) {
             remap = None;
-            metadata = self::metadata(request, None).await;
+            metadata = self::metadata(&request.cargo, None).await;
         }
         Ok(Self {
-            binaries: resolve(&metadata?, &request.manifest_dir, &request.functions)?,
+            binaries: resolve(&metadata?, &request.cargo.directory, &request.functions)?,
             remap,
         })
     }
@@ -53,36 +53,9 @@ fn is_about_setting(error: &PackageError) -> bool {
 }
 
 /// What Cargo says of the project.
-async fn metadata(request: &PackageRequest, config: Option<&str>) -> Result<Metadata, PackageError> {
-    let output = build::cargo(request)
-        .args(config.iter().flat_map(|config| ["--config", config]))
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .output()
-        .await
-        .map_err(|source| build::start_failure(request, source))?;
-    let manifest = |said: String| PackageError::Manifest {
-        dir: request.manifest_dir.clone(),
-        said: Said(said),
-    };
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
-        let said = errors_of(&text.lines().map(str::to_owned).collect::<Vec<_>>());
-        return Err(if said.contains("could not find `Cargo.toml`") {
-            PackageError::NotAProject {
-                dir: request.manifest_dir.clone(),
-            }
-        } else {
-            manifest(said)
-        });
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    cargo_metadata::MetadataCommand::parse(text).map_err(|error| manifest(format!("cargo metadata: {error}")))
-}
-
-/// Cargo's own errors among its lines: from the first that says `error` on.
-pub fn errors_of(lines: &[String]) -> String {
-    let first = lines.iter().position(|line| line.starts_with("error")).unwrap_or(0);
-    lines[first..].join("\n").trim().to_owned()
+async fn metadata(cargo: &Cargo, config: Option<&str>) -> Result<Metadata, PackageError> {
+    let arguments: Vec<&str> = config.iter().flat_map(|config| ["--config", config]).collect();
+    cargo.metadata(&[&arguments[..], &["--no-deps"]].concat()).await
 }
 
 fn resolve(metadata: &Metadata, directory: &Path, functions: &[FunctionSource]) -> Result<Vec<Binary>, PackageError> {

@@ -51,14 +51,16 @@ impl Project {
                 .map(|(function, binary)| source(function, binary, host()))
                 .collect(),
             destination: Destination::Lambda,
-            manifest_dir: self.dir.path().to_owned(),
             profile: "handlers".to_owned(),
             features: Vec::new(),
             arguments: Vec::new(),
             target_dir: Some(self.dir.path().join("target")),
             out_dir: self.dir.path().join("out"),
-            cargo: PathBuf::from(env!("CARGO")),
-            own_toolchain: false,
+            cargo: Cargo {
+                program: PathBuf::from(env!("CARGO")),
+                directory: self.dir.path().to_owned(),
+                own_toolchain: false,
+            },
             cargo_home: None,
         }
     }
@@ -325,7 +327,7 @@ async fn binaries_that_cannot_be_told_apart_are_named_with_their_packages() {
     // The package whose folder is named is meant.
     let mut codes = Vec::new();
     for name in ["one", "two"] {
-        request.manifest_dir = project.dir.path().join(name);
+        request.cargo.directory = project.dir.path().join(name);
         codes.push(run(&request).await.0.unwrap().remove(0).code_sha256);
     }
     assert_ne!(codes[0], codes[1]);
@@ -334,7 +336,7 @@ async fn binaries_that_cannot_be_told_apart_are_named_with_their_packages() {
         fs::remove_dir_all(project.dir.path().join(name).join("src/bin")).unwrap();
         project.write(&format!("{name}/src/lib.rs"), "");
     }
-    request.manifest_dir = project.dir.path().to_owned();
+    request.cargo.directory = project.dir.path().to_owned();
     insta::assert_snapshot!(failure(&request, project.dir.path()).await, @r"
     the Cargo project in PROJECT has no binary; a function is one
     write one as src/main.rs or src/bin/NAME.rs; a library alone (one, two) is not run; or name another project with --handlers DIR
@@ -345,11 +347,9 @@ async fn binaries_that_cannot_be_told_apart_are_named_with_their_packages() {
 async fn a_directory_without_a_project_is_said_to_be_one() {
     let dir = tempfile::tempdir().unwrap();
     let project = Project::new();
-    for manifest_dir in [dir.path().to_owned(), dir.path().join("nowhere")] {
-        let request = PackageRequest {
-            manifest_dir,
-            ..project.request(&[("counter", "counter")])
-        };
+    for directory in [dir.path().to_owned(), dir.path().join("nowhere")] {
+        let mut request = project.request(&[("counter", "counter")]);
+        request.cargo.directory = directory;
         let text = failure(&request, dir.path()).await;
         assert!(
             text.contains("is not inside a Cargo project") && text.contains("--handlers DIR"),
@@ -432,10 +432,8 @@ fn the_build_can_be_repeated_as_it_is_shown() {
 #[tokio::test]
 async fn without_cargo_it_is_said_how_to_get_it() {
     let project = Project::new();
-    let request = PackageRequest {
-        cargo: project.dir.path().join("no-cargo"),
-        ..project.request(&[("counter", "counter")])
-    };
+    let mut request = project.request(&[("counter", "counter")]);
+    request.cargo.program = project.dir.path().join("no-cargo");
     let text = failure(&request, project.dir.path()).await;
     insta::assert_snapshot!(text, @r"
     cargo was not found (PROJECT/no-cargo)

@@ -24,6 +24,12 @@ const SITE: &[(&str, &str)] = &[
 /// The shipped templates, the default first.
 pub const EMBEDDED: &[Embedded] = &[
     Embedded {
+        name: "hello",
+        summary: "one function behind an API: the smallest thing that answers",
+        text: include_str!("../../../templates/hello.yaml"),
+        site: &[],
+    },
+    Embedded {
         name: "platform",
         summary: "tasks, users, assets, counter and web page behind one API",
         text: include_str!("../../../templates/platform.yaml"),

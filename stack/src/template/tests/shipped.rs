@@ -35,8 +35,9 @@ fn every_shipped_template_is_right_for_every_stage() {
                 template.name,
                 loaded.warnings.render(super::Color::Plain)
             );
+            // The smallest one has one route, and that is not about its health.
             assert!(
-                loaded.stack.functions.contains_key("health"),
+                template.name == "hello" || loaded.stack.functions.contains_key("health"),
                 "{} has a health route",
                 template.name
             );

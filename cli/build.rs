@@ -1,0 +1,99 @@
+//! Packs the projects that `taskctl init` writes: the source of the functions, their manifests and lock files.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use miniz_oxide::deflate::compress_to_vec;
+
+/// A file of a project: its path there, and its text.
+type File = (String, String);
+
+/// The best that the format can do: it is packed once and read rarely.
+const LEVEL: u8 = 10;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let repository = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("..");
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    for (name, files) in [("hello", hello(&repository)?), ("functions", functions(&repository)?)] {
+        fs::write(out.join(name), compress_to_vec(&joined(&files), LEVEL))?;
+    }
+    Ok(())
+}
+
+/// Each file's path and length in a line, then its text.
+fn joined(files: &[File]) -> Vec<u8> {
+    let file = |(path, text): &File| format!("{path}\n{}\n{text}", text.len());
+    files.iter().map(file).collect::<String>().into_bytes()
+}
+
+/// One package with one function.
+fn hello(repository: &Path) -> Result<Vec<File>, Box<dyn Error>> {
+    let folder = repository.join("templates/hello");
+    let mut files = folder_files(&folder, "")?;
+    // In this repository the package is one of a workspace, whose profiles count.
+    let profiles = read(&repository.join("templates/profiles.toml"))?;
+    for (path, text) in &mut files {
+        if path == "Cargo.toml" {
+            *text = format!("{text}\n{profiles}");
+        }
+    }
+    Ok(files)
+}
+
+/// A workspace with the shipped functions.
+fn functions(repository: &Path) -> Result<Vec<File>, Box<dyn Error>> {
+    let mut files = folder_files(&repository.join("templates/functions"), "")?;
+    let profiles = read(&repository.join("templates/profiles.toml"))?;
+    for (path, text) in &mut files {
+        if path == "Cargo.toml" {
+            *text = format!("{text}\n{profiles}");
+        }
+    }
+    for (path, text) in folder_files(&repository.join("handlers"), "functions/")? {
+        files.push((path, own_names(&text)));
+    }
+    files.push((
+        "docs/openapi.yaml".to_owned(),
+        read(&repository.join("docs/openapi.yaml"))?,
+    ));
+    Ok(files)
+}
+
+/// What speaks of this repository, in words of the project.
+fn own_names(text: &str) -> String {
+    let is_foreign = |line: &&str| {
+        !["license.workspace", "taskctl-features.workspace"]
+            .iter()
+            .any(|key| line.starts_with(key))
+    };
+    let kept = text.split_inclusive('\n').filter(is_foreign).collect::<String>();
+    kept.replace("taskctl-handlers", "functions")
+        .replace("taskctl_handlers", "functions")
+}
+
+/// All files below a folder, by path.
+fn folder_files(folder: &Path, prefix: &str) -> Result<Vec<File>, Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    let mut files = Vec::new();
+    for entry in entries {
+        let name = entry
+            .file_name()
+            .into_string()
+            .map_err(|name| format!("{}: no UTF-8", name.display()))?;
+        let path = format!("{prefix}{name}");
+        if entry.file_type()?.is_dir() {
+            files.extend(folder_files(&entry.path(), &format!("{path}/"))?);
+        } else {
+            files.push((path, read(&entry.path())?));
+        }
+    }
+    Ok(files)
+}
+
+fn read(path: &Path) -> Result<String, Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={}", path.display());
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()).into())
+}
