@@ -27,6 +27,8 @@ fn taskctl(directory: &Path, arguments: &[&str]) -> Command {
     ] {
         command.env_remove(name);
     }
+    // Where the home is another one, a toolchain is not found by itself.
+    command.env("CARGO", env!("CARGO"));
     // Credentials are never looked for beyond this.
     command
         .env("AWS_EC2_METADATA_DISABLED", "true")

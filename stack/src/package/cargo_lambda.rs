@@ -174,10 +174,7 @@ impl<'all> Settings<'all> {
                 Value::String(name) if name == binary => routes.push(format!("ANY {path}")),
                 Value::Array(all) => {
                     let own = all.iter().filter(|one| one["function"] == binary);
-                    routes.extend(
-                        own.flat_map(methods)
-                            .map(|method| format!("{method} {path}")),
-                    );
+                    routes.extend(own.flat_map(methods).map(|method| format!("{method} {path}")));
                 }
                 Value::Object(_) if to["function"] == binary => {
                     routes.extend(methods(to).into_iter().map(|method| format!("{method} {path}")));
