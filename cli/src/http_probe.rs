@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
-use hyper::header::PROXY_AUTHORIZATION;
+use hyper::body::{Bytes, Incoming as Body};
+use hyper::header::{HeaderValue, PROXY_AUTHORIZATION};
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::TokioExecutor;
@@ -15,7 +15,8 @@ use rustls::ClientConfig;
 use rustls::crypto::ring;
 use taskctl_checks::{Incoming, Outgoing, State};
 use taskctl_stack::aws::client::cancel::Cancel;
-use taskctl_stack::aws::release::driver::{Answer, Checked, Probe};
+use taskctl_stack::aws::release::driver::{Checked, Probe};
+use taskctl_stack::release::answer::{Answer, BODY};
 
 use crate::failure::Failure;
 use crate::promotion_gate::PromotionGate;
@@ -104,14 +105,21 @@ impl Probe for HttpProbe {
         let request = hyper::Request::get(url)
             .body(Full::default())
             .map_err(|error| format!("{url} is not a valid URL: {error}"))?;
-        let answer = tokio::time::timeout(PATIENCE, self.fresh.request(request)).await;
-        let answer = answer
-            .map_err(|_| format!("no response within {} s", PATIENCE.as_secs()))?
-            .map_err(|error| innermost(&error))?;
-        let release = answer.headers().get("x-release").and_then(|value| value.to_str().ok());
+        let exchange = async {
+            let answer = self.fresh.request(request).await.map_err(|error| innermost(&error))?;
+            let (head, body) = answer.into_parts();
+            Ok::<_, String>((head, beginning(body).await?))
+        };
+        let (head, body) = tokio::time::timeout(PATIENCE, exchange)
+            .await
+            .map_err(|_| format!("no response within {} s", PATIENCE.as_secs()))??;
+        let headers = head.headers.iter();
         Ok(Answer {
-            status: answer.status().as_u16(),
-            release: release.map(str::to_owned),
+            status: head.status.as_u16(),
+            headers: headers
+                .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+                .collect(),
+            body,
         })
     }
 
@@ -151,6 +159,22 @@ impl Probe for HttpProbe {
             failures: report.failures(),
         }
     }
+}
+
+/// As much of a body as says anything.
+async fn beginning(mut body: Body) -> Result<Vec<u8>, String> {
+    let mut beginning = Vec::new();
+    while beginning.len() < BODY {
+        let Some(frame) = body.frame().await else { break };
+        let frame = frame.map_err(|error| innermost(&error))?;
+        beginning.extend_from_slice(frame.data_ref().map(|data| &**data).unwrap_or_default());
+    }
+    beginning.truncate(BODY);
+    Ok(beginning)
+}
+
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
 /// Sends the requests of checks.
@@ -196,7 +220,6 @@ impl taskctl_checks::Client for CheckClient {
         let (head, body) = tokio::time::timeout(PATIENCE, exchange)
             .await
             .map_err(|_| format!("no response within {} s", PATIENCE.as_secs()))??;
-        let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         Ok(Incoming {
             status: head.status.as_u16(),
             headers: head

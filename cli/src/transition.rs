@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use taskctl_stack::aws::release::driver::{Moved, RolloutOptions};
+use taskctl_stack::aws::release::error::clear_by_hand;
 use taskctl_stack::aws::release::lease::{Force, LIFETIME, Lease};
 use taskctl_stack::engine::{Engine, Wanted};
 use taskctl_stack::event::{ErrorReport, Event, Outcome};
@@ -193,37 +194,48 @@ fn failure(moved: &Moved, command_hint: CommandHint) -> Option<Failure> {
         None => "live is as before".to_owned(),
     };
     let to = moved.to;
-    let (exit, message, reason, help) = match &moved.end {
+    let (exit, message, reason, hint) = match &moved.end {
         End::Done => return None,
         End::Refused(reason) => (
             Exit::CheckFailed,
             format!("release {to} failed its checks in preview and was not promoted; {still}"),
-            reason,
-            "fix it and deploy again; `taskctl check --preview` runs the checks alone",
+            reason.to_string(),
+            command_hint.complete("fix it and deploy again; `taskctl check --preview` runs the checks alone"),
         ),
         End::Stopped(reason) => (
             Exit::RolledBack,
             format!("release {to} was not promoted; {still}"),
-            reason,
-            "`taskctl logs --level error --since 30m` shows what failed",
+            reason.to_string(),
+            command_hint.complete("`taskctl logs --level error --since 30m` shows what failed"),
         ),
         End::Returned(reason) => (
             Exit::RolledBack,
             format!("release {to} did not respond as expected, so live was moved back; {still}"),
-            reason,
-            "`taskctl logs --level error --since 30m` shows what failed",
+            reason.to_string(),
+            command_hint.complete("`taskctl logs --level error --since 30m` shows what failed"),
         ),
         End::Unconfirmed(reason) => (
             Exit::RolledBack,
             format!("live serves release {to}, but requests did not confirm it"),
-            reason,
-            "`taskctl status` shows what is live, `taskctl check` asks it",
+            reason.to_string(),
+            command_hint.complete("`taskctl status` shows what is live, `taskctl check` asks it"),
+        ),
+        End::StillDiverted { at_target, why } => (
+            Exit::RolledBack,
+            match at_target {
+                true => format!("live serves release {to}, but weights of its canary are STILL set"),
+                false => {
+                    format!("weights of a canary are STILL set, so a share of live's traffic may go elsewhere; {still}")
+                }
+            },
+            why.clone(),
+            command_hint.complete(&clear_by_hand(&moved.clear_with)),
         ),
     };
     let report = ErrorReport {
         message,
-        causes: reason.to_string().split("; ").map(str::to_owned).collect(),
-        hint: Some(command_hint.complete(help)),
+        causes: reason.split("; ").map(str::to_owned).collect(),
+        hint: Some(hint),
     };
     Some(Failure {
         exit,

@@ -247,6 +247,9 @@ pub enum Event {
         requests: u32,
         /// How long after the switch the last other answer came.
         tail_millis: u64,
+        /// What shows that it was the release.
+        #[serde(default)]
+        by: Evidence,
     },
     /// The user asked to stop; calls in flight are finished first.
     Stopping,
@@ -274,6 +277,17 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         next: Vec<String>,
     },
+}
+
+/// What shows that live serves a release.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// The answers: they name it.
+    #[default]
+    Answers,
+    /// AWS, which shows its deployment on live; functions answered, and do not name their release.
+    Status,
 }
 
 /// How a command ended.

@@ -460,7 +460,7 @@ async fn function_status(
     Ok(FunctionStatus {
         recent: None,
         changed_since: matches!((modified, deployed), (Some(modified), Some(at)) if modified > at + CLOCKS),
-        diverted: diverted.get(&found.id.name).copied(),
+        diverted: diverted.into_values().next(),
         live_version,
         preview_version: version(preview),
         state: state.state,

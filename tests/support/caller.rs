@@ -79,6 +79,7 @@ fn acting(clients: &Clients, credentials: &Credentials) -> Clients {
         };
     }
     Clients {
+        time: clients.time.clone(),
         endpoint_url: clients.endpoint_url.clone(),
         apigateway: of!(aws_sdk_apigatewayv2, apigateway),
         cloudwatch: of!(aws_sdk_cloudwatch, cloudwatch),

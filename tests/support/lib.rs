@@ -10,7 +10,7 @@ mod local;
 mod log_fixture;
 mod newman;
 mod project;
-mod slow_function;
+mod python_function;
 mod terminal;
 
 pub use browser::Browser;
@@ -22,5 +22,5 @@ pub use local::{Local, Run, Running, artifacts, binary, projects_target, reposit
 pub use log_fixture::{Entry, LogFixture};
 pub use newman::newman;
 pub use project::Project;
-pub use slow_function::slow_packages;
+pub use python_function::{foreign_packages, slow_packages};
 pub use terminal::Terminal;

@@ -10,14 +10,14 @@ use aws_sdk_lambda::types::AliasRoutingConfiguration;
 use taskctl_tests::{Project, eventually, settled, slow_packages};
 
 /// Visitors who ask one route all the time.
-struct Visitors {
+pub(crate) struct Visitors {
     stop: Arc<AtomicBool>,
     answers: Arc<AtomicUsize>,
     threads: Vec<JoinHandle<Vec<(u16, String)>>>,
 }
 
 impl Visitors {
-    fn of(url: &str, count: usize) -> Self {
+    pub(crate) fn of(url: &str, count: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let answers = Arc::new(AtomicUsize::new(0));
         let visit = |_| {
@@ -49,7 +49,7 @@ impl Visitors {
     }
 
     /// How often each version answered, and how.
-    fn end(self) -> BTreeMap<(String, u16), usize> {
+    pub(crate) fn end(self) -> BTreeMap<(String, u16), usize> {
         self.stop.store(true, Ordering::Relaxed);
         let mut seen = BTreeMap::new();
         for thread in self.threads {

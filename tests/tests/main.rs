@@ -14,6 +14,7 @@ mod documents;
 mod door;
 mod drift;
 mod faults;
+mod foreign;
 mod hostile;
 mod kinds;
 mod logs;

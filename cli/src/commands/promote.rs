@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taskctl_stack::aws::release::driver::RolloutOptions;
+use taskctl_stack::aws::release::driver::{LATE_SHARES, RolloutOptions};
 use taskctl_stack::engine::Wanted;
 use taskctl_stack::event::{Event, Outcome};
 use taskctl_stack::release::canary::Rollout;
@@ -127,7 +127,7 @@ async fn abort(session: &Session) -> Result<Exit, Failure> {
     let engine = session.connect("promote --abort", &stack_ref).await?;
     session.unless_stopped(engine.require_deployed()).await??;
     let lease = lease::take(session, &engine, lease::holder(session, "promote --abort")).await?;
-    let aborted = engine.abort().await;
+    let aborted = engine.abort(&lease).await;
     lease::give_back(session, lease).await;
     let aborted = aborted?;
     let outcome = match aborted.is_empty() {
@@ -148,6 +148,11 @@ async fn abort(session: &Session) -> Result<Exit, Failure> {
                     told.join(", ")
                 ),
             });
+            if !session.target.metering().partial {
+                session.reporter.emit(Event::Note {
+                    message: LATE_SHARES.to_owned(),
+                });
+            }
             Outcome::Done
         }
     };

@@ -228,7 +228,8 @@ impl Renderer for Human {
                 release,
                 requests,
                 tail_millis,
-            } => self.confirmed(*release, *requests, *tail_millis),
+                by,
+            } => self.confirmed(*release, *requests, *tail_millis, *by),
             Event::Stopping => self.labelled(
                 "stopping:",
                 Tone::Warn,

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
-use taskctl_stack::event::{ErrorReport, Event};
+use taskctl_stack::event::{ErrorReport, Event, Evidence};
 use taskctl_stack::template::{Options, Source, load};
 
 use super::plan::Details;
@@ -153,10 +153,18 @@ fn readme_shows_a_promotion_and_a_rollback() {
             release: 2,
             requests: 20,
             tail_millis: 0,
+            by: Evidence::Answers,
         },
     ]);
     insta::assert_snapshot!("promotion", promotion);
     crate::readme::check("taskctl promote --local --yes", &promotion);
+    let unnamed = screen(&[Event::Confirmed {
+        release: 2,
+        requests: 20,
+        tail_millis: 0,
+        by: Evidence::Status,
+    }]);
+    insta::assert_snapshot!("confirmed_by_status", unnamed);
     let rollback = screen(&[Event::RolledBack {
         release: 1,
         color: "blue".to_owned(),

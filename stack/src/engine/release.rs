@@ -51,8 +51,8 @@ impl Engine {
     }
 
     /// Ends a canary: no share of live's traffic goes elsewhere any more. Returns what did, in percent by function.
-    pub async fn abort(&self) -> Result<BTreeMap<String, u8>, EngineError> {
-        Ok(driver::abort(&self.context).await?)
+    pub async fn abort(&self, lease: &Lease) -> Result<BTreeMap<String, u8>, EngineError> {
+        Ok(driver::abort(&self.context, lease).await?)
     }
 
     /// Moves live.

@@ -63,18 +63,23 @@ pub struct Metering {
     pub delay: Duration,
     /// Whether a period that has only begun may be judged.
     pub partial: bool,
+    /// How long a change of a stage may take until it is served everywhere, usually.
+    pub settling: Duration,
 }
 
 impl Metering {
-    /// CloudWatch on AWS: embedded metrics take up to a minute or two to show.
+    /// CloudWatch on AWS: a metric that is new can take two minutes to be readable.
+    /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/publishingMetrics.html>
     pub const AWS: Self = Self {
-        delay: Duration::from_secs(60),
+        delay: Duration::from_secs(120),
         partial: false,
+        settling: Duration::from_secs(10),
     };
     /// The local target: seconds.
     pub const LOCAL: Self = Self {
         delay: Duration::from_secs(3),
         partial: true,
+        settling: Duration::ZERO,
     };
 
     /// The shortest time after which anything can be judged.
@@ -82,7 +87,8 @@ impl Metering {
         if self.partial {
             self.delay
         } else {
-            PERIOD * 2 + self.delay
+            // Two closed periods, the one in which the share was diverted left out.
+            PERIOD * 3 + self.delay
         }
     }
 
@@ -107,10 +113,14 @@ pub const PERIOD: Duration = Duration::from_secs(60);
 /// What a version did in the window.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sample {
-    /// Invocations.
+    /// Invocations, and those that were throttled.
     pub requests: f64,
-    /// Failed invocations and 5xx responses.
+    /// Failed and throttled invocations, and 5xx responses where the function counts them.
     pub errors: f64,
+    /// Of these, what Lambda counts: failed and throttled invocations.
+    pub failed: f64,
+    /// What the version's own count has; none where it counts nothing.
+    pub counted: Option<Counted>,
     /// So much percent of the invocations took at most so many ms, by [`PERCENTILES`].
     pub durations: BTreeMap<u8, f64>,
 }
@@ -120,6 +130,27 @@ pub const PERCENTILES: [u8; 4] = [99, 95, 90, 75];
 /// So many requests must lie above a percentile before it is judged: a few slow ones, such as the first of each execution
 /// environment, are no slow release.
 const ABOVE: f64 = 5.0;
+
+/// A version's own count of its requests. It reaches CloudWatch through the function's log, and so after Lambda's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Counted {
+    /// Requests that it has counted.
+    pub requests: f64,
+    /// Its invocations in the same periods, through whichever alias.
+    pub invocations: f64,
+}
+
+/// Share of the invocations that a version must have counted before it is judged: its 5xx responses are known no sooner.
+const COUNTED: f64 = 0.9;
+/// Invocations that no version counts, such as pings that keep it warm: so many may be missing all the same.
+const PINGS: f64 = 2.0;
+
+impl Counted {
+    fn is_complete(self) -> bool {
+        let missing = self.invocations - self.requests;
+        self.requests >= self.invocations * COUNTED || (missing <= PINGS && self.requests > missing)
+    }
+}
 
 impl Sample {
     /// The highest percentile that so many requests say something about.
@@ -147,6 +178,8 @@ pub enum Judgement {
     Good,
     /// Too few requests to say anything; how many there were.
     TooFew(u64),
+    /// The functions' own counts are not complete.
+    Incomplete(String),
     /// They do worse.
     Bad(String),
 }
@@ -166,18 +199,32 @@ pub fn judge(functions: &[Compared], red_before: &BTreeSet<String>, red_now: &BT
     if !alarms.is_empty() {
         return Judgement::Bad(format!("alarm {} turned red", alarms.join(", ")));
     }
+    let mut incomplete = None;
     for Compared { function, old, new } in functions {
+        let mut counted = [new, old].into_iter().filter_map(|sample| sample.counted);
+        let late = counted.find(|counted| !counted.is_complete());
+        if let Some(late) = late {
+            incomplete.get_or_insert(format!(
+                "{function} has counted {:.0} of {:.0} requests",
+                late.requests, late.invocations
+            ));
+        }
+        // What Lambda counts needs no patience.
+        let errors = |sample: &Sample| if late.is_some() { sample.failed } else { sample.errors };
         let share = |sample: &Sample| {
             if sample.requests > 0.0 {
-                sample.errors / sample.requests
+                errors(sample) / sample.requests
             } else {
                 0.0
             }
         };
-        if new.errors >= ERRORS && share(new) > share(old) + MORE_ERRORS {
+        if errors(new) >= ERRORS && share(new) > share(old) + MORE_ERRORS {
             return Judgement::Bad(format!(
                 "{function} fails {:.0} of {:.0} requests, before it was {:.0} of {:.0}",
-                new.errors, new.requests, old.errors, old.requests
+                errors(new),
+                new.requests,
+                errors(old),
+                old.requests
             ));
         }
         let durations = new.percentile().and_then(|percentile| {
@@ -198,7 +245,7 @@ pub fn judge(functions: &[Compared], red_before: &BTreeSet<String>, red_now: &BT
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 20")]
         return Judgement::TooFew(requests as u64);
     }
-    Judgement::Good
+    incomplete.map_or(Judgement::Good, Judgement::Incomplete)
 }
 
 #[cfg(test)]
@@ -209,6 +256,8 @@ mod tests {
         Sample {
             requests,
             errors,
+            failed: 0.0,
+            counted: None,
             durations: PERCENTILES
                 .into_iter()
                 .filter(|_| requests > 0.0)
@@ -249,6 +298,8 @@ mod tests {
         let slow_above = |requests: f64, percentile: u8| Sample {
             requests,
             errors: 0.0,
+            failed: 0.0,
+            counted: None,
             durations: PERCENTILES
                 .into_iter()
                 .map(|one| (one, if one >= percentile { 500.0 } else { 40.0 }))
@@ -279,11 +330,67 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_counted_yet_is_not_judged() {
+        let counted = |requests: f64, errors: f64, own: f64| Sample {
+            counted: Some(Counted {
+                requests: own,
+                invocations: requests,
+            }),
+            ..sample(requests, errors, 40.0)
+        };
+        let old = || counted(900.0, 0.0, 900.0);
+        // All of the release's responses are 5xx, and the metrics that say so are on their way.
+        assert!(
+            matches!(judged(old(), counted(100.0, 0.0, 0.0)), Judgement::Incomplete(why) if why == "tasks has counted 0 of 100 requests")
+        );
+        assert!(matches!(
+            judged(old(), counted(100.0, 80.0, 80.0)),
+            Judgement::Incomplete(_)
+        ));
+        assert!(matches!(judged(old(), counted(100.0, 92.0, 92.0)), Judgement::Bad(_)));
+        // Invocations that fail and slow ones are Lambda's own numbers: those are not waited for.
+        let failing = Sample {
+            failed: 9.0,
+            ..counted(100.0, 9.0, 0.0)
+        };
+        assert!(matches!(judged(old(), failing), Judgement::Bad(_)));
+        let slow = Sample {
+            durations: sample(100.0, 0.0, 900.0).durations,
+            ..counted(100.0, 0.0, 0.0)
+        };
+        assert!(matches!(judged(old(), slow), Judgement::Bad(_)));
+        // Live fails as often, which is not known yet: no reason to refuse the release.
+        let failing = |own: f64| counted(900.0, own / 10.0, own);
+        assert!(matches!(
+            judged(failing(300.0), counted(100.0, 10.0, 100.0)),
+            Judgement::Incomplete(_)
+        ));
+        assert_eq!(judged(failing(900.0), counted(100.0, 10.0, 100.0)), Judgement::Good);
+        // Pings are invocations that nobody counts.
+        assert_eq!(judged(old(), counted(22.0, 0.0, 20.0)), Judgement::Good);
+        assert!(matches!(
+            judged(old(), counted(20.0, 0.0, 17.0)),
+            Judgement::Incomplete(_)
+        ));
+        // A function that counts nothing is judged by Lambda's own numbers.
+        assert_eq!(
+            judged(sample(900.0, 0.0, 40.0), sample(100.0, 0.0, 40.0)),
+            Judgement::Good
+        );
+    }
+
+    #[test]
     fn only_closed_periods_are_judged_on_aws() {
         let aws = Metering::AWS;
-        assert_eq!(aws.window(1_000, 1_100), None);
-        assert_eq!(aws.window(1_000, 1_150), Some((1_020, 1_080)));
-        assert_eq!(aws.window(1_020, 1_265), Some((1_020, 1_200)));
+        assert_eq!(aws.window(1_000, 1_160), None);
+        assert_eq!(aws.window(1_000, 1_210), Some((1_020, 1_080)));
+        assert_eq!(aws.window(1_020, 1_325), Some((1_020, 1_200)));
+        assert_eq!(aws.shortest_bake(), Duration::from_secs(300));
+        // The shortest bake ends with two whole periods, whenever it begins.
+        for since in 1_020..1_080 {
+            let (from, to) = aws.window(since, since + 300).unwrap_or_default();
+            assert!(to - from >= 120, "{since}: {from} to {to}");
+        }
         assert_eq!(Metering::LOCAL.window(1_000, 1_002), None);
         assert_eq!(Metering::LOCAL.window(1_000, 1_004), Some((960, 1_020)));
     }

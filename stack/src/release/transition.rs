@@ -307,11 +307,11 @@ pub(crate) fn back(transition: &Transition) -> SlotVariables {
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::release::slots::UNSET;
 
-    fn facts(live: u64, preview: u64, previous: Option<u64>) -> ReleaseState {
+    pub(crate) fn facts(live: u64, preview: u64, previous: Option<u64>) -> ReleaseState {
         let slot = |release: u64, variables: &[(&str, String)]| SlotState {
             release: Some(release),
             deployment: format!("d{release}"),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use taskctl_stack::event::Evidence;
+
 use super::Human;
 use crate::ui::style::Tone;
 use crate::ui::text::{count, duration};
@@ -60,7 +62,7 @@ impl Human {
         self.labelled("canary passed:", Tone::Good, &message);
     }
 
-    pub(super) fn confirmed(&mut self, release: u64, requests: u32, tail_millis: u64) {
+    pub(super) fn confirmed(&mut self, release: u64, requests: u32, tail_millis: u64, by: Evidence) {
         let tail = match tail_millis {
             0 => String::new(),
             millis => format!(
@@ -69,8 +71,18 @@ impl Human {
             ),
         };
         let requests = count(u64::from(requests), "request");
-        let message = format!("live serves release {release} ({requests}{tail})");
-        self.labelled("confirmed:", Tone::Good, &message);
+        match by {
+            Evidence::Answers => {
+                let message = format!("live serves release {release} ({requests}{tail})");
+                self.labelled("confirmed:", Tone::Good, &message);
+            }
+            Evidence::Status => {
+                let message = format!(
+                    "live serves release {release} ({requests} answered; the functions do not name their release)"
+                );
+                self.labelled("confirmed by status:", Tone::Good, &message);
+            }
+        }
     }
 }
 

@@ -164,7 +164,7 @@ impl Context {
             ));
         }
         match self.lease() {
-            Some(lease) if !lease.outlives(op.limit) => Err(AwsError::own(
+            Some(lease) if !lease.outlives(op.guarded) => Err(AwsError::own(
                 op.service,
                 op.name,
                 ErrorKind::LeaseLost,

@@ -13,6 +13,7 @@ use crate::aws::client::error::AwsError;
 use crate::aws::client::http_client::{http_client, is_this_machine};
 use crate::aws::client::identity::Identity;
 use crate::aws::client::profile;
+use crate::aws::client::service_time::ServiceTime;
 
 /// Where and as whom AWS is called.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +62,8 @@ pub struct Clients {
     pub sns: aws_sdk_sns::Client,
     /// STS.
     pub sts: aws_sdk_sts::Client,
+    /// The time as they have it.
+    pub time: ServiceTime,
     /// The one endpoint of all services: given, or of the environment or the profile.
     pub endpoint_url: Option<String>,
 }
@@ -74,9 +77,10 @@ impl Clients {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_millis(3_100))
             .build();
+        let time = ServiceTime::default();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(aws_config::Region::new(connection.region.clone()))
-            .http_client(http_client())
+            .http_client(http_client(time.clone()))
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts);
         if let Some(profile) = &connection.profile {
@@ -88,11 +92,11 @@ impl Clients {
         if let Some((key, secret)) = &connection.credentials {
             loader = loader.credentials_provider(Credentials::new(key, secret, None, None, "taskctl"));
         }
-        Ok(Self::of(&loader.load().await))
+        Ok(Self::of(&loader.load().await, time))
     }
 
     /// The clients of a configuration.
-    pub(super) fn of(config: &SdkConfig) -> Self {
+    pub(super) fn of(config: &SdkConfig, time: ServiceTime) -> Self {
         let s3 = aws_sdk_s3::config::Builder::from(config)
             .force_path_style(config.endpoint_url().is_some())
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
@@ -110,6 +114,7 @@ impl Clients {
             s3: aws_sdk_s3::Client::from_conf(s3),
             sns: aws_sdk_sns::Client::new(config),
             sts: aws_sdk_sts::Client::new(config),
+            time,
             endpoint_url: config.endpoint_url().map(str::to_owned),
         }
     }

@@ -106,6 +106,11 @@ impl Context {
         self.inner.clock.now()
     }
 
+    /// The current time as AWS has it; by this machine's clock before its first answer.
+    pub fn aws_now(&self) -> jiff::Timestamp {
+        self.inner.clients.time.now().unwrap_or_else(|| self.now())
+    }
+
     /// The clock.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.clock
@@ -256,13 +261,20 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn context_over(identity: Identity, clients: Clients) -> Context {
-        Context::new(
+        recorded(identity, clients).0
+    }
+
+    /// With what keeps its events.
+    pub(crate) fn recorded(identity: Identity, clients: Clients) -> (Context, Arc<Recorder>) {
+        let recorder = Arc::new(Recorder::default());
+        let context = Context::new(
             identity,
             clients,
             crate::aws::kinds::registry::services(),
-            Arc::new(Recorder::default()),
+            Arc::clone(&recorder) as Events,
             Arc::new(Stopped),
             Cancel::default(),
-        )
+        );
+        (context, recorder)
     }
 }

@@ -19,6 +19,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::clients::Clients;
+use super::service_time::ServiceTime;
 
 /// A call as it arrives.
 #[derive(Debug, Clone)]
@@ -49,7 +50,7 @@ pub(crate) fn clients(region: &str, answer: impl Fn(Call) -> Answer + Send + Syn
         .retry_config(RetryConfig::disabled())
         .http_client(Fake(Arc::new(answer)))
         .build();
-    Clients::of(&config)
+    Clients::of(&config, ServiceTime::default())
 }
 
 /// A value as CloudWatch's protocol writes it. <https://www.rfc-editor.org/rfc/rfc8949>

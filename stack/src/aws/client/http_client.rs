@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
+use crate::aws::client::service_time::ServiceTime;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -24,11 +25,12 @@ pub fn is_this_machine(host: &str) -> bool {
     }
 }
 
-/// The client for all services.
-pub(super) fn http_client() -> SharedHttpClient {
+/// The client for all services, which keeps the time that they give.
+pub(super) fn http_client(time: ServiceTime) -> SharedHttpClient {
     SharedHttpClient::new(ByHost {
         direct: client(ProxyConfig::disabled),
         proxied: client(ProxyConfig::from_env),
+        time,
     })
 }
 
@@ -46,6 +48,7 @@ fn client(proxy: fn() -> ProxyConfig) -> SharedHttpClient {
 struct ByHost {
     direct: SharedHttpClient,
     proxied: SharedHttpClient,
+    time: ServiceTime,
 }
 
 impl HttpClient for ByHost {
@@ -59,6 +62,7 @@ impl HttpClient for ByHost {
         SharedHttpConnector::new(ConnectorByHost {
             direct: lazily(&self.direct),
             proxied: lazily(&self.proxied),
+            time: self.time.clone(),
         })
     }
 }
@@ -76,6 +80,7 @@ struct Lazy {
 struct ConnectorByHost {
     direct: Lazy,
     proxied: Lazy,
+    time: ServiceTime,
 }
 
 impl HttpConnector for ConnectorByHost {
@@ -89,7 +94,14 @@ impl HttpConnector for ConnectorByHost {
             connector,
         } = if is_here { &self.direct } else { &self.proxied };
         let connector = connector.get_or_init(|| client.http_connector(settings, components));
-        connector.call(request)
+        let (answer, time) = (connector.call(request), self.time.clone());
+        HttpConnectorFuture::new(async move {
+            let answer = answer.await?;
+            if let Some(date) = answer.headers().get("date") {
+                time.learn(date);
+            }
+            Ok(answer)
+        })
     }
 }
 
@@ -113,7 +125,10 @@ mod tests {
             }
             let body = "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>123456789012</Account>\
                         </GetCallerIdentityResult></GetCallerIdentityResponse>";
-            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ndate: Thu, 01 Jan 2026 00:00:30 GMT\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
             stream.write_all(answer.as_bytes()).await.expect("it is read");
             String::from_utf8_lossy(&head).into_owned()
         });
@@ -126,6 +141,8 @@ mod tests {
         let clients = Clients::connect(&connection).await.expect("no profile is asked for");
         let caller = clients.sts.get_caller_identity().send().await.expect("an answer");
         assert_eq!(caller.account(), Some("123456789012"));
+        let now = clients.time.now().expect("a service has said what time it is");
+        assert!((0..60).contains(&(now.as_second() - 1_767_225_630)), "{now}");
         // A proxy would be sent the whole URL.
         let head = service.await.expect("one request");
         assert!(head.starts_with("POST / HTTP/1.1\r\n"), "{head}");

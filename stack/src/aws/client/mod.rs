@@ -19,4 +19,5 @@ pub(crate) mod pages;
 mod poll;
 mod profile;
 pub mod service;
+pub mod service_time;
 pub(in crate::aws) mod tags;

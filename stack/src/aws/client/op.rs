@@ -10,6 +10,8 @@ pub struct Op {
     pub(super) repeat: Repeat,
     /// How long one attempt may take.
     pub(super) limit: Duration,
+    /// How long the lease must last when it begins.
+    pub(super) guarded: Duration,
     pub(super) missing: Missing,
     pub(super) guard: Guard,
     /// How long it is repeated while nothing can be reached, where that is shorter than for other calls.
@@ -50,6 +52,7 @@ pub const fn op(service: &'static str, name: &'static str) -> Op {
         name,
         repeat: Repeat::Safe,
         limit: Duration::from_secs(30),
+        guarded: Duration::from_secs(30),
         missing: Missing::Answer,
         guard: Guard::Lease,
         reached_within: None,
@@ -72,6 +75,14 @@ impl Op {
     /// A call that carries a package. It may take as long as a lease surely lasts between two renewals.
     pub const fn upload(mut self) -> Self {
         self.limit = Duration::from_secs(40);
+        self.guarded = self.limit;
+        self
+    }
+
+    /// A call that waits for a function's answer. It may take longer than a lease lasts without being renewed: it writes nothing
+    /// of the stage's.
+    pub const fn answering_within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
         self
     }
 
@@ -91,5 +102,17 @@ impl Op {
     pub const fn just_made(mut self) -> Self {
         self.missing = Missing::NotYet;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A function may take 15 minutes, a lease lasts one.
+    #[test]
+    fn a_function_is_waited_for_as_long_as_it_may_take() {
+        let op = op("lambda", "Invoke").answering_within(Duration::from_secs(920));
+        assert_eq!((op.limit.as_secs(), op.guarded.as_secs()), (920, 30));
     }
 }

@@ -14,14 +14,24 @@ use crate::release::canary::{Compared, Judgement, Metering, Sample, judge};
 use crate::release::machine::Outcome;
 use crate::release::transition::{Changed, Transition};
 
-/// Watches a diverted share. What is bad ends it early; too few requests extend it once.
+/// A share that is diverted.
+pub(super) struct Share<'a> {
+    /// Percent of live's traffic.
+    pub percent: u8,
+    /// Since when, Unix seconds by AWS's clock.
+    pub since: i64,
+    /// Alarms that were red before.
+    pub red_before: &'a BTreeSet<String>,
+    /// Functions that count their responses.
+    pub counting: &'a BTreeSet<String>,
+}
+
+/// Watches a diverted share. What is bad ends it early; what cannot be judged yet is watched once more as long at most.
 pub(super) async fn bake(
     context: &Context,
     transition: &Transition,
     options: &RolloutOptions,
-    percent: u8,
-    since: i64,
-    red_before: &BTreeSet<String>,
+    share: &Share<'_>,
 ) -> Outcome {
     let began = Instant::now();
     let every = Duration::from_secs(15)
@@ -30,13 +40,13 @@ pub(super) async fn bake(
     let mut until = options.rollout.bake;
     let mut seen = Vec::new();
     loop {
-        context.emit(baking(transition.to, percent, began.elapsed(), until, &seen));
+        context.emit(baking(transition.to, share.percent, began.elapsed(), until, &seen));
         let left = until.saturating_sub(began.elapsed());
         tokio::select! {
             () = context.cancel().cancelled() => return Outcome::Interrupted,
             () = tokio::time::sleep(left.min(every)) => {}
         }
-        let judgement = match look_at_share(context, &transition.changed, options.metering, since, red_before).await {
+        let judgement = match look_at_share(context, &transition.changed, options.metering, share).await {
             Ok((judgement, samples)) => {
                 seen = samples;
                 judgement
@@ -48,22 +58,20 @@ pub(super) async fn bake(
         if let Judgement::Bad(why) = judgement {
             return Outcome::Bad(why);
         }
-        if began.elapsed() < until {
+        if began.elapsed() < options.rollout.bake {
             continue;
         }
-        match judgement {
-            Judgement::TooFew(requests) if until == options.rollout.bake => {
-                until += options.rollout.bake;
-                context.emit(Event::Note {
-                    message: format!("only {requests} requests so far: extending the bake by one period"),
-                });
-            }
-            Judgement::TooFew(requests) => {
-                return Outcome::Bad(format!(
-                    "only {requests} requests reached the new versions, too few to judge them"
-                ));
-            }
-            Judgement::Good | Judgement::Bad(_) => break,
+        let Some((so_far, refusal)) = unjudged(&judgement) else {
+            break;
+        };
+        if began.elapsed() >= options.rollout.bake * 2 {
+            return Outcome::Bad(refusal);
+        }
+        if until == options.rollout.bake {
+            until += options.rollout.bake;
+            context.emit(Event::Note {
+                message: format!("{so_far}: extending the bake by at most one period"),
+            });
         }
     }
     let (requests, errors) = counts(seen.iter().map(|one| &one.new));
@@ -73,6 +81,24 @@ pub(super) async fn bake(
         errors,
     });
     Outcome::Good
+}
+
+/// What keeps a share from being judged so far, and why it is refused if it stays so.
+fn unjudged(judgement: &Judgement) -> Option<(String, String)> {
+    match judgement {
+        Judgement::Good | Judgement::Bad(_) => None,
+        Judgement::TooFew(requests) => Some((
+            format!("only {requests} requests so far"),
+            format!("only {requests} requests reached the new versions, too few to judge them"),
+        )),
+        Judgement::Incomplete(late) => Some((
+            format!("{late} so far"),
+            format!(
+                "{late}, too few to know how many failed; a release whose functions count nothing any more is promoted with \
+                 --at-once"
+            ),
+        )),
+    }
 }
 
 fn baking(release: u64, percent: u8, watched: Duration, until: Duration, seen: &[Compared]) -> Event {
@@ -108,13 +134,12 @@ async fn look_at_share(
     context: &Context,
     changed: &[Changed],
     metering: Metering,
-    since: i64,
-    red_before: &BTreeSet<String>,
+    share: &Share<'_>,
 ) -> Result<(Judgement, Vec<Compared>), AwsError> {
     let red_now = traffic_shift::red(context).await?;
-    let samples = match metering.window(since, context.now().as_second()) {
-        Some((from, to)) => traffic_shift::compare(context, changed, from, to).await?,
+    let samples = match metering.window(share.since, context.aws_now().as_second()) {
+        Some((from, to)) => traffic_shift::compare(context, changed, share.counting, from, to).await?,
         None => Vec::new(),
     };
-    Ok((judge(&samples, red_before, &red_now), samples))
+    Ok((judge(&samples, share.red_before, &red_now), samples))
 }

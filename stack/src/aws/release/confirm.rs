@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::driver::Probe;
+use super::driver::{Probe, is_at_target};
 use crate::aws::client::context::Context;
 use crate::aws::kinds::apigateway::stage::PREVIEW;
-use crate::event::{Event, millis};
+use crate::event::{Event, Evidence, millis};
 use crate::release::machine::Outcome;
 use crate::release::transition::Transition;
 
@@ -15,37 +15,64 @@ use crate::release::transition::Transition;
 const CONFIRMATIONS: u32 = 20;
 /// How long the answers may take to become right. AWS gives no bound for the propagation of a stage's change.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(60);
+/// How long answers of a new deployment may take to become right in preview, and how long one that may be the gateway's own
+/// is taken for that of a deployment that is not served everywhere yet.
+const SERVED_WITHIN: Duration = Duration::from_secs(10);
 /// Pause after a wrong answer.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Asks preview: every function that can be reached without changing anything answers, and as this release.
-pub(super) async fn check(context: &Context, transition: &Transition, outside: &dyn Probe) -> Outcome {
-    if !transition.unreached.is_empty() {
-        let names: Vec<&str> = transition.unreached.iter().map(String::as_str).collect();
-        context.emit(Event::Note {
-            message: format!(
-                "not probed before the switch, since no route known to be read-only reaches them: {}",
-                names.join(", ")
-            ),
-        });
-    }
-    for path in &transition.probes {
-        // A new stage or deployment may take a moment to be served everywhere.
-        let began = Instant::now();
-        loop {
-            if context.cancel().is_cancelled() {
-                return Outcome::Interrupted;
-            }
-            let why = match judged(outside, &format!("{}{path}", transition.preview_url), transition.to).await {
-                Ok(()) => break,
-                Err(why) => why,
-            };
-            if began.elapsed() > Duration::from_secs(10) {
-                return Outcome::Bad(format!("{} {path}: {why}", PREVIEW));
-            }
-            tokio::time::sleep(ASK_AGAIN).await;
+/// What an answer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Seen {
+    /// The release answered, or a function that does not name its release.
+    Right { is_named: bool },
+    /// Another release answered.
+    Other(String),
+    /// The function fails, or cannot be called.
+    Failed(u16),
+    /// The gateway throttles.
+    Throttled,
+    /// It may be the gateway's own; a function that answers like it cannot be told apart.
+    Gateway(u16),
+    /// There was no answer.
+    Nothing(String),
+}
+
+impl Seen {
+    fn why(&self) -> String {
+        match self {
+            Self::Right { .. } => "answered".to_owned(),
+            Self::Other(release) => format!("release {release} answered"),
+            Self::Failed(status) => format!("answered {status}"),
+            Self::Throttled => "answered 429: the gateway throttles".to_owned(),
+            Self::Gateway(status) => format!("answered {status} as the gateway itself does"),
+            Self::Nothing(why) => why.clone(),
         }
     }
+}
+
+async fn ask(outside: &dyn Probe, url: &str, release: u64) -> Seen {
+    let answer = match outside.get(url).await {
+        Ok(answer) => answer,
+        Err(why) => return Seen::Nothing(why),
+    };
+    match (answer.release(), answer.status, answer.may_be_the_gateways()) {
+        (_, status @ 500.., _) => Seen::Failed(status),
+        (Some(served), ..) if served != release.to_string() => Seen::Other(served.to_owned()),
+        (_, 429, true) => Seen::Throttled,
+        (_, status, true) => Seen::Gateway(status),
+        (served, _, false) => Seen::Right {
+            is_named: served.is_some(),
+        },
+    }
+}
+
+/// Asks preview: every function that can be reached without changing anything answers, and as this release.
+pub(super) async fn check(context: &Context, transition: &Transition, outside: &dyn Probe) -> Outcome {
+    let asked = match probe_preview(context, transition, outside).await {
+        Ok(asked) => asked,
+        Err(outcome) => return outcome,
+    };
     let checked = outside.check(&transition.preview_url).await;
     if context.cancel().is_cancelled() {
         return Outcome::Interrupted;
@@ -55,57 +82,378 @@ pub(super) async fn check(context: &Context, transition: &Transition, outside: &
     }
     context.emit(Event::Checked {
         release: transition.to,
-        requests: transition.probes.len() + checked.requests,
-        assertions: transition.probes.len() + checked.assertions,
+        requests: asked + checked.requests,
+        assertions: asked + checked.assertions,
     });
     Outcome::Good
 }
 
-/// Asks live until enough answers in a row are right.
-pub(super) async fn confirm(context: &Context, transition: &Transition, outside: &dyn Probe) -> Outcome {
+/// Asks each path in preview until it is answered as it should be. Returns how many were.
+async fn probe_preview(context: &Context, transition: &Transition, outside: &dyn Probe) -> Result<usize, Outcome> {
+    if !transition.unreached.is_empty() {
+        let names: Vec<&str> = transition.unreached.iter().map(String::as_str).collect();
+        context.emit(Event::Note {
+            message: format!(
+                "not probed before the switch, since no route known to be read-only reaches them: {}",
+                names.join(", ")
+            ),
+        });
+    }
+    let mut asked = 0;
+    for path in &transition.probes {
+        // A new stage or deployment may take a moment to be served everywhere.
+        let began = Instant::now();
+        loop {
+            if context.cancel().is_cancelled() {
+                return Err(Outcome::Interrupted);
+            }
+            let seen = ask(outside, &format!("{}{path}", transition.preview_url), transition.to).await;
+            match &seen {
+                Seen::Right { .. } => {
+                    asked += 1;
+                    break;
+                }
+                // The route is there: what is still answered so is the function's, as far as anything shows.
+                Seen::Gateway(_) if began.elapsed() > SERVED_WITHIN => {
+                    emit_unseen(context, PREVIEW, path, &seen);
+                    break;
+                }
+                _ if began.elapsed() > SERVED_WITHIN => {
+                    return Err(Outcome::Bad(format!("{PREVIEW} {path}: {}", seen.why())));
+                }
+                _ => tokio::time::sleep(ASK_AGAIN).await,
+            }
+        }
+    }
+    Ok(asked)
+}
+
+fn emit_unseen(context: &Context, slot: &str, path: &str, seen: &Seen) {
+    context.emit(Event::Note {
+        message: format!(
+            "not counted: {slot} {path} {}, so the answer does not show whether a function made it",
+            seen.why()
+        ),
+    });
+}
+
+/// Answers from live so far.
+struct Row<'a> {
+    /// Paths that are asked.
+    paths: Vec<&'a str>,
+    /// Right answers in a row.
+    right: u32,
+    /// One of them named its release.
+    is_named: bool,
+    asked: u32,
+    /// When the last other answer came, since the beginning.
+    tail: Duration,
+    /// The last time that a function failed, and how.
+    failed: Option<(Duration, String)>,
+}
+
+/// Asks live until enough answers in a row are right. Where they do not name their release, AWS's word that live serves it
+/// counts with them, once `settling` is over.
+pub(super) async fn confirm(
+    context: &Context,
+    transition: &Transition,
+    outside: &dyn Probe,
+    settling: Duration,
+) -> Outcome {
+    let began = Instant::now();
+    let mut row = Row {
+        paths: transition.probes.iter().map(String::as_str).collect(),
+        right: 0,
+        is_named: false,
+        asked: 0,
+        tail: Duration::ZERO,
+        failed: None,
+    };
+    while !row.paths.is_empty() {
+        if context.cancel().is_cancelled() {
+            return Outcome::Interrupted;
+        }
+        if row.right >= CONFIRMATIONS && (row.is_named || began.elapsed() >= settling) {
+            break;
+        }
+        if row.right >= CONFIRMATIONS {
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+        if let Some(outcome) = ask_live(context, transition, outside, &mut row, began).await {
+            return outcome;
+        }
+    }
+    if !row.is_named {
+        return confirm_by_status(context, transition, &row).await;
+    }
+    context.emit(Event::Confirmed {
+        release: transition.to,
+        requests: row.asked,
+        tail_millis: millis(row.tail),
+        by: Evidence::Answers,
+    });
+    Outcome::Good
+}
+
+/// One request more. Returns what it comes to when the time is over.
+async fn ask_live(
+    context: &Context,
+    transition: &Transition,
+    outside: &dyn Probe,
+    row: &mut Row<'_>,
+    began: Instant,
+) -> Option<Outcome> {
+    let place = usize::try_from(row.asked).unwrap_or(0) % row.paths.len();
+    let path = row.paths[place];
+    let seen = ask(outside, &format!("{}{path}", transition.live_url), transition.to).await;
+    let elapsed = began.elapsed();
+    row.asked += 1;
+    match &seen {
+        Seen::Right { is_named } => {
+            row.right += 1;
+            row.is_named |= is_named;
+            return None;
+        }
+        // The release may lack the route, as a former one does, or its function answers like the gateway.
+        Seen::Gateway(_) if elapsed > SERVED_WITHIN => {
+            row.paths.remove(place);
+            emit_unseen(context, "live", path, &seen);
+            return None;
+        }
+        Seen::Failed(_) => row.failed = Some((elapsed, format!("live {path}: {}", seen.why()))),
+        Seen::Other(_) | Seen::Throttled | Seen::Gateway(_) | Seen::Nothing(_) => {}
+    }
+    (row.right, row.is_named, row.tail) = (0, false, elapsed);
+    if elapsed <= CONFIRMED_WITHIN {
+        tokio::time::sleep(ASK_AGAIN).await;
+        return None;
+    }
+    let seconds = CONFIRMED_WITHIN.as_secs();
+    Some(match &row.failed {
+        Some((at, why)) if elapsed - *at <= SERVED_WITHIN => Outcome::Bad(why.clone()),
+        // AWS is slow, or this machine's network: no fault of the release.
+        _ => Outcome::Unsettled(format!("still moving after {seconds} s: live {path}: {}", seen.why())),
+    })
+}
+
+/// Nothing in the answers says which release made them.
+async fn confirm_by_status(context: &Context, transition: &Transition, row: &Row<'_>) -> Outcome {
+    let began = Instant::now();
+    while !is_at_target(context, transition).await {
+        if context.cancel().is_cancelled() {
+            return Outcome::Interrupted;
+        }
+        if began.elapsed() > SERVED_WITHIN {
+            return Outcome::Unsettled(format!("AWS does not show that live serves release {}", transition.to));
+        }
+        tokio::time::sleep(ASK_AGAIN * 10).await;
+    }
     if transition.probes.is_empty() {
         context.emit(Event::Note {
             message: "not confirmed from outside: the API has no route known to be read-only".to_owned(),
         });
         return Outcome::Good;
     }
-    let began = Instant::now();
-    let (mut row, mut tail, mut asked) = (0, Duration::ZERO, 0);
-    for path in transition.probes.iter().cycle() {
-        if context.cancel().is_cancelled() {
-            return Outcome::Interrupted;
-        }
-        asked += 1;
-        match judged(outside, &format!("{}{path}", transition.live_url), transition.to).await {
-            Ok(()) => row += 1,
-            Err(why) => {
-                row = 0;
-                tail = began.elapsed();
-                if tail > CONFIRMED_WITHIN {
-                    return Outcome::Bad(format!("live {path}: {why}"));
-                }
-                tokio::time::sleep(ASK_AGAIN).await;
-            }
-        }
-        if row == CONFIRMATIONS {
-            break;
-        }
-    }
     context.emit(Event::Confirmed {
         release: transition.to,
-        requests: asked,
-        tail_millis: millis(tail),
+        requests: row.right,
+        tail_millis: millis(row.tail),
+        by: Evidence::Status,
     });
     Outcome::Good
 }
 
-/// Whether an answer is right: not the server's fault, and of this release where the function says which it is.
-async fn judged(outside: &dyn Probe, url: &str, release: u64) -> Result<(), String> {
-    let answer = outside.get(url).await?;
-    match (&answer.release, answer.status) {
-        (_, 500..) => Err(format!("answered {}", answer.status)),
-        (Some(served), _) if *served != release.to_string() => Err(format!("release {served} answered")),
-        (None, 403 | 404 | 429) => Err(format!("answered {} without having reached a function", answer.status)),
-        _ => Ok(()),
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::aws::client::context::tests::{identity, recorded};
+    use crate::aws::client::fake;
+    use crate::aws::release::driver::Checked;
+    use crate::event::{Endpoints, Recorder};
+    use crate::release::answer::Answer;
+    use crate::release::answer::tests::answer;
+    use crate::release::transition::tests::facts;
+    use crate::release::transition::{Gateway, promotion};
+
+    /// An API whose answers are given by URL and time.
+    struct Outside<F>(F, Instant);
+
+    #[async_trait]
+    impl<F: Fn(&str, Duration) -> Result<Answer, String> + Send + Sync> Probe for Outside<F> {
+        async fn get(&self, url: &str) -> Result<Answer, String> {
+            (self.0)(url, self.1.elapsed())
+        }
+
+        async fn run(&self, _: &str, _: &[(&str, String)]) -> Result<(), String> {
+            Ok(())
+        }
+
+        async fn check(&self, _: &str) -> Checked {
+            Checked::default()
+        }
+    }
+
+    /// A promotion of release 2, whose deployment is d2; what AWS shows on live is given.
+    fn stage(shown: &'static str) -> (Context, Arc<Recorder>, Transition) {
+        let clients = fake::clients("eu-central-1", move |call| {
+            assert_eq!(call.operation, "GET /v2/apis/a1/stages/%24default");
+            (
+                200,
+                format!(r#"{{"stageName":"$default","deploymentId":"{shown}"}}"#).into_bytes(),
+            )
+        });
+        let (context, recorder) = recorded(identity(), clients);
+        let gateway = Gateway {
+            api_id: "a1".to_owned(),
+            endpoints: Endpoints {
+                live: Some("https://live".to_owned()),
+                preview: Some("https://preview".to_owned()),
+                site: None,
+            },
+            probes: vec!["/orders/0".to_owned(), "/health".to_owned()],
+            ..Gateway::default()
+        };
+        let transition = promotion(&gateway, &facts(1, 2, None)).unwrap().unwrap();
+        (context, recorder, transition)
+    }
+
+    fn outside<F: Fn(&str, Duration) -> Result<Answer, String> + Send + Sync>(answers: F) -> Outside<F> {
+        Outside(answers, Instant::now())
+    }
+
+    fn notes(recorder: &Recorder) -> Vec<String> {
+        let events = recorder.take().into_iter();
+        let notes = events.filter_map(|event| match event {
+            Event::Note { message } => Some(message),
+            _ => None,
+        });
+        notes.collect()
+    }
+
+    fn confirmed(recorder: &Recorder) -> Option<(u32, u64, Evidence)> {
+        recorder.take().into_iter().find_map(|event| match event {
+            Event::Confirmed {
+                requests,
+                tail_millis,
+                by,
+                ..
+            } => Some((requests, tail_millis, by)),
+            _ => None,
+        })
+    }
+
+    fn of_release(release: &str) -> Answer {
+        answer(200, &[("x-release", release)], "{}")
+    }
+
+    const NO_ROUTE: &str = r#"{"message":"Not Found"}"#;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_404_of_a_function_that_does_not_name_its_release_is_an_answer() {
+        let (context, recorder, transition) = stage("d2");
+        let began = Instant::now();
+        let foreign = outside(|_, _| Ok(answer(404, &[], r#"{"message":"no such order"}"#)));
+        assert_eq!(check(&context, &transition, &foreign).await, Outcome::Good);
+        assert!(began.elapsed() < Duration::from_secs(1));
+        assert_eq!(notes(&recorder), Vec::<String>::new());
+        // What looks like the gateway's for ever is the function's: the route is there.
+        let alike = outside(|_, _| Ok(answer(404, &[], NO_ROUTE)));
+        assert_eq!(check(&context, &transition, &alike).await, Outcome::Good);
+        assert_eq!(
+            notes(&recorder)[0],
+            "not counted: preview /orders/0 answered 404 as the gateway itself does, so the answer does not show whether a \
+             function made it"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_in_preview_is_refused() {
+        let (context, _, transition) = stage("d2");
+        let throttled = outside(|_, _| Ok(answer(429, &[], r#"{"message":"Too Many Requests"}"#)));
+        let refused = check(&context, &transition, &throttled).await;
+        assert_eq!(
+            refused,
+            Outcome::Bad("preview /orders/0: answered 429: the gateway throttles".to_owned())
+        );
+        let failing = outside(|_, _| Ok(answer(500, &[], r#"{"message":"Internal Server Error"}"#)));
+        let refused = check(&context, &transition, &failing).await;
+        assert_eq!(refused, Outcome::Bad("preview /orders/0: answered 500".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_do_not_name_their_release_count_with_the_status() {
+        let foreign = || outside(|_, _| Ok(answer(404, &[], r#"{"message":"no such order"}"#)));
+        let (context, recorder, transition) = stage("d2");
+        let began = Instant::now();
+        let settling = Duration::from_secs(10);
+        assert_eq!(
+            confirm(&context, &transition, &foreign(), settling).await,
+            Outcome::Good
+        );
+        let (requests, _, by) = confirmed(&recorder).unwrap();
+        assert_eq!(by, Evidence::Status);
+        assert!(requests >= CONFIRMATIONS && began.elapsed() >= settling, "{requests}");
+        // Live serves something else, and its functions answer well, too.
+        let (context, _, transition) = stage("d1");
+        let moving = confirm(&context, &transition, &foreign(), Duration::ZERO).await;
+        assert!(matches!(moving, Outcome::Unsettled(why) if why == "AWS does not show that live serves release 2"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_of_the_gateway_confirm_nothing() {
+        let (context, recorder, transition) = stage("d2");
+        let late = outside(|_, at| match at.as_secs() {
+            0..5 => Ok(answer(404, &[], NO_ROUTE)),
+            _ => Ok(of_release("2")),
+        });
+        assert_eq!(
+            confirm(&context, &transition, &late, Duration::ZERO).await,
+            Outcome::Good
+        );
+        let (_, tail, by) = confirmed(&recorder).unwrap();
+        assert!(by == Evidence::Answers && (4_000..=5_000).contains(&tail), "{tail}");
+        // A former release lacks a route that the API has now: the others confirm it.
+        let lacking = outside(|url, _| match url.ends_with("/orders/0") {
+            true => Ok(answer(404, &[], NO_ROUTE)),
+            false => Ok(of_release("2")),
+        });
+        assert_eq!(
+            confirm(&context, &transition, &lacking, Duration::ZERO).await,
+            Outcome::Good
+        );
+        assert_eq!(confirmed(&recorder).map(|(_, _, by)| by), Some(Evidence::Answers));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn old_answers_are_no_failure_and_5xx_are() {
+        let (context, _, transition) = stage("d2");
+        let check = async |answers: &(dyn Fn(Duration) -> Answer + Send + Sync)| {
+            let outside = outside(|_, at| Ok(answers(at)));
+            confirm(&context, &transition, &outside, Duration::ZERO).await
+        };
+        let old = check(&|_| of_release("1")).await;
+        assert_eq!(
+            old,
+            Outcome::Unsettled("still moving after 60 s: live /orders/0: release 1 answered".to_owned()),
+        );
+        let failing = check(&|_| answer(502, &[("x-release", "2")], "")).await;
+        assert!(matches!(failing, Outcome::Bad(why) if why.contains("answered 502")));
+        // Some answers are of the former release, the others fail.
+        let both = check(&|at| match at.as_millis() / 100 % 2 {
+            0 => of_release("1"),
+            _ => answer(500, &[], "{}"),
+        });
+        assert!(matches!(both.await, Outcome::Bad(why) if why.contains("answered 500")));
+        // It failed while it started.
+        let slow = check(&|at| match at.as_secs() {
+            0..20 => answer(500, &[], "{}"),
+            _ => of_release("1"),
+        });
+        assert!(matches!(slow.await, Outcome::Unsettled(_)));
     }
 }

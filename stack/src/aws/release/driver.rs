@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::bake::bake;
+use super::bake::{Share, bake};
 use super::confirm;
 use super::control_bucket::ControlBucket;
 use super::error::MoveError;
@@ -13,7 +13,7 @@ use super::hooks::run_hooks;
 use super::lease::{Lease, Progress};
 use super::ledger;
 use super::presence::{is_deployed, not_deployed};
-use super::traffic_shift;
+use super::traffic_shift::{self, StillSet};
 use super::{gateway, release_state};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
@@ -23,21 +23,13 @@ use crate::aws::kinds::apigateway::state::ApiState;
 use crate::aws::kinds::events::warmup_rule;
 use crate::aws::kinds::site;
 use crate::event::{Event, millis};
+use crate::release::answer::Answer;
 use crate::release::canary::{Metering, Rollout};
-use crate::release::machine::{Aim, Effect, End, Machine, Outcome};
+use crate::release::machine::{Aim, Effect, End, Machine, Outcome, Weights};
 use crate::release::record::{Cause, DONE, MoveRecord};
 use crate::release::slots::{ReleaseState, SlotVariables};
-use crate::release::transition::{self, Transition, TransitionError, back, forward};
+use crate::release::transition::{self, Transition, TransitionError, VersionAlias, back, forward};
 use crate::template::model::{Hook, Hooks};
-
-/// What an HTTP request from outside was answered with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// Status.
-    pub status: u16,
-    /// `x-release`.
-    pub release: Option<String>,
-}
 
 /// Asks URLs as a user would, each over a connection of its own.
 #[async_trait]
@@ -70,6 +62,8 @@ pub struct Moved {
     pub from: Option<u64>,
     /// Release aimed at.
     pub to: u64,
+    /// Command lines that clear the weights that could not be cleared.
+    pub clear_with: Vec<String>,
 }
 
 /// Reads where live is.
@@ -106,16 +100,25 @@ pub async fn diverted(
     facts: &ReleaseState,
 ) -> Result<BTreeMap<String, u8>, MoveError> {
     let aliases = transition::live_aliases(&gateway::of(context.identity(), state), facts);
-    Ok(traffic_shift::diverted(context, &aliases).await?)
+    Ok(by_function(traffic_shift::diverted(context, &aliases).await?))
+}
+
+fn by_function(shares: BTreeMap<VersionAlias, u8>) -> BTreeMap<String, u8> {
+    let shares = shares.into_iter();
+    shares.map(|(alias, percent)| (alias.name, percent)).collect()
 }
 
 /// Takes every share away that is diverted. Returns what was.
-pub async fn abort(context: &Context) -> Result<BTreeMap<String, u8>, MoveError> {
+pub async fn abort(context: &Context, lease: &Lease) -> Result<BTreeMap<String, u8>, MoveError> {
     let (state, facts) = look(context).await?;
     let aliases = transition::aliases(&gateway::of(context.identity(), &state), &facts, None);
     let diverted = traffic_shift::diverted(context, &aliases).await?;
-    traffic_shift::clear(context, &aliases).await?;
-    Ok(diverted)
+    let weighted = match lease.is_after_canary() {
+        true => aliases.iter().cloned().collect(),
+        false => diverted.keys().cloned().collect(),
+    };
+    traffic_shift::clear(context, &aliases, &weighted).await?;
+    Ok(by_function(diverted))
 }
 
 /// Carries a transition out under a lease.
@@ -129,16 +132,13 @@ pub async fn run(
     user: &str,
 ) -> Result<Moved, MoveError> {
     let began = Instant::now();
-    let is_diverted = !traffic_shift::diverted(context, &transition.aliases).await?.is_empty();
-    if is_diverted {
-        note(context, "an abandoned canary is ended first");
-    }
+    let (weights, weighted) = abandoned(context, lease, transition).await?;
     let steps = steps(context, transition, options);
-    let red_before = match steps.is_empty() {
-        true => BTreeSet::new(),
-        false => traffic_shift::red(context).await?,
+    let (red_before, counting) = match steps.is_empty() {
+        true => (BTreeSet::new(), BTreeSet::new()),
+        false => (traffic_shift::red(context).await?, counting(context, transition).await?),
     };
-    let mut machine = Machine::begin(transition.aim, steps.clone(), is_diverted);
+    let mut machine = Machine::begin(transition.aim, steps.clone(), weights);
     let mut run = Run {
         context,
         lease,
@@ -147,18 +147,23 @@ pub async fn run(
         probe,
         steps,
         red_before,
+        counting,
         since: 0,
+        weighted,
+        still_set: None,
+        failure: None,
     };
     let end = loop {
         let effect = machine.effect();
         if let Effect::End(end) = effect {
             break end;
         }
-        let outcome = run.carry_out(effect).await?;
+        let outcome = run.carry_out(effect).await;
         machine
             .step(outcome)
             .map_err(|illegal| AwsError::own("taskctl", "release", ErrorKind::Invalid, illegal.to_string()))?;
     };
+    let Run { still_set, failure, .. } = run;
     let record = MoveRecord {
         from: transition.from,
         to: transition.to,
@@ -178,11 +183,76 @@ pub async fn run(
             message: format!("the move is not in the history: {error}"),
         });
     }
-    Ok(Moved {
-        end,
-        from: transition.from,
-        to: transition.to,
-    })
+    let clear_with = still_set.map(|left| left.commands()).unwrap_or_default();
+    match (failure, &end) {
+        // What is wrong with live comes before why a call failed.
+        (Some(error), End::Done | End::Refused(_) | End::Stopped(_)) => Err(error.into()),
+        (Some(_) | None, _) => Ok(Moved {
+            end,
+            from: transition.from,
+            to: transition.to,
+            clear_with,
+        }),
+    }
+}
+
+/// The weights that a canary has left that was cut off, and the aliases that surely have some.
+async fn abandoned(
+    context: &Context,
+    lease: &Lease,
+    transition: &Transition,
+) -> Result<(Weights, BTreeSet<VersionAlias>), MoveError> {
+    // Reads of aliases lag behind: a canary on record has left weights whatever they show.
+    if lease.is_after_canary() {
+        note(context, "an abandoned canary is ended first");
+        let weighted = transition.aliases.iter().cloned().collect();
+        return Ok((Weights::OnTarget, weighted));
+    }
+    let weighted: BTreeSet<VersionAlias> = match traffic_shift::diverted(context, &transition.aliases).await {
+        Ok(shares) => shares.into_keys().collect(),
+        // The way back needs one call to API Gateway, and none to Lambda.
+        Err(error) if transition.aim == Aim::Rollback && error.kind != ErrorKind::Interrupted => {
+            note(
+                context,
+                &format!("live moves first: the weights of a canary cannot be read: {error}"),
+            );
+            return Ok((Weights::OnFormer, BTreeSet::new()));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let is_target = |alias: &VersionAlias| transition.versions.get(&alias.name) == Some(&alias.version.to_string());
+    let weights = match (weighted.is_empty(), weighted.iter().any(is_target)) {
+        (true, _) => return Ok((Weights::Unset, weighted)),
+        (false, true) => Weights::OnTarget,
+        (false, false) => Weights::OnFormer,
+    };
+    let order = match (transition.aim, weights) {
+        (Aim::Rollback, Weights::OnFormer) => "an abandoned canary is ended once live has moved",
+        _ => "an abandoned canary is ended first",
+    };
+    note(context, order);
+    Ok((weights, weighted))
+}
+
+/// Which functions count their responses. What the canary cannot see of the others is said before it begins.
+async fn counting(context: &Context, transition: &Transition) -> Result<BTreeSet<String>, MoveError> {
+    let counting = traffic_shift::counting(context, &transition.changed).await?;
+    let taking = transition.changed.iter().filter(|one| one.new.is_some());
+    let blind: Vec<&str> = taking
+        .map(|one| one.name.as_str())
+        .filter(|name| !counting.contains(*name))
+        .collect();
+    if !blind.is_empty() {
+        note(
+            context,
+            &format!(
+                "the canary sees invocations of {} that fail, are throttled or slow, but no responses with a status of 5xx: the \
+                 live version has not counted any request in the last 24 hours",
+                blind.join(", ")
+            ),
+        );
+    }
+    Ok(counting)
 }
 
 /// The shares that live's traffic takes on the way; none where no function changes.
@@ -207,6 +277,8 @@ fn recorded(end: &End) -> String {
         End::Stopped(reason) => format!("stopped: {reason}"),
         End::Returned(reason) => format!("returned: {reason}"),
         End::Unconfirmed(reason) => format!("unconfirmed: {reason}"),
+        End::StillDiverted { at_target: true, why } => format!("live, still diverted: {why}"),
+        End::StillDiverted { at_target: false, why } => format!("stopped, still diverted: {why}"),
     }
 }
 
@@ -226,38 +298,58 @@ struct Run<'a> {
     steps: Vec<u8>,
     /// Alarms that were red before a share was diverted.
     red_before: BTreeSet<String>,
+    /// Functions that count their responses.
+    counting: BTreeSet<String>,
     /// When the present share was diverted, Unix seconds.
     since: i64,
+    /// Aliases that surely have weights.
+    weighted: BTreeSet<VersionAlias>,
+    /// Weights that could not be cleared.
+    still_set: Option<StillSet>,
+    /// A call that failed, of which the end says nothing.
+    failure: Option<AwsError>,
 }
 
 impl Run<'_> {
     /// One effect of the machine, by a function for each phase.
-    async fn carry_out(&mut self, effect: Effect) -> Result<Outcome, MoveError> {
+    async fn carry_out(&mut self, effect: Effect) -> Outcome {
         match effect {
             Effect::ClearWeights => self.clear_weights().await,
-            Effect::Check => Ok(self.check().await),
-            Effect::Divert(percent) => Ok(self.divert(percent).await),
+            Effect::Check => self.check().await,
+            Effect::Divert(percent) => self.divert(percent).await,
             Effect::Bake(step) => {
-                let percent = self.steps.get(step).copied().unwrap_or_default();
-                let Self {
-                    context,
-                    transition,
-                    options,
-                    ..
-                } = self;
-                Ok(bake(context, transition, options, percent, self.since, &self.red_before).await)
+                let share = Share {
+                    percent: self.steps.get(step).copied().unwrap_or_default(),
+                    since: self.since,
+                    red_before: &self.red_before,
+                    counting: &self.counting,
+                };
+                bake(self.context, self.transition, self.options, &share).await
             }
             Effect::Switch => self.switch().await,
             Effect::SwitchBack => self.switch_back().await,
-            Effect::Confirm => Ok(self.confirm().await),
-            Effect::End(_) => Ok(Outcome::Good),
+            Effect::Confirm => self.confirm().await,
+            Effect::End(_) => Outcome::Good,
         }
     }
 
-    async fn clear_weights(&self) -> Result<Outcome, MoveError> {
-        traffic_shift::clear(self.context, &self.transition.aliases).await?;
+    async fn clear_weights(&mut self) -> Outcome {
+        let cleared = traffic_shift::clear(self.context, &self.transition.aliases, &self.weighted).await;
+        if let Err(left) = cleared {
+            self.context.emit(Event::Warning {
+                message: format!("{left}; clear them with\n  {}", left.commands().join("\n  ")),
+            });
+            let why = left.to_string();
+            self.still_set = Some(left);
+            return Outcome::Bad(why);
+        }
         self.lease.report(None);
-        Ok(Outcome::Good)
+        if !self.weighted.is_empty() && !self.options.metering.partial {
+            note(self.context, LATE_SHARES);
+        }
+        self.weighted.clear();
+        self.still_set = None;
+        Outcome::Good
     }
 
     async fn check(&self) -> Outcome {
@@ -271,9 +363,13 @@ impl Run<'_> {
     }
 
     async fn confirm(&self) -> Outcome {
-        match confirm::confirm(self.context, self.transition, self.probe).await {
+        let settling = self.options.metering.settling;
+        match confirm::confirm(self.context, self.transition, self.probe, settling).await {
             Outcome::Good if self.transition.aim == Aim::Promote => {
                 self.hooks(&self.options.hooks.after, &self.transition.live_url).await
+            }
+            Outcome::Unsettled(why) if !self.options.hooks.after.is_empty() && self.transition.aim == Aim::Promote => {
+                Outcome::Unsettled(format!("{why}; the hooks after the switch were not run"))
             }
             other => other,
         }
@@ -287,13 +383,15 @@ impl Run<'_> {
         let Self {
             context, transition, ..
         } = self;
+        let taking = transition.changed.iter().filter(|one| one.new.is_some());
+        self.weighted.extend(taking.map(traffic_shift::live_alias));
         match traffic_shift::divert(context, &transition.changed, percent).await {
             Ok(()) => {}
             Err(error) if error.kind == ErrorKind::Interrupted => return Outcome::Interrupted,
             // Some functions may have their share already: what is diverted is taken back.
             Err(error) => return Outcome::Bad(format!("diverting {percent} % failed: {error}")),
         }
-        self.since = context.now().as_second();
+        self.since = context.aws_now().as_second();
         let place = self.steps.iter().position(|step| *step == percent);
         self.lease.report(place.map(|place| Progress {
             release: transition.to,
@@ -312,28 +410,64 @@ impl Run<'_> {
         Outcome::Good
     }
 
-    async fn switch(&self) -> Result<Outcome, MoveError> {
+    async fn switch(&mut self) -> Outcome {
         let Self {
             context, transition, ..
         } = self;
         let call = op("apigateway", "UpdateStage");
-        switch(context, call, transition, &transition.deployment, forward(transition)).await?;
+        let moved = switch(context, call, transition, &transition.deployment, forward(transition)).await;
+        if let Err(error) = moved
+            // A call whose answer was lost may have moved it.
+            && (error.kind != ErrorKind::Transient || !is_at_target(context, transition).await)
+        {
+            let why = format!("live was not moved: {error}");
+            self.failure = Some(error);
+            return Outcome::Bad(why);
+        }
         emit_moved(context, transition);
-        show_pages(context, &transition.sites).await?;
+        if let Err(error) = show_pages(context, &transition.sites).await {
+            self.failure = Some(error);
+        }
         retarget_warmup(context, &transition.versions).await;
-        Ok(Outcome::Good)
+        Outcome::Good
     }
 
-    async fn switch_back(&self) -> Result<Outcome, MoveError> {
+    async fn switch_back(&mut self) -> Outcome {
         let Self {
             context, transition, ..
         } = self;
         let call = op("apigateway", "UpdateStage").even_when_stopped();
-        switch(context, call, transition, &transition.live.deployment, back(transition)).await?;
-        show_pages(context, &transition.former_sites).await?;
+        let moved = switch(context, call, transition, &transition.live.deployment, back(transition)).await;
+        if let Err(error) = moved {
+            return Outcome::Bad(error.to_string());
+        }
+        if let Err(error) = show_pages(context, &transition.former_sites).await {
+            context.emit(Event::Warning {
+                message: format!("pages of release {} are still shown: {error}", transition.to),
+            });
+        }
         retarget_warmup(context, &transition.former_versions).await;
-        Ok(Outcome::Good)
+        Outcome::Good
     }
+}
+
+/// What a canary that has ended may still show.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html>
+pub const LATE_SHARES: &str = "weights cleared; AWS may send a share to the other versions for a few more seconds";
+
+/// Whether live serves the target, as AWS shows it.
+pub(super) async fn is_at_target(context: &Context, transition: &Transition) -> bool {
+    let client = &context.clients().apigateway;
+    let stage = context
+        .call(op("apigateway", "GetStage").even_when_stopped(), || {
+            client
+                .get_stage()
+                .api_id(&transition.api_id)
+                .stage_name(stage_of(LIVE))
+                .send()
+        })
+        .await;
+    stage.is_ok_and(|stage| stage.deployment_id() == Some(&transition.deployment))
 }
 
 /// Live has moved whether or not the warm-up rules follow: the next deploy finds what is left.

@@ -1,6 +1,7 @@
 //! Why live did not move.
 
 use super::presence::NotDeployed;
+use super::traffic_shift::StillSet;
 use crate::aws::client::error::AwsError;
 use crate::release::grants::Refusal;
 use crate::release::label::ReleaseLabel;
@@ -18,6 +19,9 @@ pub enum MoveError {
     /// There is nothing to move to.
     #[error(transparent)]
     Transition(#[from] TransitionError),
+    /// A share of live's traffic still goes elsewhere.
+    #[error(transparent)]
+    StillSet(#[from] StillSet),
     /// What the release was allowed is not given back, since nothing proves it.
     #[error("{message}")]
     GrantsUnproven {
@@ -36,6 +40,14 @@ pub enum MoveError {
         /// What IAM answered.
         source: AwsError,
     },
+}
+
+/// What clears weights that taskctl could not clear.
+pub fn clear_by_hand(commands: &[String]) -> String {
+    format!(
+        "run `taskctl promote --abort`, or without taskctl:\n  {}",
+        commands.join("\n  ")
+    )
 }
 
 impl MoveError {
@@ -89,6 +101,7 @@ impl MoveError {
             )),
             Self::NotDeployed(absent) => Some(absent.hint()),
             Self::Transition(error) => Some(error.hint()),
+            Self::StillSet(left) => Some(clear_by_hand(&left.commands())),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_apigatewayv2::types::AuthorizationType;
+
 use crate::aws::client::identity::Identity;
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, stage_of};
@@ -59,7 +61,9 @@ fn probes(state: &ApiState) -> (Vec<String>, BTreeSet<String>) {
         let (Some(key), Some(target)) = (route.route_key(), route.target()) else {
             continue;
         };
-        let probe = match key.split_once(' ') {
+        // Without its credentials a route that asks for some is answered by the gateway.
+        let is_open = matches!(route.authorization_type(), None | Some(AuthorizationType::None));
+        let probe = match key.split_once(' ').filter(|_| is_open) {
             Some(("GET", path)) if path == "/health" => Some(path.to_owned()),
             Some(("GET", path)) if path.contains('{') => Some(
                 path.split('/')

@@ -150,6 +150,8 @@ struct Inner {
     /// On the clock that counts suspension, when the last successful renewal was sent.
     renewed: Duration,
     standing: Standing,
+    /// Its former holder died in a canary.
+    is_after_canary: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,20 +223,35 @@ fn held(context: &Context, current: LeaseRecord, left: Duration) -> LeaseError {
     }
 }
 
-/// Writes the lease where there is none, or over one that has expired. Returns its token, and when the write was sent.
+/// A lease that was written.
+struct Taken {
+    etag: String,
+    /// When the write was sent.
+    sent: Duration,
+    /// It was written over that of a holder that died in a canary.
+    is_after_canary: bool,
+}
+
+/// Writes the lease where there is none, or over one that has expired.
 async fn take(
     context: &Context,
     bucket: &ControlBucket,
     key: &str,
     record: &mut LeaseRecord,
-) -> Result<(String, Duration), LeaseError> {
+) -> Result<Taken, LeaseError> {
     let mut expired: Option<String> = None;
-    let mut is_ensured = false;
+    let (mut is_ensured, mut is_after_canary) = (false, false);
     for _ in 0..ROUNDS {
         let condition = expired.as_deref().map_or(Condition::Absent, Condition::Unchanged);
         let sent = context.clock().since_boot();
         match bucket.put(context, key, &body(record), condition).await {
-            Ok(etag) => return Ok((etag, sent)),
+            Ok(etag) => {
+                return Ok(Taken {
+                    etag,
+                    sent,
+                    is_after_canary,
+                });
+            }
             Err(error) if error.kind == ErrorKind::NotFound && !is_ensured => {
                 bucket.ensure(context).await?;
                 (is_ensured, expired) = (true, None);
@@ -251,13 +268,18 @@ async fn take(
         if let Some(current) = current {
             // The answer to our own write was lost: it is ours.
             if current.nonce == record.nonce {
-                return Ok((stored.etag, sent));
+                return Ok(Taken {
+                    etag: stored.etag,
+                    sent,
+                    is_after_canary,
+                });
             }
             let silent = Duration::from_secs(u64::try_from(stored.age_seconds).unwrap_or(0));
             if let Some(left) = (LIFETIME + GRACE).checked_sub(silent).filter(|left| !left.is_zero()) {
                 return Err(held(context, current, left));
             }
             record.fence = current.fence + 1;
+            is_after_canary = current.progress.is_some();
         }
         expired = Some(stored.etag);
     }
@@ -282,7 +304,11 @@ impl Lease {
             renewals: 0,
             progress: None,
         };
-        let (etag, sent) = take(context, bucket, &key, &mut record).await?;
+        let Taken {
+            etag,
+            sent,
+            is_after_canary,
+        } = take(context, bucket, &key, &mut record).await?;
         let state = Arc::new(State {
             clock: Arc::clone(context.clock()),
             news: Notify::new(),
@@ -292,6 +318,7 @@ impl Lease {
                 etag,
                 renewed: sent,
                 standing: Standing::Held,
+                is_after_canary,
             }),
         });
         let stop = Arc::new(Notify::new());
@@ -316,6 +343,11 @@ impl Lease {
     /// The fencing number.
     pub fn fence(&self) -> u64 {
         self.state.inner.lock().record.fence
+    }
+
+    /// Whether the holder before died in a canary: weights are set, whatever reads of aliases show.
+    pub fn is_after_canary(&self) -> bool {
+        self.state.inner.lock().is_after_canary
     }
 
     /// Reports how far the holder is. Written with a renewal, which begins at once.

@@ -43,7 +43,7 @@ static SPEC: Spec = Spec {
     name: KIND,
     title: "function version",
     documentation: "https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html",
-    read_actions: &["lambda:ListAliases"],
+    read_actions: &["lambda:GetFunction", "lambda:ListAliases"],
     write_actions: &["lambda:PublishVersion", "lambda:CreateAlias", "lambda:UpdateAlias"],
     delete_actions: &["lambda:DeleteAlias", "lambda:DeleteFunction"],
     rollback: Rollback::WithRelease,
@@ -195,6 +195,7 @@ impl Kind for LambdaVersion {
                 other => other?,
             }
         }
+        active(context, function, &version).await?;
         Ok(version_outputs(context, function, number))
     }
 
@@ -245,6 +246,27 @@ impl Kind for LambdaVersion {
             .await;
         gone(deleted.map(drop))
     }
+}
+
+/// How long a published version may be pending.
+const PENDING: Duration = Duration::from_secs(300);
+
+/// Waits until a version can be invoked: a published one is made ready on its own, and refuses requests until then.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html>
+async fn active(context: &Context, function: &str, version: &str) -> Result<(), AwsError> {
+    let look = || async {
+        let state = lambda::function::state(context, function, Some(version)).await?.state;
+        match state.as_str() {
+            // Published a moment ago, and not known everywhere yet.
+            "Pending" | "Missing" => Ok(None),
+            "Failed" => {
+                let message = format!("version {version} of {function} could not be made ready");
+                Err(AwsError::own("lambda", "PublishVersion", ErrorKind::Invalid, message))
+            }
+            _ => Ok(Some(())),
+        }
+    };
+    context.poll("version to become active", PENDING, look).await
 }
 
 async fn create_alias(context: &Context, function: &str, version: &str, fingerprint: &str) -> Result<(), AwsError> {
@@ -354,5 +376,35 @@ impl Reader {
             .0
             .get(function.to_owned(), list_aliases(self.context(), function))
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::aws::client::context::tests::{context_over, identity};
+    use crate::aws::client::fake;
+
+    /// Waits for a version whose states AWS shows one after another.
+    async fn waited(states: &'static [&'static str]) -> Result<(), AwsError> {
+        let looks = AtomicU32::new(0);
+        let clients = fake::clients("eu-central-1", move |call| {
+            assert_eq!(call.fields["Qualifier"], "7");
+            let look = usize::try_from(looks.fetch_add(1, Ordering::Relaxed)).expect("a few");
+            let state = states.get(look).expect("it does not look any more");
+            let body = format!(r#"{{"Configuration":{{"State":"{state}"}}}}"#);
+            (200, body.into_bytes())
+        });
+        active(&context_over(identity(), clients), "shop-dev-tasks", "7").await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_is_made_when_it_can_be_invoked() {
+        assert_eq!(waited(&["Pending", "Pending", "Active"]).await, Ok(()));
+        assert_eq!(waited(&["Inactive"]).await, Ok(()));
+        let failed = waited(&["Pending", "Failed"]).await.expect_err("it is not ready");
+        assert_eq!(failed.message, "version 7 of shop-dev-tasks could not be made ready");
     }
 }

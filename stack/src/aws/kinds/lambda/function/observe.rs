@@ -1,6 +1,7 @@
 //! A function as AWS has it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::types::{
@@ -44,6 +45,8 @@ pub struct FunctionState {
     pub state: String,
     /// MiB.
     pub memory_mb: Option<i32>,
+    /// How long one invocation may take.
+    pub timeout: Option<Duration>,
     /// Architecture.
     pub architecture: Option<String>,
     /// When its code or configuration last changed, as AWS writes it.
@@ -62,6 +65,10 @@ pub async fn state(context: &Context, name: &str, version: Option<&str>) -> Resu
     Ok(FunctionState {
         state: config.state().map_or("Active", State::as_str).to_owned(),
         memory_mb: config.memory_size(),
+        timeout: config
+            .timeout()
+            .and_then(|seconds| seconds.try_into().ok())
+            .map(Duration::from_secs),
         architecture: config
             .architectures()
             .first()
