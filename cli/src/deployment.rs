@@ -1,8 +1,11 @@
 //! A deployment: plans under the lease, asks, applies. Used by `deploy` and `dev`.
 
+use std::sync::Arc;
+
+use taskctl_stack::aws::release::going_live::Outside;
 use taskctl_stack::aws::release::lease::Lease;
-use taskctl_stack::engine::Engine;
-use taskctl_stack::event::{Endpoints, Event, Outcome, millis};
+use taskctl_stack::engine::{Applied, Engine};
+use taskctl_stack::event::{Endpoints, ErrorReport, Event, Outcome, millis};
 use taskctl_stack::execute::{Execution, Timing};
 use taskctl_stack::plan::{Plan, SavedPlan};
 use taskctl_stack::resource::ResourceId;
@@ -10,9 +13,11 @@ use taskctl_stack::template::model::Route;
 
 use crate::cli::{CodeArgs, Output, PromotionArgs};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Message};
+use crate::http_probe::HttpProbe;
 use crate::lease;
 use crate::prepare::{Prepared, prepare_locked};
+use crate::promotion_gate::PromotionGate;
 use crate::session::Session;
 use crate::ui::confirm::{Confirmation, Expected, Unattended};
 use crate::ui::style::Style;
@@ -65,13 +70,36 @@ async fn apply(
     if request.saved.is_none() {
         consent(session, engine, &planned.plan).await?;
     }
-    let execution = engine.apply(planned, lease, user).await?;
+    let outside = Outside {
+        probe: Arc::new(HttpProbe::new(PromotionGate::none(), session.cancel.clone())?),
+        settling: session.target.metering().settling,
+    };
+    let Applied { execution, unconfirmed } = engine.apply(planned, lease, user, Some(outside)).await?;
+    if let Some(why) = unconfirmed {
+        session.finished(Outcome::Failed, engine.context().calls(), Endpoints::default());
+        let live = planned.slots.as_ref().map(|slots| slots.live.release);
+        return Err(unconfirmed_live(session, live, &why));
+    }
     let exit = conclude(session, prepared, &execution).await?;
     // Programs have them in the events.
     if request.timings && session.global.output != Output::Json {
         session.reporter.answer(timings_table(&execution, &session.env.out));
     }
     Ok(exit)
+}
+
+/// Live has moved, and does not answer as it should.
+fn unconfirmed_live(session: &Session, release: Option<u64>, why: &str) -> Failure {
+    let release = release.map(|number| number.to_string()).unwrap_or_default();
+    let help = "`taskctl rollback` moves live back, `taskctl logs --level error --since 30m` shows what failed";
+    Failure {
+        exit: Exit::RolledBack,
+        message: Message::Report(ErrorReport {
+            message: format!("live serves release {release}, but requests did not confirm it"),
+            causes: vec![why.to_owned()],
+            hint: Some(session.command_hint().complete(help)),
+        }),
+    }
 }
 
 /// Where the time went, in the order of beginning. What decided the whole is marked.

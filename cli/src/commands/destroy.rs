@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use taskctl_stack::aws::release::lease::Lease;
-use taskctl_stack::engine::{DeleteData, Engine};
+use taskctl_stack::engine::{Applied, DeleteData, Engine};
 use taskctl_stack::event::{Endpoints, Event, Outcome};
 use taskctl_stack::plan::{Action, Data, Plan};
 
@@ -77,7 +77,7 @@ async fn go(
         return Ok(Exit::Ok);
     }
     consent(session, engine, app).await?;
-    let execution = engine.apply(&planned, lease, user).await?;
+    let Applied { execution, .. } = engine.apply(&planned, lease, user, None).await?;
     let (outcome, exit) = match (execution.is_complete(), session.cancel.is_cancelled()) {
         (true, _) => (Outcome::Done, Exit::Ok),
         (false, _) if execution.has_only_kept() => (Outcome::Kept, Exit::CheckFailed),

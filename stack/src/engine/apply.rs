@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{Engine, EngineError, Planned};
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::lambda;
+use crate::aws::release::going_live::{GoingLive, Outside};
 use crate::aws::release::lease::Lease;
 use crate::aws::release::ledger::{self, Inventory};
 use crate::event::{Event, millis};
@@ -15,10 +16,35 @@ use crate::plan::{Action, Plan, Step};
 use crate::release::record::{Cause, DONE, MoveRecord, ReleaseRecord};
 use crate::release::slots::Slot;
 
+/// What came of a plan.
+#[derive(Debug)]
+pub struct Applied {
+    /// What was done.
+    pub execution: Execution,
+    /// Why live, which has moved, was not confirmed from outside.
+    pub unconfirmed: Option<String>,
+}
+
 impl Engine {
     /// Carries a plan out under a lease. What it is about to make is written down before the first of it is made, and
-    /// the release it made afterwards.
-    pub async fn apply(&self, planned: &Planned, lease: &Lease, user: &str) -> Result<Execution, EngineError> {
+    /// the release it made afterwards. With `outside`, preview is asked before live moves, and live after it.
+    pub async fn apply(
+        &self,
+        planned: &Planned,
+        lease: &Lease,
+        user: &str,
+        outside: Option<Outside>,
+    ) -> Result<Applied, EngineError> {
+        let going_live = outside.map(|outside| GoingLive::begin(&self.context, outside));
+        let execution = self.carry_out(planned, lease, user).await?;
+        let unconfirmed = match (going_live, moved(planned, &execution)) {
+            (Some(going_live), Some(_)) => going_live.confirm(&self.context).await?,
+            _ => None,
+        };
+        Ok(Applied { execution, unconfirmed })
+    }
+
+    async fn carry_out(&self, planned: &Planned, lease: &Lease, user: &str) -> Result<Execution, EngineError> {
         if !planned.errors.is_empty() {
             return Err(EngineError::Lint(planned.errors.clone()));
         }

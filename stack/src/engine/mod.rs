@@ -21,6 +21,7 @@ use crate::aws::release::lease::{self, Force, Holder, Lease, LeaseRecord};
 use crate::aws::release::presence::{is_deployed, not_deployed};
 use crate::event::Endpoints;
 
+pub use apply::Applied;
 pub use connect::Target;
 pub use destroy::DeleteData;
 pub use error::EngineError;

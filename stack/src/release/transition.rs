@@ -146,6 +146,15 @@ pub fn promotion(gateway: &Gateway, facts: &ReleaseState) -> Result<Option<Trans
     transition(gateway, Aim::Promote, facts, live, to).map(Some)
 }
 
+/// What live serves, as if it had just moved there.
+pub fn arrived(gateway: &Gateway, facts: &ReleaseState) -> Result<Transition, TransitionError> {
+    let (live, _) = slots(facts)?;
+    let to = live
+        .release
+        .ok_or_else(|| TransitionError::Nothing("live serves a deployment that is no release".to_owned()))?;
+    transition(gateway, Aim::Promote, facts, live, to)
+}
+
 /// The rollback that is possible: to the release before, or to a kept one.
 pub fn rollback(
     gateway: &Gateway,

@@ -4,6 +4,7 @@ pub mod apigateway;
 pub mod cloudwatch;
 pub mod dynamodb;
 pub mod events;
+mod granted;
 pub mod iam;
 pub mod kind;
 pub mod lambda;

@@ -18,8 +18,24 @@ const CONFIRMED_WITHIN: Duration = Duration::from_secs(60);
 /// How long answers of a new deployment may take to become right in preview, and how long one that may be the gateway's own
 /// is taken for that of a deployment that is not served everywhere yet.
 const SERVED_WITHIN: Duration = Duration::from_secs(10);
+/// How long a function may fail in preview: a permission of a moment ago may not be known everywhere.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency>
+const PERMITTED_WITHIN: Duration = Duration::from_secs(20);
+/// How long a deploy waits for any answer: the API may not be reachable from where it runs.
+const REACHED_WITHIN: Duration = Duration::from_secs(3);
+/// Right answers in a row that each path in preview gives: what was made a moment ago is not known everywhere at once.
+const PREVIEWED: u32 = 3;
 /// Pause after a wrong answer.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// For whom live and preview are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A promotion or rollback, which is about nothing else: every step is said, and no answer is a bad one.
+    Move,
+    /// A deploy. What goes well is not said; where nothing answers, it goes on as it would without asking.
+    Deploy,
+}
 
 /// What an answer says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +85,7 @@ async fn ask(outside: &dyn Probe, url: &str, release: u64) -> Seen {
 
 /// Asks preview: every function that can be reached without changing anything answers, and as this release.
 pub(super) async fn check(context: &Context, transition: &Transition, outside: &dyn Probe) -> Outcome {
-    let asked = match probe_preview(context, transition, outside).await {
+    let asked = match probe_preview(context, transition, outside, Asker::Move).await {
         Ok(asked) => asked,
         Err(outcome) => return outcome,
     };
@@ -88,9 +104,14 @@ pub(super) async fn check(context: &Context, transition: &Transition, outside: &
     Outcome::Good
 }
 
-/// Asks each path in preview until it is answered as it should be. Returns how many were.
-async fn probe_preview(context: &Context, transition: &Transition, outside: &dyn Probe) -> Result<usize, Outcome> {
-    if !transition.unreached.is_empty() {
+/// Asks each path in preview until it is answered as it should be, a few times in a row. Returns how many were.
+pub(super) async fn probe_preview(
+    context: &Context,
+    transition: &Transition,
+    outside: &dyn Probe,
+    asker: Asker,
+) -> Result<usize, Outcome> {
+    if !transition.unreached.is_empty() && asker == Asker::Move {
         let names: Vec<&str> = transition.unreached.iter().map(String::as_str).collect();
         context.emit(Event::Note {
             message: format!(
@@ -101,31 +122,75 @@ async fn probe_preview(context: &Context, transition: &Transition, outside: &dyn
     }
     let mut asked = 0;
     for path in &transition.probes {
-        // A new stage or deployment may take a moment to be served everywhere.
-        let began = Instant::now();
-        loop {
-            if context.cancel().is_cancelled() {
-                return Err(Outcome::Interrupted);
-            }
-            let seen = ask(outside, &format!("{}{path}", transition.preview_url), transition.to).await;
-            match &seen {
-                Seen::Right { .. } => {
-                    asked += 1;
-                    break;
-                }
-                // The route is there: what is still answered so is the function's, as far as anything shows.
-                Seen::Gateway(_) if began.elapsed() > SERVED_WITHIN => {
-                    emit_unseen(context, PREVIEW, path, &seen);
-                    break;
-                }
-                _ if began.elapsed() > SERVED_WITHIN => {
-                    return Err(Outcome::Bad(format!("{PREVIEW} {path}: {}", seen.why())));
-                }
-                _ => tokio::time::sleep(ASK_AGAIN).await,
-            }
+        match probe_path(context, transition, outside, asker, path).await? {
+            Probed::Right => asked += 1,
+            Probed::Unseen => {}
+            Probed::Unreached => break,
         }
     }
     Ok(asked)
+}
+
+/// What came of a path in preview that is not refused.
+enum Probed {
+    Right,
+    /// What answered cannot be seen.
+    Unseen,
+    /// Nothing answers here.
+    Unreached,
+}
+
+async fn probe_path(
+    context: &Context,
+    transition: &Transition,
+    outside: &dyn Probe,
+    asker: Asker,
+    path: &str,
+) -> Result<Probed, Outcome> {
+    // A new stage, deployment or permission may take a moment to be served everywhere.
+    let began = Instant::now();
+    let mut row = 0;
+    loop {
+        if context.cancel().is_cancelled() {
+            return Err(Outcome::Interrupted);
+        }
+        let seen = ask(outside, &format!("{}{path}", transition.preview_url), transition.to).await;
+        let elapsed = began.elapsed();
+        match &seen {
+            Seen::Right { .. } => {
+                row += 1;
+                if row == PREVIEWED {
+                    return Ok(Probed::Right);
+                }
+                continue;
+            }
+            // The route is there: what is still answered so is the function's, as far as anything shows.
+            Seen::Gateway(_) if elapsed > SERVED_WITHIN => {
+                if asker == Asker::Move {
+                    emit_unseen(context, PREVIEW, path, &seen);
+                }
+                return Ok(Probed::Unseen);
+            }
+            Seen::Nothing(why) if asker == Asker::Deploy && elapsed > REACHED_WITHIN => {
+                emit_unreached(context, why);
+                return Ok(Probed::Unreached);
+            }
+            // A permission can take half a minute.
+            Seen::Failed(_) if elapsed <= PERMITTED_WITHIN => {}
+            _ if elapsed > SERVED_WITHIN => {
+                return Err(Outcome::Bad(format!("{PREVIEW} {path}: {}", seen.why())));
+            }
+            _ => {}
+        }
+        row = 0;
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
+
+fn emit_unreached(context: &Context, why: &str) {
+    context.emit(Event::Note {
+        message: format!("not confirmed from outside: the API cannot be reached from here: {why}"),
+    });
 }
 
 fn emit_unseen(context: &Context, slot: &str, path: &str, seen: &Seen) {
@@ -146,6 +211,8 @@ struct Row<'a> {
     /// One of them named its release.
     is_named: bool,
     asked: u32,
+    /// Of these, answered in any way.
+    answered: u32,
     /// When the last other answer came, since the beginning.
     tail: Duration,
     /// The last time that a function failed, and how.
@@ -159,6 +226,7 @@ pub(super) async fn confirm(
     transition: &Transition,
     outside: &dyn Probe,
     settling: Duration,
+    asker: Asker,
 ) -> Outcome {
     let began = Instant::now();
     let mut row = Row {
@@ -166,6 +234,7 @@ pub(super) async fn confirm(
         right: 0,
         is_named: false,
         asked: 0,
+        answered: 0,
         tail: Duration::ZERO,
         failed: None,
     };
@@ -179,12 +248,15 @@ pub(super) async fn confirm(
         if row.right >= CONFIRMATIONS {
             tokio::time::sleep(ASK_AGAIN).await;
         }
-        if let Some(outcome) = ask_live(context, transition, outside, &mut row, began).await {
+        if let Some(outcome) = ask_live(context, transition, outside, &mut row, (began, asker)).await {
             return outcome;
         }
     }
     if !row.is_named {
-        return confirm_by_status(context, transition, &row).await;
+        return confirm_by_status(context, transition, &row, asker).await;
+    }
+    if asker == Asker::Deploy {
+        return Outcome::Good;
     }
     context.emit(Event::Confirmed {
         release: transition.to,
@@ -201,13 +273,14 @@ async fn ask_live(
     transition: &Transition,
     outside: &dyn Probe,
     row: &mut Row<'_>,
-    began: Instant,
+    (began, asker): (Instant, Asker),
 ) -> Option<Outcome> {
     let place = usize::try_from(row.asked).unwrap_or(0) % row.paths.len();
     let path = row.paths[place];
     let seen = ask(outside, &format!("{}{path}", transition.live_url), transition.to).await;
     let elapsed = began.elapsed();
     row.asked += 1;
+    row.answered += u32::from(!matches!(seen, Seen::Nothing(_)));
     match &seen {
         Seen::Right { is_named } => {
             row.right += 1;
@@ -217,8 +290,14 @@ async fn ask_live(
         // The release may lack the route, as a former one does, or its function answers like the gateway.
         Seen::Gateway(_) if elapsed > SERVED_WITHIN => {
             row.paths.remove(place);
-            emit_unseen(context, "live", path, &seen);
+            if asker == Asker::Move {
+                emit_unseen(context, "live", path, &seen);
+            }
             return None;
+        }
+        Seen::Nothing(why) if asker == Asker::Deploy && row.answered == 0 && elapsed > REACHED_WITHIN => {
+            emit_unreached(context, why);
+            return Some(Outcome::Good);
         }
         Seen::Failed(_) => row.failed = Some((elapsed, format!("live {path}: {}", seen.why()))),
         Seen::Other(_) | Seen::Throttled | Seen::Gateway(_) | Seen::Nothing(_) => {}
@@ -237,7 +316,7 @@ async fn ask_live(
 }
 
 /// Nothing in the answers says which release made them.
-async fn confirm_by_status(context: &Context, transition: &Transition, row: &Row<'_>) -> Outcome {
+async fn confirm_by_status(context: &Context, transition: &Transition, row: &Row<'_>, asker: Asker) -> Outcome {
     let began = Instant::now();
     while !is_at_target(context, transition).await {
         if context.cancel().is_cancelled() {
@@ -247,6 +326,9 @@ async fn confirm_by_status(context: &Context, transition: &Transition, row: &Row
             return Outcome::Unsettled(format!("AWS does not show that live serves release {}", transition.to));
         }
         tokio::time::sleep(ASK_AGAIN * 10).await;
+    }
+    if asker == Asker::Deploy {
+        return Outcome::Good;
     }
     if transition.probes.is_empty() {
         context.emit(Event::Note {
@@ -392,7 +474,7 @@ mod tests {
         let began = Instant::now();
         let settling = Duration::from_secs(10);
         assert_eq!(
-            confirm(&context, &transition, &foreign(), settling).await,
+            confirm(&context, &transition, &foreign(), settling, Asker::Move).await,
             Outcome::Good
         );
         let (requests, _, by) = confirmed(&recorder).unwrap();
@@ -400,7 +482,7 @@ mod tests {
         assert!(requests >= CONFIRMATIONS && began.elapsed() >= settling, "{requests}");
         // Live serves something else, and its functions answer well, too.
         let (context, _, transition) = stage("d1");
-        let moving = confirm(&context, &transition, &foreign(), Duration::ZERO).await;
+        let moving = confirm(&context, &transition, &foreign(), Duration::ZERO, Asker::Move).await;
         assert!(matches!(moving, Outcome::Unsettled(why) if why == "AWS does not show that live serves release 2"));
     }
 
@@ -412,7 +494,7 @@ mod tests {
             _ => Ok(of_release("2")),
         });
         assert_eq!(
-            confirm(&context, &transition, &late, Duration::ZERO).await,
+            confirm(&context, &transition, &late, Duration::ZERO, Asker::Move).await,
             Outcome::Good
         );
         let (_, tail, by) = confirmed(&recorder).unwrap();
@@ -423,7 +505,7 @@ mod tests {
             false => Ok(of_release("2")),
         });
         assert_eq!(
-            confirm(&context, &transition, &lacking, Duration::ZERO).await,
+            confirm(&context, &transition, &lacking, Duration::ZERO, Asker::Move).await,
             Outcome::Good
         );
         assert_eq!(confirmed(&recorder).map(|(_, _, by)| by), Some(Evidence::Answers));
@@ -434,7 +516,7 @@ mod tests {
         let (context, _, transition) = stage("d2");
         let check = async |answers: &(dyn Fn(Duration) -> Answer + Send + Sync)| {
             let outside = outside(|_, at| Ok(answers(at)));
-            confirm(&context, &transition, &outside, Duration::ZERO).await
+            confirm(&context, &transition, &outside, Duration::ZERO, Asker::Move).await
         };
         let old = check(&|_| of_release("1")).await;
         assert_eq!(
@@ -455,5 +537,36 @@ mod tests {
             _ => of_release("1"),
         });
         assert!(matches!(slow.await, Outcome::Unsettled(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn preview_is_given_time_to_learn_of_permissions() {
+        let (context, _, transition) = stage("d2");
+        // Some answers are right before all are.
+        let settling = outside(|_, at| match (at.as_secs(), at.as_millis() / 100 % 2) {
+            (0..18, 0) => Ok(answer(500, &[], r#"{"message":"Internal Server Error"}"#)),
+            _ => Ok(of_release("2")),
+        });
+        let began = Instant::now();
+        let asked = probe_preview(&context, &transition, &settling, Asker::Deploy).await;
+        assert_eq!(asked, Ok(2));
+        assert!(began.elapsed() < Duration::from_secs(19));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deploy_whose_api_is_out_of_reach_goes_on() {
+        let (context, recorder, transition) = stage("d2");
+        let nothing = outside(|_, _| Err("connection refused".to_owned()));
+        let began = Instant::now();
+        let asked = probe_preview(&context, &transition, &nothing, Asker::Deploy).await;
+        let live = confirm(&context, &transition, &nothing, Duration::ZERO, Asker::Deploy).await;
+        assert_eq!((asked, live), (Ok(0), Outcome::Good));
+        assert!(began.elapsed() < Duration::from_secs(8));
+        assert_eq!(notes(&recorder).len(), 2);
+        let refused = probe_preview(&context, &transition, &nothing, Asker::Move).await;
+        assert_eq!(
+            refused,
+            Err(Outcome::Bad("preview /orders/0: connection refused".to_owned()))
+        );
     }
 }

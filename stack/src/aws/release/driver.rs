@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::bake::{Share, bake};
-use super::confirm;
+use super::confirm::{self, Asker};
 use super::control_bucket::ControlBucket;
 use super::error::MoveError;
 use super::hooks::run_hooks;
@@ -364,7 +364,7 @@ impl Run<'_> {
 
     async fn confirm(&self) -> Outcome {
         let settling = self.options.metering.settling;
-        match confirm::confirm(self.context, self.transition, self.probe, settling).await {
+        match confirm::confirm(self.context, self.transition, self.probe, settling, Asker::Move).await {
             Outcome::Good if self.transition.aim == Aim::Promote => {
                 self.hooks(&self.options.hooks.after, &self.transition.live_url).await
             }

@@ -7,6 +7,7 @@ pub mod drift;
 pub mod driver;
 pub mod error;
 pub mod gateway;
+pub mod going_live;
 mod hooks;
 pub mod lease;
 pub mod ledger;

@@ -2,10 +2,12 @@
 //! moves all routes and functions at once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_apigatewayv2::types::{AccessLogSettings, RouteSettings, Stage};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::client::context::Context;
@@ -258,6 +260,9 @@ impl Kind for ApiStage {
         observed: &Observed<Model>,
         changes: &Fields,
     ) -> Result<Outputs, AwsError> {
+        if desired.stage == stage_of(LIVE) && changes.touch("release") {
+            context.ask_before_live().await?;
+        }
         let api_id = context.output(&crate::aws::kinds::apigateway::api::id(), "api_id")?;
         let deployment_id = deployment(context, &api_id, desired.release).await?;
         let _turn = context.serial(format!("api/{api_id}")).await;
@@ -286,6 +291,32 @@ impl Kind for ApiStage {
             })
             .await;
         gone(deleted.map(drop))
+    }
+}
+
+/// What is asked before live moves.
+#[async_trait]
+pub trait BeforeLive: Send + Sync {
+    /// Whether live may move. An error keeps it where it is.
+    async fn ask(&self, context: &Context) -> Result<(), AwsError>;
+}
+
+/// What this run asks before live moves.
+#[derive(Default)]
+struct Asked(Mutex<Option<Arc<dyn BeforeLive>>>);
+
+impl Context {
+    /// From now on this is asked before live moves to another release.
+    pub fn before_live(&self, asked: Arc<dyn BeforeLive>) {
+        *self.extension::<Asked>().0.lock() = Some(asked);
+    }
+
+    async fn ask_before_live(&self) -> Result<(), AwsError> {
+        let asked = self.extension::<Asked>().0.lock().clone();
+        match asked {
+            Some(asked) => asked.ask(self).await,
+            None => Ok(()),
+        }
     }
 }
 

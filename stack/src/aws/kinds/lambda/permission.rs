@@ -229,13 +229,14 @@ impl Kind for LambdaPermission {
                 other => other?,
             }
         }
+        context.grant(&id.name);
         Ok(outputs([("function", desired.function.clone()), ("alias", alias)]))
     }
 
     async fn update(
         &self,
         context: &Context,
-        _: &ResourceId,
+        id: &ResourceId,
         desired: &Model,
         observed: &Observed<Model>,
         _: &Fields,
@@ -251,6 +252,7 @@ impl Kind for LambdaPermission {
         for (sid, statement) in &desired.statements {
             if observed.model.statements.get(sid) != Some(statement) {
                 add(context, function, &alias, sid, statement).await?;
+                context.grant(&id.name);
             }
         }
         Ok(observed.outputs.clone())

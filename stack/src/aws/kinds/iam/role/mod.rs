@@ -237,7 +237,7 @@ impl Kind for IamRole {
         Ok(found.collect())
     }
 
-    async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
+    async fn create(&self, context: &Context, id: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
         let Model {
             name,
             path,
@@ -277,13 +277,14 @@ impl Kind for IamRole {
         for arn in managed_policies {
             attach(context, op("iam", "AttachRolePolicy").just_made(), name, arn).await?;
         }
+        context.grant(&id.name);
         Ok(role_outputs(context, path, name))
     }
 
     async fn update(
         &self,
         context: &Context,
-        _: &ResourceId,
+        id: &ResourceId,
         desired: &Model,
         observed: &Observed<Model>,
         changes: &Fields,
@@ -317,6 +318,7 @@ impl Kind for IamRole {
         }
         if changes.touch("policy") {
             set_policy(context, name, policy).await?;
+            context.grant(&id.name);
         }
         replace_managed(context, name, &observed.model.managed_policies, managed_policies).await?;
         let others = observed.model.other_inline_policies.iter();
