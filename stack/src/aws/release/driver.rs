@@ -185,6 +185,8 @@ pub async fn run(
     }
     let clear_with = still_set.map(|left| left.commands()).unwrap_or_default();
     match (failure, &end) {
+        // The stage is another's, who sees to it.
+        (Some(error), End::StillDiverted { .. }) if error.kind == ErrorKind::LeaseLost => Err(error.into()),
         // What is wrong with live comes before why a call failed.
         (Some(error), End::Done | End::Refused(_) | End::Stopped(_)) => Err(error.into()),
         (Some(_) | None, _) => Ok(Moved {
@@ -336,6 +338,10 @@ impl Run<'_> {
     async fn clear_weights(&mut self) -> Outcome {
         let cleared = traffic_shift::clear(self.context, &self.transition.aliases, &self.weighted).await;
         if let Err(left) = cleared {
+            if let Some(lost) = left.lease_lost() {
+                self.failure = Some(lost.clone());
+                return Outcome::Bad(lost.message.clone());
+            }
             self.context.emit(Event::Warning {
                 message: format!("{left}; clear them with\n  {}", left.commands().join("\n  ")),
             });

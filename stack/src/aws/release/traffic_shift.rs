@@ -12,8 +12,7 @@ use futures::future::{join_all, try_join_all};
 use tokio::time::Instant;
 
 use crate::aws::client::context::Context;
-use crate::aws::client::error::AwsError;
-use crate::aws::client::error::found;
+use crate::aws::client::error::{AwsError, ErrorKind, found};
 use crate::aws::client::op::op;
 use crate::aws::read::metrics;
 use crate::aws::read::metrics::{Query, mean};
@@ -58,18 +57,24 @@ pub struct StillSet {
 pub struct StillWeighted {
     /// The alias.
     pub alias: VersionAlias,
-    /// What AWS said.
-    pub why: String,
+    /// Why it could not be cleared.
+    pub error: AwsError,
 }
 
 impl fmt::Display for StillWeighted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { alias, why } = self;
-        write!(f, "alias {} of {}: {why}", alias.alias(), alias.function)
+        let Self { alias, error } = self;
+        write!(f, "alias {} of {}: {}", alias.alias(), alias.function, error.message)
     }
 }
 
 impl StillSet {
+    /// That the stage is another's by now, who ends the canary.
+    pub(super) fn lease_lost(&self) -> Option<&AwsError> {
+        let mut errors = self.aliases.iter().map(|one| &one.error);
+        errors.find(|error| error.kind == ErrorKind::LeaseLost)
+    }
+
     /// Command lines that clear them without taskctl.
     pub fn commands(&self) -> Vec<String> {
         let Self { aliases, region } = self;
@@ -96,9 +101,9 @@ pub async fn clear(
     // All are tried, whatever becomes of one.
     let cleared = all.into_iter().map(|one| async move {
         let cleared = clear_one(context, one, weighted.contains(one)).await;
-        cleared.err().map(|why| StillWeighted {
+        cleared.err().map(|error| StillWeighted {
             alias: one.clone(),
-            why,
+            error,
         })
     });
     let aliases: Vec<StillWeighted> = join_all(cleared).await.into_iter().flatten().collect();
@@ -111,26 +116,22 @@ pub async fn clear(
     }
 }
 
-async fn clear_one(context: &Context, one: &VersionAlias, is_weighted: bool) -> Result<(), String> {
-    let read = async || weights(context, one).await.map_err(|error| error.to_string());
-    if !is_weighted && read().await?.is_empty() {
+async fn clear_one(context: &Context, one: &VersionAlias, is_weighted: bool) -> Result<(), AwsError> {
+    if !is_weighted && weights(context, one).await?.is_empty() {
         return Ok(());
     }
     // An alias that is gone diverts nothing.
-    let routed = found(route(context, one, HashMap::new()).await);
-    routed.map_err(|error| error.to_string())?;
+    found(route(context, one, HashMap::new()).await)?;
     let began = Instant::now();
     loop {
-        let left = read().await?;
+        let left = weights(context, one).await?;
         if left.is_empty() {
             return Ok(());
         }
         if began.elapsed() >= CLEARED_WITHIN {
             let seconds = CLEARED_WITHIN.as_secs();
-            return Err(format!(
-                "{}, as AWS shows it {seconds} s after they were cleared",
-                shares(&left)
-            ));
+            let message = format!("{}, as AWS shows it {seconds} s after they were cleared", shares(&left));
+            return Err(AwsError::own("lambda", "UpdateAlias", ErrorKind::Busy, message));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
