@@ -519,10 +519,8 @@ mod tests {
             confirm(&context, &transition, &outside, Duration::ZERO, Asker::Move).await
         };
         let old = check(&|_| of_release("1")).await;
-        assert_eq!(
-            old,
-            Outcome::Unsettled("still moving after 60 s: live /orders/0: release 1 answered".to_owned()),
-        );
+        let is_moving = |why: &str| why.starts_with("still moving after 60 s") && why.ends_with("release 1 answered");
+        assert!(matches!(&old, Outcome::Unsettled(why) if is_moving(why)), "{old:?}");
         let failing = check(&|_| answer(502, &[("x-release", "2")], "")).await;
         assert!(matches!(failing, Outcome::Bad(why) if why.contains("answered 502")));
         // Some answers are of the former release, the others fail.
