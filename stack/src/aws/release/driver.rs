@@ -189,12 +189,18 @@ pub async fn run(
         (Some(error), End::StillDiverted { .. }) if error.kind == ErrorKind::LeaseLost => Err(error.into()),
         // What is wrong with live comes before why a call failed.
         (Some(error), End::Done | End::Refused(_) | End::Stopped(_)) => Err(error.into()),
-        (Some(_) | None, _) => Ok(Moved {
-            end,
-            from: transition.from,
-            to: transition.to,
-            clear_with,
-        }),
+        (failure, _) => {
+            if let Some(error) = failure {
+                let message = error.to_string();
+                context.emit(Event::Warning { message });
+            }
+            Ok(Moved {
+                end,
+                from: transition.from,
+                to: transition.to,
+                clear_with,
+            })
+        }
     }
 }
 
