@@ -134,8 +134,12 @@ pub(super) fn bootstrap(directory: &Path, architecture: Architecture) -> Result<
         .and_then(|file| file.take(256).read_to_end(&mut head))
         .map_err(|error| Failure::NotExecutable(error.to_string()))?;
     match executable(&head) {
-        Executable::Elf(found) if found == Some(architecture) && found == host() => Ok(path),
-        Executable::Elf(_) | Executable::Unknown => Err(Failure::NotExecutable("exec format error".to_owned())),
+        Executable::Binary(format, found)
+            if format == Format::of(std::env::consts::OS) && found == Some(architecture) && found == host() =>
+        {
+            Ok(path)
+        }
+        Executable::Binary(..) | Executable::Unknown => Err(Failure::NotExecutable("exec format error".to_owned())),
         Executable::Script(interpreter) if interpreter.exists() => Ok(path),
         Executable::Script(_) => Err(Failure::NotExecutable("no such file or directory".to_owned())),
     }
@@ -154,22 +158,49 @@ fn host() -> Option<Architecture> {
 #[derive(Debug, PartialEq, Eq)]
 enum Executable {
     /// A binary for an architecture, if it is one of Lambda's.
-    Elf(Option<Architecture>),
+    Binary(Format, Option<Architecture>),
     /// A script and its interpreter.
     Script(PathBuf),
     /// Nothing that the kernel executes.
     Unknown,
 }
 
+/// The format of a binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Elf,
+    MachO,
+}
+
+impl Format {
+    /// Of a system, by Rust's name of it.
+    fn of(system: &str) -> Self {
+        match system {
+            "macos" => Self::MachO,
+            _ => Self::Elf,
+        }
+    }
+}
+
 fn executable(head: &[u8]) -> Executable {
     if head.starts_with(b"\x7fELF") {
         // `e_machine` is at offset 18 in 32- and 64-bit files; both of Lambda's architectures are little-endian.
         let machine = head.get(18..20).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
-        return Executable::Elf(match machine {
+        let architecture = match machine {
             Some(0x3e) => Some(Architecture::X86_64),
             Some(0xb7) => Some(Architecture::Arm64),
             Some(_) | None => None,
-        });
+        };
+        return Executable::Binary(Format::Elf, architecture);
+    }
+    // A 64-bit Mach-O file, with `cputype` after its first four bytes.
+    if let Some(rest) = head.strip_prefix(&0xfeed_facf_u32.to_le_bytes()) {
+        let architecture = match rest.first_chunk().map(|bytes| u32::from_le_bytes(*bytes)) {
+            Some(0x0100_0007) => Some(Architecture::X86_64),
+            Some(0x0100_000c) => Some(Architecture::Arm64),
+            Some(_) | None => None,
+        };
+        return Executable::Binary(Format::MachO, architecture);
     }
     let Some(line) = head.strip_prefix(b"#!") else {
         return Executable::Unknown;
@@ -188,15 +219,22 @@ mod tests {
 
     #[test]
     fn executables_by_their_first_bytes() {
+        let elf_of = |architecture| Executable::Binary(Format::Elf, architecture);
+        let mach = |machine: u32| [0xfeed_facf_u32.to_le_bytes(), machine.to_le_bytes()].concat();
+        let mach_of = |architecture| Executable::Binary(Format::MachO, architecture);
+        assert_eq!(executable(&mach(0x0100_000c)), mach_of(Some(Architecture::Arm64)));
+        assert_eq!(executable(&mach(0x0100_0007)), mach_of(Some(Architecture::X86_64)));
+        assert_eq!(executable(&mach(7)), mach_of(None));
+        assert_eq!((Format::of("macos"), Format::of("linux")), (Format::MachO, Format::Elf));
         let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
         elf.resize(20, 0);
         elf[18] = 0xb7;
-        assert_eq!(executable(&elf), Executable::Elf(Some(Architecture::Arm64)));
+        assert_eq!(executable(&elf), elf_of(Some(Architecture::Arm64)));
         elf[18] = 0x3e;
-        assert_eq!(executable(&elf), Executable::Elf(Some(Architecture::X86_64)));
+        assert_eq!(executable(&elf), elf_of(Some(Architecture::X86_64)));
         elf[18] = 0x28;
-        assert_eq!(executable(&elf), Executable::Elf(None));
-        assert_eq!(executable(b"\x7fELF"), Executable::Elf(None));
+        assert_eq!(executable(&elf), elf_of(None));
+        assert_eq!(executable(b"\x7fELF"), elf_of(None));
         assert_eq!(executable(b"#!/bin/sh\nexit"), Executable::Script("/bin/sh".into()));
         assert_eq!(
             executable(b"#! /usr/bin/env python3\n"),

@@ -52,7 +52,7 @@ pub async fn build(request: &PackageRequest, events: &Events) -> Result<Vec<Buil
             .filter(|(_, (source, _))| source.architecture == architecture)
             .unzip();
         let Some((first, _)) = functions.first() else { continue };
-        let builder = Builder::first(host, architecture);
+        let builder = Builder::first(host, request.destination, architecture);
         check_destination(request, host, first)?;
         for (place, executable) in places
             .into_iter()
@@ -130,7 +130,7 @@ pub async fn check_builders(request: &PackageRequest) -> Result<(), PackageError
             .filter(|source| source.architecture == architecture);
         if let Some(first) = functions.next() {
             check_destination(request, host, first)?;
-            check_builder(request, Builder::first(host, architecture), first).await?;
+            check_builder(request, Builder::first(host, request.destination, architecture), first).await?;
         }
     }
     Ok(())
@@ -141,7 +141,7 @@ fn check_destination(
     host: HostPlatform,
     source: &FunctionSource,
 ) -> Result<(), PackageError> {
-    let builder = Builder::first(host, source.architecture);
+    let builder = Builder::first(host, request.destination, source.architecture);
     if request.destination == Destination::ThisMachine && builder != Builder::Cargo {
         return Err(PackageError::CannotRunHere {
             function: source.function.clone(),
@@ -331,6 +331,7 @@ fn command_line(arguments: &[OsString]) -> String {
 fn host_name(host: HostPlatform) -> String {
     match host {
         HostPlatform::Linux(architecture) => architecture_name(architecture).to_owned(),
+        HostPlatform::Mac(architecture) => format!("{} on macOS", architecture_name(architecture)),
         HostPlatform::Other => format!("{} on {}", std::env::consts::ARCH, std::env::consts::OS),
     }
 }

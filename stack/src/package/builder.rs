@@ -22,21 +22,32 @@ pub enum Destination {
 /// What this machine is, as far as it decides how to build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostPlatform {
-    /// Linux of this architecture: it builds for itself.
+    /// Linux of this architecture, with glibc or musl: what it builds for itself runs on Lambda, too, unless its headers say otherwise.
     Linux(Architecture),
+    /// macOS of this architecture: it builds for itself what runs here, and across what runs on Lambda.
+    Mac(Architecture),
     /// Another system: everything is built across.
     Other,
 }
 
 impl HostPlatform {
-    /// The platform this program was compiled for.
-    pub const fn current() -> Self {
-        if cfg!(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")) {
-            Self::Linux(Architecture::X86_64)
-        } else if cfg!(all(target_os = "linux", target_env = "gnu", target_arch = "aarch64")) {
-            Self::Linux(Architecture::Arm64)
-        } else {
-            Self::Other
+    /// The platform this program runs on. Which C library it is itself linked with says nothing about the functions': they are built by
+    /// the Cargo of the machine.
+    pub fn current() -> Self {
+        Self::of(std::env::consts::OS, std::env::consts::ARCH)
+    }
+
+    /// By Rust's names of system and architecture.
+    pub fn of(system: &str, architecture: &str) -> Self {
+        let architecture = match architecture {
+            "x86_64" => Architecture::X86_64,
+            "aarch64" => Architecture::Arm64,
+            _ => return Self::Other,
+        };
+        match system {
+            "linux" => Self::Linux(architecture),
+            "macos" => Self::Mac(architecture),
+            _ => Self::Other,
         }
     }
 }
@@ -52,10 +63,14 @@ pub enum Builder {
 
 impl Builder {
     /// The first builder to try.
-    pub fn first(host: HostPlatform, architecture: Architecture) -> Self {
-        match host {
-            HostPlatform::Linux(own) if own == architecture => Self::Cargo,
-            HostPlatform::Linux(_) | HostPlatform::Other => Self::Zigbuild(architecture),
+    pub fn first(host: HostPlatform, destination: Destination, architecture: Architecture) -> Self {
+        match (host, destination) {
+            (HostPlatform::Linux(own), _) | (HostPlatform::Mac(own), Destination::ThisMachine)
+                if own == architecture =>
+            {
+                Self::Cargo
+            }
+            (HostPlatform::Linux(_) | HostPlatform::Mac(_) | HostPlatform::Other, _) => Self::Zigbuild(architecture),
         }
     }
 
@@ -151,5 +166,32 @@ impl Missing {
             })
             .collect();
         format!("missing: {}", words.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_system_builds_for_itself_what_runs_there() {
+        use Architecture::{Arm64, X86_64};
+        use Destination::{Lambda, ThisMachine};
+        let check = |system: &str, machine: &str, destination, architecture, expected: Builder| {
+            let host = HostPlatform::of(system, machine);
+            let found = Builder::first(host, destination, architecture);
+            assert_eq!(found, expected, "{system} {machine} {destination:?} {architecture:?}");
+        };
+        for destination in [Lambda, ThisMachine] {
+            check("linux", "x86_64", destination, X86_64, Builder::Cargo);
+            check("linux", "aarch64", destination, Arm64, Builder::Cargo);
+            check("linux", "x86_64", destination, Arm64, Builder::Zigbuild(Arm64));
+            check("macos", "aarch64", destination, X86_64, Builder::Zigbuild(X86_64));
+            check("freebsd", "x86_64", destination, X86_64, Builder::Zigbuild(X86_64));
+            check("linux", "riscv64", destination, Arm64, Builder::Zigbuild(Arm64));
+        }
+        check("macos", "aarch64", ThisMachine, Arm64, Builder::Cargo);
+        check("macos", "x86_64", ThisMachine, X86_64, Builder::Cargo);
+        check("macos", "aarch64", Lambda, Arm64, Builder::Zigbuild(Arm64));
     }
 }

@@ -1,5 +1,6 @@
 //! What an executable is and what it needs, read from its ELF headers: machine, interpreter, libraries, the newest
-//! glibc symbol. Pure: bytes in, facts or the reason for refusal out.
+//! glibc symbol. Of a macOS program, which runs on such a machine only, the machine alone is read. Pure: bytes in, facts
+//! or the reason for refusal out.
 
 use std::fmt;
 use std::str::FromStr;
@@ -82,10 +83,21 @@ pub struct Executable {
     pub unknown_libraries: Vec<String>,
 }
 
-/// Reads an executable. The error says why it is none that Lambda can start.
+/// First bytes of a 64-bit Mach-O file, and its numbers of machines, which follow.
+/// <https://github.com/apple-oss-distributions/xnu/blob/main/EXTERNAL_HEADERS/mach-o/loader.h>
+const MACH_O: [u8; 4] = 0xfeed_facf_u32.to_le_bytes();
+const MACH_X86_64: u32 = 0x0100_0007;
+const MACH_ARM64: u32 = 0x0100_000c;
+/// What loads programs on macOS.
+const MACH_LOADER: &str = "/usr/lib/dyld";
+
+/// Reads an executable. The error says why it is none that can be started, on Lambda or on this machine.
 pub fn inspect(bytes: &[u8]) -> Result<Executable, String> {
     if bytes.starts_with(b"#!") {
         return Err("it is a script, not a program".to_owned());
+    }
+    if let Some(rest) = bytes.strip_prefix(&MACH_O) {
+        return mach_o(rest);
     }
     if !bytes.starts_with(b"\x7fELF") {
         return Err("it is not an ELF file".to_owned());
@@ -124,6 +136,26 @@ pub fn inspect(bytes: &[u8]) -> Result<Executable, String> {
         interpreter,
         glibc: newest_glibc(&sections, endian, bytes).map_err(damaged)?,
         unknown_libraries: unknown_libraries(&sections, endian, bytes).map_err(damaged)?,
+    })
+}
+
+/// What follows the first bytes of a Mach-O file.
+fn mach_o(rest: &[u8]) -> Result<Executable, String> {
+    let architecture = match rest.first_chunk().map(|bytes| u32::from_le_bytes(*bytes)) {
+        Some(MACH_X86_64) => Architecture::X86_64,
+        Some(MACH_ARM64) => Architecture::Arm64,
+        Some(other) => {
+            return Err(format!(
+                "its machine is Mach-O number {other}, neither x86_64 nor arm64"
+            ));
+        }
+        None => return Err("it is damaged (it ends in its header)".to_owned()),
+    };
+    Ok(Executable {
+        architecture,
+        interpreter: Some(MACH_LOADER.to_owned()),
+        glibc: None,
+        unknown_libraries: Vec::new(),
     })
 }
 
@@ -218,6 +250,21 @@ mod tests {
         check(b"#!/bin/sh\necho", "it is a script, not a program");
         check(b"MZ\x90\x00", "it is not an ELF file");
         check(b"\x7fELF\x01\x01\x01", "it is not a 64-bit ELF file");
+    }
+
+    #[test]
+    fn a_program_of_macos_runs_there_only() {
+        let header = |machine: u32| [MACH_O.as_slice(), &machine.to_le_bytes(), &[0; 24]].concat();
+        let found = inspect(&header(MACH_ARM64)).unwrap();
+        assert_eq!(found.architecture, Architecture::Arm64);
+        assert_eq!(
+            inspect(&header(MACH_X86_64)).unwrap().architecture,
+            Architecture::X86_64
+        );
+        let refused = check_interpreter(found.architecture, found.interpreter.as_deref()).unwrap_err();
+        assert!(refused.contains("/usr/lib/dyld"), "{refused}");
+        assert!(inspect(&header(7)).unwrap_err().contains("neither x86_64 nor arm64"));
+        assert!(inspect(&MACH_O).unwrap_err().contains("damaged"));
     }
 
     /// Every prefix and every damaged header byte ends in an answer, never in a panic.

@@ -68,7 +68,7 @@ impl Project {
 
 fn host() -> Architecture {
     match HostPlatform::current() {
-        HostPlatform::Linux(architecture) => architecture,
+        HostPlatform::Linux(architecture) | HostPlatform::Mac(architecture) => architecture,
         HostPlatform::Other => Architecture::Arm64,
     }
 }
