@@ -34,4 +34,5 @@ mod stages;
 mod streams;
 mod terminal;
 mod walk;
+mod workflows;
 mod zero_loss;
