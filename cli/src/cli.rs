@@ -57,6 +57,8 @@ pub struct Global {
         value_enum,
         default_value_t,
         value_name = "FORMAT",
+        env = "TASKCTL_OUTPUT",
+        hide_env_values = true,
         help_heading = GLOBAL
     )]
     pub output: Output,
@@ -79,13 +81,33 @@ const TARGET: &str = "Target options";
 #[command(next_help_heading = TARGET)]
 pub struct TargetArgs {
     /// Stage of the application
-    #[arg(long, short, global = true, default_value = "dev", value_name = "STAGE")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        default_value = "dev",
+        value_name = "STAGE",
+        env = "TASKCTL_STAGE",
+        hide_env_values = true
+    )]
     pub stage: String,
     /// AWS region [default: the template's]
-    #[arg(long, global = true, value_name = "REGION")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "REGION",
+        env = "TASKCTL_REGION",
+        hide_env_values = true
+    )]
     pub region: Option<String>,
     /// Profile of the AWS configuration files
-    #[arg(long, global = true, value_name = "PROFILE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PROFILE",
+        env = "TASKCTL_PROFILE",
+        hide_env_values = true
+    )]
     pub profile: Option<String>,
     /// Endpoint for all AWS calls, such as an emulator's; https unless it is on this machine
     #[arg(long, global = true, value_name = "URL", value_parser = endpoint_url, conflicts_with = "local")]
@@ -93,7 +115,7 @@ pub struct TargetArgs {
     /// Use this machine instead of AWS; needs no account
     #[arg(long, global = true)]
     pub local: bool,
-    /// Port of the local target's AWS endpoint [default: the last one used, else 4580]
+    /// Port of the local target's AWS endpoint [default: the last one used, else the first free one from 4580]
     #[arg(
         long,
         global = true,
@@ -102,12 +124,35 @@ pub struct TargetArgs {
         hide_env_values = true
     )]
     pub local_port: Option<u16>,
+    /// Port of the local target's web sites [default: the last one used, else the first free one from 1580]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PORT",
+        env = "TASKCTL_LOCAL_WEBSITE_PORT",
+        hide_env_values = true
+    )]
+    pub local_website_port: Option<u16>,
     #[arg(long, short, global = true, value_name = "FILE", help = FILE)]
     pub file: Option<PathBuf>,
     /// Application name, for commands that need no template
-    #[arg(long, global = true, value_name = "APP", conflicts_with = "file")]
+    #[arg(long, global = true, value_name = "APP", env = "TASKCTL_APP", hide_env_values = true)]
     pub app: Option<String>,
+    /// The application that the environment names, for where there is no template.
+    #[arg(skip)]
+    pub app_without_template: Option<String>,
 }
+
+/// The variables of the environment that stand in for arguments, by the arguments' ids.
+pub const VARIABLES: [(&str, &str); 7] = [
+    ("stage", "TASKCTL_STAGE"),
+    ("app", "TASKCTL_APP"),
+    ("profile", "TASKCTL_PROFILE"),
+    ("region", "TASKCTL_REGION"),
+    ("output", "TASKCTL_OUTPUT"),
+    ("local_port", "TASKCTL_LOCAL_PORT"),
+    ("local_website_port", "TASKCTL_LOCAL_WEBSITE_PORT"),
+];
 
 const FILE: &str =
     "Template file, or the name of a built-in template [default: the nearest taskctl.yaml up to the repository root]";

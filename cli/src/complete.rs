@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use clap_complete::CompletionCandidate;
+use clap_complete::engine::{CompletionCandidate, PathCompleter, ValueCompleter as _};
 use serde_json::Value;
 use taskctl_stack::template::EMBEDDED;
 
@@ -18,13 +18,14 @@ use crate::project_discovery::{Nearest, nearest};
 /// How long somebody who pressed Tab waits.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Options that say which stack is meant, and how it is reached; with a value, but for `--local`.
-const TARGET: [&str; 10] = [
+const TARGET: [&str; 11] = [
     "--stage",
     "-s",
     "--region",
     "--profile",
     "--endpoint-url",
     "--local-port",
+    "--local-website-port",
     "--file",
     "-f",
     "--app",
@@ -47,6 +48,16 @@ pub fn stages() -> Vec<CompletionCandidate> {
 pub fn functions() -> Vec<CompletionCandidate> {
     let template = template(&words());
     candidates(template.iter().flat_map(|template| names(template, "functions")))
+}
+
+/// Templates that can be named: shipped ones, and files.
+pub fn templates(current: &OsStr) -> Vec<CompletionCandidate> {
+    let begun = current.to_string_lossy();
+    let shipped = EMBEDDED
+        .iter()
+        .filter(|shipped| shipped.name.starts_with(&*begun))
+        .map(|shipped| CompletionCandidate::new(shipped.name).help(Some(shipped.summary.into())));
+    shipped.chain(PathCompleter::file().complete(current)).collect()
 }
 
 /// The releases that the stage of the line can go back to, newest first.

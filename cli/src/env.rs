@@ -38,10 +38,10 @@ pub struct Env {
     /// Who runs it: the person, or the one who set off the CI job.
     pub user: String,
     pub host: String,
+    /// Where taskctl keeps what all projects of the user share.
+    pub cache: PathBuf,
     /// Root of the local target, when given.
     pub local_root: Option<PathBuf>,
-    /// Port of the local target's web sites, when given.
-    pub local_website_port: Option<u16>,
     /// Python for the local target, when given.
     pub local_python: Option<PathBuf>,
     /// Endpoints of AWS services that the environment names, by the variable's name.
@@ -80,7 +80,6 @@ impl Env {
                 .skip(1)
                 .map(|argument| argument.to_string_lossy().into_owned())
                 .collect(),
-            directory,
             out: Style::decide(&wishes, width(&out), reader(&std::io::stdout())),
             err: Style::decide(&wishes, width(&err), reader(&std::io::stderr())),
             audience: if person { Audience::Person } else { Audience::Nobody },
@@ -97,10 +96,17 @@ impl Env {
                 .find_map(|name| text(name).filter(|user| !user.is_empty()))
                 .unwrap_or_else(|| "unknown".to_owned()),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            cache: cache(
+                path("TASKCTL_CACHE"),
+                path("XDG_CACHE_HOME"),
+                env::home_dir(),
+                cfg!(target_os = "macos"),
+            )
+            .unwrap_or_else(|| directory.join(KEEP).join("cache")),
             local_root: path("TASKCTL_LOCAL_ROOT"),
-            local_website_port: text("TASKCTL_LOCAL_WEBSITE_PORT").and_then(|port| port.parse().ok()),
             local_python: path("TASKCTL_LOCAL_PYTHON"),
             endpoints: endpoints(),
+            directory,
         }
     }
 
@@ -200,7 +206,48 @@ fn path(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// The cache folder: the one that is named, else the one for this program where the system keeps such folders. None without a home.
+/// <https://specifications.freedesktop.org/basedir-spec/latest/>
+fn cache(named: Option<PathBuf>, xdg: Option<PathBuf>, home: Option<PathBuf>, is_mac: bool) -> Option<PathBuf> {
+    const NAME: &str = "taskctl";
+    if let Some(named) = named {
+        return Some(absolute(&named));
+    }
+    // The specification says to ignore a relative one.
+    let xdg = xdg.filter(|folder| folder.is_absolute());
+    let of_system = match (xdg, is_mac) {
+        (Some(xdg), _) => xdg,
+        (None, true) => home?.join("Library/Caches"),
+        (None, false) => home?.join(".cache"),
+    };
+    Some(of_system.join(NAME))
+}
+
 /// A path from the working directory.
 pub fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_folder_is_where_the_system_keeps_them() {
+        let check = |named: Option<&str>, xdg: Option<&str>, is_mac, expected: &str| {
+            let found = cache(
+                named.map(PathBuf::from),
+                xdg.map(PathBuf::from),
+                Some("/home/ada".into()),
+                is_mac,
+            );
+            assert_eq!(found.as_deref(), Some(Path::new(expected)), "{named:?} {xdg:?}");
+        };
+        check(None, None, false, "/home/ada/.cache/taskctl");
+        check(None, None, true, "/home/ada/Library/Caches/taskctl");
+        check(None, Some("/xdg"), false, "/xdg/taskctl");
+        check(None, Some("relative"), false, "/home/ada/.cache/taskctl");
+        check(Some("/named"), Some("/xdg"), false, "/named");
+        assert_eq!(cache(None, None, None, false), None);
+    }
 }

@@ -51,8 +51,9 @@ fn main() -> ExitCode {
     // Asked by a shell, it answers with what can follow, and ends.
     CompleteEnv::with_factory(commands::completing).complete();
     match commands::parse() {
-        Ok(CommandLine { global, command }) => {
+        Ok(CommandLine { mut global, command }) => {
             let env = Env::read(global.no_color);
+            project::name_app(&mut global, &env);
             commands::run(&Invocation { global, env }, command).into()
         }
         Err(error) => show(&error).into(),

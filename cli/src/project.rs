@@ -51,6 +51,17 @@ impl Project {
             region: global.target.region.clone(),
         };
         let template = load(&file.source, &global.target.stage, &options)?;
+        let app = global
+            .target
+            .app
+            .as_ref()
+            .or(global.target.app_without_template.as_ref());
+        if let Some(app) = app.filter(|app| **app != template.stack.app) {
+            return Err(Failure::usage(
+                format!("the template is of application {}, not {app}", template.stack.app),
+                format!("leave --app (TASKCTL_APP) out, or name the template of {app} with --file"),
+            ));
+        }
         let is_shipped = file.directory.is_none();
         let directory = file.directory.unwrap_or_else(|| env.directory.clone());
         Ok(Self {
@@ -97,6 +108,21 @@ impl Project {
     }
 }
 
+/// Where there is no template, the application is the one that the environment names.
+pub fn name_app(global: &mut Global, env: &Env) {
+    if let Ok(Nearest::Nothing | Nearest::OutOfReach(_)) = nearest(&env.directory, template_in) {
+        let app = global.target.app_without_template.take();
+        global.target.app = global.target.app.take().or(app);
+    }
+}
+
+fn template_in(folder: &Path) -> Option<PathBuf> {
+    TEMPLATE_NAMES
+        .map(|name| folder.join(name))
+        .into_iter()
+        .find(|path| path.is_file())
+}
+
 /// The template's text: the given file or built-in template, else the nearest file up to the root of the repository.
 pub fn find(global: &Global, env: &Env) -> Result<TemplateFile, Failure> {
     if let Some(path) = &global.target.file {
@@ -106,13 +132,7 @@ pub fn find(global: &Global, env: &Env) -> Result<TemplateFile, Failure> {
             None => read(path),
         };
     }
-    let find = |folder: &Path| {
-        TEMPLATE_NAMES
-            .map(|name| folder.join(name))
-            .into_iter()
-            .find(|path| path.is_file())
-    };
-    match nearest(&env.directory, find) {
+    match nearest(&env.directory, template_in) {
         Ok(Nearest::Found(path)) => {
             let shown = path.strip_prefix(&env.directory).map(Path::to_owned).unwrap_or(path);
             return read(&shown);

@@ -1,8 +1,6 @@
 //! Where a command works: AWS, an emulator, or this machine; as whom, and in which region.
 
-use std::path::Path;
-
-use taskctl_local::{DaemonCommand, LocalOptions, UpProgress};
+use taskctl_local::{AskedPorts, DaemonCommand, LocalOptions, UpProgress};
 use taskctl_stack::aws::client::clients::{Connection, is_in_the_clear};
 use taskctl_stack::event::{Event, Events};
 use taskctl_stack::package::Destination;
@@ -11,6 +9,7 @@ use taskctl_stack::release::canary::Metering;
 use crate::cli::{BY_HTTPS, Global, IN_THE_CLEAR};
 use crate::env::Env;
 use crate::failure::Failure;
+use crate::project_discovery::distrust;
 
 /// Where the stack is deployed.
 #[derive(Debug, Clone)]
@@ -86,12 +85,12 @@ impl Target {
                 credentials: None,
             }),
             Self::Local(options) => {
-                up(options, events).await?;
+                let status = up(options, events).await?;
                 let key = taskctl_local::credentials(options, taskctl_local::DEFAULT_ACCOUNT, None)?;
                 Ok(Connection {
                     region,
                     profile: None,
-                    endpoint_url: Some(options.endpoint_url()),
+                    endpoint_url: Some(status.endpoint_url),
                     credentials: Some((key.access_key_id, key.secret_access_key)),
                 })
             }
@@ -102,14 +101,20 @@ impl Target {
     pub fn website_url(&self, bucket: &str, region: &str) -> String {
         match self {
             Self::Aws => aws_website_url(bucket, region),
-            Self::Local(options) => format!("http://{bucket}.localhost:{}", options.website_port),
+            Self::Local(options) => format!("http://{bucket}.localhost:{}", options.ports().websites),
         }
     }
 }
 
 /// Makes sure that the local target runs.
 pub async fn up(options: &LocalOptions, events: &Events) -> Result<taskctl_local::LocalStatus, Failure> {
-    let daemon = DaemonCommand::current(options)?;
+    // The emulator's program is run from there.
+    for folder in [&options.cache, &options.cache.join("emulator")] {
+        if let Some(distrust) = distrust(folder) {
+            return Err(distrust.failure(folder, "to use another folder: TASKCTL_CACHE=DIR"));
+        }
+    }
+    let daemon = DaemonCommand::current()?;
     let tell = |progress| {
         let message = match progress {
             UpProgress::InstallingEmulator { version } => {
@@ -121,6 +126,15 @@ pub async fn up(options: &LocalOptions, events: &Events) -> Result<taskctl_local
                 "the local target runs with another version or other ports; restarting it".to_owned()
             }
             UpProgress::Starting => "starting the local target".to_owned(),
+            UpProgress::OtherPort {
+                part,
+                wanted,
+                holder,
+                port,
+            } => match holder {
+                Some(holder) => format!("port {wanted} is taken by {holder}; using port {port} for the {part}"),
+                None => format!("port {wanted} is taken; using port {port} for the {part}"),
+            },
             UpProgress::Ready => return,
         };
         events.emit(Event::Note { message });
@@ -128,20 +142,18 @@ pub async fn up(options: &LocalOptions, events: &Events) -> Result<taskctl_local
     Ok(taskctl_local::up(options, &daemon, tell).await?)
 }
 
-/// The settings of the local target here: those of the last `up`, unless overridden.
+/// The settings of the local target here.
 pub fn local_options(global: &Global, env: &Env) -> LocalOptions {
     let root = env.local_root.clone().unwrap_or_else(|| env.keep().join("local"));
-    let mut options = LocalOptions::load(Path::new(&root));
-    if let Some(port) = global.target.local_port {
-        options.port = port;
+    LocalOptions {
+        asked: AskedPorts {
+            endpoint: global.target.local_port,
+            websites: global.target.local_website_port,
+            first_api: None,
+        },
+        python: env.local_python.clone(),
+        ..LocalOptions::new(&root, &env.cache)
     }
-    if let Some(port) = env.local_website_port {
-        options.website_port = port;
-    }
-    if let Some(python) = &env.local_python {
-        options.python = Some(python.clone());
-    }
-    options
 }
 
 /// Regions whose website endpoints are written with a dash; all later ones have a dot.

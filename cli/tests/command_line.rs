@@ -8,6 +8,17 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+/// The variables that stand in for arguments.
+const VARIABLES: [&str; 7] = [
+    "TASKCTL_STAGE",
+    "TASKCTL_APP",
+    "TASKCTL_PROFILE",
+    "TASKCTL_REGION",
+    "TASKCTL_OUTPUT",
+    "TASKCTL_LOCAL_PORT",
+    "TASKCTL_LOCAL_WEBSITE_PORT",
+];
+
 /// The program, in a directory, with nothing of the tester's environment that it would look at.
 fn taskctl(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_taskctl"));
@@ -21,10 +32,14 @@ fn taskctl(directory: &Path, arguments: &[&str]) -> Command {
         "AWS_PROFILE",
         "AWS_ENDPOINT_URL",
         "GITHUB_ACTIONS",
+        "TASKCTL_CACHE",
+        "XDG_CACHE_HOME",
         "TASKCTL_LOCAL_ROOT",
-        "TASKCTL_LOCAL_PORT",
         "TASKCTL_LOCAL_PYTHON",
-    ] {
+    ]
+    .into_iter()
+    .chain(VARIABLES)
+    {
         command.env_remove(name);
     }
     // Where the home is another one, a toolchain is not found by itself.
@@ -449,6 +464,77 @@ fn without_credentials_it_is_said_how_to_get_some() {
     );
 }
 
+/// The environment stands in for arguments, and the command line counts before it.
+#[test]
+fn variables_stand_in_for_arguments() {
+    let dir = tempfile::tempdir().unwrap();
+    let template = "app: shop\nregion: eu-central-1\nfunctions: {tasks: }\nstages: {prod: {}}\n";
+    fs::write(dir.path().join("taskctl.yaml"), template).unwrap();
+    let said = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let output = taskctl(dir.path(), arguments)
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    for name in VARIABLES {
+        for arguments in [["--help"].as_slice(), &["status", "--help"]] {
+            let help = said(arguments, &[]).1;
+            assert!(help.contains(&format!("[env: {name}]")), "{arguments:?}: {help}");
+        }
+    }
+
+    // Nothing is reached here: what is said tells where it was looked for.
+    let status = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let all = [&["status", "--endpoint-url", "http://127.0.0.1:9"], arguments].concat();
+        let variables = [
+            variables,
+            &[
+                ("AWS_ACCESS_KEY_ID", "a"),
+                ("AWS_SECRET_ACCESS_KEY", "b"),
+                ("AWS_MAX_ATTEMPTS", "1"),
+            ],
+        ]
+        .concat();
+        let (code, out, err) = said(&all, &variables);
+        assert_ne!(code, Some(0), "{out}{err}");
+        (out, err.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    let wrong_stage = |err: &str, stage: &str| assert!(err.contains(stage), "{err}");
+    wrong_stage(&status(&[], &[("TASKCTL_STAGE", "Wrong!")]).1, "Wrong!");
+    wrong_stage(&status(&["--stage", "Bad?"], &[("TASKCTL_STAGE", "Wrong!")]).1, "Bad?");
+    let (out, _) = status(&[], &[("TASKCTL_OUTPUT", "json"), ("TASKCTL_STAGE", "Wrong!")]);
+    assert!(out.is_empty() || out.starts_with('{'), "{out}");
+    // What is set to nothing is not set.
+    let empty: Vec<(&str, &str)> = VARIABLES.iter().map(|name| (*name, "")).collect();
+    let (_, err) = status(&[], &empty);
+    assert!(!err.contains("invalid value"), "{err}");
+
+    // An application that the environment names is for where there is no template: that says what guards its stages.
+    let app = [("TASKCTL_APP", "blog")];
+    let elsewhere = tempfile::tempdir().unwrap();
+    let output = taskctl(elsewhere.path(), &["status"]).envs(app).output().unwrap();
+    let err = text(&output.stderr);
+    assert!(
+        output.status.code() == Some(64) && err.contains("--app needs a region"),
+        "{err}"
+    );
+    for arguments in [["status"], ["plan"]] {
+        let (code, _, err) = said(&arguments, &app);
+        assert!(
+            code == Some(64) && err.contains("the template is of application shop, not blog"),
+            "{err}"
+        );
+    }
+    let (_, err) = status(&["-f", "taskctl.yaml"], &app);
+    assert!(!err.contains("blog"), "{err}");
+    let (code, _, err) = said(&["status", "-f", "taskctl.yaml", "--app", "blog"], &[]);
+    assert!(
+        code == Some(64) && err.contains("'--app <APP>' cannot be used with '--file <FILE>'"),
+        "{err}"
+    );
+}
+
 #[test]
 fn schema_completions_and_manual_are_printed() {
     let dir = tempfile::tempdir().unwrap();
@@ -478,6 +564,12 @@ fn schema_completions_and_manual_are_printed() {
             .lines()
             .any(|line| line.starts_with("dev"))
     );
+    fs::write(dir.path().join("plain.yaml"), "").unwrap();
+    for line in [["status", "-f", "pla"], ["logs", "--file", "pla"]] {
+        let offered = completed(&line);
+        let names: Vec<&str> = offered.lines().filter_map(|line| line.split('\t').next()).collect();
+        assert_eq!(names, ["platform", "plain.yaml"], "{line:?}");
+    }
     assert!(text(&run(dir.path(), &["man"]).stdout).starts_with(".ie "));
     assert_eq!(run(dir.path(), &["man", "--out", "man1"]).status.code(), Some(0));
     assert!(dir.path().join("man1/taskctl-deploy.1").is_file());
@@ -609,6 +701,19 @@ fn nothing_that_a_folder_names_is_run() {
         let (_, said) = lonely(outer, arguments);
         assert!(!proof.exists(), "{arguments:?} ran what options.json names: {said}");
     }
+
+    // Nor is the emulator's program run from a cache folder that others can write.
+    let cache = outer.join("cache");
+    fs::create_dir(&cache).unwrap();
+    mode(&cache, 0o777);
+    let mut command = taskctl(outer, &["local", "up"]);
+    let output = command.env("TASKCTL_CACHE", &cache).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("writable by others") && said.contains("TASKCTL_CACHE=DIR"),
+        "{said}"
+    );
 
     // A folder that others can write is not used at all.
     mode(&outer.join(".taskctl"), 0o777);

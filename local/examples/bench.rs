@@ -200,7 +200,7 @@ fn keys(arguments: &Arguments) -> Result<Keys, Fault> {
     let Some(root) = &arguments.local_root else {
         return Ok(Keys::random()?);
     };
-    let keys = Keys::read(&LocalOptions::new(root))?;
+    let keys = Keys::read(&LocalOptions::new(root, root))?;
     keys.ok_or_else(|| format!("{} is the root of no local target", root.display()).into())
 }
 

@@ -67,6 +67,12 @@ pub enum LocalError {
         /// The process that has it, when that can be known.
         holder: Option<String>,
     },
+    /// Every port that was tried is taken.
+    #[error("no port is free for the {part}")]
+    NoPort {
+        /// The part that needs it.
+        part: &'static str,
+    },
     /// The emulator ended or does not answer.
     #[error("the emulator failed to start: {reason}")]
     Emulator {
@@ -147,10 +153,11 @@ impl LocalError {
                     "end that process, or choose another port with --local-port PORT or TASKCTL_LOCAL_PORT=PORT".to_owned()
                 }
                 "websites" => {
-                    "end that process, or choose another port with TASKCTL_LOCAL_WEBSITE_PORT=PORT".to_owned()
+                    "end that process, or choose another port with --local-website-port PORT or TASKCTL_LOCAL_WEBSITE_PORT=PORT".to_owned()
                 }
                 _ => "end that process and run `taskctl local up` again".to_owned(),
             }),
+            Self::NoPort { .. } => Some("`taskctl local list` shows the local targets that run; stop one with `taskctl local down` in its project".to_owned()),
             Self::Emulator { log, .. } => Some(format!("see {}; `taskctl local reset` starts over with empty state", log.display())),
             Self::Daemon { advice, log, .. } => Some(advice.clone().unwrap_or_else(|| format!("see {}", log.display()))),
             Self::StillRunning { pid } => Some(format!("end it with: kill -9 {pid}")),

@@ -75,6 +75,14 @@ pub(crate) fn lock(path: &Path) -> Result<File, LocalError> {
     Ok(file)
 }
 
+/// Shares a lock that lives as long as the returned file is open: [`try_lock`] fails meanwhile.
+pub(crate) fn lock_shared(path: &Path) -> Result<File, LocalError> {
+    let file = open_lock(path)?;
+    file.lock_shared()
+        .map_err(|source| LocalError::io("locking", path, source))?;
+    Ok(file)
+}
+
 fn open_lock(path: &Path) -> Result<File, LocalError> {
     if let Some(parent) = path.parent() {
         create_directory(parent)?;

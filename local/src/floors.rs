@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up: a module imports only those above it in this list. `services`, `gateway` and `runtime` know each
 /// other by `ports` alone.
-const FLOORS: [(&str, &[&str]); 17] = [
+const FLOORS: [(&str, &[&str]); 18] = [
     ("error", &[]),
     ("files", &["error"]),
     ("deps", &[]),
@@ -15,6 +15,7 @@ const FLOORS: [(&str, &[&str]); 17] = [
     ("peer", &[]),
     ("ports", &[]),
     ("options", &["error", "files", "hosts"]),
+    ("targets", &["error", "files", "options"]),
     ("keys", &["error", "files", "options"]),
     ("signing", &["keys"]),
     ("emulator", &["error", "files", "options"]),
@@ -30,7 +31,7 @@ const FLOORS: [(&str, &[&str]); 17] = [
         "daemon",
         &[
             "deps", "emulator", "endpoint", "error", "files", "gateway", "keys", "options", "ports", "protocol",
-            "runtime", "services", "signing",
+            "runtime", "services", "signing", "targets",
         ],
     ),
     ("floors", &[]),

@@ -234,7 +234,7 @@ mod tests {
 
     fn root() -> (tempfile::TempDir, LocalOptions) {
         let directory = tempfile::tempdir().unwrap();
-        let options = LocalOptions::new(&directory.path().join("root"));
+        let options = LocalOptions::new(&directory.path().join("root"), directory.path());
         (directory, options)
     }
 

@@ -24,11 +24,15 @@ mod options;
 mod peer;
 mod protocol;
 mod services;
+mod targets;
 
 pub use daemon::{
-    ApiStatus, Ended, Incident, LocalState, LocalStatus, PartState, PartStatus, UpProgress, down, reset, serve, status,
-    up,
+    ApiStatus, Ended, Incident, LocalState, LocalStatus, PartState, PartStatus, UpProgress, down, list, reset, serve,
+    status, up,
 };
 pub use error::LocalError;
 pub use keys::{Credentials, DEFAULT_ACCOUNT, Keys, credentials, is_account};
-pub use options::{DEFAULT_FIRST_API_PORT, DEFAULT_PORT, DEFAULT_WEBSITE_PORT, DaemonCommand, LocalOptions};
+pub use options::{
+    AskedPorts, DEFAULT_FIRST_API_PORT, DEFAULT_PORT, DEFAULT_WEBSITE_PORT, DaemonCommand, LocalOptions, Ports,
+    ServeSettings,
+};

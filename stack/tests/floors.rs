@@ -84,8 +84,8 @@ const HOUSES: &[House] = &[
     House {
         source: "local/src",
         floors: &[
-            "deps", "error", "files", "hosts", "options", "emulator", "keys", "protocol", "ports", "signing",
-            "services", "endpoint", "gateway", "peer", "runtime", "daemon", "floors",
+            "deps", "error", "files", "hosts", "options", "targets", "emulator", "keys", "protocol", "ports",
+            "signing", "services", "endpoint", "gateway", "peer", "runtime", "daemon", "floors",
         ],
         apart: &[],
     },

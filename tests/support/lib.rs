@@ -18,7 +18,7 @@ pub use caller::Caller;
 pub use eventually::{eventually, settled};
 pub use fault_profile::FaultProfile;
 pub use fault_proxy::{At, FaultProxy, Held};
-pub use local::{Local, Run, Running, artifacts, binary, projects_target, repository};
+pub use local::{Local, Run, Running, artifacts, binary, cache, projects_target, repository};
 pub use log_fixture::{Entry, LogFixture};
 pub use newman::newman;
 pub use project::Project;

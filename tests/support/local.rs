@@ -2,7 +2,6 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -242,6 +241,11 @@ pub fn projects_target() -> PathBuf {
     scratch().join("projects")
 }
 
+/// The cache folder of the tests: the emulator is installed once for all their roots.
+pub fn cache() -> PathBuf {
+    scratch().join("cache")
+}
+
 static SHARED: Mutex<Weak<Local>> = Mutex::new(Weak::new());
 
 impl Local {
@@ -261,10 +265,7 @@ impl Local {
     /// # Panics
     /// When it cannot be unpacked, or does not start.
     pub fn recorded(archive: &Path, root: &Path, website_port: u16) -> Self {
-        // The emulator is installed once, for all roots.
-        let shared = Self::shared();
         run_tool(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(root));
-        must(symlink(shared.root.join("venv"), root.join("venv")));
         let local = Self {
             root: root.to_owned(),
             port: free_port(),
@@ -337,8 +338,9 @@ impl Local {
     }
 
     /// What names this target to taskctl.
-    pub fn variables(&self) -> [(&'static str, String); 3] {
+    pub fn variables(&self) -> [(&'static str, String); 4] {
         [
+            ("TASKCTL_CACHE", cache().to_string_lossy().into_owned()),
             ("TASKCTL_LOCAL_ROOT", self.root.to_string_lossy().into_owned()),
             ("TASKCTL_LOCAL_PORT", self.port.to_string()),
             ("TASKCTL_LOCAL_WEBSITE_PORT", self.website_port.to_string()),
@@ -370,13 +372,38 @@ impl Local {
             .env("NO_COLOR", "1")
             // Output is taken for what a program reads, wherever the tests run.
             .env_remove("GITHUB_ACTIONS")
+            .env_remove("TASKCTL_STAGE")
+            .env_remove("TASKCTL_APP")
+            .env_remove("TASKCTL_PROFILE")
+            .env_remove("TASKCTL_REGION")
+            .env_remove("TASKCTL_OUTPUT")
             .envs(environment.iter().copied());
         command
     }
 
+    /// The Python that runs the emulator, with the packages that come with it.
+    ///
+    /// # Panics
+    /// When the emulator does not run.
+    pub fn emulator_python(&self) -> PathBuf {
+        let status = self
+            .run(&["local", "status", "--output", "json"], &repository())
+            .expect(0);
+        let status: Value = must(serde_json::from_str(&status.out));
+        let parts = status["parts"].as_array().into_iter().flatten();
+        let pid = parts
+            .filter(|part| part["name"] == "emulator")
+            .find_map(|part| part["pid"].as_u64());
+        let Some(pid) = pid else {
+            panic!("no emulator in {status}")
+        };
+        let line = must(std::fs::read_to_string(format!("/proc/{pid}/cmdline")));
+        PathBuf::from(line.split('\0').next().unwrap_or_default())
+    }
+
     /// Access key and secret of the operator of this target.
     pub fn credentials(&self) -> (String, String) {
-        let options = LocalOptions::new(&self.root);
+        let options = LocalOptions::new(&self.root, &cache());
         match taskctl_local::credentials(&options, taskctl_local::DEFAULT_ACCOUNT, None) {
             Ok(key) => (key.access_key_id, key.secret_access_key),
             Err(error) => panic!("no credentials of the local target: {error}"),

@@ -190,6 +190,7 @@ fn programs_get_what_the_schemas_say() {
         ("unlock", &["unlock"]),
         ("local-status", &["local", "status"]),
         ("local-status", &["local", "up"]),
+        ("local-list", &["local", "list"]),
     ] {
         schemas.check(name, &[answer(&project, arguments, 0)]);
     }

@@ -483,7 +483,7 @@ fn functions_have_keys_of_their_own_and_other_clients_those_of_local_env() {
     std::fs::write(&script, CLIENT).unwrap();
     let client = |arguments: &str| {
         let binary = taskctl_tests::binary().display();
-        let python = local.root().join("venv/bin/python");
+        let python = local.emulator_python();
         let line = format!(
             "eval \"$({binary} local env --region eu-central-1 {arguments})\" && {} {}",
             python.display(),

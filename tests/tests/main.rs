@@ -25,6 +25,7 @@ mod output;
 mod page;
 mod policy_bounds;
 mod privilege;
+mod projects;
 mod recorded;
 mod releases;
 mod retention;

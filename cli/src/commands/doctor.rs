@@ -316,26 +316,32 @@ async fn local(options: &LocalOptions) -> Finding {
         }
         LocalState::Stopped => {}
     }
-    let taken: Vec<String> = [options.port, options.website_port]
+    let is_taken = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_err();
+    let shown = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(" and ");
+    let asked: Vec<u16> = [options.asked.endpoint, options.asked.websites]
         .into_iter()
-        .filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_err())
-        .map(|port| port.to_string())
+        .flatten()
         .collect();
-    if taken.is_empty() {
-        Finding::good(
+    let refused: Vec<u16> = asked.into_iter().filter(is_taken).collect();
+    if !refused.is_empty() {
+        return Finding::attention(
             CHECK,
-            format!(
-                "not running; ports {} and {} are free",
-                options.port, options.website_port
-            ),
-        )
-    } else {
-        Finding::attention(
-            CHECK,
-            format!("port {} is in use by another program", taken.join(" and ")),
-            "stop that program, or use other ports: --local-port PORT, TASKCTL_LOCAL_WEBSITE_PORT=PORT",
-        )
+            format!("port {} is in use by another program", shown(&refused)),
+            "stop that program, or use other ports: --local-port PORT, --local-website-port PORT",
+        );
     }
+    let ports = options.ports();
+    let taken: Vec<u16> = [ports.endpoint, ports.websites].into_iter().filter(is_taken).collect();
+    Finding::good(
+        CHECK,
+        match taken.is_empty() {
+            true => format!(
+                "not running; ports {} are free",
+                shown(&[ports.endpoint, ports.websites])
+            ),
+            false => format!("not running; port {} is taken, so it starts on another", shown(&taken)),
+        },
+    )
 }
 
 /// Room for a build.

@@ -2,9 +2,9 @@
 
 mod env;
 
-use std::path::PathBuf;
-
-use taskctl_local::{Ended, LocalOptions, LocalState, LocalStatus, PartState, down, reset, serve, status};
+use taskctl_local::{
+    Ended, LocalOptions, LocalState, LocalStatus, PartState, ServeSettings, down, list, reset, serve, status,
+};
 use taskctl_stack::event::Event;
 
 use crate::cli::Output;
@@ -17,13 +17,14 @@ use crate::target;
 use crate::ui::clock;
 use crate::ui::confirm::{Confirmation, Expected, Place, Unattended};
 use crate::ui::style::{Style, Tone};
-use crate::ui::table::table;
+use crate::ui::table::{Cell, table};
 use crate::ui::text::{plain, wrap};
 
 pub const EXAMPLES: &str = "\
 Examples:
   taskctl local up
   taskctl local status
+  taskctl local list
   eval \"$(taskctl local env)\" && aws dynamodb list-tables
   taskctl local reset --yes";
 
@@ -35,6 +36,8 @@ pub enum Command {
     Down,
     /// Show whether the local target is running, and its URLs
     Status,
+    /// List your local targets: which projects have one, whether it is running, and its ports
+    List,
     /// Stop the local target and delete its data: tables, objects, functions, APIs, logs
     Reset,
     /// Print environment variables for other AWS clients: eval "$(taskctl local env)"
@@ -42,18 +45,17 @@ pub enum Command {
     /// Run the background process
     #[command(hide = true)]
     Serve {
-        /// Root directory
-        #[arg(long)]
-        root: PathBuf,
+        /// What to serve, in JSON
+        settings: ServeSettings,
     },
 }
 
 pub fn run(invocation: &Invocation, command: Command) -> Exit {
     match command {
-        Command::Serve { root } => background(invocation, &root),
-        Command::Up | Command::Down | Command::Status | Command::Reset | Command::Env(_) => {
+        Command::Serve { settings } => background(invocation, settings),
+        Command::Up | Command::Down | Command::Status | Command::List | Command::Reset | Command::Env(_) => {
             let purpose = match command {
-                Command::Up | Command::Status | Command::Env(_) => Purpose::Answer,
+                Command::Up | Command::Status | Command::List | Command::Env(_) => Purpose::Answer,
                 _ => Purpose::Change,
             };
             session::run(invocation, purpose, Details::Changes, async |session| {
@@ -66,6 +68,7 @@ pub fn run(invocation: &Invocation, command: Command) -> Exit {
                         let status = session.unless_stopped(up).await??;
                         answer(&session, &status)
                     }
+                    Command::List => show_all(&session, &list(&options.cache).await?),
                     Command::Down => end(&session, &options).await,
                     Command::Reset => start_over(&session, &options).await,
                     Command::Status | Command::Serve { .. } => answer(&session, &status(&options).await),
@@ -76,7 +79,7 @@ pub fn run(invocation: &Invocation, command: Command) -> Exit {
 }
 
 /// The background process. It has signals and a log of its own.
-fn background(invocation: &Invocation, root: &std::path::Path) -> Exit {
+fn background(invocation: &Invocation, settings: ServeSettings) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -86,7 +89,7 @@ fn background(invocation: &Invocation, root: &std::path::Path) -> Exit {
             );
         }
     };
-    match runtime.block_on(serve(LocalOptions::load(root))) {
+    match runtime.block_on(serve(settings)) {
         Ok(()) => Exit::Ok,
         Err(error) => direct::fail(&invocation.env, &error.into()),
     }
@@ -142,14 +145,47 @@ fn answer(session: &Session, status: &LocalStatus) -> Result<Exit, Failure> {
     })
 }
 
-fn render(status: &LocalStatus, style: &Style) -> String {
-    let (tone, word) = match status.state {
+/// Answers with all local targets of the user.
+fn show_all(session: &Session, targets: &[LocalStatus]) -> Result<Exit, Failure> {
+    let text = match session.global.output {
+        Output::Json => json_answer("the local targets", &targets, Lines::Many)?,
+        Output::Human | Output::Github => render_all(targets, &session.env.out),
+    };
+    session.reporter.answer(text);
+    Ok(Exit::Ok)
+}
+
+fn render_all(targets: &[LocalStatus], style: &Style) -> String {
+    if targets.is_empty() {
+        return "no local targets yet; `taskctl local up` starts one\n".to_owned();
+    }
+    let mut table = table(style, &["state", "process", "AWS", "sites", "APIs", "data in"]);
+    for target in targets {
+        let (tone, word) = state_in_words(target.state);
+        table.add_row([
+            Cell::toned(tone, word),
+            target.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()).into(),
+            target.ports.endpoint.to_string().into(),
+            target.ports.websites.to_string().into(),
+            format!("{}+", target.ports.first_api).into(),
+            plain(&target.root.display().to_string()).into(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn state_in_words(state: LocalState) -> (Tone, &'static str) {
+    match state {
         LocalState::Stopped => (Tone::Faint, "not running"),
         LocalState::Starting => (Tone::Warn, "starting"),
         LocalState::Running => (Tone::Good, "running"),
         LocalState::Degraded => (Tone::Bad, "running, but a component is down"),
         LocalState::NotAnswering => (Tone::Bad, "not responding"),
-    };
+    }
+}
+
+fn render(status: &LocalStatus, style: &Style) -> String {
+    let (tone, word) = state_in_words(status.state);
     let pid = status.pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
     let mut out = format!("local    {}{pid}\n", style.paint(tone, word));
     if status.state == LocalState::Stopped {
@@ -220,5 +256,23 @@ mod tests {
         });
         let status: LocalStatus = serde_json::from_value(status).unwrap_or_else(|error| panic!("{error}"));
         screens("local_status", |style| render(&status, style));
+    }
+
+    #[test]
+    fn local_targets_are_listed() {
+        let target = |state: &str, root: &str, pid: Option<u32>, offset: u16| {
+            let status = serde_json::json!({
+                "state": state, "endpoint_url": "", "root": root, "pid": pid, "version": null, "started": null,
+                "ports": {"endpoint": 4580 + offset, "websites": 1580 + offset, "first_api": 4600 + offset * 100},
+                "parts": [], "apis": [], "websites": {}, "incidents": [],
+            });
+            serde_json::from_value::<LocalStatus>(status).unwrap_or_else(|error| panic!("{error}"))
+        };
+        let targets = [
+            target("running", "/home/ada/shop/.taskctl/local", Some(4711), 0),
+            target("stopped", "/home/ada/blog/.taskctl/local", None, 1),
+        ];
+        screens("local_list", |style| render_all(&targets, style));
+        assert!(render_all(&[], &Style::PLAIN).contains("taskctl local up"));
     }
 }

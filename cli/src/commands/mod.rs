@@ -28,10 +28,13 @@ pub mod status;
 pub mod templates;
 pub mod unlock;
 
+use clap::builder::Resettable;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Subcommand};
-use clap_complete::ArgValueCandidates;
+use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
-use crate::cli::Cli;
+use crate::cli::{Cli, VARIABLES};
 use crate::complete;
 use crate::exit::Exit;
 use crate::session::Invocation;
@@ -125,19 +128,48 @@ const GROUPS: [(&str, &[&str]); 5] = [
 /// The command line for a shell that completes it.
 pub fn completing() -> clap::Command {
     let stages = ArgValueCandidates::new(complete::stages);
-    CommandLine::command().mut_arg("stage", |argument| argument.add(stages))
+    let templates = |argument: clap::Arg| argument.add(ArgValueCompleter::new(complete::templates));
+    CommandLine::command()
+        .mut_arg("stage", |argument| argument.add(stages))
+        .mut_arg("file", templates)
+        .mut_subcommand("logs", |command| command.mut_arg("file", templates))
 }
 
 /// Parses the command line of this process.
 pub fn parse() -> Result<CommandLine, clap::Error> {
-    let mut command = grouped(CommandLine::command());
+    let mut command = without_empty_variables(grouped(CommandLine::command()));
     // Who names no command asks what there is.
     let arguments = match std::env::args_os().len() {
         0 | 1 => vec!["taskctl".into(), "help".into()],
         _ => std::env::args_os().collect(),
     };
     let mut matches = command.try_get_matches_from_mut(arguments)?;
-    CommandLine::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    let named = ["app", "file"].map(|id| matches.value_source(id));
+    let mut parsed = CommandLine::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
+    match named {
+        [Some(ValueSource::CommandLine), Some(_)] => {
+            let text = "the argument '--app <APP>' cannot be used with '--file <FILE>'";
+            Err(command.error(ErrorKind::ArgumentConflict, text))
+        }
+        // A template counts before an application that the environment names: it says what guards its stages.
+        [Some(ValueSource::EnvVariable), file] => {
+            let app = parsed.global.target.app.take();
+            parsed.global.target.app_without_template = app.filter(|_| file.is_none());
+            Ok(parsed)
+        }
+        _ => Ok(parsed),
+    }
+}
+
+/// A variable that is set to nothing is as one that is not set: CI systems set those that have no value.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &str| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    VARIABLES
+        .into_iter()
+        .filter(|(_, name)| is_empty(name))
+        .fold(command, |command, (id, _)| {
+            command.mut_arg(id, |argument| argument.env(Resettable::Reset))
+        })
 }
 
 /// The same command line, whose help lists the commands in groups. Completions and manual pages are made from the other one,
@@ -201,12 +233,10 @@ mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    use clap::Parser as _;
-    use clap::error::ErrorKind;
-
     use super::*;
     use crate::cli::Output;
     use crate::report::CommandHint;
+    use clap::Parser as _;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -60,6 +60,8 @@ pub enum Of {
     Unlock,
     /// The output of local status
     LocalStatus,
+    /// The output of local list
+    LocalList,
 }
 
 pub fn run(invocation: &Invocation, args: &Args) -> Exit {
@@ -85,6 +87,7 @@ pub fn schema(of: Of) -> Value {
         Of::Templates => generator().into_root_schema_for::<Templates>(),
         Of::Unlock => generator().into_root_schema_for::<Unlocked>(),
         Of::LocalStatus => generator().into_root_schema_for::<LocalStatus>(),
+        Of::LocalList => generator().into_root_schema_for::<Vec<LocalStatus>>(),
     };
     schema.to_value()
 }

@@ -70,13 +70,20 @@ impl CommandHint {
 fn flags(global: &Global, arguments: &[String]) -> String {
     let target = &global.target;
     let is_given = |name: &str| arguments.iter().any(|word| word.starts_with(name));
-    let port = target.local_port.filter(|_| target.local && is_given("--local-port"));
+    let port = |port: Option<u16>, name: &str| {
+        let given = port.filter(|_| target.local && is_given(name));
+        given.map(|port| port.to_string())
+    };
     let mut flags = String::new();
     if target.local {
         flags.push_str(" --local");
     }
     let given = [
-        ("local-port", port.map(|port| port.to_string())),
+        ("local-port", port(target.local_port, "--local-port")),
+        (
+            "local-website-port",
+            port(target.local_website_port, "--local-website-port"),
+        ),
         ("endpoint-url", target.endpoint_url.clone()),
         ("profile", target.profile.clone()),
         ("region", target.region.clone()),

@@ -1,6 +1,7 @@
 //! Starting, asking and ending the background process, from any other process.
 
 use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -11,16 +12,17 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use super::port::{ENDPOINT, WEBSITES, listen};
+use super::port::{ENDPOINT, WEBSITES, holder, listen};
 use super::record::{DaemonRecord, StartFailure, is_served};
 use super::status::{LocalState, LocalStatus, PartState};
 use crate::emulator;
 use crate::error::LocalError;
 use crate::files;
 use crate::keys::{self, DEFAULT_ACCOUNT, Keys};
-use crate::options::{DaemonCommand, LocalOptions};
+use crate::options::{DaemonCommand, LocalOptions, ServeSettings};
 use crate::protocol::OWN_PATHS;
 use crate::signing::{self, Payload, Signable};
+use crate::targets;
 
 /// How long a start may take once everything is installed.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -35,7 +37,7 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 const KEPT: [&str; 6] = ["PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ"];
 
 /// Progress of [`up`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpProgress {
     /// The emulator is downloaded and installed (first use: 10–60 s).
     InstallingEmulator {
@@ -46,10 +48,21 @@ pub enum UpProgress {
     WaitingForAnother,
     /// The background process does not answer: it may be busy, and is given time before it is replaced.
     WaitingForAnswer,
-    /// A background process of another build or with other ports is replaced.
+    /// A background process of another build or on other ports is replaced.
     Replacing,
     /// The background process is started.
     Starting,
+    /// A port that it would have had by right is not free, so it has another.
+    OtherPort {
+        /// The part that listens on it.
+        part: &'static str,
+        /// Which it would have had.
+        wanted: u16,
+        /// Who has that, as far as it is known.
+        holder: Option<String>,
+        /// Which it has.
+        port: u16,
+    },
     /// It is ready.
     Ready,
 }
@@ -71,56 +84,86 @@ pub async fn up(
         return Ok(status);
     }
     // Failures that can be foreseen are found before the running process is ended.
-    prepare(options, &mut progress).await?;
+    let venv = prepare(options, &mut progress).await?;
     if is_served(options) {
         progress(UpProgress::Replacing);
         end(options).await?;
     }
     progress(UpProgress::Starting);
-    let former = LocalOptions::load(&options.root);
-    options.store()?;
-    let started = start(options, daemon).await;
-    match &started {
-        Ok(_) => progress(UpProgress::Ready),
-        // The next command is not to fail for the ports of this one.
-        Err(_) => former.store()?,
+    let wanted = options.ports();
+    let status = start(options, daemon, venv).await?;
+    for (part, wanted, port) in [
+        (ENDPOINT, wanted.endpoint, status.ports.endpoint),
+        (WEBSITES, wanted.websites, status.ports.websites),
+    ] {
+        if wanted != port {
+            progress(UpProgress::OtherPort {
+                part,
+                wanted,
+                holder: holder_of(options, wanted),
+                port,
+            });
+        }
     }
-    started
+    progress(UpProgress::Ready);
+    Ok(status)
 }
 
-/// Installs the emulator, and looks whether the ports are free that a running background process does not have already.
-async fn prepare(options: &LocalOptions, progress: &mut impl FnMut(UpProgress)) -> Result<(), LocalError> {
+/// Installs the emulator, and looks whether the ports that are asked for are free, unless a running background process has them
+/// already. Returns where the emulator is.
+async fn prepare(options: &LocalOptions, progress: &mut impl FnMut(UpProgress)) -> Result<PathBuf, LocalError> {
     let running = DaemonRecord::read(options).filter(|_| is_served(options));
     let is_own = |port| {
         running
             .as_ref()
             .is_some_and(|one| one.port == port || one.website_port == port)
     };
-    for (port, part) in [(options.port, ENDPOINT), (options.website_port, WEBSITES)] {
-        if !is_own(port) {
-            listen(port, part).await?;
-        }
-    }
-    if !emulator::is_installed(options) {
-        progress(UpProgress::InstallingEmulator {
-            version: emulator::VERSION,
-        });
-        let for_install = options.clone();
-        let installed = tokio::task::spawn_blocking(move || emulator::ensure_installed(&for_install));
-        installed.await.unwrap_or_else(|failed| {
-            Err(LocalError::io(
-                "installing",
-                &options.root,
-                std::io::Error::other(failed),
-            ))
+    for (port, part) in [(options.asked.endpoint, ENDPOINT), (options.asked.websites, WEBSITES)] {
+        let Some(port) = port.filter(|port| !is_own(*port)) else {
+            continue;
+        };
+        listen(port, part).await.map_err(|error| match error {
+            LocalError::PortTaken { port, part, holder } => LocalError::PortTaken {
+                port,
+                part,
+                holder: holder_of(options, port).or(holder),
+            },
+            other => other,
         })?;
     }
-    Keys::open(options).map(drop)
+    Keys::open(options)?;
+    if let Some(venv) = emulator::installed(options)? {
+        return Ok(venv);
+    }
+    progress(UpProgress::InstallingEmulator {
+        version: emulator::VERSION,
+    });
+    let for_install = options.clone();
+    let installed = tokio::task::spawn_blocking(move || emulator::ensure_installed(&for_install));
+    installed.await.unwrap_or_else(|failed| {
+        Err(LocalError::io(
+            "installing",
+            &options.cache,
+            std::io::Error::other(failed),
+        ))
+    })
 }
 
-async fn start(options: &LocalOptions, daemon: &DaemonCommand) -> Result<LocalStatus, LocalError> {
+/// Who has a port: another local target of the user, or any process.
+fn holder_of(options: &LocalOptions, port: u16) -> Option<String> {
+    let targets = targets::all(&options.cache).unwrap_or_default();
+    let target = targets
+        .iter()
+        .find(|target| target.root != options.root && target.has(port));
+    match target {
+        Some(target) => Some(format!("the local target in {}", target.root.display())),
+        None => holder(port),
+    }
+}
+
+async fn start(options: &LocalOptions, daemon: &DaemonCommand, venv: PathBuf) -> Result<LocalStatus, LocalError> {
     files::remove(&StartFailure::path(options))?;
-    let mut child = spawn(options, daemon)?;
+    let mut child = spawn(options, daemon, venv)?;
     wait_until_ready(options, &mut child).await
 }
 
@@ -142,27 +185,44 @@ async fn alone(options: &LocalOptions, progress: &mut impl FnMut(UpProgress)) ->
 /// The status of the local target; `Stopped` when it does not run.
 pub async fn status(options: &LocalOptions) -> LocalStatus {
     let record = DaemonRecord::read(options);
-    let port = record.as_ref().map_or(options.port, |record| record.port);
     let served = is_served(options);
-    if served && let Some(status) = ask(options, port).await {
+    let record = record.filter(|_| served);
+    if let Some(record) = &record
+        && let Some(status) = ask(options, record.port).await
+    {
         return status;
     }
+    let ports = record.as_ref().map_or_else(|| options.ports(), DaemonRecord::ports);
     LocalStatus {
         state: if served {
             LocalState::NotAnswering
         } else {
             LocalState::Stopped
         },
-        endpoint_url: options.endpoint_url(),
+        endpoint_url: ports.endpoint_url(),
+        ports,
         root: options.root.clone(),
-        pid: record.as_ref().filter(|_| served).map(|record| record.pid),
-        version: record.filter(|_| served).map(|record| record.version),
+        pid: record.as_ref().map(|record| record.pid),
+        version: record.map(|record| record.version),
         started: None,
         parts: Vec::new(),
         apis: Vec::new(),
         websites: Default::default(),
         incidents: Vec::new(),
     }
+}
+
+/// The status of each local target of the user, by root.
+///
+/// # Errors
+/// When the list cannot be read.
+pub async fn list(cache: &Path) -> Result<Vec<LocalStatus>, LocalError> {
+    let targets = targets::all(cache)?;
+    let options = targets
+        .into_iter()
+        .map(|target| LocalOptions::new(&target.root, cache))
+        .collect::<Vec<_>>();
+    Ok(futures::future::join_all(options.iter().map(status)).await)
 }
 
 /// Ends the background process and everything it started; state on disk stays. Fine when nothing runs.
@@ -311,7 +371,15 @@ async fn ask(options: &LocalOptions, port: u16) -> Option<LocalStatus> {
     (status.root == options.root).then_some(status)
 }
 
-fn spawn(options: &LocalOptions, daemon: &DaemonCommand) -> Result<Child, LocalError> {
+fn spawn(options: &LocalOptions, daemon: &DaemonCommand, venv: PathBuf) -> Result<Child, LocalError> {
+    let settings = ServeSettings {
+        root: options.root.clone(),
+        cache: options.cache.clone(),
+        venv,
+        asked: options.asked,
+    };
+    let settings = serde_json::to_string(&settings)
+        .map_err(|source| LocalError::io("starting", &daemon.program, std::io::Error::other(source)))?;
     let path = options.path("daemon.log");
     let log = OpenOptions::new().create(true).append(true).open(&path);
     let log = log.map_err(|source| LocalError::io("opening", &path, source))?;
@@ -320,6 +388,7 @@ fn spawn(options: &LocalOptions, daemon: &DaemonCommand) -> Result<Child, LocalE
         .map_err(|source| LocalError::io("opening", &path, source))?;
     Command::new(&daemon.program)
         .args(&daemon.arguments)
+        .arg(settings)
         .current_dir(&options.root)
         // Nothing of the operator's environment: functions are this process's children, and its start is open to them.
         .env_clear()

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::LocalError;
 use crate::files;
-use crate::options::LocalOptions;
+use crate::options::{LocalOptions, Ports};
 
 /// `daemon.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,15 +34,15 @@ impl DaemonRecord {
     }
 
     /// Of this process.
-    pub(crate) fn current(options: &LocalOptions) -> Self {
+    pub(crate) fn current(ports: &Ports) -> Self {
         Self {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             build: build(),
             started: jiff::Timestamp::now().to_string(),
-            port: options.port,
-            website_port: options.website_port,
-            first_api_port: options.first_api_port,
+            port: ports.endpoint,
+            website_port: ports.websites,
+            first_api_port: ports.first_api,
         }
     }
 
@@ -51,12 +51,18 @@ impl DaemonRecord {
         serde_json::from_slice(&std::fs::read(Self::path(options)).ok()?).ok()
     }
 
+    /// Its ports.
+    pub(crate) fn ports(&self) -> Ports {
+        Ports {
+            endpoint: self.port,
+            websites: self.website_port,
+            first_api: self.first_api_port,
+        }
+    }
+
     /// Whether a process with these options and of this build would be the same.
     pub(crate) fn serves(&self, options: &LocalOptions) -> bool {
-        self.port == options.port
-            && self.website_port == options.website_port
-            && self.first_api_port == options.first_api_port
-            && self.build == build()
+        options.asked.are_met_by(&self.ports()) && self.build == build()
     }
 }
 

@@ -1,20 +1,20 @@
 //! The background process: starts the parts, watches them, ends them.
 
+use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::http::request::Parts;
 use ::http::{Request, Response, StatusCode};
-use tokio::net::TcpListener;
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::claim::{Claim, claim};
 use super::data_plane::DataPlane;
-use super::port::{ENDPOINT, WEBSITES, listen};
 use super::record::{DaemonRecord, StartFailure, daemon_lock};
 use super::status::{ApiStatus, LocalState, LocalStatus, PartState, PartStatus, StatusBoard};
 use crate::deps::Deps;
@@ -26,7 +26,7 @@ use crate::error::LocalError;
 use crate::files;
 use crate::gateway::{Gateway, GatewayPorts};
 use crate::keys::Keys;
-use crate::options::LocalOptions;
+use crate::options::{LocalOptions, Ports, ServeSettings};
 use crate::ports::Invoker;
 use crate::protocol::OWN_PATHS;
 use crate::protocol::emulator_client::EmulatorClient;
@@ -52,7 +52,8 @@ const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
 /// Serves the local target of this root until a signal ends it (SIGTERM, SIGINT). Runs in the background process that
 /// [`super::up`] starts; a failure to start is left on disk for it.
-pub async fn serve(options: LocalOptions) -> Result<(), LocalError> {
+pub async fn serve(settings: ServeSettings) -> Result<(), LocalError> {
+    let options = settings.options();
     // Fails where this is a session of its own already.
     let _ = rustix::process::setsid();
     hide_memory();
@@ -62,7 +63,7 @@ pub async fn serve(options: LocalOptions) -> Result<(), LocalError> {
         .with_writer(std::io::stderr)
         .with_env_filter(tracing_subscriber::EnvFilter::new("warn,taskctl_local=info"))
         .try_init();
-    let result = run(&options).await;
+    let result = run(&options, &settings.venv).await;
     if let Err(error) = &result {
         tracing::error!(%error, "the local target failed");
         let _ = files::write_json(&StartFailure::path(&options), &StartFailure::of(error));
@@ -90,7 +91,7 @@ fn raise_open_files() {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, wanted);
 }
 
-async fn run(options: &LocalOptions) -> Result<(), LocalError> {
+async fn run(options: &LocalOptions, venv: &Path) -> Result<(), LocalError> {
     let started = Instant::now();
     let Some(_lock) = files::try_lock(&daemon_lock(options))? else {
         return Err(LocalError::AlreadyServed {
@@ -98,22 +99,18 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
         });
     };
     let keys = Keys::open(options)?;
-    let record = DaemonRecord::current(options);
+    let installation = Installation::open(venv, options)?;
+    let claim = claim(options).await?;
+    let ports = claim.ports;
+    let record = DaemonRecord::current(&ports);
     files::write_json(&DaemonRecord::path(options), &record)?;
-    let endpoint_listener = listen(options.port, ENDPOINT).await?;
-    let website_listener = listen(options.website_port, WEBSITES).await?;
-    let installation = install(options).await?;
 
-    let emulator = Emulator::bind(options, installation)?;
+    let emulator = Emulator::bind(options, ports.endpoint, installation)?;
     let client = EmulatorClient::new(emulator.socket());
     let mut child = emulator.spawn()?;
     let board = Arc::new(StatusBoard::new(initial_status(options, &record)));
     board.set(emulator_part(&child, PartState::Starting));
-    let listeners = Listeners {
-        endpoint: endpoint_listener,
-        websites: website_listener,
-    };
-    let running = Running::start(options, keys, &client, &board, listeners)?;
+    let running = Running::start(options, keys, &client, &board, claim)?;
 
     let mut terminate = on_signal(SignalKind::terminate(), options)?;
     let mut interrupt = on_signal(SignalKind::interrupt(), options)?;
@@ -145,25 +142,6 @@ async fn run(options: &LocalOptions) -> Result<(), LocalError> {
     outcome
 }
 
-async fn install(options: &LocalOptions) -> Result<Installation, LocalError> {
-    let for_install = options.clone();
-    tokio::task::spawn_blocking(move || emulator::ensure_installed(&for_install))
-        .await
-        .unwrap_or_else(|failed| {
-            Err(LocalError::io(
-                "installing",
-                &options.root,
-                std::io::Error::other(failed),
-            ))
-        })
-}
-
-/// Ports that are listened on before anything is started, so that a taken one is reported at once.
-struct Listeners {
-    endpoint: TcpListener,
-    websites: TcpListener,
-}
-
 /// The state of the services, read from disk.
 struct Stores {
     alarms: Arc<Alarms>,
@@ -175,14 +153,18 @@ struct Stores {
 
 impl Stores {
     /// Also returns the events of APIs from now on.
-    fn open(options: &LocalOptions, keys: &Keys) -> Result<(Self, UnboundedReceiver<ApiEvent>), LocalError> {
+    fn open(
+        options: &LocalOptions,
+        ports: &Ports,
+        keys: &Keys,
+    ) -> Result<(Self, UnboundedReceiver<ApiEvent>), LocalError> {
         let state = options.path("state");
         let (events, api_events) = mpsc::unbounded_channel();
         let downloads = Downloads {
-            endpoint_url: options.endpoint_url(),
+            endpoint_url: ports.endpoint_url(),
             keys: keys.clone(),
         };
-        let ports = (options.first_api_port, options.website_port);
+        let ports = (ports.first_api, ports.websites);
         let stores = Self {
             alarms: Arc::new(Alarms::open(state.join("alarms.json"))?),
             apis: Arc::new(Apis::open(&state.join("apis"), ports, events)?),
@@ -215,11 +197,12 @@ impl Running {
         keys: Keys,
         client: &EmulatorClient,
         board: &Arc<StatusBoard>,
-        listeners: Listeners,
+        claim: Claim,
     ) -> Result<Self, LocalError> {
-        let (stores, api_events) = Stores::open(options, &keys)?;
+        let ports = claim.ports;
+        let (stores, api_events) = Stores::open(options, &ports, &keys)?;
         let sinks = Sinks::default();
-        let runtime = Arc::new(start_runtime(options, &keys, &stores.functions, &sinks)?);
+        let runtime = Arc::new(start_runtime(options, &ports, &keys, &stores.functions, &sinks)?);
         board.set(part("functions", None));
 
         let (stop_delivery, stopped) = watch::channel(false);
@@ -254,16 +237,16 @@ impl Running {
         let website_server = Arc::new(WebsiteServer {
             websites: Arc::clone(&stores.websites),
             emulator: client.clone(),
-            port: options.website_port,
+            port: ports.websites,
         });
-        requests.spawn(website_server.serve(listeners.websites, stopped));
-        board.set(part("websites", Some(options.website_port)));
+        requests.spawn(website_server.serve(claim.websites, stopped));
+        board.set(part("websites", Some(ports.websites)));
 
         let (stop_endpoint, stopped) = watch::channel(false);
         let invoker = Arc::clone(&runtime) as _;
-        let endpoint = Arc::new(endpoint(options, keys, client, board, stores, invoker));
-        let endpoint = tokio::spawn(endpoint.serve(listeners.endpoint, stopped));
-        board.set(part("endpoint", Some(options.port)));
+        let endpoint = Arc::new(endpoint(&ports, keys, client, board, stores, invoker));
+        let endpoint = tokio::spawn(endpoint.serve(claim.endpoint, stopped));
+        board.set(part("endpoint", Some(ports.endpoint)));
         Ok(Self {
             runtime,
             requests: (requests, stop_requests),
@@ -289,7 +272,7 @@ impl Running {
 }
 
 fn endpoint(
-    options: &LocalOptions,
+    ports: &Ports,
     keys: Keys,
     client: &EmulatorClient,
     board: &Arc<StatusBoard>,
@@ -300,13 +283,13 @@ fn endpoint(
         authenticator: Authenticator {
             keys: keys.clone(),
             websites: Arc::clone(&stores.websites),
-            website_port: options.website_port,
+            website_port: ports.websites,
         },
         authorizer: Authorizer::default(),
         own: Arc::new(Own {
             board: Arc::clone(board),
             websites: Arc::clone(&stores.websites),
-            website_port: options.website_port,
+            website_port: ports.websites,
             apis: Arc::clone(&stores.apis),
             functions: Arc::clone(&stores.functions),
         }),
@@ -326,17 +309,13 @@ fn endpoint(
 
 fn start_runtime(
     options: &LocalOptions,
+    ports: &Ports,
     keys: &Keys,
     functions: &Arc<Functions>,
     sinks: &Sinks,
 ) -> Result<RuntimeHost, LocalError> {
     let search_path = std::env::var_os("PATH").unwrap_or_default();
-    let config = RuntimeConfig::new(
-        options.path("runtime"),
-        options.endpoint_url(),
-        search_path,
-        keys.clone(),
-    );
+    let config = RuntimeConfig::new(options.path("runtime"), ports.endpoint_url(), search_path, keys.clone());
     let ports = RuntimePorts {
         functions: Arc::clone(functions) as _,
         logs: Arc::clone(&sinks.logs) as _,
@@ -358,7 +337,8 @@ fn on_signal(kind: SignalKind, options: &LocalOptions) -> Result<tokio::signal::
 fn initial_status(options: &LocalOptions, record: &DaemonRecord) -> LocalStatus {
     LocalStatus {
         state: LocalState::Starting,
-        endpoint_url: options.endpoint_url(),
+        endpoint_url: record.ports().endpoint_url(),
+        ports: record.ports(),
         root: options.root.clone(),
         pid: Some(record.pid),
         version: Some(record.version.clone()),

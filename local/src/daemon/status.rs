@@ -7,6 +7,8 @@ use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::options::Ports;
+
 /// State of the local target and its parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LocalStatus {
@@ -14,6 +16,9 @@ pub struct LocalStatus {
     pub state: LocalState,
     /// URL of the AWS endpoint.
     pub endpoint_url: String,
+    /// Ports; of one that does not run those that it had last.
+    #[serde(default)]
+    pub ports: Ports,
     /// Directory of everything that is kept.
     pub root: PathBuf,
     /// Process id of the background process.

@@ -1,8 +1,9 @@
-//! Installs the emulator into a virtual environment, once, with pinned versions and hashes.
+//! Installs the emulator into a virtual environment, once for a user, with pinned versions and hashes.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
@@ -17,76 +18,118 @@ const SIZE: u64 = 150 * 1024 * 1024;
 /// The program that runs the emulator.
 const LAUNCHER: &str = include_str!("../../emulator.py");
 
-/// A complete installation.
-#[derive(Debug, Clone)]
+/// How long an installation that no local target uses is kept: another version of taskctl may come back to it.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// An installation that a local target uses. It is not removed meanwhile.
+#[derive(Debug)]
 pub(crate) struct Installation {
     /// Interpreter of the virtual environment.
     pub python: PathBuf,
     /// The program that runs the emulator.
     pub launcher: PathBuf,
+    _in_use: File,
 }
 
-/// Whether a complete installation of exactly these requirements is there.
-pub(crate) fn is_installed(options: &LocalOptions) -> bool {
-    let stamp = fs::read_to_string(stamp_path(options)).unwrap_or_default();
-    stamp == stamp_value() && installation(options).python.exists()
-}
-
-/// Makes sure that the emulator is installed. An installation of other requirements, or an interrupted one, is redone.
-pub(crate) fn ensure_installed(options: &LocalOptions) -> Result<Installation, LocalError> {
-    let found = if is_installed(options) {
-        installation(options)
-    } else {
-        install(options)?
-    };
-    // The launcher belongs to this build of taskctl, not to the requirements.
-    if fs::read(&found.launcher).ok().as_deref() != Some(LAUNCHER.as_bytes()) {
-        files::write(&found.launcher, LAUNCHER.as_bytes())?;
+impl Installation {
+    /// Uses an installation for a local target.
+    pub(crate) fn open(venv: &Path, options: &LocalOptions) -> Result<Self, LocalError> {
+        let used = venv.with_extension("used");
+        let in_use = files::lock_shared(&used)?;
+        in_use
+            .set_modified(SystemTime::now())
+            .map_err(|source| LocalError::io("writing", &used, source))?;
+        // The launcher belongs to this build of taskctl, not to the requirements.
+        let launcher = options.path("emulator.py");
+        if fs::read(&launcher).ok().as_deref() != Some(LAUNCHER.as_bytes()) {
+            files::write(&launcher, LAUNCHER.as_bytes())?;
+        }
+        // The root's own, of a version that made one for each.
+        let former = own(options);
+        if former != venv {
+            files::remove(&former)?;
+            files::remove(&former.with_extension("lock"))?;
+        }
+        Ok(Self {
+            python: python_of(venv),
+            launcher,
+            _in_use: in_use,
+        })
     }
-    Ok(found)
 }
 
-fn installation(options: &LocalOptions) -> Installation {
-    Installation {
-        python: options.venv.join("bin/python"),
-        launcher: options.path("emulator.py"),
+/// Where these requirements are installed completely, if they are: for the user, or in the root by a version that did so.
+pub(crate) fn installed(options: &LocalOptions) -> Result<Option<PathBuf>, LocalError> {
+    let former = own(options);
+    if is_complete(&former) {
+        return Ok(Some(former));
     }
+    let venv = place(options, &find_python(options)?);
+    Ok(is_complete(&venv).then_some(venv))
 }
 
-fn stamp_path(options: &LocalOptions) -> PathBuf {
-    options.venv.join("taskctl-complete")
+/// Makes sure that the emulator is installed, once for all local targets of the user. An interrupted installation is redone.
+pub(crate) fn ensure_installed(options: &LocalOptions) -> Result<PathBuf, LocalError> {
+    if let Some(venv) = installed(options)? {
+        return Ok(venv);
+    }
+    let python = find_python(options)?;
+    let venv = place(options, &python);
+    // Those that start at once wait for each other.
+    let _alone = files::lock(&venv.with_extension("lock"))?;
+    if !is_complete(&venv) {
+        install(&python.program, &venv)?;
+        remove_unused(&venv, SystemTime::now())?;
+    }
+    Ok(venv)
 }
 
-fn stamp_value() -> String {
-    Sha256::digest(REQUIREMENTS.as_bytes())
+/// The installation of a root for itself.
+fn own(options: &LocalOptions) -> PathBuf {
+    options.path("venv")
+}
+
+/// Where these requirements are installed for a Python: another minor version does not find its packages.
+fn place(options: &LocalOptions, python: &Python) -> PathBuf {
+    let (system, machine) = (std::env::consts::OS, std::env::consts::ARCH);
+    let key = format!("{REQUIREMENTS}\npython {} {system} {machine}\n", python.minor());
+    options.cache.join("emulator").join(&hash(&key)[..16])
+}
+
+fn python_of(venv: &Path) -> PathBuf {
+    venv.join("bin/python")
+}
+
+fn is_complete(venv: &Path) -> bool {
+    let stamp = fs::read_to_string(stamp_path(venv)).unwrap_or_default();
+    stamp == hash(REQUIREMENTS) && python_of(venv).exists()
+}
+
+fn stamp_path(venv: &Path) -> PathBuf {
+    venv.join("taskctl-complete")
+}
+
+fn hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes())
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
 }
 
-fn install(options: &LocalOptions) -> Result<Installation, LocalError> {
-    let venv = options.venv.clone();
-    let python = find_python(options)?;
-    files::create_directory(&options.root)?;
-    // Roots that share an installation wait for each other.
-    let _alone = files::lock(&venv.with_extension("lock"))?;
-    if is_installed(options) {
-        return Ok(installation(options));
-    }
-    files::remove(&venv)?;
-
-    let made = run(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&venv))
-        .map_err(|source| LocalError::io("running", &python, source))?;
+fn install(python: &Path, venv: &Path) -> Result<(), LocalError> {
+    files::remove(venv)?;
+    let made = run(Command::new(python).args(["-m", "venv", "--clear"]).arg(venv))
+        .map_err(|source| LocalError::io("running", python, source))?;
     if !made.status.success() {
-        let failure = venv_failure(&python, &venv, &made);
-        let _ = files::remove(&venv);
+        let failure = venv_failure(python, venv, &made);
+        let _ = files::remove(venv);
         return Err(failure);
     }
 
-    let requirements = options.path("requirements.txt");
+    let requirements = venv.join("requirements.txt");
     files::write(&requirements, REQUIREMENTS.as_bytes())?;
-    let installed = installation(options);
-    let output = run(Command::new(&installed.python)
+    let installed = python_of(venv);
+    let output = run(Command::new(&installed)
         .args([
             "-m",
             "pip",
@@ -98,17 +141,54 @@ fn install(options: &LocalOptions) -> Result<Installation, LocalError> {
         ])
         .args(["--retries", "2", "--require-hashes", "--requirement"])
         .arg(&requirements))
-    .map_err(|source| LocalError::io("running", &installed.python, source))?;
+    .map_err(|source| LocalError::io("running", &installed, source))?;
     if !output.status.success() {
-        return Err(pip_failure(&venv, available(&venv), &text(&output)));
+        return Err(pip_failure(venv, available(venv), &text(&output)));
     }
+    files::write(&stamp_path(venv), hash(REQUIREMENTS).as_bytes())
+}
 
-    files::write(&stamp_path(options), stamp_value().as_bytes())?;
-    Ok(installed)
+/// Removes the installations beside this one that nothing uses, and has not for long.
+fn remove_unused(venv: &Path, now: SystemTime) -> Result<(), LocalError> {
+    let folder = venv.parent().unwrap_or(venv);
+    for other in files::children(folder)? {
+        if other == venv || !other.is_dir() {
+            continue;
+        }
+        let used = other.with_extension("used");
+        let last = fs::metadata(&used).or_else(|_| fs::metadata(&other));
+        let last = last.and_then(|metadata| metadata.modified()).unwrap_or(now);
+        let is_recent = now.duration_since(last).is_ok_and(|since| since < KEPT);
+        // The lock files stay: another process may wait at one.
+        let (Some(_alone), Some(_unused), false) = (
+            files::try_lock(&other.with_extension("lock"))?,
+            files::try_lock(&used)?,
+            is_recent,
+        ) else {
+            continue;
+        };
+        files::remove(&other)?;
+    }
+    Ok(())
+}
+
+/// An interpreter that is new enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Python {
+    program: PathBuf,
+    /// E.g. `3.11.7`.
+    version: String,
+}
+
+impl Python {
+    /// E.g. `3.11`.
+    fn minor(&self) -> &str {
+        self.version.rsplit_once('.').map_or(&self.version, |(minor, _)| minor)
+    }
 }
 
 /// Finds an interpreter that is new enough.
-fn find_python(options: &LocalOptions) -> Result<PathBuf, LocalError> {
+fn find_python(options: &LocalOptions) -> Result<Python, LocalError> {
     let candidates: Vec<PathBuf> = match &options.python {
         Some(python) => vec![python.clone()],
         None => [
@@ -143,7 +223,10 @@ fn find_python(options: &LocalOptions) -> Result<PathBuf, LocalError> {
             known => known.to_owned(),
         };
         if is_new_enough(version) {
-            return Ok(PathBuf::from(executable));
+            return Ok(Python {
+                program: PathBuf::from(executable),
+                version: version.to_owned(),
+            });
         }
         too_old.get_or_insert((executable, version.to_owned()));
     }
@@ -359,7 +442,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let options = LocalOptions {
             python: Some("/nowhere/python3".into()),
-            ..LocalOptions::new(directory.path())
+            ..LocalOptions::new(&directory.path().join("root"), &directory.path().join("cache"))
         };
         assert!(matches!(
             ensure_installed(&options),
@@ -378,27 +461,114 @@ mod tests {
         script
     }
 
+    const MAKE: &str = "mkdir -p \"$4/bin\"; cp \"$0\" \"$4/bin/python\"";
+
     #[test]
     fn failed_and_interrupted_installations_are_redone() {
         let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().join("root");
-        let make = "mkdir -p \"$4/bin\"; cp \"$0\" \"$4/bin/python\"";
         let offline = "echo 'ERROR: No matching distribution found for h2' >&2; exit 1";
-        let mut options = LocalOptions::new(&root);
-        options.python = Some(python(directory.path(), make, offline));
+        let mut options = LocalOptions::new(&directory.path().join("root"), &directory.path().join("cache"));
+        options.python = Some(python(directory.path(), MAKE, offline));
         assert!(matches!(ensure_installed(&options), Err(LocalError::Download { .. })));
-        assert!(!is_installed(&options));
+        assert_eq!(installed(&options).unwrap(), None);
 
-        fs::write(options.venv.join("left-over"), "").unwrap();
-        options.python = Some(python(directory.path(), make, "true"));
-        ensure_installed(&options).unwrap();
-        assert!(is_installed(&options));
-        assert!(!options.venv.join("left-over").exists());
+        let venv = place(&options, &find_python(&options).unwrap());
+        fs::write(venv.join("left-over"), "").unwrap();
+        options.python = Some(python(directory.path(), MAKE, "true"));
+        assert_eq!(ensure_installed(&options).unwrap(), venv);
+        assert_eq!(installed(&options).unwrap().as_ref(), Some(&venv));
+        assert!(!venv.join("left-over").exists());
 
         let none = "echo 'ensurepip is not available: apt install python3.11-venv'; exit 1";
-        options.venv = root.join("other");
+        options.cache = directory.path().join("other");
         options.python = Some(python(directory.path(), none, "true"));
         let error = ensure_installed(&options).unwrap_err();
         assert!(error.hint().unwrap().contains("python3.11-venv"), "{error:?}");
+    }
+
+    #[test]
+    fn projects_that_start_at_once_install_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let (cache, count) = (directory.path().join("cache"), directory.path().join("count"));
+        let pip = format!("echo installed >> {}", count.display());
+        let interpreter = python(directory.path(), MAKE, &pip);
+        let installations: Vec<PathBuf> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..6)
+                .map(|number| {
+                    let options = LocalOptions {
+                        python: Some(interpreter.clone()),
+                        ..LocalOptions::new(&directory.path().join(format!("root-{number}")), &cache)
+                    };
+                    scope.spawn(move || ensure_installed(&options).unwrap())
+                })
+                .collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        assert!(installations.iter().all(|venv| *venv == installations[0]));
+        assert_eq!(fs::read_to_string(count).unwrap(), "installed\n");
+    }
+
+    #[test]
+    fn another_python_has_an_installation_of_its_own() {
+        let options = LocalOptions::new(Path::new("/root"), Path::new("/cache"));
+        let of = |version: &str| {
+            let version = version.to_owned();
+            place(
+                &options,
+                &Python {
+                    program: "python3".into(),
+                    version,
+                },
+            )
+        };
+        assert_eq!(of("3.11.2"), of("3.11.9"));
+        assert_ne!(of("3.11.2"), of("3.12.2"));
+        assert!(of("3.11.2").starts_with("/cache/emulator"));
+    }
+
+    #[test]
+    fn the_installation_of_a_root_is_used_until_there_is_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut options = LocalOptions::new(&directory.path().join("root"), &directory.path().join("cache"));
+        // With its own, no Python is looked for.
+        options.python = Some("/nowhere/python3".into());
+        let former = own(&options);
+        files::write(&python_of(&former), b"").unwrap();
+        files::write(&stamp_path(&former), hash(REQUIREMENTS).as_bytes()).unwrap();
+        assert_eq!(ensure_installed(&options).unwrap(), former);
+        drop(Installation::open(&former, &options).unwrap());
+        assert!(former.exists());
+
+        // It is of other requirements.
+        files::write(&stamp_path(&former), b"other").unwrap();
+        options.python = Some(python(directory.path(), MAKE, "true"));
+        let venv = ensure_installed(&options).unwrap();
+        assert_ne!(venv, former);
+        assert!(former.exists(), "what runs may use it");
+        drop(Installation::open(&venv, &options).unwrap());
+        assert!(!former.exists());
+    }
+
+    #[test]
+    fn installations_that_nothing_uses_go_after_a_while() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = LocalOptions::new(&directory.path().join("root"), &directory.path().join("cache"));
+        let make = |name: &str| {
+            let venv = options.cache.join("emulator").join(name);
+            files::write(&python_of(&venv), b"").unwrap();
+            venv
+        };
+        let (new, old, used) = (make("new"), make("old"), make("used"));
+        let in_use = Installation::open(&used, &options).unwrap();
+        drop(Installation::open(&old, &options).unwrap());
+
+        remove_unused(&new, SystemTime::now()).unwrap();
+        assert!(old.exists(), "another version of taskctl may use it tomorrow");
+        let later = SystemTime::now() + KEPT + Duration::from_secs(60);
+        remove_unused(&new, later).unwrap();
+        assert!(!old.exists() && used.exists() && new.exists());
+        drop(in_use);
+        remove_unused(&new, later).unwrap();
+        assert!(!used.exists());
     }
 }

@@ -5,7 +5,7 @@
 mod install;
 mod process;
 
-pub(crate) use install::{Installation, ensure_installed, is_installed};
+pub(crate) use install::{Installation, ensure_installed, installed};
 pub(crate) use process::Emulator;
 
 /// The version that `requirements.txt` pins.

@@ -27,6 +27,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(15);
 /// wait in its queue instead of being refused.
 pub(crate) struct Emulator {
     options: LocalOptions,
+    /// Which the emulator believes to be its own.
+    port: u16,
     installation: Installation,
     listener: UnixListener,
     socket: PathBuf,
@@ -35,7 +37,7 @@ pub(crate) struct Emulator {
 
 impl Emulator {
     /// Opens the socket, in a directory of its own: the path of a root may be longer than that of a socket can be.
-    pub(crate) fn bind(options: &LocalOptions, installation: Installation) -> Result<Self, LocalError> {
+    pub(crate) fn bind(options: &LocalOptions, port: u16, installation: Installation) -> Result<Self, LocalError> {
         let failed = |source| LocalError::io("opening a socket for", &options.path("emulator"), source);
         let own = Permissions::from_mode(0o700);
         let directory = tempfile::Builder::new().prefix("taskctl-").permissions(own).tempdir();
@@ -44,6 +46,7 @@ impl Emulator {
         let listener = UnixListener::bind(&socket).map_err(failed)?;
         Ok(Self {
             options: options.clone(),
+            port,
             installation,
             listener,
             socket,
@@ -76,7 +79,7 @@ impl Emulator {
                     .into_iter()
                     .filter_map(|name| Some((name, std::env::var_os(name)?))),
             )
-            .env("GATEWAY_PORT", self.options.port.to_string())
+            .env("GATEWAY_PORT", self.port.to_string())
             .env("PERSIST_STATE", "1")
             .env("STATE_DIR", state.join("services"))
             .env("S3_PERSIST", "1")

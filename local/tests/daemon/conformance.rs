@@ -355,13 +355,13 @@ async fn buckets_and_websites() {
             .await
             .ok();
     }
-    let plain = format!("http://127.0.0.1:{}", world.options.website_port);
+    let plain = format!("http://127.0.0.1:{}", world.options.ports().websites);
     assert_eq!(world.get(&plain).await.status(), 403);
     let open =
         "<PublicAccessBlockConfiguration><BlockPublicPolicy>false</BlockPublicPolicy></PublicAccessBlockConfiguration>";
     s3(Method::PUT, "/site?publicAccessBlock", open.to_owned()).await.ok();
     s3(Method::PUT, "/site?policy", policy).await.ok();
-    let named = format!("http://site.localhost:{}/", world.options.website_port);
+    let named = format!("http://site.localhost:{}/", world.options.ports().websites);
     for (url, status, text) in [
         (format!("{plain}/"), 200, "start"),
         (format!("{plain}/sub/"), 200, "sub"),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use taskctl_local::{Ended, LocalError, LocalOptions, LocalState, UpProgress, down, reset, status, up};
+use taskctl_local::{AskedPorts, Ended, LocalError, LocalOptions, LocalState, UpProgress, down, reset, status, up};
 
 use crate::world::{World, until};
 
@@ -41,12 +41,12 @@ async fn several_ups_at_once_start_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn taken_port_is_named() {
     let world = World::new();
-    let holder = std::net::TcpListener::bind(("127.0.0.1", world.options.port)).unwrap();
+    let holder = std::net::TcpListener::bind(("127.0.0.1", world.options.ports().endpoint)).unwrap();
     let error = up(&world.options, &world.daemon(), |_| ()).await.unwrap_err();
     assert!(matches!(error, LocalError::PortTaken { .. }), "{error:?}");
     let text = format!("{error} {}", error.hint().unwrap());
     assert!(
-        text.contains(&world.options.port.to_string()) && text.contains("--local-port"),
+        text.contains(&world.options.ports().endpoint.to_string()) && text.contains("--local-port"),
         "{text}"
     );
     drop(holder);
@@ -59,21 +59,28 @@ async fn a_start_that_must_fail_leaves_what_runs_alone() {
     let before = status(&world.options).await;
     let holder = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let taken = holder.local_addr().unwrap().port();
-    let no_venv = world.options.root.join("no-venv");
+    let (cache, asked) = (world.options.root.join("empty"), world.options.asked);
+    let asking = |asked| LocalOptions {
+        asked,
+        ..world.options.clone()
+    };
     for other in [
-        LocalOptions {
-            port: taken,
-            ..world.options.clone()
-        },
-        LocalOptions {
-            website_port: taken,
-            ..world.options.clone()
-        },
+        asking(AskedPorts {
+            endpoint: Some(taken),
+            ..asked
+        }),
+        asking(AskedPorts {
+            websites: Some(taken),
+            ..asked
+        }),
         // The emulator of another version cannot be installed.
         LocalOptions {
-            venv: no_venv,
+            cache,
             python: Some("/nowhere/python3".into()),
-            first_api_port: world.options.first_api_port + 1,
+            asked: AskedPorts {
+                first_api: asked.first_api.map(|port| port + 1),
+                ..asked
+            },
             ..world.options.clone()
         },
     ] {
@@ -83,18 +90,15 @@ async fn a_start_that_must_fail_leaves_what_runs_alone() {
         assert!(is_right, "{error:?}");
         let after = status(&world.options).await;
         assert_eq!((after.state, after.pid), (LocalState::Running, before.pid));
-        let kept = LocalOptions::load(&world.options.root);
-        assert_eq!(
-            (kept.port, kept.website_port),
-            (world.options.port, world.options.website_port)
-        );
+        let kept = LocalOptions::new(&world.options.root, &world.options.cache);
+        assert_eq!(kept.ports(), world.options.ports());
     }
     // Its own ports, the other way round, are free for it.
-    let swapped = LocalOptions {
-        port: world.options.website_port,
-        website_port: world.options.port,
-        ..world.options.clone()
-    };
+    let swapped = asking(AskedPorts {
+        endpoint: asked.websites,
+        websites: asked.endpoint,
+        ..asked
+    });
     let after = up(&swapped, &world.daemon(), |_| ()).await.unwrap();
     assert_eq!(after.state, LocalState::Running);
     assert_ne!(after.pid, before.pid);
@@ -168,7 +172,7 @@ async fn a_busy_background_process_is_waited_for_and_a_hanging_one_replaced() {
     hold(Signal::STOP);
     let (mut said, daemon) = (Vec::new(), world.daemon());
     let after = up(&world.options, &daemon, |progress| {
-        said.push(progress);
+        said.push(progress.clone());
         if progress == UpProgress::WaitingForAnswer {
             hold(Signal::CONT);
         }

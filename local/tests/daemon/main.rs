@@ -6,19 +6,12 @@ mod conformance;
 mod lifecycle;
 mod world;
 
-use std::path::Path;
-
-use taskctl_local::LocalOptions;
-
 /// Not a test: the background process of the tests, which is this very program.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the background process of the other tests"]
 async fn daemon_process() {
-    if let Some(root) = std::env::var_os(world::ROOT) {
-        let options = LocalOptions {
-            venv: world::venv(),
-            ..LocalOptions::load(Path::new(&root))
-        };
-        taskctl_local::serve(options).await.unwrap();
+    if std::env::var_os(world::DAEMON).is_some() {
+        let settings = std::env::args().next_back().unwrap();
+        taskctl_local::serve(settings.parse().unwrap()).await.unwrap();
     }
 }

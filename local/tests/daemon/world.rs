@@ -17,18 +17,20 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use taskctl_local::signing::{Payload, Scope, Signable, signed_headers};
-use taskctl_local::{Credentials, DEFAULT_ACCOUNT, DaemonCommand, LocalOptions, LocalStatus, credentials, down, up};
+use taskctl_local::{
+    AskedPorts, Credentials, DEFAULT_ACCOUNT, DaemonCommand, LocalOptions, LocalStatus, credentials, down, up,
+};
 use tempfile::TempDir;
 
-/// Names the root to the background process.
-pub const ROOT: &str = "TASKCTL_TEST_DAEMON_ROOT";
+/// Says that this program is the background process.
+pub const DAEMON: &str = "TASKCTL_TEST_DAEMON";
 /// The region of the tests.
 pub const REGION: &str = "eu-central-1";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The emulator's installation: shared, so that the tests install it once.
-pub fn venv() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulator")
+/// The cache folder: shared, so that the tests install the emulator once.
+pub fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
 }
 
 /// A local target with a root of its own, ended when it is dropped.
@@ -43,11 +45,12 @@ impl World {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let options = LocalOptions {
-            port: free_port(),
-            website_port: free_port(),
-            first_api_port: free_port(),
-            venv: venv(),
-            ..LocalOptions::new(directory.path())
+            asked: AskedPorts {
+                endpoint: Some(free_port()),
+                websites: Some(free_port()),
+                first_api: Some(free_port()),
+            },
+            ..LocalOptions::new(directory.path(), &cache())
         };
         Self {
             options,
@@ -65,13 +68,12 @@ impl World {
 
     /// How the background process is started.
     pub fn daemon(&self) -> DaemonCommand {
-        let mut root = OsString::from(format!("{ROOT}="));
-        root.push(&self.options.root);
+        let mark = OsString::from(format!("{DAEMON}=1"));
         let program = std::env::current_exe().unwrap().into_os_string();
         let flags = ["daemon_process", "--exact", "--ignored", "--nocapture"].map(OsString::from);
         DaemonCommand {
             program: "/usr/bin/env".into(),
-            arguments: [root, program].into_iter().chain(flags).collect(),
+            arguments: [mark, program].into_iter().chain(flags).collect(),
         }
     }
 
@@ -108,7 +110,7 @@ impl World {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        let (url, body) = (format!("{}{path}", self.options.endpoint_url()), body.into());
+        let (url, body) = (format!("{}{path}", self.options.ports().endpoint_url()), body.into());
         let scope = Scope {
             region: REGION,
             service,

@@ -59,14 +59,14 @@ fn role(text: &str) -> Result<String, String> {
 
 /// Prints it, and starts the local target when it does not run.
 pub async fn run(session: &Session, options: &LocalOptions, args: &Args) -> Result<Exit, Failure> {
-    session.unless_stopped(target::up(options, &session.events())).await??;
+    let status = session.unless_stopped(target::up(options, &session.events())).await??;
     let Credentials {
         access_key_id,
         secret_access_key,
         session_token,
     } = credentials(options, &args.account, args.role.as_deref())?;
     let environment = Environment {
-        endpoint_url: options.endpoint_url(),
+        endpoint_url: status.endpoint_url,
         region: region(session),
         access_key_id,
         secret_access_key,
