@@ -4,8 +4,8 @@ use std::path::Path;
 
 use taskctl_stack::event::{Event, Events};
 use taskctl_stack::package::{
-    Destination, FunctionSource, Package, PackageError, PackageRequest, SourceVersion, functions_of, package,
-    read_artifacts, source_version,
+    Destination, FunctionSource, Package, PackageError, PackageRequest, SourceVersion, check_runtimes, functions_of,
+    package, read_artifacts, source_version,
 };
 
 use crate::cli::BuildArgs;
@@ -47,11 +47,17 @@ impl CodeSource {
             cargo: env.cargo(&manifest_dir),
             // Where the functions run, the paths of this machine are no secret, and its builds are shared with the user's own.
             cargo_home: env.cargo_home.clone().filter(|_| destination == Destination::Lambda),
+            template_dir: project.directory.clone(),
         }))
     }
 
     /// Code that was packaged before.
-    pub fn artifacts(directory: &Path, functions: &[FunctionSource]) -> Result<Self, PackageError> {
+    pub fn artifacts(
+        directory: &Path,
+        functions: &[FunctionSource],
+        destination: Destination,
+    ) -> Result<Self, PackageError> {
+        check_runtimes(functions, destination)?;
         let (packages, version) = read_artifacts(&absolute(directory), functions)?;
         Ok(Self::Made { packages, version })
     }

@@ -148,7 +148,11 @@ impl Prepared {
 
 fn code_of(session: &Session, project: &Project, args: &CodeArgs) -> Result<CodeSource, Failure> {
     Ok(match &args.artifacts {
-        Some(directory) => CodeSource::artifacts(directory, &functions_of(&project.template.stack))?,
+        Some(directory) => CodeSource::artifacts(
+            directory,
+            &functions_of(&project.template.stack),
+            session.target.destination(),
+        )?,
         None => CodeSource::build(project, &args.build, session.target.destination(), &session.env),
     })
 }

@@ -1,5 +1,8 @@
 //! The main job: deploy, answer, nothing to do, destroy.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::{Value, json};
 use taskctl_tests::Project;
 
@@ -100,4 +103,51 @@ fn a_saved_plan_is_applied_only_while_nothing_has_moved() {
      help: review the current plan and save it: `taskctl plan --save FILE --local`
     ");
     project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
+}
+
+/// The runtime API's loop, as a script that answers with the word in the file beside it.
+const GIVEN: &str = r#"#!/usr/bin/env python3
+import json, os, urllib.request
+base = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation"
+word = open(os.path.join(os.environ["LAMBDA_TASK_ROOT"], "word.txt")).read()
+while True:
+    with urllib.request.urlopen(f"{base}/next") as event:
+        request = event.headers["Lambda-Runtime-Aws-Request-Id"]
+        event.read()
+    answer = {"statusCode": 200, "headers": {"x-version": os.environ["AWS_LAMBDA_FUNCTION_VERSION"]}, "body": json.dumps(word)}
+    body = json.dumps(answer).encode()
+    urllib.request.urlopen(urllib.request.Request(f"{base}/{request}/response", data=body, method="POST")).read()
+"#;
+
+/// Nothing is built: there is no Cargo project.
+#[test]
+fn code_that_is_not_built_here_is_deployed_and_changed() {
+    let project = Project::platform("given");
+    let template = "app: given\nregion: eu-central-1\nfunctions:\n  hello: {code: hello, runtime: provided.al2023}\napi:\n  routes: {GET /hello: hello}\n";
+    project.write(template);
+    let folder = project.directory().join("hello");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("bootstrap"), GIVEN).unwrap();
+    fs::set_permissions(folder.join("bootstrap"), fs::Permissions::from_mode(0o755)).unwrap();
+    let run = |arguments: &[&str]| {
+        project
+            .local
+            .run(&[arguments, &["--local"]].concat(), project.directory())
+    };
+    for word in ["first", "second"] {
+        fs::write(folder.join("word.txt"), word).unwrap();
+        run(&["deploy", "--promote"]).expect(0);
+        assert_eq!(get(&format!("{}/hello", project.live("dev"))), (200, json!(word)));
+        run(&["plan"]).expect(0);
+    }
+
+    // A runtime that only Lambda has, before anything is changed.
+    project.write(&template.replace("provided.al2023", "python3.13, handler: app.handler"));
+    let refused = run(&["deploy"]).expect(1);
+    assert!(
+        refused.err.contains("runs on python3.13, which only Lambda has"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(get(&format!("{}/hello", project.live("dev"))), (200, json!("second")));
 }

@@ -1,5 +1,6 @@
 //! `taskctl dev`: the local target follows the files. A saved change is served right after its build.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -164,10 +165,16 @@ async fn watch(session: &Session, args: &Args) -> Watch {
         }
     }
     if args.code.artifacts.is_none() {
-        let binaries = functions_of(stack)
-            .into_iter()
-            .map(|function| function.binary)
-            .collect();
+        let mut binaries = BTreeSet::new();
+        for function in functions_of(stack) {
+            match function.code {
+                Some(code) => watch.folder(project.directory.join(code.path)),
+                None => drop(binaries.insert(function.binary)),
+            }
+        }
+        if binaries.is_empty() {
+            return watch;
+        }
         let handlers = project.handlers(args.code.build.handlers.as_deref());
         watch.code(&session.env.cargo(&handlers), binaries).await;
     }

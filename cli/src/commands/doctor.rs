@@ -258,6 +258,9 @@ async fn functions(session: &Session, project: Option<&Project>) -> Option<Findi
         return None;
     };
     Some(match preflight(&request).await {
+        Ok(packages) if packages.is_empty() => {
+            Finding::good(CHECK, format!("{}, none of them built here", request.functions.len()))
+        }
         Ok(packages) => Finding::good(CHECK, format!("{} in {}", request.functions.len(), packages.join(", "))),
         Err(error) => Finding::bad(CHECK, &ErrorReport::new(&error, error.hint())),
     })

@@ -16,7 +16,7 @@ use crate::release::slots::{ReleaseState, Slots};
 use crate::resource::Resource;
 use crate::template::model::{Architecture, Function};
 
-/// The runtime of every function. <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html>
+/// The runtime of every function that is built here. <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html>
 const RUNTIME: &str = "provided.al2023";
 
 /// A function with its role, log group, version and the permission to invoke that version.
@@ -89,8 +89,8 @@ pub(super) fn model(inputs: &Inputs<'_>, name: &str, function: &Function) -> lam
             Architecture::Arm64 => "arm64".into(),
             Architecture::X86_64 => "x86_64".into(),
         },
-        runtime: RUNTIME.into(),
-        handler: "bootstrap".into(),
+        runtime: function.code.as_ref().map_or(RUNTIME, |code| &code.runtime).into(),
+        handler: function.code.as_ref().map_or("bootstrap", |code| &code.handler).into(),
         description: function.description.clone(),
         memory_mb: i32::try_from(function.memory_mb).unwrap_or(i32::MAX),
         timeout_seconds: i32::try_from(function.timeout_seconds).unwrap_or(i32::MAX),

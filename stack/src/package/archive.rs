@@ -47,16 +47,29 @@ const BOOTSTRAP: &str = "bootstrap";
 
 /// Makes the zip.
 pub fn zip(executable: &[u8], effort: Effort) -> Result<Vec<u8>, zip::result::ZipError> {
-    let options = SimpleFileOptions::default()
+    let mut writer = ZipWriter::new(Cursor::new(Vec::with_capacity(executable.len() / 2)));
+    writer.start_file(BOOTSTRAP, options(effort, true))?;
+    writer.write_all(executable)?;
+    Ok(writer.finish()?.into_inner())
+}
+
+/// Makes a zip of files: names, contents, and whether they may be executed.
+pub fn zip_all(files: &[(String, Vec<u8>, bool)], effort: Effort) -> Result<Vec<u8>, zip::result::ZipError> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes, is_executable) in files {
+        writer.start_file(name.as_str(), options(effort, *is_executable))?;
+        writer.write_all(bytes)?;
+    }
+    Ok(writer.finish()?.into_inner())
+}
+
+fn options(effort: Effort, is_executable: bool) -> SimpleFileOptions {
+    SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .compression_level(Some(effort.level()))
         .last_modified_time(DateTime::default())
-        .unix_permissions(0o755)
-        .system(System::Unix);
-    let mut writer = ZipWriter::new(Cursor::new(Vec::with_capacity(executable.len() / 2)));
-    writer.start_file(BOOTSTRAP, options)?;
-    writer.write_all(executable)?;
-    Ok(writer.finish()?.into_inner())
+        .unix_permissions(if is_executable { 0o755 } else { 0o644 })
+        .system(System::Unix)
 }
 
 /// `CodeSha256` of a zip.

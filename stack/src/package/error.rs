@@ -104,6 +104,24 @@ pub enum PackageError {
         /// This machine's.
         host: String,
     },
+    /// Lambda has the runtime, and this machine has not.
+    #[error("function {function} runs on {runtime}, which only Lambda has")]
+    RuntimeNotHere {
+        /// Logical name of the function.
+        function: String,
+        /// Its runtime.
+        runtime: String,
+    },
+    /// Code that is given cannot be used.
+    #[error("the code of function {function}, {}, cannot be used: {reason}", path.display())]
+    BadCode {
+        /// Logical name of the function.
+        function: String,
+        /// The zip file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The executable wants a newer glibc than the runtime's.
     #[error(
         "the binary of function {function} needs glibc {needed}, and the Lambda runtime has {}",
@@ -289,6 +307,11 @@ impl PackageError {
             Self::CannotRunHere { .. } => {
                 Some("set `architecture:` of the function to this machine's for the stage you run locally".to_owned())
             }
+            Self::RuntimeNotHere { .. } => Some(
+                "--local runs `provided` runtimes, whose code brings a program `bootstrap`; for others, deploy the stage to AWS"
+                    .to_owned(),
+            ),
+            Self::BadCode { .. } => Some("`code:` names a zip file or a folder, relative to the template".to_owned()),
             Self::GlibcTooNew { install, .. } => Some(format!(
                 "install what builds for the older one, and run it again:\n{}",
                 commands(install)

@@ -1,6 +1,6 @@
 //! Packages of the functions: `cargo build` → checked executable → reproducible zip.
 //!
-//! Each function's package is a zip with one file, `bootstrap`. The same executable always gives the same bytes, so
+//! Each built function's package is a zip with one file, `bootstrap`; code that is given is zipped as it is. The same executable always gives the same bytes, so
 //! `CodeSha256` alone decides whether code has changed. What is not here: the upload (that is the function's kind) and
 //! the choice of which functions a stack has (the template).
 
@@ -13,6 +13,7 @@ mod cargo;
 mod cargo_lambda;
 mod elf;
 mod error;
+mod given;
 mod messages;
 mod project;
 mod source;
@@ -24,7 +25,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Events, millis};
-use crate::template::model::{Architecture, Stack};
+use crate::template::model::{Architecture, FunctionCode, Stack};
 
 use build::Built;
 use builder::Builder;
@@ -48,6 +49,8 @@ pub struct PackageRequest {
     pub destination: Destination,
     /// The Cargo profile.
     pub profile: String,
+    /// The template's directory, from which code that is not built here is named.
+    pub template_dir: PathBuf,
     /// Features that are switched on, beside those that a binary requires.
     pub features: Vec<String>,
     /// Further arguments of `cargo build`.
@@ -62,6 +65,15 @@ pub struct PackageRequest {
     pub cargo_home: Option<PathBuf>,
 }
 
+impl PackageRequest {
+    /// The same for the functions that are built.
+    fn to_build(&self) -> Self {
+        let mut request = self.clone();
+        request.functions.retain(|source| source.code.is_none());
+        request
+    }
+}
+
 /// A function and the executable it is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionSource {
@@ -71,6 +83,8 @@ pub struct FunctionSource {
     pub binary: String,
     /// CPU architecture of the function.
     pub architecture: Architecture,
+    /// Code that is not built here, instead of the binary.
+    pub code: Option<FunctionCode>,
 }
 
 /// The functions of a stack and what they are made of.
@@ -82,6 +96,7 @@ pub fn functions_of(stack: &Stack) -> Vec<FunctionSource> {
             function: name.clone(),
             binary: function.binary.clone(),
             architecture: function.architecture,
+            code: function.code.clone(),
         })
         .collect()
 }
@@ -112,8 +127,19 @@ impl Package {
     }
 }
 
-/// Builds the functions and packages them, in the order of the request.
+/// Builds the functions and packages them, in the order of the request. Those whose code is given are only packaged.
 pub async fn package(request: &PackageRequest, events: &Events) -> Result<Vec<Package>, PackageError> {
+    let mut packages = given::pack_all(request, events).await?;
+    packages.extend(package_built(&request.to_build(), events).await?);
+    let place = |package: &Package| {
+        let mut functions = request.functions.iter();
+        functions.position(|source| source.function == package.function)
+    };
+    packages.sort_by_key(place);
+    Ok(packages)
+}
+
+async fn package_built(request: &PackageRequest, events: &Events) -> Result<Vec<Package>, PackageError> {
     if request.functions.is_empty() {
         return Ok(Vec::new());
     }
@@ -146,9 +172,34 @@ pub async fn package(request: &PackageRequest, events: &Events) -> Result<Vec<Pa
     Ok(packages)
 }
 
+/// Whether functions can run where they are to run: only Lambda has its managed runtimes.
+///
+/// # Errors
+/// Of the first one that cannot.
+pub fn check_runtimes(functions: &[FunctionSource], destination: Destination) -> Result<(), PackageError> {
+    if destination == Destination::Lambda {
+        return Ok(());
+    }
+    let given = functions
+        .iter()
+        .filter_map(|source| Some((source, source.code.as_ref()?)));
+    match given.into_iter().find(|(_, code)| !code.brings_runtime()) {
+        Some((source, code)) => Err(PackageError::RuntimeNotHere {
+            function: source.function.clone(),
+            runtime: code.runtime.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
 /// Whether these functions could be built here: the project is there, has their binaries, and what builds for their
 /// architectures is installed. Nothing is built. Gives the names of the packages that have the binaries.
 pub async fn preflight(request: &PackageRequest) -> Result<Vec<String>, PackageError> {
+    given::check_all(request)?;
+    let request = &request.to_build();
+    if request.functions.is_empty() {
+        return Ok(Vec::new());
+    }
     let project = project::Project::of(request).await?;
     build::check_builders(request).await?;
     let packages: BTreeSet<String> = project.binaries.into_iter().map(|binary| binary.package).collect();

@@ -51,6 +51,7 @@ impl Project {
                 .map(|(function, binary)| source(function, binary, host()))
                 .collect(),
             destination: Destination::Lambda,
+            template_dir: self.dir.path().to_owned(),
             profile: "handlers".to_owned(),
             features: Vec::new(),
             arguments: Vec::new(),
@@ -85,6 +86,7 @@ fn source(function: &str, binary: &str, architecture: Architecture) -> FunctionS
         function: function.to_owned(),
         binary: binary.to_owned(),
         architecture,
+        code: None,
     }
 }
 

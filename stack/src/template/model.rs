@@ -249,6 +249,9 @@ pub struct Function {
     pub name: Option<String>,
     /// Cargo binary (default: the logical name).
     pub binary: String,
+    /// Code that is not built here, instead of the binary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<FunctionCode>,
     /// Description, at most 256 characters.
     pub description: Option<String>,
     /// CPU architecture.
@@ -274,6 +277,30 @@ pub struct Function {
     pub reserved_concurrency: Option<u32>,
     /// Ephemeral storage, MiB, 512–10240.
     pub ephemeral_storage_mb: u32,
+}
+
+/// Code that was made elsewhere, and how Lambda runs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionCode {
+    /// A zip file or a folder, relative to the template.
+    pub path: String,
+    /// Lambda runtime identifier.
+    pub runtime: String,
+    /// What the runtime calls.
+    pub handler: String,
+}
+
+impl FunctionCode {
+    /// Whether the code brings what runs it, a program `bootstrap`.
+    pub fn brings_runtime(&self) -> bool {
+        is_custom(&self.runtime)
+    }
+}
+
+/// Whether a runtime runs a program `bootstrap` of the code.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-provided.html>
+pub fn is_custom(runtime: &str) -> bool {
+    runtime == "provided" || runtime.starts_with("provided.")
 }
 
 /// CPU architecture of a function.

@@ -1,6 +1,9 @@
 //! Functions and what they may do.
 
-use super::{BinaryName, Description, KeyPrefix, LogicalName, NameText, PolicyArn, VariableName, VariableValue};
+use super::{
+    BinaryName, CodePath, Description, HandlerName, KeyPrefix, LogicalName, NameText, PolicyArn, RuntimeName,
+    VariableName, VariableValue,
+};
 use crate::template::grammar::{
     AnyScalar, Days, Duration, Integer, Named, OneOf, OneOrMore, Reserved, Seconds, Spanned, Text, Variant, record,
 };
@@ -13,6 +16,12 @@ record! {
         name: Option<Spanned<Text<NameText>>>,
         /// Cargo binary of the function, in whichever package of the project has it. Without it: the logical name, `-` and `_` being alike.
         binary: Option<Spanned<Text<BinaryName>>>,
+        /// Code that is not built here: a zip file, or a folder that is zipped, relative to the template. With `runtime`.
+        code: Option<Spanned<Text<CodePath>>>,
+        /// Lambda runtime of `code`, e.g. python3.13. What is built here runs on provided.al2023.
+        runtime: Option<Spanned<Text<RuntimeName>>>,
+        /// What the runtime calls in `code`, e.g. app.handler. With `provided` runtimes, `bootstrap` unless it is given.
+        handler: Option<Spanned<Text<HandlerName>>>,
         /// What it does, for people.
         description: Option<Spanned<Text<Description>>>,
         /// CPU architecture that it is built for and runs on.

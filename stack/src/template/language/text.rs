@@ -120,6 +120,21 @@ text_rule!(
     "the name of a package with src/main.rs, of a `[[bin]]`, or of a file in src/bin"
 );
 text_rule!(
+    /// Code that is not built here.
+    CodePath, "a path to code", Some("^[^\\x00]+$"), 4096, BadValue,
+    "a zip file or a folder, relative to the template"
+);
+text_rule!(
+    /// A runtime of Lambda. <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html>
+    RuntimeName, "a Lambda runtime", Some("^[a-z][a-z0-9.]*$"), 64, BadName,
+    "an identifier such as provided.al2023, python3.13 or nodejs22.x"
+);
+text_rule!(
+    /// What a runtime calls. <https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html>
+    HandlerName, "a handler", Some("^\\S+$"), 128, BadValue,
+    "what the runtime calls, such as app.handler; without spaces"
+);
+text_rule!(
     /// A profile of Cargo. <https://doc.rust-lang.org/cargo/reference/profiles.html>
     ProfileName, "a cargo profile", Some("^[a-zA-Z0-9_-]+$"), 64, BadName,
     "release, dev, or the name of a `[profile.NAME]` of the workspace's Cargo.toml"

@@ -6,7 +6,7 @@ use super::{Resolver, rules};
 use crate::template::fault::{Code, Fault, Span};
 use crate::template::grammar::{NamedValue, TextRule};
 use crate::template::language::{FunctionSource, GrantSource, LogicalName};
-use crate::template::model::{Access, Function, Grant, GrantTarget};
+use crate::template::model::{Access, Function, FunctionCode, Grant, GrantTarget, is_custom};
 
 /// Environment of a function, keys and values as JSON.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
@@ -75,6 +75,7 @@ impl Resolver<'_> {
         self.environment(logical, function, &environment, &grants);
         self.policy_size(logical, function.grants.span, &grants);
         self.retention(function.log_retention.value.units(), function.log_retention.span);
+        let code = self.code(function);
         let name = self.physical_name(&rules::FUNCTION, logical, key, function.name.as_ref());
         if name.is_none() && LogicalName::check(logical, key).is_ok() {
             self.shortened(logical, key);
@@ -85,6 +86,7 @@ impl Resolver<'_> {
                 .binary
                 .as_ref()
                 .map_or_else(|| logical.to_owned(), |binary| binary.value.text.clone()),
+            code,
             description: function
                 .description
                 .as_ref()
@@ -104,6 +106,54 @@ impl Resolver<'_> {
             reserved_concurrency: function.reserved_concurrency.map(|reserved| reserved.value.u32()),
             ephemeral_storage_mb: function.ephemeral_storage.value.u32(),
         }
+    }
+
+    /// Code that is not built here. A faulty one is none.
+    fn code(&mut self, function: &FunctionSource) -> Option<FunctionCode> {
+        let Some(code) = &function.code else {
+            let stray = [
+                function.runtime.as_ref().map(|runtime| ("runtime", runtime.span)),
+                function.handler.as_ref().map(|handler| ("handler", handler.span)),
+            ];
+            if let Some((key, span)) = stray.into_iter().flatten().next() {
+                let fault =
+                    Fault::error(Code::MissingKey, format!("`{key}` is of code that is not built here")).at(span);
+                self.report(
+                    fault.help("add `code: PATH`, or leave it out: what is built here runs on provided.al2023"),
+                );
+            }
+            return None;
+        };
+        if let Some(binary) = &function.binary {
+            let fault = Fault::error(Code::Conflict, "a function is made of a binary or of code, not of both")
+                .labelled(code.span, "code")
+                .with(binary.span, "binary")
+                .help("leave `binary` out: `code` is not built here");
+            self.report(fault);
+            return None;
+        }
+        let Some(runtime) = &function.runtime else {
+            let fault = Fault::error(Code::MissingKey, "`code` needs `runtime`").at(code.span);
+            self.report(
+                fault.help("e.g. `runtime: python3.13`, or `runtime: provided.al2023` for a program `bootstrap`"),
+            );
+            return None;
+        };
+        let handler = match &function.handler {
+            Some(handler) => handler.value.text.clone(),
+            None if is_custom(&runtime.value.text) => "bootstrap".to_owned(),
+            None => {
+                let text = format!("`runtime: {}` needs `handler`", runtime.value.text);
+                let fault = Fault::error(Code::MissingKey, text).at(runtime.span);
+                self.report(fault.help("what the runtime calls, e.g. `handler: app.handler`"));
+                return None;
+            }
+        };
+        Some(FunctionCode {
+            path: code.value.text.clone(),
+            runtime: runtime.value.text.clone(),
+            handler,
+        })
     }
 
     fn grant(&mut self, grant: &GrantSource) -> Option<Grant> {

@@ -74,6 +74,19 @@ fn a_table_and_a_bucket_have_the_documented_defaults() {
 }
 
 #[test]
+fn code_that_is_not_built_here_has_a_runtime_and_a_handler() {
+    let text = "functions:\n  own: {code: own, runtime: provided.al2023}\n  other: {code: other.zip, runtime: python3.13, handler: app.handler}\n  built:";
+    let functions = read(&with(text), "dev").stack.functions;
+    let code = |name: &str| {
+        let code = functions[name].code.as_ref()?;
+        Some((&*code.path, &*code.runtime, &*code.handler, code.brings_runtime()))
+    };
+    assert_eq!(code("own"), Some(("own", "provided.al2023", "bootstrap", true)));
+    assert_eq!(code("other"), Some(("other.zip", "python3.13", "app.handler", false)));
+    assert_eq!(code("built"), None);
+}
+
+#[test]
 fn an_api_has_the_documented_defaults() {
     let stack = read(&with("functions: {tasks: }\napi:\n  cors: {allow_origins: ['http://localhost:1580']}\n  routes: {GET /tasks: tasks}"), "dev").stack;
     insta::assert_json_snapshot!(stack.api, @r#"

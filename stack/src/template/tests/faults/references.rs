@@ -237,3 +237,20 @@ fn a_role_that_will_not_fit() {
     }
     assert_eq!(codes(format!("{text}{tables}")), [Code::TooMany]);
 }
+
+#[test]
+fn code_that_is_not_built_here_says_how_it_is_run() {
+    let check = |keys: &str, expected: &[Code]| {
+        let text = with(&format!("functions: {{api: {{{keys}}}}}"));
+        assert_eq!(codes(text), expected, "{keys}");
+    };
+    check("code: api.zip, runtime: python3.13, handler: app.handler", &[]);
+    check("code: api, runtime: provided.al2023", &[]);
+    check("code: api", &[Code::MissingKey]);
+    check("code: api, runtime: python3.13", &[Code::MissingKey]);
+    check("runtime: python3.13", &[Code::MissingKey]);
+    check("handler: app.handler", &[Code::MissingKey]);
+    check("code: api, runtime: provided.al2023, binary: api", &[Code::Conflict]);
+    check("code: api, runtime: 'Python 3'", &[Code::BadName]);
+    check("code: api, runtime: python3.13, handler: 'a b'", &[Code::BadValue]);
+}
