@@ -269,6 +269,13 @@ async fn active(context: &Context, function: &str, version: &str) -> Result<(), 
     context.poll("version to become active", PENDING, look).await
 }
 
+/// Whether a version of this content is there: a template that goes back to what it was needs no other one.
+pub(super) async fn is_published(context: &Context, function: &str, fingerprint: &str) -> Result<bool, AwsError> {
+    let aliases = list_aliases(context, function).await?;
+    let mut versions = aliases.iter().filter_map(VersionAlias::parse);
+    Ok(versions.any(|version| version.fingerprint == fingerprint))
+}
+
 async fn create_alias(context: &Context, function: &str, version: &str, fingerprint: &str) -> Result<(), AwsError> {
     let client = &context.clients().lambda;
     let (alias, description) = (format!("v{version}"), format!("taskctl {fingerprint}"));
@@ -383,6 +390,8 @@ impl Reader {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use serde_json::json;
+
     use super::*;
     use crate::aws::client::context::tests::{context_over, identity};
     use crate::aws::client::fake;
@@ -406,5 +415,20 @@ mod tests {
         assert_eq!(waited(&["Inactive"]).await, Ok(()));
         let failed = waited(&["Pending", "Failed"]).await.expect_err("it is not ready");
         assert_eq!(failed.message, "version 7 of shop-dev-tasks could not be made ready");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn content_that_a_version_has_is_published() {
+        let fake = fake::clients("eu-central-1", |_| {
+            let alias = |name: &str, description: &str| json!({"Name": name, "FunctionVersion": "1", "Description": description});
+            let aliases =
+                json!({"Aliases": [alias("v1", "taskctl aa"), alias("v2", "taskctl bb"), alias("own", "taskctl cc")]});
+            (200, aliases.to_string().into_bytes())
+        });
+        let context = context_over(identity(), fake);
+        for (fingerprint, expected) in [("aa", true), ("bb", true), ("cc", false), ("dd", false)] {
+            let is_published = is_published(&context, "shop-dev-tasks", fingerprint).await;
+            assert_eq!(is_published, Ok(expected), "{fingerprint}");
+        }
     }
 }
