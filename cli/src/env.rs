@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use console::Term;
+use jiff::Timestamp;
 
 use taskctl_stack::package::Cargo;
 
@@ -46,6 +47,8 @@ pub struct Env {
     pub local_python: Option<PathBuf>,
     /// Endpoints of AWS services that the environment names, by the variable's name.
     pub endpoints: Vec<(String, String)>,
+    /// When the session of the AWS environment variables ends, where they say so.
+    pub session_ends: Option<Timestamp>,
     /// Where taskctl keeps what it made here, or why it must not be used.
     pub kept: Result<PathBuf, (PathBuf, Distrust)>,
 }
@@ -101,6 +104,7 @@ impl Env {
             local_website_port: text("TASKCTL_LOCAL_WEBSITE_PORT").and_then(|port| port.parse().ok()),
             local_python: path("TASKCTL_LOCAL_PYTHON"),
             endpoints: endpoints(),
+            session_ends: text("AWS_CREDENTIAL_EXPIRATION").and_then(|at| at.parse().ok()),
         }
     }
 

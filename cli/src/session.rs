@@ -259,10 +259,11 @@ impl Session {
     /// Connects to the target of a stack.
     pub async fn connect_quietly(&self, stack_ref: &StackRef) -> Result<Engine, Failure> {
         let connecting = async {
-            let connection = self
+            let mut connection = self
                 .target
                 .connection(&self.global, &stack_ref.region, &self.env.endpoints, &self.events())
                 .await?;
+            connection.session_ends = self.env.session_ends;
             let target = engine::Target {
                 app: stack_ref.app.clone(),
                 stage: self.global.target.stage.clone(),

@@ -6,6 +6,7 @@ use taskctl_local::{DaemonCommand, LocalOptions, UpProgress};
 use taskctl_stack::aws::client::clients::{Connection, is_in_the_clear};
 use taskctl_stack::event::{Event, Events};
 use taskctl_stack::package::Destination;
+use taskctl_stack::partition::website_host;
 use taskctl_stack::release::canary::Metering;
 
 use crate::cli::{BY_HTTPS, Global, IN_THE_CLEAR};
@@ -76,14 +77,14 @@ impl Target {
                     region,
                     profile: global.target.profile.clone(),
                     endpoint_url: None,
-                    credentials: None,
+                    ..Connection::default()
                 })
             }
             Self::Aws => Ok(Connection {
                 region,
                 profile: global.target.profile.clone(),
                 endpoint_url: global.target.endpoint_url.clone(),
-                credentials: None,
+                ..Connection::default()
             }),
             Self::Local(options) => {
                 up(options, events).await?;
@@ -93,6 +94,7 @@ impl Target {
                     profile: None,
                     endpoint_url: Some(options.endpoint_url()),
                     credentials: Some((key.access_key_id, key.secret_access_key)),
+                    session_ends: None,
                 })
             }
         }
@@ -144,28 +146,9 @@ pub fn local_options(global: &Global, env: &Env) -> LocalOptions {
     options
 }
 
-/// Regions whose website endpoints are written with a dash; all later ones have a dot.
-/// <https://docs.aws.amazon.com/general/latest/gr/s3.html#s3_website_region_endpoints>
-const DASHED: [&str; 9] = [
-    "us-east-1",
-    "us-west-1",
-    "us-west-2",
-    "ap-southeast-1",
-    "ap-southeast-2",
-    "ap-northeast-1",
-    "eu-west-1",
-    "sa-east-1",
-    "us-gov-west-1",
-];
-
+/// Where AWS serves the web site of a bucket.
 fn aws_website_url(bucket: &str, region: &str) -> String {
-    let mark = if DASHED.contains(&region) { '-' } else { '.' };
-    let suffix = if region.starts_with("cn-") {
-        "amazonaws.com.cn"
-    } else {
-        "amazonaws.com"
-    };
-    format!("http://{bucket}.s3-website{mark}{region}.{suffix}")
+    format!("http://{}", website_host(bucket, region))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod execute;
 pub mod graph;
 pub mod observe;
 pub mod package;
+pub mod partition;
 pub mod plan;
 pub mod release;
 pub mod resource;

@@ -19,6 +19,7 @@ const HOUSES: &[House] = &[
         floors: &[
             "time",
             "digest",
+            "partition",
             "template",
             "resource",
             "graph",

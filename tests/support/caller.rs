@@ -78,18 +78,17 @@ fn acting(clients: &Clients, credentials: &Credentials) -> Clients {
             )
         };
     }
-    Clients {
-        endpoint_url: clients.endpoint_url.clone(),
-        apigateway: of!(aws_sdk_apigatewayv2, apigateway),
-        cloudwatch: of!(aws_sdk_cloudwatch, cloudwatch),
-        logs: of!(aws_sdk_cloudwatchlogs, logs),
-        dynamodb: of!(aws_sdk_dynamodb, dynamodb),
-        events: of!(aws_sdk_eventbridge, events),
-        iam: of!(aws_sdk_iam, iam),
-        lambda: of!(aws_sdk_lambda, lambda),
-        tagging: of!(aws_sdk_resourcegroupstagging, tagging),
-        s3: of!(aws_sdk_s3, s3),
-        sns: of!(aws_sdk_sns, sns),
-        sts: of!(aws_sdk_sts, sts),
-    }
+    let mut acting = clients.clone();
+    acting.apigateway = of!(aws_sdk_apigatewayv2, apigateway);
+    acting.cloudwatch = of!(aws_sdk_cloudwatch, cloudwatch);
+    acting.logs = of!(aws_sdk_cloudwatchlogs, logs);
+    acting.dynamodb = of!(aws_sdk_dynamodb, dynamodb);
+    acting.events = of!(aws_sdk_eventbridge, events);
+    acting.iam = of!(aws_sdk_iam, iam);
+    acting.lambda = of!(aws_sdk_lambda, lambda);
+    acting.tagging = of!(aws_sdk_resourcegroupstagging, tagging);
+    acting.s3 = of!(aws_sdk_s3, s3);
+    acting.sns = of!(aws_sdk_sns, sns);
+    acting.sts = of!(aws_sdk_sts, sts);
+    acting
 }

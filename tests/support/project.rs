@@ -165,6 +165,7 @@ impl Project {
             profile: None,
             endpoint_url: Some(self.local.endpoint()),
             credentials: Some(self.local.credentials()),
+            session_ends: None,
         };
         Clients::connect(&connection).await.expect("no profile is asked for")
     }

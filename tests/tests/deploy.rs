@@ -60,9 +60,30 @@ fn a_first_deploy_answers_and_a_second_has_nothing_to_do() {
 #[test]
 fn a_changed_setting_makes_a_release_that_goes_live() {
     let project = Project::platform("change");
+    // What has a name of its own is found again as anything else is.
+    let text = project
+        .template()
+        .replace("  health:\n", "  health:\n    name: own-health\n");
+    let text = format!(
+        "{text}\ndashboard: {{name: own-dashboard}}\nalarms:\n  own: {{name: own-alarm, metric: Errors, statistic: Sum, function: health, threshold: 9}}\n"
+    );
+    project.write(&text);
     project.run(&["deploy"]).expect(0);
+    project.run(&["plan"]).expect(0);
+    let named = project.status("dev");
+    for (list, name) in [("functions", "own-health"), ("alarms", "own-alarm")] {
+        let all = named[list].as_array().unwrap();
+        assert!(all.iter().any(|one| one["name"] == name), "no {name} in {all:?}");
+    }
+    assert_eq!(
+        named["missing"].as_array().map_or(0, Vec::len),
+        0,
+        "{}",
+        named["missing"]
+    );
+    let dashboards = project.run(&["dashboard", "--output", "json"]).expect(0);
+    assert!(dashboards.out.contains("own-dashboard"), "{}", dashboards.out);
     let live = project.live("dev");
-    let text = project.template();
     let changed = text.replacen("  function:\n", "  function:\n    memory: 640\n", 1);
     assert_ne!(changed, text, "the template must have something to change");
     project.write(&changed);
@@ -83,6 +104,15 @@ fn a_changed_setting_makes_a_release_that_goes_live() {
         (code, &health["release"], &health["color"]),
         (200, &json!("2"), &json!("green"))
     );
+    project.run(&["plan"]).expect(0);
+    // Taken back by deploying what was before: its versions are there, and no others are published.
+    project.write(&text);
+    project.run(&["deploy"]).expect(0);
+    let versions = |status: &Value| -> Vec<Value> {
+        let functions = status["functions"].as_array().unwrap().iter();
+        functions.map(|one| one["live_version"].clone()).collect()
+    };
+    assert_eq!(versions(&project.status("dev")), versions(&named));
     project.run(&["plan"]).expect(0);
     project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
 }

@@ -195,6 +195,7 @@ impl<'a> Watcher<'a> {
                 profile: None,
                 endpoint_url: Some(project.local.endpoint()),
                 credentials: Some(project.local.credentials()),
+                session_ends: None,
             },
             control_bucket: None,
         };

@@ -1,8 +1,7 @@
 //! `taskctl dashboard`: where the stage's dashboard is.
 
-use taskctl_stack::aws::read::reader::Reader;
-use taskctl_stack::engine::EngineError;
 use taskctl_stack::event::Event;
+use taskctl_stack::partition::console_domain;
 
 use crate::answers::DashboardLink;
 use crate::cli::Output;
@@ -24,14 +23,7 @@ async fn show(session: &Session) -> Result<Exit, Failure> {
     let stack_ref = session.stack_ref()?;
     let engine = session.connect_quietly(&stack_ref).await?;
     let identity = engine.context().identity();
-    let reader = Reader::new(engine.context().clone());
-    let names = session
-        .unless_stopped(reader.dashboards())
-        .await?
-        .map_err(EngineError::from)?;
-    // Dashboards are the account's: their names end with the region.
-    let suffix = format!("-{}", identity.region);
-    let names: Vec<&String> = names.iter().filter(|name| name.ends_with(&suffix)).collect();
+    let names = session.unless_stopped(engine.dashboards()).await??;
     if names.is_empty() {
         session.unless_stopped(engine.require_deployed()).await??;
         return Err(Failure::new(
@@ -45,10 +37,10 @@ async fn show(session: &Session) -> Result<Exit, Failure> {
     let links: Vec<DashboardLink> = names
         .iter()
         .map(|name| DashboardLink {
-            name: (*name).clone(),
+            name: name.clone(),
             url: match elsewhere {
                 Some(_) => None,
-                None => Some(link(&identity.partition, &identity.region, name)),
+                None => Some(link(&identity.region, name)),
             },
         })
         .collect();
@@ -85,13 +77,8 @@ fn elsewhere(session: &Session) -> Option<String> {
 }
 
 /// The console's page of a dashboard.
-/// <https://docs.aws.amazon.com/general/latest/gr/aws-service-information.html>
-fn link(partition: &str, region: &str, name: &str) -> String {
-    let domain = match partition {
-        "aws-cn" => "console.amazonaws.cn",
-        "aws-us-gov" => "console.amazonaws-us-gov.com",
-        _ => "console.aws.amazon.com",
-    };
+fn link(region: &str, name: &str) -> String {
+    let domain = console_domain(region);
     format!("https://{region}.{domain}/cloudwatch/home?region={region}#dashboards/dashboard/{name}")
 }
 
@@ -102,9 +89,9 @@ mod tests {
     #[test]
     fn links_lead_to_the_partitions_console() {
         assert_eq!(
-            link("aws", "eu-central-1", "shop-prod"),
+            link("eu-central-1", "shop-prod"),
             "https://eu-central-1.console.aws.amazon.com/cloudwatch/home?region=eu-central-1#dashboards/dashboard/shop-prod"
         );
-        assert!(link("aws-cn", "cn-north-1", "x").starts_with("https://cn-north-1.console.amazonaws.cn/"));
+        assert!(link("cn-north-1", "x").starts_with("https://cn-north-1.console.amazonaws.cn/"));
     }
 }

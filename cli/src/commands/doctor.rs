@@ -6,6 +6,8 @@ use std::process::Stdio;
 
 use jiff::Timestamp;
 use taskctl_local::{LocalOptions, LocalState};
+use taskctl_stack::aws::client::error::{ACCOUNT_BLOCKS, ACCOUNT_BLOCKS_HINT};
+use taskctl_stack::aws::kinds::s3::bucket::{PublicAccessBlock, account_public_access_block};
 use taskctl_stack::aws::release::presence::{NotDeployed, not_deployed};
 use taskctl_stack::event::{ErrorReport, joined_advice};
 use taskctl_stack::observe::diagnosis::{self, Repaired, Seen, Symptom};
@@ -84,9 +86,32 @@ async fn examine(session: &Session) -> Vec<Finding> {
     findings.extend(account);
     findings.extend([python, local, disk(&env.directory)]);
     if let Some(project) = project.ok().filter(|_| is_reachable) {
+        findings.extend(web_sites(session, &project).await);
         findings.extend(stage(session, &project).await);
     }
     findings
+}
+
+/// Whether the account lets the template's web sites be public.
+async fn web_sites(session: &Session, project: &Project) -> Option<Finding> {
+    let stack = &project.template.stack;
+    if stack.buckets.values().all(|bucket| bucket.website.is_none()) {
+        return None;
+    }
+    // Who cannot connect is told by the findings about the stage.
+    let engine = session.connect_quietly(&StackRef::of(stack)).await.ok()?;
+    let block = account_public_access_block(engine.context()).await.ok()??;
+    closed_account(block)
+}
+
+fn closed_account(block: PublicAccessBlock) -> Option<Finding> {
+    let is_closed = block.block_public_policy || block.restrict_public_buckets;
+    is_closed.then(|| Finding {
+        check: "web site",
+        verdict: Verdict::Bad,
+        found: format!("the bucket of the web site cannot be public: {ACCOUNT_BLOCKS}"),
+        fix: Some(ACCOUNT_BLOCKS_HINT.to_owned()),
+    })
 }
 
 /// What hurts the deployed stage: denied calls, missing libraries, throttling, refused origins, unconfirmed addresses.
@@ -461,6 +486,22 @@ mod tests {
         assert_eq!(
             findings[0].fix.as_deref(),
             Some("see `taskctl local status`; `taskctl plan --local --stage prod` shows it")
+        );
+    }
+
+    #[test]
+    fn an_account_without_public_buckets_has_no_public_site() {
+        assert_eq!(closed_account(PublicAccessBlock::NONE), None);
+        let restricted = PublicAccessBlock {
+            restrict_public_buckets: true,
+            ..PublicAccessBlock::NONE
+        };
+        let finding = closed_account(restricted).expect("it is closed");
+        assert_eq!(finding.verdict, Verdict::Bad);
+        assert!(
+            finding
+                .fix
+                .is_some_and(|fix| fix.contains("Block Public Access settings for this account"))
         );
     }
 

@@ -49,6 +49,7 @@ pub(super) fn compile(inputs: &Inputs<'_>, api: &Api) -> Vec<Resource> {
             name: inputs.names().access_log_group(),
             retention_days: i32::try_from(days).ok(),
             tags: inputs.tags(),
+            others: BTreeMap::new(),
         };
         resources.push(resource(logs::group::KIND, ACCESS_LOG, &group, Vec::new()));
     }

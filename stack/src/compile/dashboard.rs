@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Inputs;
 use crate::aws::kinds::cloudwatch::dashboard::Body;
 use crate::aws::kinds::placeholder::API_ID;
+use crate::partition::console_domain;
 
 /// Columns of the grid.
 const COLUMNS: usize = 24;
@@ -98,11 +99,7 @@ fn chart(inputs: &Inputs<'_>, title: &str, statistic: &str, unit: &str, metrics:
 fn title(inputs: &Inputs<'_>) -> String {
     let identity = inputs.identity;
     let (app, stage, region) = (&identity.app, &identity.stage, &identity.region);
-    let domain = match identity.partition.as_str() {
-        "aws-cn" => "console.amazonaws.cn",
-        "aws-us-gov" => "console.amazonaws-us-gov.com",
-        _ => "console.aws.amazon.com",
-    };
+    let domain = console_domain(region);
     let console = format!("https://{region}.{domain}");
     let mut links = Vec::new();
     if let Some(site) = inputs.site_url() {

@@ -26,6 +26,7 @@ pub(super) fn compile(inputs: &Inputs<'_>, name: &str, function: &Function) -> V
         name: model.log_group.clone(),
         retention_days: i32::try_from(function.log_retention_days).ok(),
         tags: inputs.tags(),
+        others: BTreeMap::new(),
     };
     let version = lambda::version::Model {
         function: model.name.clone(),

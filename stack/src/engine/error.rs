@@ -1,6 +1,9 @@
 //! Why the engine stopped, for people and programs.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::release::error::MoveError;
@@ -43,9 +46,24 @@ pub enum EngineError {
         /// ARN of the caller.
         principal: String,
     },
+    /// The credentials may end while a share of live's traffic is diverted.
+    #[error("the credentials may end before the bakes do, which take {} min in all: {}", .bakes.as_secs().div_ceil(60), ends(.end.as_ref()))]
+    SessionEnds {
+        /// When, where that is known.
+        end: Option<Timestamp>,
+        /// What the bakes take.
+        bakes: Duration,
+    },
     /// The plan must not be executed.
     #[error("the plan cannot be carried out: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Lint(Vec<LintError>),
+}
+
+fn ends(end: Option<&Timestamp>) -> String {
+    match end {
+        Some(end) => format!("the session ends at {end:.0}"),
+        None => "they are a session that does not say when it ends".to_owned(),
+    }
 }
 
 impl EngineError {
@@ -64,6 +82,11 @@ impl EngineError {
             Self::WrongAccount { expected, .. } => Some(format!(
                 "use credentials of account {expected}, such as with --profile NAME, or correct `account:` in the template"
             )),
+            Self::SessionEnds { .. } => Some(
+                "use a profile, whose sessions are renewed (--profile NAME), or a new session with AWS_CREDENTIAL_EXPIRATION set to its end \
+                 (`aws configure export-credentials --format env` prints it), or shorter bakes"
+                    .to_owned(),
+            ),
             Self::Lint(errors) => {
                 let hints: BTreeSet<String> = errors.iter().map(LintError::hint).collect();
                 Some(joined_advice(hints))

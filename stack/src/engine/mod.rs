@@ -13,7 +13,7 @@ mod release;
 
 use crate::aws::Registry;
 use crate::aws::client::context::Context;
-use crate::aws::kinds::apigateway;
+use crate::aws::kinds::{apigateway, cloudwatch};
 use crate::aws::read::reader::Reader;
 use crate::aws::release::control_bucket::ControlBucket;
 use crate::aws::release::gateway;
@@ -81,6 +81,20 @@ impl Engine {
     /// That the stage is not deployed here, with the regions in which it is.
     pub async fn not_deployed(&self) -> EngineError {
         not_deployed(&self.context).await.into()
+    }
+
+    /// Names of the stack's dashboards.
+    pub async fn dashboards(&self) -> Result<Vec<String>, EngineError> {
+        let reader = Reader::new(self.context.clone());
+        let found = self
+            .registry
+            .kind(cloudwatch::dashboard::KIND)
+            .enumerate(&reader)
+            .await?;
+        Ok(found
+            .into_iter()
+            .filter_map(|mut one| one.outputs.remove("name"))
+            .collect())
     }
 
     /// Where the stack answers.

@@ -9,6 +9,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::former::Kept;
 use super::{Engine, EngineError, READS};
 use crate::aws::client::error::AwsError;
+use crate::aws::kinds::apigateway;
 use crate::aws::kinds::kind::Discovered;
 use crate::aws::read::reader::Reader;
 use crate::aws::release::ledger;
@@ -18,6 +19,7 @@ use crate::event::{Event, millis};
 use crate::package::{Package, PackageError};
 use crate::plan::{FoundResource, LintError, Observations, Plan, Request, build, lint, orphans_of_deploy};
 use crate::release::grants::Grants;
+use crate::release::label::MAX_LENGTH;
 use crate::release::record::{Cause, MoveRecord};
 use crate::release::slots::{GoLive, ReleaseState, Slots};
 use crate::resource::{Observed, Resource, ResourceId};
@@ -117,7 +119,8 @@ impl Engine {
         let mut plan = build(&request, &observed.found, self.registry);
         plan.warnings = compile::warnings(&inputs);
         plan.warnings.extend(compile::unrecorded_grants(&kept.unrecorded));
-        let errors = lint(&plan, &request, &observed.found, self.registry);
+        let mut errors = lint(&plan, &request, &observed.found, self.registry);
+        errors.extend(label_too_long(&request.resources));
         let sites = inputs.sites.iter();
         Ok(Planned {
             fingerprint: slots.as_ref().map(|slots| slots.fingerprint.clone()),
@@ -239,6 +242,17 @@ impl Engine {
     }
 }
 
+/// Refuses a release whose label API Gateway would not take, once everything that it names had been made.
+fn label_too_long(resources: &[Resource]) -> Option<LintError> {
+    let release = resources.iter().find(|one| one.id == apigateway::deployment::id())?;
+    let model: apigateway::deployment::Model = serde_json::from_value(release.desired.clone()).ok()?;
+    let length = model.label_length();
+    (length > MAX_LENGTH).then_some(LintError::LabelTooLong {
+        length,
+        most: MAX_LENGTH,
+    })
+}
+
 /// The note on a release that exists, has the wanted content and is not live.
 fn note_of_standing(slots: &Slots, moved: Option<&MoveRecord>) -> Option<String> {
     let Slots { release, .. } = slots;
@@ -265,6 +279,34 @@ mod tests {
     use crate::release::record::DONE;
     use crate::release::retention::tests::facts;
     use crate::release::slots::slots;
+
+    #[test]
+    fn a_label_that_does_not_fit_is_refused_before_anything_is_made() {
+        let release = |functions: usize| {
+            let versions = (0..functions).map(|place| (format!("a-function-with-a-name-{place:03}"), "17".to_owned()));
+            let model = apigateway::deployment::Model {
+                release: 42,
+                fingerprint: "0".repeat(16),
+                versions: versions.collect(),
+                commit: Some("1a2b3c4d".to_owned()),
+                sites: BTreeMap::new(),
+                grants: "0".repeat(64),
+            };
+            let desired = serde_json::to_value(model).expect("it is data");
+            let depends_on = Vec::new();
+            [Resource {
+                id: apigateway::deployment::id(),
+                desired,
+                depends_on,
+            }]
+        };
+        assert_eq!(label_too_long(&release(25)), None);
+        let refused = label_too_long(&release(40)).expect("it does not fit");
+        assert!(
+            refused.to_string().contains("of which API Gateway takes 1024"),
+            "{refused}"
+        );
+    }
 
     #[test]
     fn a_release_that_was_rolled_back_is_named() {

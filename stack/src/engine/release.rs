@@ -6,6 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Engine, EngineError, READS};
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::aws::client::lifetime::Lifetime;
 use crate::aws::kinds::{apigateway, iam, site};
 use crate::aws::read::reader::Reader;
 use crate::aws::release::driver::{self, Moved, Probe, RolloutOptions};
@@ -13,6 +14,7 @@ use crate::aws::release::error::MoveError;
 use crate::aws::release::gateway;
 use crate::aws::release::lease::Lease;
 use crate::aws::release::ledger;
+use crate::release::canary::Rollout;
 use crate::release::grants::{self, InPlace, Restoration};
 use crate::release::history;
 use crate::release::transition::{self, Transition};
@@ -55,6 +57,22 @@ impl Engine {
         Ok(driver::abort(&self.context).await?)
     }
 
+    /// Refuses a rollout that the credentials may not outlast: a share would stay diverted, which nobody could take back.
+    pub async fn require_lifetime(&self, rollout: &Rollout) -> Result<(), EngineError> {
+        let steps = u32::try_from(rollout.steps.len()).unwrap_or(u32::MAX);
+        let bakes = rollout.bake.saturating_mul(steps);
+        if bakes.is_zero() {
+            return Ok(());
+        }
+        let lifetime = self.context.clients().lifetime().await;
+        match lifetime {
+            Lifetime::Ends(end) if !lifetime.outlasts(bakes, self.context.now()) => {
+                Err(EngineError::SessionEnds { end, bakes })
+            }
+            Lifetime::Ends(_) | Lifetime::Renewed => Ok(()),
+        }
+    }
+
     /// Moves live.
     pub async fn run(
         &self,
@@ -64,6 +82,7 @@ impl Engine {
         outside: &dyn Probe,
         user: &str,
     ) -> Result<Moved, EngineError> {
+        self.require_lifetime(&options.rollout).await?;
         Ok(driver::run(&self.context, &self.control, lease, transition, options, outside, user).await?)
     }
 

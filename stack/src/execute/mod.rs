@@ -302,8 +302,9 @@ async fn act(context: &Context, kind: &'static dyn AnyKind, step: &Step) -> Resu
                     .update(context, &step.id, desired, observed, &Fields::new(changes))
                     .await;
                 match updated {
-                    // It went away between reading and writing.
-                    Err(error) if error.kind == ErrorKind::NotFound => create(context, kind, &step.id, desired).await?,
+                    Err(error) if error.kind == ErrorKind::NotFound => {
+                        recreate(context, kind, &step.id, desired, error).await?
+                    }
                     other => other?,
                 }
             }
@@ -348,6 +349,21 @@ async fn delete(
             kind.delete(context, &step.id, outputs).await?;
             Ok(Acted::Done(Outputs::new()))
         }
+    }
+}
+
+/// Creates what went away between reading and writing. "Not found" may also be about something that it refers to: then it is
+/// still there, and what AWS said stands.
+async fn recreate(
+    context: &Context,
+    kind: &'static dyn AnyKind,
+    id: &ResourceId,
+    desired: &serde_json::Value,
+    refused: AwsError,
+) -> Result<Outputs, AwsError> {
+    match kind.read(&Reader::confirming(context.clone()), id, desired).await? {
+        Some(_) => Err(refused),
+        None => create(context, kind, id, desired).await,
     }
 }
 
@@ -408,4 +424,73 @@ async fn converge(
     }
     kind.update(context, id, desired, observed, &Fields::new(&changes))
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use serde_json::json;
+
+    use super::*;
+    use crate::aws::client::context::tests::{context_over, identity};
+    use crate::aws::client::fake::clients;
+    use crate::aws::kinds::logs;
+    use crate::aws::registry;
+    use crate::plan::Rollback;
+
+    /// Tags a log group that AWS says is not there, which listings have or have not: what is called, and the end.
+    async fn update(is_listed: bool) -> (Vec<String>, Result<(), ErrorKind>) {
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&calls);
+        let name = "/aws/lambda/shop-dev-tasks";
+        let fake = clients("eu-central-1", move |call| {
+            seen.lock().push(call.operation.clone());
+            let answer = match call.operation.as_str() {
+                "TagResource" => {
+                    let refused = json!({"__type": "ResourceNotFoundException", "message": "no such thing"});
+                    return (400, refused.to_string().into_bytes());
+                }
+                "DescribeLogGroups" if is_listed => json!({"logGroups": [{"logGroupName": name}]}),
+                "DescribeLogGroups" => json!({"logGroups": []}),
+                "GetResources" => json!({"ResourceTagMappingList": []}),
+                "ListTagsForResource" | "CreateLogGroup" => json!({"tags": {}}),
+                other => panic!("not expected: {other}"),
+            };
+            (200, answer.to_string().into_bytes())
+        });
+        let context = context_over(identity(), fake);
+        let model = |tags| json!({"name": name, "retention_days": null, "tags": tags});
+        let step = Step {
+            id: ResourceId::new(logs::group::KIND, "tasks"),
+            action: Action::Update {
+                desired: model(json!({"app": "shop"})),
+                observed: Some(Observed::ours(model(json!({})), Outputs::new())),
+                changes: vec![Change {
+                    field: "tags.app".to_owned(),
+                    before: None,
+                    after: Some(json!("shop")),
+                    effect: Effect::InPlace,
+                    implied: false,
+                }],
+            },
+            after: Vec::new(),
+            pending: Vec::new(),
+            rollback: Rollback::Immediate,
+        };
+        let acted = act(&context, registry().kind(logs::group::KIND), &step).await;
+        let calls = calls.lock().clone();
+        (calls, acted.map(drop).map_err(|error| error.kind))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn not_found_is_an_absence_only_when_the_thing_itself_is_gone() {
+        let (calls, end) = update(true).await;
+        assert_eq!(end, Err(ErrorKind::NotFound));
+        assert!(!calls.iter().any(|call| call == "CreateLogGroup"), "{calls:?}");
+        let (calls, end) = update(false).await;
+        assert_eq!(end, Ok(()));
+        assert!(calls.iter().any(|call| call == "CreateLogGroup"), "{calls:?}");
+    }
 }

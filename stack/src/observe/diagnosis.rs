@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::alarms;
-use super::logs::{CloudWatchLogs, LogEvent, Window, read};
+use super::logs::{CloudWatchLogs, Group, LogEvent, LogSource, Window, stream};
 use super::metrics::{self, FunctionMetrics, Measures, Series};
 use crate::aws::client::context::Context;
-use crate::aws::client::error::AwsError;
+use crate::aws::client::error::{AwsError, found};
 use crate::aws::kinds::apigateway::stage::{LIVE, stage_of};
 use crate::aws::kinds::{iam, sns};
 use crate::aws::policy::document::Document;
@@ -24,7 +26,8 @@ use crate::resource::ResourceId;
 /// Something that is wrong, or was lately.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Symptom {
-    /// Kind: `missing`, `grants`, `denied`, `library`, `crash`, `timeout`, `failing`, `throttled`, `cold-starts`, `unconfirmed`.
+    /// Kind: `missing`, `grants`, `denied`, `library`, `crash`, `timeout`, `failing`, `throttled`, `cold-starts`, `unconfirmed`,
+    /// `logs`.
     pub kind: &'static str,
     /// What was seen.
     pub found: String,
@@ -117,17 +120,16 @@ pub async fn examine(context: &Context, control: &ControlBucket) -> Result<Vec<S
             to: None,
             pattern: Some(PATTERN.to_owned()),
         };
-        read(&logs, &groups, &window).await
+        causes_in(&logs, &groups, &window).await
     };
     let window = metrics::Window::of(BACK, now);
     let of_metrics = metrics::read(context, &window, None);
-    let (events, metrics, mails, deployed) = futures::try_join!(
+    let ((causes, is_whole), metrics, mails, deployed) = futures::try_join!(
         of_logs,
         of_metrics,
         unconfirmed(context),
         Deployed::read(context, control)
     )?;
-    let causes = in_logs(&events);
     let allowed = deployed.allowed_now(context, causes.keys()).await?;
     let mut symptoms = deployed.symptoms();
     let explained: BTreeSet<String> = causes.keys().map(|cause| cause.function.clone()).collect();
@@ -143,6 +145,16 @@ pub async fn examine(context: &Context, control: &ControlBucket) -> Result<Vec<S
         }
     }
     symptoms.extend(mails);
+    if !is_whole {
+        symptoms.push(Symptom {
+            kind: "logs",
+            found: "only the oldest part of the last hour's log lines was looked through: there are too many"
+                .to_owned(),
+            seen: None,
+            fix: "`taskctl logs errors` groups the errors of any time".to_owned(),
+            hurts: false,
+        });
+    }
     symptoms
         .sort_by(|a, b| (!a.is_wrong(), !a.hurts, a.kind, &a.found).cmp(&(!b.is_wrong(), !b.hurts, b.kind, &b.found)));
     Ok(symptoms)
@@ -291,24 +303,28 @@ impl Deployed {
 }
 
 async fn unconfirmed(context: &Context) -> Result<Vec<Symptom>, AwsError> {
+    let own = context.identity().arn("sns", "");
     let mut topics: Vec<String> = alarms::read(context, None)
         .await?
         .into_iter()
         .flat_map(|alarm| alarm.notifies)
-        .filter(|arn| arn.contains(":sns:"))
+        // Those of other regions and accounts cannot be asked from here.
+        .filter(|arn| arn.starts_with(&own))
         .collect();
     topics.sort();
     topics.dedup();
     let mut symptoms = Vec::new();
     for topic in topics {
-        for email in sns::topic::unconfirmed(context, &topic).await? {
+        // An alarm may name a topic that is gone.
+        for email in found(sns::topic::unconfirmed(context, &topic).await)?.unwrap_or_default() {
             symptoms.push(Symptom {
                 kind: "unconfirmed",
                 found: format!("{email} gets no alarms: the subscription was never confirmed"),
                 seen: None,
-                fix: "open the mail `AWS Notification - Subscription Confirmation` and follow its link; to have it sent again, remove \
-                      the address, deploy, and add it back"
-                    .to_owned(),
+                fix: format!(
+                    "open the mail `AWS Notification - Subscription Confirmation` and follow its link; to have it sent again: `aws sns \
+                     subscribe --topic-arn {topic} --protocol email --notification-endpoint {email}`"
+                ),
                 hurts: false,
             });
         }
@@ -317,8 +333,35 @@ async fn unconfirmed(context: &Context) -> Result<Vec<Symptom>, AwsError> {
 }
 
 /// What lines say: by function and cause, with how often and when last.
-fn in_logs(events: &[LogEvent]) -> BTreeMap<Cause, (u64, Timestamp)> {
-    let mut causes: BTreeMap<Cause, (u64, Timestamp)> = BTreeMap::new();
+type Causes = BTreeMap<Cause, (u64, Timestamp)>;
+
+/// Most lines that are looked through.
+const LINES: usize = 20_000;
+/// How long that may take: CloudWatch searches a large group for minutes.
+const LOOKED_FOR: Duration = Duration::from_secs(20);
+
+/// What the lines of groups say, and whether all of them were looked through.
+async fn causes_in(source: &dyn LogSource, groups: &[Group], window: &Window) -> Result<(Causes, bool), AwsError> {
+    let mut causes = Causes::new();
+    let mut lines = 0;
+    let until = Instant::now() + LOOKED_FOR;
+    let mut pages = Box::pin(stream(source, groups, window));
+    while lines < LINES {
+        match tokio::time::timeout_at(until, pages.try_next()).await {
+            Ok(page) => match page? {
+                Some(events) => {
+                    lines += events.len();
+                    count(&mut causes, &events);
+                }
+                None => return Ok((causes, true)),
+            },
+            Err(_) => break,
+        }
+    }
+    Ok((causes, false))
+}
+
+fn count(causes: &mut Causes, events: &[LogEvent]) {
     for event in events {
         let at = Timestamp::from_millisecond(event.timestamp).unwrap_or(Timestamp::UNIX_EPOCH);
         if let Some(cause) = of_line(&event.source, &event.message) {
@@ -327,7 +370,6 @@ fn in_logs(events: &[LogEvent]) -> BTreeMap<Cause, (u64, Timestamp)> {
             *last = at.max(*last);
         }
     }
-    causes
 }
 
 fn of_line(function: &str, message: &str) -> Option<Cause> {
@@ -505,7 +547,9 @@ mod tests {
         };
         let mut events: Vec<LogEvent> = lines.iter().map(event).collect();
         events.extend(events.first().cloned());
-        let found: Vec<(String, u64)> = in_logs(&events)
+        let mut causes = Causes::new();
+        count(&mut causes, &events);
+        let found: Vec<(String, u64)> = causes
             .into_iter()
             .map(|(cause, (count, _))| (cause.found, count))
             .collect();
@@ -658,5 +702,80 @@ mod tests {
         let kinds = |function: &FunctionMetrics| in_metrics(function).iter().map(|one| one.kind).collect::<Vec<_>>();
         assert_eq!(kinds(&function(3.0, 20.0)), ["throttled", "cold-starts"]);
         assert_eq!(kinds(&function(0.0, 4.0)), Vec::<&str>::new());
+    }
+
+    /// Answers pages with one line for ever.
+    struct Endless;
+
+    #[async_trait::async_trait]
+    impl LogSource for Endless {
+        async fn page(
+            &self,
+            _: &Group,
+            _: &Window,
+            token: Option<String>,
+        ) -> Result<super::super::logs::Page, AwsError> {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let place: u64 = token.and_then(|token| token.parse().ok()).unwrap_or_default();
+            let event = LogEvent {
+                id: place.to_string(),
+                source: "users".to_owned(),
+                stream: String::new(),
+                timestamp: 0,
+                message: "Task timed out after 3.00 seconds".to_owned(),
+            };
+            Ok(super::super::logs::Page {
+                events: vec![event],
+                next: Some((place + 1).to_string()),
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn logs_without_end_are_looked_through_in_part() {
+        let group = Group {
+            source: "users".to_owned(),
+            name: "/aws/lambda/users".to_owned(),
+        };
+        let window = Window {
+            from: 0,
+            to: None,
+            pattern: None,
+        };
+        let began = Instant::now();
+        let (causes, is_whole) = causes_in(&Endless, &[group], &window).await.unwrap();
+        assert!(
+            !is_whole && began.elapsed() <= Duration::from_secs(21),
+            "{:?}",
+            began.elapsed()
+        );
+        assert!(causes.values().all(|(count, _)| *count > 50), "{causes:?}");
+    }
+
+    /// An alarm may notify a topic of another account, and one that is gone.
+    #[tokio::test(start_paused = true)]
+    async fn topics_that_cannot_be_asked_do_not_end_the_examination() {
+        use crate::aws::client::context::tests::{context_over, identity};
+        use crate::aws::client::fake::{cbor, clients};
+
+        let fake = clients("eu-central-1", |call| match call.operation.as_str() {
+            "DescribeAlarms" => {
+                let topics = [
+                    "arn:aws:sns:eu-central-1:999988887777:theirs",
+                    "arn:aws:sns:eu-central-1:123456789012:gone",
+                ];
+                let alarm = serde_json::json!({"AlarmName": "shop-dev-a", "AlarmActions": topics});
+                (200, cbor(&serde_json::json!({"MetricAlarms": [alarm]})))
+            }
+            "GetResources" => (200, b"{}".to_vec()),
+            "ListSubscriptionsByTopic" => {
+                assert!(call.fields["TopicArn"].ends_with(":gone"), "{call:?}");
+                let error = "<ErrorResponse><Error><Code>NotFound</Code><Message>Topic does not exist</Message></Error></ErrorResponse>";
+                (404, error.as_bytes().to_vec())
+            }
+            other => panic!("not expected: {other}"),
+        });
+        let symptoms = unconfirmed(&context_over(identity(), fake)).await.unwrap();
+        assert_eq!(symptoms, []);
     }
 }

@@ -45,6 +45,17 @@ pub enum LintError {
     /// Two resources of one identity.
     #[error("{0} is declared twice")]
     Duplicate(ResourceId),
+    /// What a release is called on AWS would not fit.
+    #[error(
+        "the API has too many functions: the label of a release names each with its version and would have {length} characters, of \
+         which API Gateway takes {most}"
+    )]
+    LabelTooLong {
+        /// Characters.
+        length: usize,
+        /// Characters that are taken.
+        most: usize,
+    },
 }
 
 impl LintError {
@@ -66,6 +77,9 @@ impl LintError {
             ),
             Self::Cycle(_) => "remove one of the references in the template".to_owned(),
             Self::Duplicate(_) => "remove one of the two from the template".to_owned(),
+            Self::LabelTooLong { .. } => {
+                "give the functions shorter logical names, or move some to another stack".to_owned()
+            }
         }
     }
 }

@@ -7,12 +7,16 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
+use jiff::Timestamp;
 
 use crate::aws::client::error::AwsError;
 use crate::aws::client::http_client::{http_client, is_this_machine};
 use crate::aws::client::identity::Identity;
+use crate::aws::client::lifetime::Lifetime;
 use crate::aws::client::profile;
+use crate::partition::dns_suffix;
 
 /// Where and as whom AWS is called.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +29,8 @@ pub struct Connection {
     pub endpoint_url: Option<String>,
     /// Fixed access key and secret instead of the default chain.
     pub credentials: Option<(String, String)>,
+    /// When a session that the environment hands over ends, where that is known.
+    pub session_ends: Option<Timestamp>,
 }
 
 /// Whether credentials would go over a network in the clear to a URL: `http` to anything but this machine (127.0.0.0/8, ::1,
@@ -63,36 +69,26 @@ pub struct Clients {
     pub sts: aws_sdk_sts::Client,
     /// The one endpoint of all services: given, or of the environment or the profile.
     pub endpoint_url: Option<String>,
+    credentials: Option<SharedCredentialsProvider>,
+    session_ends: Option<Timestamp>,
 }
 
 impl Clients {
-    /// Makes the clients. Nothing is called yet; a profile must exist.
+    /// Makes the clients. Nothing is called yet; a profile must exist. Providers of credentials repeat their own calls, which nothing
+    /// else does.
     pub async fn connect(connection: &Connection) -> Result<Self, AwsError> {
         if let (Some(name), None) = (&connection.profile, &connection.credentials) {
             profile::check(name).await?;
         }
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_millis(3_100))
-            .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .region(aws_config::Region::new(connection.region.clone()))
-            .http_client(http_client())
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts);
-        if let Some(profile) = &connection.profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(url) = &connection.endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
-        if let Some((key, secret)) = &connection.credentials {
-            loader = loader.credentials_provider(Credentials::new(key, secret, None, None, "taskctl"));
-        }
-        Ok(Self::of(&loader.load().await))
+        Ok(Self {
+            session_ends: connection.session_ends,
+            ..Self::of(&configuration(connection).await)
+        })
     }
 
     /// The clients of a configuration.
     pub(super) fn of(config: &SdkConfig) -> Self {
+        let config = &config.to_builder().retry_config(RetryConfig::disabled()).build();
         let s3 = aws_sdk_s3::config::Builder::from(config)
             .force_path_style(config.endpoint_url().is_some())
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
@@ -111,6 +107,19 @@ impl Clients {
             sns: aws_sdk_sns::Client::new(config),
             sts: aws_sdk_sts::Client::new(config),
             endpoint_url: config.endpoint_url().map(str::to_owned),
+            credentials: config.credentials_provider(),
+            session_ends: None,
+        }
+    }
+
+    /// How long the credentials last. Who has none is told by the first call.
+    pub async fn lifetime(&self) -> Lifetime {
+        let Some(provider) = &self.credentials else {
+            return Lifetime::Renewed;
+        };
+        match provider.provide_credentials().await {
+            Ok(credentials) => Lifetime::of(&credentials, self.session_ends),
+            Err(_) => Lifetime::Renewed,
         }
     }
 
@@ -125,10 +134,7 @@ impl Clients {
             other => other,
         };
         let region = &identity.region;
-        let domain = match region.starts_with("cn-") {
-            true => "amazonaws.com.cn",
-            false => "amazonaws.com",
-        };
+        let domain = dns_suffix(region);
         match name {
             "iam" => format!("iam.{domain}"),
             _ => format!("{name}.{region}.{domain}"),
@@ -136,9 +142,45 @@ impl Clients {
     }
 }
 
+/// The configuration that the clients share, but for what becomes of failed calls.
+async fn configuration(connection: &Connection) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_millis(3_100))
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(aws_config::Region::new(connection.region.clone()))
+        .http_client(http_client())
+        .retry_config(RetryConfig::standard())
+        .timeout_config(timeouts);
+    if let Some(profile) = &connection.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(url) = &connection.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    if let Some((key, secret)) = &connection.credentials {
+        loader = loader.credentials_provider(Credentials::new(key, secret, None, None, "taskctl"));
+    }
+    loader.load().await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_provides_credentials_repeats_its_calls_and_nothing_else_does() {
+        let connection = Connection {
+            region: "eu-central-1".into(),
+            ..Connection::default()
+        };
+        let config = configuration(&connection).await;
+        let attempts = config.retry_config().map(RetryConfig::max_attempts);
+        assert_eq!(attempts, Some(3));
+        let clients = Clients::of(&config);
+        let attempts = clients.sts.config().retry_config().map(RetryConfig::max_attempts);
+        assert_eq!(attempts, Some(1));
+    }
 
     #[test]
     fn only_this_machine_is_called_in_the_clear() {

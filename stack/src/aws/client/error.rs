@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -62,6 +63,13 @@ pub enum ErrorKind {
     LeaseLost,
 }
 
+/// Why no bucket of an account can be public.
+pub const ACCOUNT_BLOCKS: &str = "Block Public Access of the account refuses it, whatever the bucket says";
+
+/// What to do about it.
+pub const ACCOUNT_BLOCKS_HINT: &str = "let the account have public buckets (S3 console: Block Public Access settings for this account; \
+     `aws s3control put-public-access-block`), or take the web site out of the template; then run the same command again";
+
 /// What codes mean in every service.
 const GENERAL: &[Rule] = &[
     rule(
@@ -93,6 +101,8 @@ const GENERAL: &[Rule] = &[
             "MissingAuthenticationToken",
             "IncompleteSignature",
             "InvalidAccessKeyId",
+            "InvalidToken",
+            "TokenRefreshRequired",
             "OptInRequired",
         ],
         "",
@@ -191,7 +201,9 @@ impl AwsError {
             other => {
                 let message = single_line(&chain(other));
                 let lower = message.to_lowercase();
+                let without_identity = identity_failure(other);
                 let kind = match other {
+                    _ if without_identity.is_some() => without_identity.unwrap_or(ErrorKind::Credentials),
                     SdkError::ConstructionFailure(_) if lower.contains("credential") || lower.contains("token") => {
                         ErrorKind::Credentials
                     }
@@ -204,9 +216,11 @@ impl AwsError {
                     _ => ErrorKind::Transient,
                 };
                 let is_unreached = kind == ErrorKind::Transient
+                    && without_identity.is_none()
                     && matches!(other, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_));
                 let message = match kind {
                     ErrorKind::Credentials => credentials_message(other),
+                    _ if without_identity.is_some() => credentials_message(other),
                     _ if is_unreached => single_line(&innermost(other)),
                     _ => message,
                 };
@@ -253,14 +267,20 @@ impl AwsError {
                 "the clock of this machine and that of AWS are more than five minutes apart: set it right (`timedatectl set-ntp true`), then run the same command again"
                     .to_owned(),
             ),
+            // https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-sign-in.html
+            ErrorKind::Credentials if self.message.contains("credentials-login") => Some(
+                "profiles of `aws login` are read through the AWS CLI: `eval \"$(aws configure export-credentials --format env)\"`, then run the same command again"
+                    .to_owned(),
+            ),
             ErrorKind::Credentials => Some(
                 "check the credentials: `aws sts get-caller-identity`, `aws sso login`, AWS_PROFILE or --profile; then run the same command again"
                     .to_owned(),
             ),
-            ErrorKind::Denied => Some(format!(
-                "the caller lacks {}; add it to the deployer's policy (`taskctl export policy` prints a sufficient one) and run the same command again",
-                self.denied_action().unwrap_or_else(|| format!("{}:{}", self.service, self.operation))
-            )),
+            ErrorKind::Denied => Some(self.denied_hint()),
+            ErrorKind::Quota if self.is_about_a_fixed_limit() => Some(
+                "this limit cannot be raised: give the function fewer grants or callers, or make two functions of it; then run the same command again"
+                    .to_owned(),
+            ),
             ErrorKind::Quota => Some(
                 "raise the quota in Service Quotas, or remove what is no longer needed; then run the same command again".to_owned(),
             ),
@@ -280,6 +300,69 @@ impl AwsError {
             ErrorKind::LeaseLost => Some("another command took over; look at `taskctl status`, then run the command again".to_owned()),
             ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::Precondition | ErrorKind::Invalid => None,
         }
+    }
+
+    /// What to do about a missing permission: what denies it decides who can allow it.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>
+    fn denied_hint(&self) -> String {
+        if self.message.contains(ACCOUNT_BLOCKS) {
+            return ACCOUNT_BLOCKS_HINT.to_owned();
+        }
+        let action = self.denied_action();
+        let lacking = action
+            .clone()
+            .unwrap_or_else(|| format!("{}:{}", self.service, self.operation));
+        let denied_by = |policy: &str| {
+            let explicit = ["in a", "in an"].map(|article| format!("explicit deny {article} {policy}"));
+            let implicit = format!("no {policy} allows");
+            explicit
+                .iter()
+                .chain([&implicit])
+                .any(|text| self.message.contains(text.as_str()))
+        };
+        let above = [
+            (
+                "service control policy",
+                "whoever administers the organization can allow it, no policy of the caller can",
+            ),
+            (
+                "resource control policy",
+                "whoever administers the organization can allow it, no policy of the caller can",
+            ),
+            (
+                "permissions boundary",
+                "extend the boundary of the caller: its policy alone does not suffice",
+            ),
+            (
+                "session policy",
+                "extend the policy that the session was begun with: that of its role does not suffice",
+            ),
+            (
+                "VPC endpoint policy",
+                "extend the policy of the VPC endpoint, or call AWS past it",
+            ),
+            (
+                "resource-based policy",
+                "change the policy of the resource that the message names",
+            ),
+        ];
+        if let Some((policy, remedy)) = above.iter().find(|(policy, _)| denied_by(policy)) {
+            return format!("a {policy} denies {lacking}: {remedy}; then run the same command again");
+        }
+        // S3 answers the same for a bucket of another account.
+        let owner = match (self.service, &action) {
+            ("s3", None) => ", or another account owns the bucket",
+            _ => "",
+        };
+        format!(
+            "the caller lacks {lacking}{owner}; add it to the deployer's policy (`taskctl export policy` prints a sufficient one) and run the same command again"
+        )
+    }
+
+    /// Whether a quota is one that Service Quotas does not raise: the sizes of IAM's and Lambda's policies.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+    fn is_about_a_fixed_limit(&self) -> bool {
+        self.message.contains("Maximum policy size") || self.code.as_deref() == Some("PolicyLengthExceededException")
     }
 
     /// Whether an endpoint, such as the local target, has no room left for what it was sent.
@@ -397,6 +480,37 @@ fn not_understood(answer: &HttpResponse) -> String {
     }
 }
 
+/// What it means that no credentials could be had: where they come from may have failed for a moment, as AWS itself may. None when
+/// it is not about credentials.
+fn identity_failure(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
+    let mut causes = std::iter::successors(Some(error), |cause| cause.source());
+    let failure = causes.find_map(|cause| cause.downcast_ref::<CredentialsError>())?;
+    Some(match failure {
+        CredentialsError::ProviderTimedOut(_) => ErrorKind::Transient,
+        CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) if is_passing(failure) => {
+            ErrorKind::Transient
+        }
+        _ => ErrorKind::Credentials,
+    })
+}
+
+/// Whether a provider of credentials got 5xx or was throttled, or could not reach what it asked. Its causes are errors of clients that
+/// the SDK keeps to itself, so that only their texts tell. Those are never shown: they may hold secrets.
+fn is_passing(failure: &CredentialsError) -> bool {
+    let text = format!("{failure:?}");
+    [
+        "StatusCode(5",
+        "StatusCode(429)",
+        "Throttl",
+        "TooManyRequests",
+        "IDPCommunicationError",
+        "DispatchFailure(",
+        "TimeoutError(",
+    ]
+    .iter()
+    .any(|part| text.contains(part))
+}
+
 /// Why there are no credentials: the last cause says it, unless every place was merely empty.
 fn credentials_message(error: &dyn std::error::Error) -> String {
     let whole = chain(error).to_lowercase();
@@ -487,6 +601,12 @@ mod tests {
             "Cannot exceed quota for RolesPerAccount: 1000",
             ErrorKind::Quota,
         );
+        check(
+            "lambda",
+            "ResourceConflictException",
+            "Unable to delete version because the following aliases reference it: [v3]",
+            ErrorKind::Settling,
+        );
         check("iam", "NoSuchEntity", "", ErrorKind::NotFound);
         check("iam", "NoSuchEntityException", "", ErrorKind::NotFound);
         check("s3", "NoSuchBucketPolicy", "", ErrorKind::NotFound);
@@ -494,7 +614,7 @@ mod tests {
             "s3",
             "AccessDenied",
             "public policies are prevented by the BlockPublicPolicy setting",
-            ErrorKind::Settling,
+            ErrorKind::Denied,
         );
         check(
             "sns",
@@ -516,8 +636,218 @@ mod tests {
             ErrorKind::AlreadyExists,
         );
         check("sts", "ExpiredTokenException", "", ErrorKind::Credentials);
+        check(
+            "apigateway",
+            "NotFoundException",
+            "Cannot find log delivery named a1b2c3-$default",
+            ErrorKind::Settling,
+        );
+        check(
+            "apigateway",
+            "NotFoundException",
+            "Invalid API identifier specified",
+            ErrorKind::NotFound,
+        );
         assert_eq!(classify(own("lambda"), None, "", Some(503)), ErrorKind::Transient);
         assert_eq!(classify(own("s3"), None, "", Some(412)), ErrorKind::Precondition);
+    }
+
+    #[test]
+    fn recorded_errors_mean_what_they_say() {
+        let recorded = include_str!("../../../tests/fixtures/recorded_errors.tsv");
+        let mut wrong = Vec::new();
+        for line in recorded.lines().filter(|line| !line.starts_with('#')) {
+            let [expected, service, _, status, code, message] = line.split('\t').collect::<Vec<_>>()[..] else {
+                panic!("six fields: {line}");
+            };
+            let kind = classify(own(service), Some(code), message, status.parse().ok());
+            if format!("{kind:?}") != expected {
+                wrong.push(format!("{kind:?} instead of {line}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    /// Quotas come under many names, and with other ones than theirs.
+    #[test]
+    fn quotas_in_disguise() {
+        for (service, code, message) in [
+            (
+                "apigateway",
+                "ConflictException",
+                "Maximum number of Routes for this API has been reached. Please contact AWS",
+            ),
+            (
+                "apigateway",
+                "BadRequestException",
+                "Cannot enable logging. Policy document length breaking Cloudwatch Logs Constraints, either < 1 or > 5120",
+            ),
+            (
+                "cloudwatch",
+                "LimitExceeded",
+                "The maximum limit of 5000 alarms has been reached",
+            ),
+            ("cloudwatch", "LimitExceededFault", ""),
+            (
+                "events",
+                "LimitExceededException",
+                "The requested resource exceeds the maximum number allowed.",
+            ),
+            ("sns", "TopicLimitExceeded", ""),
+            ("sns", "SubscriptionLimitExceeded", ""),
+            (
+                "dynamodb",
+                "LimitExceededException",
+                "Subscriber limit exceeded: There is a limit of 2500 tables per subscriber",
+            ),
+            ("logs", "LimitExceededException", "Resource limit exceeded."),
+            (
+                "iam",
+                "LimitExceeded",
+                "Maximum policy size of 10240 bytes exceeded for role shop-dev-tasks",
+            ),
+            (
+                "lambda",
+                "InvalidParameterValueException",
+                "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its \
+                 minimum value of [100].",
+            ),
+            ("lambda", "PolicyLengthExceededException", ""),
+            ("lambda", "ENILimitReachedException", ""),
+            ("s3", "TooManyBuckets", ""),
+        ] {
+            check(service, code, message, ErrorKind::Quota);
+        }
+        let queries = "Account maximum query concurrency limit of [30] reached.";
+        check("logs", "LimitExceededException", queries, ErrorKind::Throttled);
+        check("cloudwatch", "ConflictException", "", ErrorKind::Busy);
+    }
+
+    #[test]
+    fn what_no_repetition_changes_ends_at_once() {
+        for code in [
+            "InvalidZipFileException",
+            "KMSAccessDeniedException",
+            "EC2AccessDeniedException",
+        ] {
+            assert_eq!(
+                classify(own("lambda"), Some(code), "", Some(502)),
+                ErrorKind::Invalid,
+                "{code}"
+            );
+        }
+        assert_eq!(
+            classify(own("s3"), Some("NotImplemented"), "", Some(501)),
+            ErrorKind::Invalid
+        );
+        let detached = "Policy arn:aws:iam::1:policy/x does not exist or is not attachable.";
+        check("iam", "NoSuchEntity", detached, ErrorKind::Invalid);
+        check("s3", "InvalidToken", "", ErrorKind::Credentials);
+        check("s3", "TokenRefreshRequired", "", ErrorKind::Credentials);
+    }
+
+    /// A permission that an organization or a boundary denies is not added to the caller's policy.
+    #[test]
+    fn what_denies_decides_who_can_allow() {
+        let hint = |service, message: &str| {
+            let operation = "PutPublicAccessBlock";
+            AwsError::own(service, operation, ErrorKind::Denied, message)
+                .hint()
+                .unwrap_or_default()
+        };
+        let refused = |why: &str| {
+            let said = "User: arn:aws:iam::1:user/x is not authorized to perform: s3:PutBucketPublicAccessBlock on resource: \
+                        \"arn:aws:s3:::b\"";
+            hint("s3", &format!("{said} {why}"))
+        };
+        assert_eq!(
+            refused("with an explicit deny in a service control policy"),
+            "a service control policy denies s3:PutBucketPublicAccessBlock: whoever administers the organization can allow it, no policy \
+             of the caller can; then run the same command again"
+        );
+        for (why, start) in [
+            (
+                "because no service control policy allows the s3:PutBucketPublicAccessBlock action",
+                "a service control policy",
+            ),
+            (
+                "with an explicit deny in a permissions boundary",
+                "a permissions boundary",
+            ),
+            (
+                "with an explicit deny in a resource-based policy",
+                "a resource-based policy",
+            ),
+            (
+                "because no session policy allows the s3:PutBucketPublicAccessBlock action",
+                "a session policy",
+            ),
+            (
+                "because no identity-based policy allows the s3:PutBucketPublicAccessBlock action",
+                "the caller lacks s3:Put",
+            ),
+        ] {
+            assert!(refused(why).starts_with(start), "{}", refused(why));
+        }
+        assert!(hint("s3", "Access Denied").contains("or another account owns the bucket"));
+        assert!(!hint("sns", "Access Denied").contains("bucket"));
+    }
+
+    /// Where credentials come from may fail for a moment, as AWS itself may.
+    #[tokio::test]
+    async fn credentials_that_are_late_are_not_wrong() {
+        use aws_credential_types::provider::{ProvideCredentials, future};
+
+        #[derive(Debug)]
+        struct Fails(fn() -> CredentialsError);
+
+        impl ProvideCredentials for Fails {
+            fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+            where
+                Self: 'a,
+            {
+                future::ProvideCredentials::ready(Err((self.0)()))
+            }
+        }
+
+        fn refused(status: u16, code: &str) -> CredentialsError {
+            let body = aws_smithy_types::body::SdkBody::empty();
+            let raw = HttpResponse::new(status.try_into().expect("a status"), body);
+            let error = aws_smithy_types::error::ErrorMetadata::builder().code(code).build();
+            CredentialsError::provider_error(SdkError::<_, HttpResponse>::service_error(error, raw))
+        }
+
+        for (fails, kind) in [
+            (
+                (|| refused(503, "ServiceUnavailable")) as fn() -> CredentialsError,
+                ErrorKind::Transient,
+            ),
+            (|| refused(400, "Throttling"), ErrorKind::Transient),
+            (|| refused(400, "IDPCommunicationError"), ErrorKind::Transient),
+            (
+                || CredentialsError::provider_timed_out(Duration::from_secs(5)),
+                ErrorKind::Transient,
+            ),
+            (|| refused(403, "AccessDenied"), ErrorKind::Credentials),
+            (|| refused(400, "ExpiredToken"), ErrorKind::Credentials),
+            (|| CredentialsError::not_loaded("no profile"), ErrorKind::Credentials),
+        ] {
+            let config = aws_sdk_sts::Config::builder()
+                .behavior_version(aws_sdk_sts::config::BehaviorVersion::latest())
+                .region(aws_sdk_sts::config::Region::new("eu-central-1"))
+                .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled())
+                .http_client(crate::aws::client::fake::http_client(|call| {
+                    panic!("nothing is called without credentials: {call:?}")
+                }))
+                .credentials_provider(Fails(fails))
+                .build();
+            let answer = aws_sdk_sts::Client::from_conf(config)
+                .get_caller_identity()
+                .send()
+                .await;
+            let error = AwsError::from_sdk("sts", "GetCallerIdentity", &[], &answer.expect_err("there are none"));
+            assert_eq!((error.kind, error.is_unreached), (kind, false), "{error:?}");
+        }
     }
 
     #[test]

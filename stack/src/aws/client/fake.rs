@@ -47,9 +47,16 @@ pub(crate) fn clients(region: &str, answer: impl Fn(Call) -> Answer + Send + Syn
             "test", "test", None, None, "test",
         )))
         .retry_config(RetryConfig::disabled())
-        .http_client(Fake(Arc::new(answer)))
+        .http_client(http_client(answer))
         .build();
     Clients::of(&config)
+}
+
+/// What answers the calls of one client.
+pub(crate) fn http_client(
+    answer: impl Fn(Call) -> Answer + Send + Sync + 'static,
+) -> impl HttpClient + Clone + 'static {
+    Fake(Arc::new(answer))
 }
 
 /// A value as CloudWatch's protocol writes it. <https://www.rfc-editor.org/rfc/rfc8949>
@@ -70,6 +77,7 @@ pub(crate) fn cbor(value: &Value) -> Vec<u8> {
     }
 }
 
+#[derive(Clone)]
 struct Fake(Arc<dyn Fn(Call) -> Answer + Send + Sync>);
 
 impl fmt::Debug for Fake {

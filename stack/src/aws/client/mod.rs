@@ -12,6 +12,7 @@ pub(in crate::aws) mod extensions;
 pub(crate) mod fake;
 pub mod http_client;
 pub mod identity;
+pub mod lifetime;
 pub mod on_behalf;
 pub mod op;
 pub mod pace;

@@ -8,6 +8,16 @@ use crate::aws::client::error::{AwsError, ErrorKind};
 /// Most pages of one listing: a service that returns new tokens for ever must not hold a run.
 const MOST: usize = 1_000;
 
+/// How often a listing is begun anew whose token has expired.
+const AGAIN: usize = 2;
+
+/// Whether a token is good for nothing any more: the listing begins anew.
+/// <https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html>
+fn is_expired(error: &AwsError) -> bool {
+    let code = error.code.as_deref().unwrap_or_default();
+    code.strip_suffix("Exception").unwrap_or(code) == "PaginationTokenExpired"
+}
+
 impl Context {
     /// All items of a listing. `page` asks for the page at a token, none for the first, and returns its items with the token
     /// of the next page; an empty token ends the listing like none. A token that comes back, or pages without end, are an error.
@@ -17,8 +27,17 @@ impl Context {
     {
         let mut all = Vec::new();
         let mut cursor: Cursor<Option<String>> = Cursor::first(MOST);
+        let mut again = AGAIN;
         loop {
-            let (items, next) = page(cursor.token().clone()).await?;
+            let (items, next) = match page(cursor.token().clone()).await {
+                Err(error) if again > 0 && is_expired(&error) => {
+                    again -= 1;
+                    all.clear();
+                    cursor = Cursor::first(MOST);
+                    continue;
+                }
+                other => other?,
+            };
             all.extend(items);
             let next = next.filter(|token| !token.is_empty());
             if next.is_none() {
@@ -113,6 +132,28 @@ mod tests {
         };
         let error = context.pages(endless).await.unwrap_err();
         assert_eq!((error.kind, pages.get()), (ErrorKind::Invalid, MOST));
+    }
+
+    #[tokio::test]
+    async fn a_listing_whose_token_expires_begins_anew() {
+        let context = context().await;
+        let asked = std::cell::Cell::new(0);
+        let pages = |token: Option<String>| {
+            asked.set(asked.get() + 1);
+            let expires = asked.get() == 2;
+            async move {
+                match token {
+                    None => Ok((vec![1], Some("a".to_owned()))),
+                    Some(_) if expires => Err(AwsError {
+                        code: Some("PaginationTokenExpiredException".to_owned()),
+                        ..AwsError::own("tag", "GetResources", ErrorKind::Invalid, "expired")
+                    }),
+                    Some(_) => Ok((vec![2], None)),
+                }
+            }
+        };
+        assert_eq!(context.pages(pages).await.unwrap(), [1, 2]);
+        assert_eq!(asked.get(), 4);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::aws::client::identity::Identity;
 use crate::aws::policy::deployer::{Commands, Standing};
 use crate::aws::policy::document::Statement;
 use crate::aws::policy::reach::Reach;
+use crate::partition::dns_suffix;
 use crate::template::model::Stack;
 use crate::template::names::Names;
 
@@ -94,12 +95,14 @@ impl Arns<'_> {
             .values()
             .filter_map(|table| table.settings.kms_key.as_deref())
             .collect();
-        let via = format!("dynamodb.{region}.amazonaws.com");
+        let via = format!("dynamodb.{region}.{}", dns_suffix(region));
+        let (granting, using): (Vec<&str>, Vec<&str>) =
+            actions.iter().partition(|action| **action == "kms:CreateGrant");
         let mut statements = Vec::new();
         for key in keys {
-            for action in actions {
+            for actions in [&granting, &using].into_iter().filter(|actions| !actions.is_empty()) {
                 let mut conditions = condition("StringEquals", "kms:ViaService", [via.as_str()]);
-                if *action == "kms:CreateGrant" {
+                if std::ptr::eq(actions, &granting) {
                     conditions.extend(condition("Bool", "kms:GrantIsForAWSResource", ["true"]));
                 }
                 let alias = key
@@ -121,7 +124,7 @@ impl Arns<'_> {
                 };
                 statements.push(Statement {
                     conditions,
-                    ..Statement::allow(&[action], [resource])
+                    ..Statement::allow(actions, [resource])
                 });
             }
         }

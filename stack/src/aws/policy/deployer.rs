@@ -346,7 +346,20 @@ mod tests {
             allowing(&deploy, "kms:CreateGrant"),
             r#"Keys: arn:aws:kms:eu-central-1:123456789012:key/* {"Bool":{"kms:GrantIsForAWSResource":["true"]},"ForAnyValue:StringEquals":{"kms:ResourceAliases":["alias/shop"]},"StringEquals":{"kms:ViaService":["dynamodb.eu-central-1.amazonaws.com"]}}"#
         );
-        assert!(allowing(&deploy, "kms:DescribeKey").contains("kms:ResourceAliases"));
+        for action in [
+            "kms:DescribeKey",
+            "kms:Encrypt",
+            "kms:Decrypt",
+            "kms:ReEncryptFrom",
+            "kms:ReEncryptTo",
+            "kms:GenerateDataKey",
+        ] {
+            let allowed = allowing(&deploy, action);
+            assert!(
+                allowed.contains("kms:ResourceAliases") && allowed.contains("kms:ViaService"),
+                "{allowed}"
+            );
+        }
     }
 
     #[test]

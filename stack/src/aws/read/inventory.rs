@@ -18,6 +18,8 @@ pub(in crate::aws) struct Naming<'a> {
     pub start: String,
     /// Of names that the regions of an account share: whether one belongs to this region.
     pub is_here: &'a (dyn Fn(&str) -> bool + Sync),
+    /// What no name has: behind it an ARN names something inside a resource.
+    pub inside: &'static [char],
 }
 
 impl Naming<'static> {
@@ -26,6 +28,15 @@ impl Naming<'static> {
         Self {
             start,
             is_here: &|_| true,
+            inside: &['/', ':'],
+        }
+    }
+
+    /// The same, of a service whose names may have any character, and whose resources have nothing inside.
+    pub fn of_any_characters(start: String) -> Self {
+        Self {
+            inside: &[],
+            ..Self::regional(start)
         }
     }
 }
@@ -34,7 +45,7 @@ impl Naming<'_> {
     /// The name in an ARN: of this region, and not of something inside a resource.
     fn name<'a>(&self, arn: &'a str) -> Option<&'a str> {
         let name = arn.strip_prefix(&self.start)?;
-        let is_name = !name.contains(['/', ':']);
+        let is_name = !name.contains(self.inside);
         (is_name && (self.is_here)(name)).then_some(name)
     }
 }

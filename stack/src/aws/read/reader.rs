@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::try_join_all;
 use tokio::sync::OnceCell;
 
 use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
 use crate::aws::client::extensions::Extensions;
+use crate::aws::client::identity::Identity;
 use crate::aws::client::op::op;
 use crate::aws::client::tags::{Tags, managed};
 use crate::resource::Ownership;
@@ -51,6 +52,10 @@ impl<K: Ord, V: Clone> Cells<K, V> {
         cell.get_or_try_init(|| Box::pin(ask)).await.cloned()
     }
 }
+
+/// Names that one DescribeAlarms takes.
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html>
+const ALARM_NAMES: usize = 100;
 
 #[derive(Default)]
 struct Shared {
@@ -196,7 +201,15 @@ impl Reader {
         roles.await
     }
 
-    /// Log groups under the stack's prefixes.
+    /// Names that no prefix finds, since the template gives them: those that the tagging API knows. `start` is an ARN up to its
+    /// name.
+    async fn given(&self, start: &str, prefixes: &[&str]) -> Result<Vec<String>, AwsError> {
+        let names = self.tagged().await?.keys().filter_map(|arn| arn.strip_prefix(start));
+        let given = names.filter(|name| !prefixes.iter().any(|prefix| name.starts_with(prefix)));
+        Ok(given.map(str::to_owned).collect())
+    }
+
+    /// Log groups under the stack's prefixes, and those with names of the template's own.
     /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_DescribeLogGroups.html>
     pub async fn log_groups(&self) -> Result<&[aws_sdk_cloudwatchlogs::types::LogGroup], AwsError> {
         let groups = self
@@ -204,17 +217,52 @@ impl Reader {
             .log_groups
             .get_or_try_init(|| async {
                 let identity = self.context.identity();
-                let names = identity.names();
-                let prefixes = [names.function_log_group(&identity.prefix()), names.access_log_prefix()];
-                let found: Vec<Vec<_>> = stream::iter(prefixes)
-                    .map(|prefix| self.log_groups_under(prefix))
-                    .buffered(2)
-                    .try_collect()
-                    .await?;
-                Ok::<_, AwsError>(found.into_iter().flatten().collect())
+                let [functions, access] = log_group_prefixes(identity);
+                let given = async {
+                    let start = identity.arn("logs", "log-group:");
+                    let names = self.given(&start, &[&functions, &access]).await?;
+                    try_join_all(names.into_iter().map(|name| self.log_group_named(name))).await
+                };
+                let (functions, access, given) = futures::try_join!(
+                    self.log_groups_under(functions.clone()),
+                    self.log_groups_under(access.clone()),
+                    given
+                )?;
+                let given = given.into_iter().flatten();
+                Ok::<_, AwsError>(functions.into_iter().chain(access).chain(given).collect())
             })
             .await?;
         Ok(groups)
+    }
+
+    /// A log group: of those listed, else asked for by its name, since the tagging API lags behind.
+    pub async fn log_group(&self, name: &str) -> Result<Option<aws_sdk_cloudwatchlogs::types::LogGroup>, AwsError> {
+        let mut listed = self.log_groups().await?.iter();
+        if let Some(found) = listed.find(|group| group.log_group_name() == Some(name)) {
+            return Ok(Some(found.clone()));
+        }
+        let prefixes = log_group_prefixes(self.context.identity());
+        match prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+            true => Ok(None),
+            false => self.log_group_named(name.to_owned()).await,
+        }
+    }
+
+    /// Names are listed in order: the first that begins so is the one.
+    async fn log_group_named(&self, name: String) -> Result<Option<aws_sdk_cloudwatchlogs::types::LogGroup>, AwsError> {
+        let client = &self.context.clients().logs;
+        let answer = self
+            .context
+            .call(op("logs", "DescribeLogGroups"), || {
+                client
+                    .describe_log_groups()
+                    .log_group_name_prefix(&name)
+                    .limit(1)
+                    .send()
+            })
+            .await?;
+        let mut groups = answer.log_groups.unwrap_or_default().into_iter();
+        Ok(groups.find(|group| group.log_group_name() == Some(name.as_str())))
     }
 
     async fn log_groups_under(&self, prefix: String) -> Result<Vec<aws_sdk_cloudwatchlogs::types::LogGroup>, AwsError> {
@@ -235,7 +283,7 @@ impl Reader {
         groups.await
     }
 
-    /// Metric alarms under the stack's prefix.
+    /// Metric alarms under the stack's prefix, and those with names of the template's own.
     /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html>
     pub async fn alarms(&self) -> Result<&[aws_sdk_cloudwatch::types::MetricAlarm], AwsError> {
         let alarms = self.shared.alarms.get_or_try_init(|| self.list_alarms());
@@ -246,6 +294,8 @@ impl Reader {
         let context = &self.context;
         let client = &context.clients().cloudwatch;
         let prefix = &context.identity().prefix();
+        let start = context.identity().arn("cloudwatch", "alarm:");
+        let named = async { self.alarms_named(self.given(&start, &[prefix]).await?).await };
         let alarms = context.pages(|token| async move {
             let page = context
                 .call(op("cloudwatch", "DescribeAlarms"), || {
@@ -259,7 +309,38 @@ impl Reader {
                 .await?;
             Ok((page.metric_alarms.unwrap_or_default(), page.next_token))
         });
-        alarms.await
+        let (mut alarms, named) = futures::try_join!(alarms, named)?;
+        alarms.extend(named);
+        Ok(alarms)
+    }
+
+    /// An alarm: of those listed, else asked for by its name, since the tagging API lags behind.
+    pub async fn alarm(&self, name: &str) -> Result<Option<aws_sdk_cloudwatch::types::MetricAlarm>, AwsError> {
+        let mut listed = self.alarms().await?.iter();
+        if let Some(found) = listed.find(|alarm| alarm.alarm_name() == Some(name)) {
+            return Ok(Some(found.clone()));
+        }
+        match name.starts_with(&self.context.identity().prefix()) {
+            true => Ok(None),
+            false => Ok(self.alarms_named(vec![name.to_owned()]).await?.pop()),
+        }
+    }
+
+    async fn alarms_named(&self, names: Vec<String>) -> Result<Vec<aws_sdk_cloudwatch::types::MetricAlarm>, AwsError> {
+        let (context, client) = (&self.context, &self.context.clients().cloudwatch);
+        let some = names.chunks(ALARM_NAMES).map(|names| async move {
+            let answer = context
+                .call(op("cloudwatch", "DescribeAlarms"), || {
+                    client
+                        .describe_alarms()
+                        .set_alarm_names(Some(names.to_vec()))
+                        .max_records(100)
+                        .send()
+                })
+                .await?;
+            Ok::<_, AwsError>(answer.metric_alarms.unwrap_or_default())
+        });
+        Ok(try_join_all(some).await?.into_iter().flatten().collect())
     }
 
     /// Names of dashboards under the stack's prefix, in any region: dashboards belong to the account.
@@ -315,6 +396,12 @@ impl Reader {
         });
         rules.await
     }
+}
+
+/// How the derived names of the stack's log groups begin.
+fn log_group_prefixes(identity: &Identity) -> [String; 2] {
+    let names = identity.names();
+    [names.function_log_group(&identity.prefix()), names.access_log_prefix()]
 }
 
 /// Whether tags say that a resource is this stack's.

@@ -54,6 +54,9 @@ pub(crate) enum NameOrigin {
     Derived,
 }
 
+/// Keys of the tags that taskctl sets itself.
+const OWN_TAGS: [&str; 3] = ["app", "managed-by", "stage"];
+
 impl<'a> Resolver<'a> {
     /// Reads one stage.
     pub(crate) fn new(source: &'a StackSource, stage: &'a str, region: Option<&str>) -> Self {
@@ -101,12 +104,7 @@ impl<'a> Resolver<'a> {
                 .as_ref()
                 .map_or(10, |release| release.value.0.keep.value.u32()),
             hooks: self.hooks(),
-            tags: source
-                .tags
-                .value
-                .iter()
-                .map(|(key, tag)| (key.to_owned(), self.fill(&tag.value.value.text, tag.value.span)))
-                .collect(),
+            tags: self.tags(),
             tables,
             buckets,
             functions,
@@ -122,6 +120,24 @@ impl<'a> Resolver<'a> {
                 .map(|(name, query)| (name.to_owned(), query.value.value.text.clone()))
                 .collect(),
         }
+    }
+
+    /// The tags of everything. IAM compares keys without case: two that differ in nothing else, or one and a key of taskctl's own,
+    /// would be refused with the first role.
+    fn tags(&mut self) -> BTreeMap<String, String> {
+        let mut tags = BTreeMap::new();
+        let mut seen: BTreeMap<String, String> = OWN_TAGS.map(|key| (key.to_owned(), key.to_owned())).into();
+        for (key, tag) in self.source.tags.value.iter() {
+            let first = seen.entry(key.to_lowercase()).or_insert_with(|| key.to_owned()).clone();
+            if first != key {
+                let message =
+                    format!("tag `{key}` differs from `{first}` by case alone, which IAM does not tell apart");
+                let help = "write the key once, in one case";
+                self.report(Fault::error(Code::BadName, message).at(tag.key).help(help));
+            }
+            tags.insert(key.to_owned(), self.fill(&tag.value.value.text, tag.value.span));
+        }
+        tags
     }
 
     pub(crate) fn names(&self) -> Names<'_> {

@@ -41,6 +41,34 @@ pub struct Model {
     pub grants: String,
 }
 
+impl Model {
+    /// The label with the versions that were really made.
+    fn label(&self, versions: BTreeMap<String, String>) -> ReleaseLabel {
+        let Self {
+            release,
+            fingerprint,
+            versions: _,
+            commit,
+            sites,
+            grants,
+        } = self.clone();
+        ReleaseLabel {
+            number: release,
+            fingerprint,
+            versions,
+            commit,
+            sites,
+            format: FORMAT,
+            grants: Some(grants),
+        }
+    }
+
+    /// Characters of the label, by the versions that are expected.
+    pub fn label_length(&self) -> usize {
+        self.label(self.versions.clone()).to_string().chars().count()
+    }
+}
+
 /// Name of the kind.
 pub const KIND: &str = "api_deployment";
 
@@ -115,14 +143,7 @@ impl Kind for ApiDeployment {
     }
 
     async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
-        let Model {
-            release,
-            fingerprint,
-            versions,
-            commit,
-            sites,
-            grants,
-        } = desired;
+        let Model { release, versions, .. } = desired;
         let api_id = context.output(&crate::aws::kinds::apigateway::api::id(), "api_id")?;
         let _turn = context.serial(format!("api/{api_id}")).await;
         let mut actual = BTreeMap::new();
@@ -133,15 +154,7 @@ impl Kind for ApiDeployment {
         if actual != *versions {
             point_integrations(context, &api_id).await?;
         }
-        let label = ReleaseLabel {
-            number: *release,
-            fingerprint: fingerprint.clone(),
-            versions: actual,
-            commit: commit.clone(),
-            sites: sites.clone(),
-            format: FORMAT,
-            grants: Some(grants.clone()),
-        };
+        let label = desired.label(actual);
         let (deployment_id, is_deployed) = deploy(context, &api_id, &label.to_string()).await?;
         if !is_deployed {
             settle(context, &api_id, &deployment_id).await?;

@@ -219,7 +219,7 @@ impl Kind for ApiStage {
             throttle_rate: _,
             throttle_burst: _,
             detailed_metrics: _,
-            routes,
+            routes: _,
             access_log,
             tags,
         } = desired;
@@ -237,7 +237,7 @@ impl Kind for ApiStage {
                     .auto_deploy(*auto_deploy)
                     .set_stage_variables(Some(variables.clone().into_iter().collect()))
                     .default_route_settings(default_settings(desired))
-                    .set_route_settings(Some(route_settings(routes)))
+                    .set_route_settings(Some(route_settings(desired)))
                     .set_access_log_settings(access_log.as_ref().map(access_settings))
                     .set_tags(Some(tags.clone().into_iter().collect()))
                     .send()
@@ -458,7 +458,7 @@ async fn update_settings(
                 .set_deployment_id(deployment_id.map(str::to_owned))
                 .set_stage_variables(Some(variables.clone().into_iter().collect()))
                 .default_route_settings(default_settings(desired))
-                .set_route_settings(Some(route_settings(&desired.routes)))
+                .set_route_settings(Some(route_settings(desired)))
                 .set_access_log_settings(desired.access_log.as_ref().map(access_settings))
                 .send()
         })
@@ -467,24 +467,29 @@ async fn update_settings(
 }
 
 fn default_settings(model: &Model) -> RouteSettings {
-    RouteSettings::builder()
-        .throttling_rate_limit(model.throttle_rate)
-        .throttling_burst_limit(model.throttle_burst)
-        .detailed_metrics_enabled(model.detailed_metrics)
-        .build()
+    let throttle = Throttle {
+        rate: model.throttle_rate,
+        burst: model.throttle_burst,
+    };
+    settings(&throttle, model.detailed_metrics)
 }
 
-fn route_settings(routes: &BTreeMap<String, Throttle>) -> std::collections::HashMap<String, RouteSettings> {
-    routes
+/// Settings of a route inherit nothing from those of the stage.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html>
+fn route_settings(model: &Model) -> std::collections::HashMap<String, RouteSettings> {
+    model
+        .routes
         .iter()
-        .map(|(key, throttle)| {
-            let settings = RouteSettings::builder()
-                .throttling_rate_limit(throttle.rate)
-                .throttling_burst_limit(throttle.burst)
-                .build();
-            (key.clone(), settings)
-        })
+        .map(|(key, throttle)| (key.clone(), settings(throttle, model.detailed_metrics)))
         .collect()
+}
+
+fn settings(throttle: &Throttle, detailed_metrics: bool) -> RouteSettings {
+    RouteSettings::builder()
+        .throttling_rate_limit(throttle.rate)
+        .throttling_burst_limit(throttle.burst)
+        .detailed_metrics_enabled(detailed_metrics)
+        .build()
 }
 
 fn access_settings(log: &AccessLog) -> AccessLogSettings {
@@ -492,4 +497,19 @@ fn access_settings(log: &AccessLog) -> AccessLogSettings {
         .destination_arn(&log.destination)
         .format(&log.format)
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_a_route_have_what_they_do_not_inherit() {
+        let full = ApiStage.examples().swap_remove(1);
+        let settings = route_settings(&full);
+        let route = &settings["GET /tasks"];
+        assert_eq!(route.throttling_rate_limit(), Some(5.0));
+        assert_eq!(route.detailed_metrics_enabled(), Some(true));
+        assert_eq!(default_settings(&full).detailed_metrics_enabled(), Some(true));
+    }
 }

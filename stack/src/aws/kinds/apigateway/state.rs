@@ -199,12 +199,16 @@ pub async fn integrations(context: &Context, api: &str) -> Result<Vec<Integratio
 
 async fn stages(context: &Context, api: &str) -> Result<Vec<Stage>, AwsError> {
     let client = &context.clients().apigateway;
-    let page = context
-        .call(op("apigateway", "GetStages"), || {
-            client.get_stages().api_id(api).max_results("100").send()
-        })
-        .await?;
-    Ok(page.items.unwrap_or_default())
+    let items = context.pages(|token| async move {
+        let page = context
+            .call(op("apigateway", "GetStages"), || {
+                let stages = client.get_stages().api_id(api).max_results("100");
+                stages.set_next_token(token.clone()).send()
+            })
+            .await?;
+        Ok((page.items.unwrap_or_default(), page.next_token))
+    });
+    items.await
 }
 
 /// All deployments of an API.

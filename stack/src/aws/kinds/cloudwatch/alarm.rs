@@ -255,11 +255,7 @@ impl Kind for CloudwatchAlarm {
         _: &ResourceId,
         desired: &Model,
     ) -> Result<Option<Observed<Model>>, AwsError> {
-        let alarms = reader.alarms().await?;
-        let Some(alarm) = alarms
-            .iter()
-            .find(|alarm| alarm.alarm_name() == Some(desired.name.as_str()))
-        else {
+        let Some(alarm) = reader.alarm(&desired.name).await? else {
             return Ok(None);
         };
         let context = reader.context();
@@ -268,7 +264,10 @@ impl Kind for CloudwatchAlarm {
             cloudwatch::tags::read(context, &arn).await
         });
         let (mask, tags) = futures::try_join!(Mask::read(reader), tags)?;
-        let mut observed = Observed::ours(model(alarm, &mask, tags.clone()), alarm_outputs(context, &desired.name));
+        let mut observed = Observed::ours(
+            model(&alarm, &mask, tags.clone()),
+            alarm_outputs(context, &desired.name),
+        );
         observed.ownership = ownership(context, &tags);
         Ok(Some(observed))
     }
@@ -284,7 +283,7 @@ impl Kind for CloudwatchAlarm {
             let arn = arn(context, &name);
             reader.own_tags(&arn, cloudwatch::tags::read(context, &arn)).await
         };
-        let names = ours(reader, &Naming::regional(arn(context, "")), listed, own_tags).await?;
+        let names = ours(reader, &Naming::of_any_characters(arn(context, "")), listed, own_tags).await?;
         let found = names.iter().map(|name| Discovered {
             id: ResourceId::new(SPEC.name, logical(context.identity(), name, "")),
             outputs: alarm_outputs(context, name),

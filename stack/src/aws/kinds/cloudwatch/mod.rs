@@ -19,9 +19,11 @@ pub static SERVICE: Service = Service {
         quota(&["GetMetricData"], 50.0, 50.0),
         quota(&[], 10.0, 10.0),
     ],
-    errors: &[rule(
-        &["ResourceNotFound", "DashboardNotFoundError"],
-        "",
-        ErrorKind::NotFound,
-    )],
+    errors: &[
+        rule(&["ResourceNotFound", "DashboardNotFoundError"], "", ErrorKind::NotFound),
+        // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+        rule(&["LimitExceeded", "LimitExceededFault"], "", ErrorKind::Quota),
+        // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
+        rule(&["Conflict", "ConcurrentModification"], "", ErrorKind::Busy),
+    ],
 };

@@ -27,6 +27,8 @@ pub static SERVICE: Service = Service {
         rule(&["ContinuousBackupsUnavailable"], "", ErrorKind::Busy),
         rule(&["LimitExceeded"], "simultaneous", ErrorKind::Busy),
         rule(&["LimitExceeded"], "too many operations", ErrorKind::Busy),
+        rule(&["LimitExceeded"], "subscriber limit exceeded", ErrorKind::Quota),
+        rule(&["LimitExceeded"], "tables per subscriber", ErrorKind::Quota),
         rule(&["Validation"], "indexes are being", ErrorKind::Busy),
         rule(&["TableNotFound"], "", ErrorKind::NotFound),
     ],

@@ -12,5 +12,8 @@ pub static SERVICE: Service = Service {
     errors: &[
         rule(&["Validation"], "assume", ErrorKind::Settling),
         rule(&["ConcurrentModification"], "", ErrorKind::Busy),
+        rule(&["ResourceAlreadyExists"], "", ErrorKind::AlreadyExists),
+        // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
+        rule(&["LimitExceeded"], "", ErrorKind::Quota),
     ],
 };

@@ -408,12 +408,16 @@ fn moved(targets: &[AwsTarget], prefix: &str, versions: &BTreeMap<String, String
 /// Targets of a rule; none when there is no such rule.
 async fn list_targets(context: &Context, rule: &str) -> Result<Option<Vec<AwsTarget>>, AwsError> {
     let client = &context.clients().events;
-    let answer = context
-        .call(op("events", "ListTargetsByRule"), || {
-            client.list_targets_by_rule().rule(rule).send()
-        })
-        .await;
-    Ok(found(answer)?.map(|answer| answer.targets.unwrap_or_default()))
+    let targets = context.pages(|token| async move {
+        let page = context
+            .call(op("events", "ListTargetsByRule"), || {
+                let targets = client.list_targets_by_rule().rule(rule);
+                targets.set_next_token(token.clone()).send()
+            })
+            .await?;
+        Ok((page.targets.unwrap_or_default(), page.next_token))
+    });
+    found(targets.await)
 }
 
 async fn target_arn(context: &Context, logical: &str, function: &str, alias: &Alias) -> Result<String, AwsError> {

@@ -22,7 +22,14 @@ pub static SERVICE: Service = Service {
         // IAM, Logs, EventBridge
         rule(&["EntityAlreadyExists"], "", ErrorKind::AlreadyExists),
         rule(&["ConcurrentModification"], "", ErrorKind::Busy),
-        rule(&["DeleteConflict"], "", ErrorKind::Busy),
+        // What was detached or deleted before it is not gone everywhere yet; what others attached stays.
+        rule(&["DeleteConflict"], "", ErrorKind::Settling),
+        // A policy, not the role that it is attached to: waiting does not help.
+        rule(
+            &["NoSuchEntity"],
+            "does not exist or is not attachable",
+            ErrorKind::Invalid,
+        ),
         rule(&["LimitExceeded"], "", ErrorKind::Quota),
     ],
 };

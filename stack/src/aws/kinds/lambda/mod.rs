@@ -45,9 +45,50 @@ pub static SERVICE: Service = Service {
             ErrorKind::Busy,
         ),
         rule(&["ResourceConflict"], "already exist", ErrorKind::AlreadyExists),
-        rule(&["ResourceConflict"], "following aliases reference", ErrorKind::Invalid),
+        // An alias that was deleted a moment ago counts for some seconds.
+        rule(
+            &["ResourceConflict"],
+            "following aliases reference",
+            ErrorKind::Settling,
+        ),
         rule(&["ResourceConflict"], "", ErrorKind::Busy),
         rule(&["PreconditionFailed"], "", ErrorKind::Precondition),
-        rule(&["CodeStorageExceeded"], "", ErrorKind::Quota),
+        // A hundred of the account's concurrent executions stay unreserved.
+        // https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+        rule(
+            &["InvalidParameterValue"],
+            "unreservedconcurrentexecution below",
+            ErrorKind::Quota,
+        ),
+        rule(&["CodeStorageExceeded", "PolicyLengthExceeded"], "", ErrorKind::Quota),
+        // What Invoke answers with 502 and no repetition changes.
+        // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+        rule(
+            &["ENILimitReached", "SubnetIPAddressLimitReached"],
+            "",
+            ErrorKind::Quota,
+        ),
+        rule(&["EC2Throttled"], "", ErrorKind::Throttled),
+        rule(&["SnapStartNotReady", "ResourceNotReady"], "", ErrorKind::Busy),
+        rule(
+            &[
+                "InvalidZipFile",
+                "InvalidRuntime",
+                "InvalidSubnetID",
+                "InvalidSecurityGroupID",
+                "EC2AccessDenied",
+                "EFSIOException",
+                "EFSMountConnectivity",
+                "EFSMountFailure",
+                "EFSMountTimeout",
+                "KMSAccessDenied",
+                "KMSDisabled",
+                "KMSInvalidState",
+                "KMSNotFound",
+                "SnapStart",
+            ],
+            "",
+            ErrorKind::Invalid,
+        ),
     ],
 };

@@ -223,8 +223,10 @@ impl Kind for LambdaPermission {
         for (sid, statement) in &desired.statements {
             match add(context, &desired.function, &alias, sid, statement).await {
                 Err(error) if error.kind == ErrorKind::AlreadyExists => {
-                    remove(context, &desired.function, Some(&alias), sid).await?;
-                    add(context, &desired.function, &alias, sid, statement).await?;
+                    let present = read_policy(context, &desired.function, Some(&alias)).await?;
+                    if present.and_then(|mut all| all.remove(sid)) != Some(with_source(context, statement)?) {
+                        replace(context, &desired.function, &alias, sid, statement).await?;
+                    }
                 }
                 other => other?,
             }
@@ -243,15 +245,17 @@ impl Kind for LambdaPermission {
         let function = &desired.function;
         let alias = observed.outputs.get("alias").cloned().unwrap_or_default();
         let _turn = context.serial(format!("lambda/{function}")).await;
-        for (sid, statement) in &observed.model.statements {
-            if desired.statements.get(sid) != Some(statement) {
-                remove(context, function, Some(&alias), sid).await?;
+        // The alias may have traffic: what is wanted comes before what is not goes.
+        for (sid, statement) in &desired.statements {
+            match observed.model.statements.get(sid) {
+                None => add(context, function, &alias, sid, statement).await?,
+                Some(present) if present != statement => replace(context, function, &alias, sid, statement).await?,
+                Some(_) => {}
             }
         }
-        for (sid, statement) in &desired.statements {
-            if observed.model.statements.get(sid) != Some(statement) {
-                add(context, function, &alias, sid, statement).await?;
-            }
+        let spare = observed.model.statements.keys();
+        for sid in spare.filter(|sid| !desired.statements.contains_key(*sid)) {
+            remove(context, function, Some(&alias), sid).await?;
         }
         Ok(observed.outputs.clone())
     }
@@ -269,16 +273,41 @@ impl Kind for LambdaPermission {
     }
 }
 
+/// A statement as AWS has it: with the ARN pattern of this API.
+fn with_source(context: &Context, statement: &Statement) -> Result<Statement, AwsError> {
+    let mut statement = statement.clone();
+    if statement.source == THIS_API {
+        let api = context.output(&ResourceId::new(apigateway::api::KIND, "api"), "api_id")?;
+        statement.source = api_pattern(context, &api);
+    }
+    Ok(statement)
+}
+
+/// Replaces a statement under its id. A second one stands in while there is none, so that no call is refused.
+async fn replace(
+    context: &Context,
+    function: &str,
+    alias: &str,
+    sid: &str,
+    statement: &Statement,
+) -> Result<(), AwsError> {
+    let stand_in = format!("{sid}-new");
+    match add(context, function, alias, &stand_in, statement).await {
+        // An earlier run was cut off here.
+        Err(error) if error.kind == ErrorKind::AlreadyExists => {
+            remove(context, function, Some(alias), &stand_in).await?;
+            add(context, function, alias, &stand_in, statement).await?;
+        }
+        other => other?,
+    }
+    remove(context, function, Some(alias), sid).await?;
+    add(context, function, alias, sid, statement).await?;
+    remove(context, function, Some(alias), &stand_in).await
+}
+
 async fn add(context: &Context, function: &str, alias: &str, sid: &str, statement: &Statement) -> Result<(), AwsError> {
     let client = &context.clients().lambda;
-    let source = if statement.source == THIS_API {
-        api_pattern(
-            context,
-            &context.output(&ResourceId::new(apigateway::api::KIND, "api"), "api_id")?,
-        )
-    } else {
-        statement.source.clone()
-    };
+    let Statement { principal, source, .. } = with_source(context, statement)?;
     context
         .call(op("lambda", "AddPermission").just_made(), || {
             client
@@ -287,7 +316,7 @@ async fn add(context: &Context, function: &str, alias: &str, sid: &str, statemen
                 .qualifier(alias)
                 .statement_id(sid)
                 .action(INVOKE)
-                .principal(&statement.principal)
+                .principal(&principal)
                 .source_arn(&source)
                 .send()
         })
@@ -397,7 +426,14 @@ fn words(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use serde_json::json;
+
     use super::*;
+    use crate::aws::client::context::tests::{context_over, identity};
+    use crate::aws::client::fake::clients;
 
     fn check(statement: &str, expected: &str) {
         let found = statements(&format!(r#"{{"Statement": [{statement}]}}"#));
@@ -430,5 +466,74 @@ mod tests {
             r#"{"Sid":"not","Effect":"Allow","NotPrincipal":{"AWS":"a"},"NotAction":"lambda:X","Resource":"r"}"#,
             "not: all but a may Allow all but lambda:X",
         );
+    }
+
+    /// What is called of a version's policy that has the statement `present` (a source) under the id that is wanted.
+    async fn calls(present: &'static str, is_update: bool) -> Vec<String> {
+        let made = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&made);
+        let policy = move || {
+            let statement = json!({
+                "Sid": "api", "Effect": "Allow", "Principal": {"Service": "apigateway.amazonaws.com"}, "Action": INVOKE,
+                "Resource": "r", "Condition": {"ArnLike": {"AWS:SourceArn": present}},
+            });
+            json!({"Policy": json!({"Statement": [statement]}).to_string()})
+        };
+        let fake = clients("eu-central-1", move |call| {
+            let (verb, path) = call.operation.split_once(' ').expect("a method and a path");
+            let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+            match (verb, body["StatementId"].as_str()) {
+                ("GET", _) => return (200, policy().to_string().into_bytes()),
+                ("POST", Some(sid)) => {
+                    seen.lock().push(format!("add {sid}"));
+                    let is_there = sid == "api" && !seen.lock().contains(&"remove api".to_owned());
+                    if is_there {
+                        let refused = json!({
+                            "Type": "User", "message": "The statement id (api) provided already exists.",
+                            "__type": "ResourceConflictException",
+                        });
+                        return (409, refused.to_string().into_bytes());
+                    }
+                }
+                ("DELETE", _) => {
+                    let sid = path.rsplit('/').next().unwrap_or_default();
+                    seen.lock().push(format!("remove {sid}"));
+                }
+                other => panic!("not expected: {other:?}"),
+            }
+            (201, b"{}".to_vec())
+        });
+        let context = context_over(identity(), fake);
+        let id = ResourceId::new(KIND, "tasks");
+        let version = ResourceId::new(lambda::version::KIND, "tasks");
+        context.learn(&version, outputs([("alias", "v3".to_owned())]));
+        let model = |source: &str| Model {
+            function: "shop-dev-tasks".to_owned(),
+            fingerprint: "f".to_owned(),
+            statements: BTreeMap::from([("api".to_owned(), Statement::new("apigateway.amazonaws.com", source))]),
+        };
+        let desired = model("arn:x");
+        match is_update {
+            true => {
+                let observed = Observed::ours(model(present), outputs([("alias", "v3".to_owned())]));
+                let fields = Fields::default();
+                LambdaPermission
+                    .update(&context, &id, &desired, &observed, &fields)
+                    .await
+            }
+            false => LambdaPermission.create(&context, &id, &desired).await,
+        }
+        .expect("it is done");
+        let made = made.lock().clone();
+        made
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_permission_of_an_alias_with_traffic_is_never_missing() {
+        assert_eq!(calls("arn:x", false).await, ["add api"]);
+        let replaced = ["add api-new", "remove api", "add api", "remove api-new"];
+        let refused_first: Vec<&str> = std::iter::once("add api").chain(replaced).collect();
+        assert_eq!(calls("arn:y", false).await, refused_first);
+        assert_eq!(calls("arn:y", true).await, replaced);
     }
 }

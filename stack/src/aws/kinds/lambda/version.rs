@@ -247,6 +247,13 @@ impl Kind for LambdaVersion {
     }
 }
 
+/// Whether a version of this content is there: a template that goes back to what it was needs no other one.
+pub(super) async fn is_published(context: &Context, function: &str, fingerprint: &str) -> Result<bool, AwsError> {
+    let aliases = list_aliases(context, function).await?;
+    let mut versions = aliases.iter().filter_map(VersionAlias::parse);
+    Ok(versions.any(|version| version.fingerprint == fingerprint))
+}
+
 async fn create_alias(context: &Context, function: &str, version: &str, fingerprint: &str) -> Result<(), AwsError> {
     let client = &context.clients().lambda;
     let (alias, description) = (format!("v{version}"), format!("taskctl {fingerprint}"));
@@ -354,5 +361,29 @@ impl Reader {
             .0
             .get(function.to_owned(), list_aliases(self.context(), function))
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::aws::client::context::tests::{context_over, identity};
+    use crate::aws::client::fake::clients;
+
+    #[tokio::test(start_paused = true)]
+    async fn content_that_a_version_has_is_published() {
+        let fake = clients("eu-central-1", |_| {
+            let alias = |name: &str, description: &str| json!({"Name": name, "FunctionVersion": "1", "Description": description});
+            let aliases =
+                json!({"Aliases": [alias("v1", "taskctl aa"), alias("v2", "taskctl bb"), alias("own", "taskctl cc")]});
+            (200, aliases.to_string().into_bytes())
+        });
+        let context = context_over(identity(), fake);
+        for (fingerprint, expected) in [("aa", true), ("bb", true), ("cc", false), ("dd", false)] {
+            let is_published = is_published(&context, "shop-dev-tasks", fingerprint).await;
+            assert_eq!(is_published, Ok(expected), "{fingerprint}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_cloudwatchlogs::types::LogGroup as AwsLogGroup;
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +35,14 @@ pub struct Model {
     pub retention_days: Option<i32>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+    /// What taskctl never sets, in words: a key of KMS, protection against deletion; never desired. The class of a group cannot be
+    /// changed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<String, String>,
 }
+
+const KEY: &str = "kms_key";
+const PROTECTION: &str = "deletion_protection";
 
 /// Name of the kind.
 pub const KIND: &str = "log_group";
@@ -50,7 +58,10 @@ static SPEC: Spec = Spec {
         "logs:DeleteRetentionPolicy",
         "logs:TagResource",
         "logs:UntagResource",
+        "logs:DisassociateKmsKey",
+        "logs:PutLogGroupDeletionProtection",
     ],
+    withheld_actions: &["logs:DisassociateKmsKey", "logs:PutLogGroupDeletionProtection"],
     delete_actions: &["logs:DeleteLogGroup"],
     rollback: Rollback::Immediate,
     replacement: Replacement::CreateFirst,
@@ -87,11 +98,13 @@ impl Kind for LogGroup {
                 name: "/aws/lambda/shop-dev-tasks".into(),
                 retention_days: None,
                 tags: BTreeMap::new(),
+                others: BTreeMap::new(),
             },
             Model {
                 name: "/aws/lambda/shop-dev-users".into(),
                 retention_days: Some(30),
                 tags,
+                others: BTreeMap::new(),
             },
         ]
     }
@@ -102,11 +115,7 @@ impl Kind for LogGroup {
         _: &ResourceId,
         desired: &Model,
     ) -> Result<Option<Observed<Model>>, AwsError> {
-        let groups = reader.log_groups().await?;
-        let Some(group) = groups
-            .iter()
-            .find(|group| group.log_group_name() == Some(desired.name.as_str()))
-        else {
+        let Some(group) = reader.log_group(&desired.name).await? else {
             return Ok(None);
         };
         let context = reader.context();
@@ -119,6 +128,7 @@ impl Kind for LogGroup {
                 name: desired.name.clone(),
                 retention_days: group.retention_in_days(),
                 tags: tags.clone(),
+                others: others(&group),
             },
             outputs([("name", desired.name.clone()), ("arn", arn)]),
         );
@@ -133,13 +143,16 @@ impl Kind for LogGroup {
         let context = reader.context();
         let tagged = reader.tagged().await?;
         let identity = context.identity();
-        let functions = identity.names().function_log_group(&identity.prefix());
+        let of_functions = identity.names().function_log_group("");
+        let functions = format!("{of_functions}{}", identity.prefix());
         let access = identity.names().access_log_prefix();
         let of_stack = reader.log_groups().await?.iter().filter_map(|group| {
             let name = group.log_group_name()?;
             let of_function = name.strip_prefix(&functions).map(str::to_owned);
-            let logical = of_function.or_else(|| Some(format!("{}.access", name.strip_prefix(&access)?)))?;
-            Some((name.to_owned(), logical))
+            let of_api = || Some(format!("{}.access", name.strip_prefix(&access)?));
+            // A function whose name the template gives.
+            let given = || name.strip_prefix(&of_functions).map(str::to_owned);
+            Some((name.to_owned(), of_function.or_else(of_api).or_else(given)?))
         });
         // The tagging API lags behind. What is wanted is found by its name anyway; of anything else its own tags decide.
         let judged = of_stack.map(|(name, logical)| async move {
@@ -166,6 +179,7 @@ impl Kind for LogGroup {
             name,
             retention_days,
             tags,
+            others: _,
         } = desired;
         let client = &context.clients().logs;
         context
@@ -195,7 +209,11 @@ impl Kind for LogGroup {
             name,
             retention_days,
             tags,
+            others: _,
         } = desired;
+        if changes.touch("others") {
+            reset_others(context, name, &observed.model.others).await?;
+        }
         if changes.touch("retention_days") {
             put_retention(context, name, *retention_days).await?;
         }
@@ -215,6 +233,40 @@ impl Kind for LogGroup {
             .await;
         gone(deleted.map(drop))
     }
+}
+
+/// Settings of a group that taskctl never makes.
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_LogGroup.html>
+fn others(group: &AwsLogGroup) -> BTreeMap<String, String> {
+    let key = group.kms_key_id().map(str::to_owned);
+    let protection = group.deletion_protection_enabled().unwrap_or(false);
+    [(KEY, key), (PROTECTION, protection.then(|| "on".to_owned()))]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .collect()
+}
+
+async fn reset_others(context: &Context, name: &str, others: &BTreeMap<String, String>) -> Result<(), AwsError> {
+    let client = &context.clients().logs;
+    if others.contains_key(KEY) {
+        context
+            .call(op("logs", "DisassociateKmsKey"), || {
+                client.disassociate_kms_key().log_group_name(name).send()
+            })
+            .await?;
+    }
+    if others.contains_key(PROTECTION) {
+        context
+            .call(op("logs", "PutLogGroupDeletionProtection"), || {
+                client
+                    .put_log_group_deletion_protection()
+                    .log_group_identifier(name)
+                    .deletion_protection_enabled(false)
+                    .send()
+            })
+            .await?;
+    }
+    Ok(())
 }
 
 async fn put_retention(context: &Context, name: &str, days: Option<i32>) -> Result<(), AwsError> {
@@ -275,4 +327,62 @@ async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsError> {
 
 fn some_tags(tags: &BTreeMap<String, String>) -> Option<std::collections::HashMap<String, String>> {
     (!tags.is_empty()).then(|| tags.clone().into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::aws::client::context::tests::{context_over, identity};
+    use crate::aws::client::fake::clients;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_and_a_protection_that_others_set_are_seen_and_go() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        let fake = clients("eu-central-1", move |call| {
+            seen.lock().push(call.operation);
+            (200, b"{}".to_vec())
+        });
+        let context = context_over(identity(), fake);
+        let group = AwsLogGroup::builder()
+            .kms_key_id("arn:key")
+            .deletion_protection_enabled(true)
+            .build();
+        let seen = others(&group);
+        assert_eq!(
+            seen,
+            BTreeMap::from([
+                (KEY.to_owned(), "arn:key".to_owned()),
+                (PROTECTION.to_owned(), "on".to_owned())
+            ])
+        );
+        assert_eq!(
+            others(&AwsLogGroup::builder().deletion_protection_enabled(false).build()),
+            BTreeMap::new()
+        );
+        let desired = LogGroup.examples().swap_remove(0);
+        let observed = Observed::ours(
+            Model {
+                others: seen,
+                ..desired.clone()
+            },
+            Outputs::new(),
+        );
+        let changes = crate::plan::diff(
+            &serde_json::to_value(&observed.model).expect("data"),
+            &serde_json::to_value(&desired).expect("data"),
+            &|_| crate::plan::Effect::InPlace,
+            &|_| crate::plan::Sensitivity::Plain,
+        );
+        let id = ResourceId::new(KIND, "tasks");
+        LogGroup
+            .update(&context, &id, &desired, &observed, &Fields::new(&changes))
+            .await
+            .expect("it is done");
+        assert_eq!(*asked.lock(), ["DisassociateKmsKey", "PutLogGroupDeletionProtection"]);
+    }
 }

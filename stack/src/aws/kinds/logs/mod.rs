@@ -19,6 +19,8 @@ pub static SERVICE: Service = Service {
     errors: &[
         rule(&["ResourceAlreadyExists"], "", ErrorKind::AlreadyExists),
         rule(&["OperationAborted"], "", ErrorKind::Busy),
-        rule(&["LimitExceeded"], "", ErrorKind::Quota),
+        // Any other limit is one of queries at a time, or of calls a second.
+        // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_StartQuery.html
+        rule(&["LimitExceeded"], "resource limit exceeded", ErrorKind::Quota),
     ],
 };

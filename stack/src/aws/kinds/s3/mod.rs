@@ -31,6 +31,9 @@ pub static SERVICE: Service = Service {
         ),
         rule(&["OperationAborted", "ConditionalRequestConflict"], "", ErrorKind::Busy),
         rule(&["PreconditionFailed"], "", ErrorKind::Precondition),
+        rule(&["TooManyBuckets"], "", ErrorKind::Quota),
+        // 501 and 403 that no repetition and no permission changes.
+        rule(&["NotImplemented", "InvalidObjectState"], "", ErrorKind::Invalid),
         rule(
             &[
                 "NoSuchBucketPolicy",
@@ -42,14 +45,12 @@ pub static SERVICE: Service = Service {
                 "NoSuchPublicAccessBlockConfiguration",
                 "OwnershipControlsNotFoundError",
                 "NoSuchKey",
+                "NoSuchVersion",
+                "NoSuchUpload",
                 "NoSuchBucket",
             ],
             "",
             ErrorKind::NotFound,
         ),
-        // A bucket's public access block was lifted a moment ago; where the account itself blocks public policies this
-        // never gets better, and the message stays the same.
-        // https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html
-        rule(&["AccessDenied"], "blockpublicpolicy", ErrorKind::Settling),
     ],
 };

@@ -19,6 +19,18 @@ pub static SERVICE: Service = Service {
             ErrorKind::Settling,
         ),
         // https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html (idempotent only with the same attributes and tags)
-        rule(&["InvalidParameter"], "already exists", ErrorKind::AlreadyExists),
+        rule(&["InvalidParameter"], "topic already exists", ErrorKind::AlreadyExists),
+        // 403, and no permission is missing.
+        rule(
+            &[
+                "TopicLimitExceeded",
+                "SubscriptionLimitExceeded",
+                "FilterPolicyLimitExceeded",
+                "TagLimitExceeded",
+            ],
+            "",
+            ErrorKind::Quota,
+        ),
+        rule(&["ConcurrentAccess", "StaleTag"], "", ErrorKind::Busy),
     ],
 };

@@ -116,3 +116,27 @@ fn physical_names_that_collide() {
       = help: put `${stage}` into the name, unless each stage has an account of its own
     ");
 }
+
+#[test]
+fn tags_that_iam_does_not_tell_apart() {
+    let text = with("tags: {team: a, Team: b, Stage: x, stage: y}");
+    insta::assert_snapshot!(faults(&text), @"
+    error[bad-name]: tag `Team` differs from `team` by case alone, which IAM does not tell apart
+     --> taskctl.yaml:3:17
+      |
+    2 | region: eu-central-1
+    3 | tags: {team: a, Team: b, Stage: x, stage: y}
+      |                 ^^^^
+      |
+      = help: write the key once, in one case
+
+    error[bad-name]: tag `Stage` differs from `stage` by case alone, which IAM does not tell apart
+     --> taskctl.yaml:3:26
+      |
+    2 | region: eu-central-1
+    3 | tags: {team: a, Team: b, Stage: x, stage: y}
+      |                          ^^^^^
+      |
+      = help: write the key once, in one case
+    ");
+}

@@ -160,11 +160,12 @@ impl Kind for CloudwatchDashboard {
         _: &ResourceId,
         desired: &Model,
     ) -> Result<Option<Observed<Model>>, AwsError> {
-        let names = reader.dashboards().await?;
-        if !names.contains(&desired.name) {
+        let context = reader.context();
+        // A name that the template gives is in no listing: whether there is one, its body tells.
+        let is_derived = desired.name.starts_with(&context.identity().prefix());
+        if is_derived && !reader.dashboards().await?.contains(&desired.name) {
             return Ok(None);
         }
-        let context = reader.context();
         let arn = arn(context, &desired.name);
         let tags = reader.tags(&arn, &desired.tags, async || read_tags(context, &arn).await);
         let (body, mask, tags) = futures::try_join!(read_body(context, &desired.name), Mask::read(reader), tags)?;
@@ -211,6 +212,7 @@ impl Kind for CloudwatchDashboard {
         let naming = Naming {
             start,
             is_here: &is_here,
+            inside: &['/', ':'],
         };
         let names = ours(reader, &naming, listed, own_tags).await?;
         let suffix = suffix(context.identity());

@@ -2,17 +2,19 @@
 //! index at a time and refuses the rest while it works.
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTable.html>
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_table::builders::UpdateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{
     BillingMode, CreateGlobalSecondaryIndexAction, DeleteGlobalSecondaryIndexAction, GlobalSecondaryIndex,
-    GlobalSecondaryIndexUpdate, PointInTimeRecoverySpecification, TableDescription, TimeToLiveSpecification,
+    GlobalSecondaryIndexUpdate, OnDemandThroughput, PointInTimeRecoverySpecification, TableClass, TableDescription,
+    TimeToLiveSpecification,
 };
 
 use super::observe::{self, Expiry, is_ready};
 use super::request::{Attributes, encrypted, fits, labels, projected, schema, some, streaming};
-use super::{Model, TABLE_LIMIT};
+use super::{Model, TABLE_LIMIT, other};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::op::op;
@@ -26,7 +28,12 @@ const INDEX_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// Makes the table with everything that `CreateTable` takes.
 pub(super) async fn create(context: &Context, desired: &Model) -> Result<Option<TableDescription>, AwsError> {
-    let Model { name, settings, tags } = desired;
+    let Model {
+        name,
+        settings,
+        tags,
+        others: _,
+    } = desired;
     let TableSettings {
         partition_key,
         sort_key,
@@ -86,7 +93,7 @@ pub(super) async fn table(
     desired: &Model,
     changes: &Fields,
 ) -> Result<(), AwsError> {
-    if !changes.touch_any(&["deletion_protection", "stream", "kms_key", "indexes"]) {
+    if !changes.touch_any(&["deletion_protection", "stream", "kms_key", "indexes", "others"]) {
         return Ok(());
     }
     let name = desired.name.as_str();
@@ -100,8 +107,54 @@ pub(super) async fn table(
     if changes.touch("stream") {
         replace_stream(context, name, before.settings.stream, desired.settings.stream).await?;
     }
+    if changes.touch("others") {
+        reset_others(context, name, &before.others).await?;
+    }
     if changes.touch("indexes") {
         replace_indexes(context, before, desired).await?;
+    }
+    Ok(())
+}
+
+/// Sets back what taskctl never sets. On-demand first: the rest is about it.
+async fn reset_others(context: &Context, name: &str, others: &BTreeMap<String, String>) -> Result<(), AwsError> {
+    if others.contains_key(other::BILLING) {
+        update(
+            context,
+            name,
+            "table to be on-demand",
+            TABLE_LIMIT,
+            |call| call.billing_mode(BillingMode::PayPerRequest),
+            |table| !observe::others(table).contains_key(other::BILLING),
+        )
+        .await?;
+    }
+    if others.contains_key(other::THROUGHPUT) {
+        // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_OnDemandThroughput.html
+        let unlimited = OnDemandThroughput::builder()
+            .max_read_request_units(-1)
+            .max_write_request_units(-1)
+            .build();
+        update(
+            context,
+            name,
+            "throughput to have no limit",
+            TABLE_LIMIT,
+            |call| call.on_demand_throughput(unlimited.clone()),
+            |table| !observe::others(table).contains_key(other::THROUGHPUT),
+        )
+        .await?;
+    }
+    if others.contains_key(other::CLASS) {
+        update(
+            context,
+            name,
+            "table class to change",
+            TABLE_LIMIT,
+            |call| call.table_class(TableClass::Standard),
+            |table| !observe::others(table).contains_key(other::CLASS),
+        )
+        .await?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod change;
 mod observe;
 mod request;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,6 +41,17 @@ pub struct Model {
     pub settings: TableSettings,
     /// Tags.
     pub tags: Tags,
+    /// What else decides costs and capacity, and taskctl leaves at AWS's defaults, in words; never desired. Not the warm throughput,
+    /// which AWS raises by itself and nobody lowers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<String, String>,
+}
+
+/// Keys of `others`.
+mod other {
+    pub(super) const BILLING: &str = "billing";
+    pub(super) const THROUGHPUT: &str = "most_throughput";
+    pub(super) const CLASS: &str = "class";
 }
 
 impl Model {
@@ -49,7 +61,12 @@ impl Model {
         let mut settings = settings.clone();
         let indexes = settings.indexes.into_iter();
         settings.indexes = indexes.map(|(name, index)| (name, sorted(index))).collect();
-        Self { name, settings, tags }
+        Self {
+            name,
+            settings,
+            tags,
+            others: BTreeMap::new(),
+        }
     }
 }
 
@@ -84,8 +101,16 @@ static SPEC: Spec = Spec {
         "dynamodb:UpdateContinuousBackups",
         "dynamodb:TagResource",
         "dynamodb:UntagResource",
+        // The least that DynamoDB wants of whoever makes a table with a key of one's own.
+        // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
         "kms:CreateGrant",
+        "kms:Decrypt",
         "kms:DescribeKey",
+        "kms:Encrypt",
+        "kms:GenerateDataKey",
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
     ],
     delete_actions: &["dynamodb:DeleteTable", "dynamodb:Scan"],
     holds_data: true,
@@ -147,6 +172,7 @@ impl Kind for DynamodbTable {
                 stream: None,
             },
             tags: [].into(),
+            others: BTreeMap::new(),
         };
         let full = Model {
             settings: TableSettings {
@@ -284,7 +310,12 @@ impl Kind for DynamodbTable {
         observed: &Observed<Model>,
         changes: &Fields,
     ) -> Result<Outputs, AwsError> {
-        let Model { name, settings, tags } = desired;
+        let Model {
+            name,
+            settings,
+            tags,
+            others: _,
+        } = desired;
         let TableSettings {
             partition_key: _,
             sort_key: _,
@@ -448,5 +479,42 @@ mod tests {
         assert_eq!(effect(new, keys), Effect::ReplaceStream);
         assert_eq!(effect(None, keys), Effect::InPlace);
         assert_eq!(effect(new, None), Effect::InPlace);
+    }
+
+    #[test]
+    fn what_decides_costs_and_capacity_is_seen() {
+        use aws_sdk_dynamodb::types::{
+            BillingMode, BillingModeSummary, OnDemandThroughput, ProvisionedThroughputDescription, TableClass,
+            TableClassSummary, TableDescription,
+        };
+        let others = |table: TableDescription| -> Vec<String> {
+            let others = observe::others(&table).into_iter();
+            others.map(|(key, value)| format!("{key}: {value}")).collect()
+        };
+        let billed = |mode| BillingModeSummary::builder().billing_mode(mode).build();
+        let units = |n| {
+            let units = ProvisionedThroughputDescription::builder();
+            units.read_capacity_units(n).write_capacity_units(n).build()
+        };
+        let table = TableDescription::builder;
+        let on_demand = table()
+            .billing_mode_summary(billed(BillingMode::PayPerRequest))
+            .provisioned_throughput(units(0))
+            .on_demand_throughput(OnDemandThroughput::builder().max_read_request_units(-1).build());
+        assert_eq!(others(on_demand.build()), Vec::<String>::new());
+        let provisioned = "billing: provisioned: 5 reads and 5 writes a second";
+        assert_eq!(others(table().provisioned_throughput(units(5)).build()), [provisioned]);
+        let switched = table().billing_mode_summary(billed(BillingMode::Provisioned));
+        assert_eq!(others(switched.provisioned_throughput(units(5)).build()), [provisioned]);
+        let class = TableClassSummary::builder().table_class(TableClass::StandardInfrequentAccess);
+        let limited = OnDemandThroughput::builder().max_read_request_units(10).build();
+        let changed = table().table_class_summary(class.build()).on_demand_throughput(limited);
+        assert_eq!(
+            others(changed.build()),
+            [
+                "class: STANDARD_INFREQUENT_ACCESS",
+                "most_throughput: 10 of reads and any number of writes a second"
+            ]
+        );
     }
 }

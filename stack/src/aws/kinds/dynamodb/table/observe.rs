@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{
-    GlobalSecondaryIndexDescription, IndexStatus, KeySchemaElement, KeyType, PointInTimeRecoveryStatus, ProjectionType,
-    ScalarAttributeType, SseStatus, StreamViewType, TableDescription, TableStatus, TimeToLiveStatus,
+    BillingMode, GlobalSecondaryIndexDescription, IndexStatus, KeySchemaElement, KeyType, PointInTimeRecoveryStatus,
+    ProjectionType, ScalarAttributeType, SseStatus, StreamViewType, TableClass, TableDescription, TableStatus,
+    TimeToLiveStatus,
 };
 
-use super::{Model, sorted};
+use super::{Model, other, sorted};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::found;
 use crate::aws::client::error::{AwsError, ErrorKind};
@@ -221,6 +222,7 @@ impl Snapshot {
                 stream: stream(&table),
             },
             tags,
+            others: others(&table),
         };
         (model, pending)
     }
@@ -292,6 +294,44 @@ fn kms_key(table: &TableDescription, desired: &Model) -> Option<String> {
         .filter(|sse| !matches!(sse.status(), Some(SseStatus::Disabled | SseStatus::Disabling)))
         .and_then(|sse| sse.kms_master_key_arn())
         .map(|key| as_spelled(key, desired.settings.kms_key.as_deref()))
+}
+
+/// Settings that taskctl leaves at AWS's defaults and that are not so. A table that never was on-demand has no billing mode.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BillingModeSummary.html>
+pub(super) fn others(table: &TableDescription) -> BTreeMap<String, String> {
+    let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
+    let units = table.provisioned_throughput().map(|units| {
+        (
+            units.read_capacity_units.unwrap_or(0),
+            units.write_capacity_units.unwrap_or(0),
+        )
+    });
+    let billing = match (billing, units) {
+        (Some(BillingMode::PayPerRequest), _) | (None, None | Some((0, _))) => None,
+        (_, units) => {
+            let (reads, writes) = units.unwrap_or_default();
+            Some(format!("provisioned: {reads} reads and {writes} writes a second"))
+        }
+    };
+    let most = table.on_demand_throughput().and_then(|most| {
+        let unit = |units: Option<i64>| units.filter(|units| *units >= 0);
+        let (reads, writes) = (unit(most.max_read_request_units), unit(most.max_write_request_units));
+        let text = |units: Option<i64>| units.map_or("any number".to_owned(), |units| units.to_string());
+        let is_limited = reads.is_some() || writes.is_some();
+        is_limited.then(|| format!("{} of reads and {} of writes a second", text(reads), text(writes)))
+    });
+    let class = table
+        .table_class_summary()
+        .and_then(|summary| summary.table_class())
+        .filter(|class| **class != TableClass::Standard);
+    [
+        (other::BILLING, billing),
+        (other::THROUGHPUT, most),
+        (other::CLASS, class.map(|class| class.as_str().to_owned())),
+    ]
+    .into_iter()
+    .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+    .collect()
 }
 
 fn stream(table: &TableDescription) -> Option<StreamView> {

@@ -144,17 +144,18 @@ pub(super) async fn put_boundary(context: &Context, name: &str, boundary: Option
     }
 }
 
+/// Keys of IAM's tags are compared without case. <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html>
 pub(super) async fn retag(context: &Context, name: &str, observed: &Tags, desired: &Tags) -> Result<(), AwsError> {
     let client = &context.clients().iam;
-    let Difference { set, remove } = tags::diff(observed, desired);
-    if !set.is_empty() {
-        let tags = iam_tags(&set)?;
-        context
-            .call(op("iam", "TagRole"), || {
-                client.tag_role().role_name(name).set_tags(Some(tags.clone())).send()
-            })
-            .await?;
-    }
+    let Difference { mut set, remove } = tags::diff(observed, desired);
+    // A key that goes takes along one that differs in case alone: it goes first, and that one is set.
+    let goes_along = |key: &str| remove.iter().any(|gone| gone.eq_ignore_ascii_case(key));
+    set.extend(
+        desired
+            .iter()
+            .filter(|(key, _)| goes_along(key))
+            .map(|(key, value)| (key.clone(), value.clone())),
+    );
     if !remove.is_empty() {
         context
             .call(op("iam", "UntagRole"), || {
@@ -163,6 +164,14 @@ pub(super) async fn retag(context: &Context, name: &str, observed: &Tags, desire
                     .role_name(name)
                     .set_tag_keys(Some(remove.clone()))
                     .send()
+            })
+            .await?;
+    }
+    if !set.is_empty() {
+        let tags = iam_tags(&set)?;
+        context
+            .call(op("iam", "TagRole"), || {
+                client.tag_role().role_name(name).set_tags(Some(tags.clone())).send()
             })
             .await?;
     }

@@ -377,3 +377,91 @@ fn check(model: &Model) -> Result<(), AwsError> {
 fn role_outputs(context: &Context, path: &str, name: &str) -> Outputs {
     outputs([("name", name.to_owned()), ("arn", arn(context, path, name))])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::aws::client::context::tests::{context_over, identity};
+    use crate::aws::client::fake::{Call, clients};
+
+    /// A context over an IAM that answers with the content of each operation's result, and what it was asked.
+    fn iam(answer: impl Fn(&Call) -> String + Send + Sync + 'static) -> (Context, Arc<Mutex<Vec<Call>>>) {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        let fake = clients("eu-central-1", move |call| {
+            let (operation, content) = (call.operation.clone(), answer(&call));
+            seen.lock().push(call);
+            let text =
+                format!("<{operation}Response><{operation}Result>{content}</{operation}Result></{operation}Response>");
+            (200, text.into_bytes())
+        });
+        (context_over(identity(), fake), asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tag_whose_key_changes_its_case_stays() {
+        let (context, asked) = iam(|_| String::new());
+        let tags = |text: &str| -> BTreeMap<String, String> {
+            let pairs = text.split_whitespace().filter_map(|pair| pair.split_once('='));
+            pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+        };
+        retag(
+            &context,
+            "r",
+            &tags("Team=a Stage=x stage=dev"),
+            &tags("team=a stage=dev"),
+        )
+        .await
+        .expect("it is done");
+        let asked = asked.lock();
+        let said: Vec<(&str, Vec<&String>)> = asked
+            .iter()
+            .map(|call| {
+                let keys = call.fields.iter().filter(|(field, _)| field.starts_with("Tag"));
+                let keys = keys.filter(|(field, _)| !field.ends_with("Value"));
+                (call.operation.as_str(), keys.map(|(_, key)| key).collect())
+            })
+            .collect();
+        let (team, stage) = (&"team".to_owned(), &"stage".to_owned());
+        let (former_team, former_stage) = (&"Team".to_owned(), &"Stage".to_owned());
+        assert_eq!(
+            said,
+            [
+                ("UntagRole", vec![former_stage, former_team]),
+                ("TagRole", vec![stage, team])
+            ]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn policies_beyond_the_first_page_are_seen() {
+        let (context, _) = iam(|call| {
+            let (list, member, element) = match call.operation.as_str() {
+                "ListRolePolicies" => ("PolicyNames", "P", ""),
+                "ListAttachedRolePolicies" => ("AttachedPolicies", "P", "PolicyArn"),
+                _ => ("InstanceProfiles", "P", "InstanceProfileName"),
+            };
+            let (page, more) = match call.fields.get("Marker") {
+                None => (1, "<IsTruncated>true</IsTruncated><Marker>m</Marker>"),
+                Some(_) => (2, ""),
+            };
+            let value = match (element, list) {
+                ("", _) => format!("{member}{page}"),
+                (_, "InstanceProfiles") => format!(
+                    "<Path>/</Path><InstanceProfileName>{member}{page}</InstanceProfileName><InstanceProfileId>i</InstanceProfileId>\
+                     <Arn>a</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate><Roles/>"
+                ),
+                _ => format!("<{element}>{member}{page}</{element}>"),
+            };
+            format!("<{list}><member>{value}</member></{list}>{more}")
+        });
+        let both = Some(vec!["P1".to_owned(), "P2".to_owned()]);
+        assert_eq!(list_inline(&context, "r").await, Ok(both.clone()));
+        assert_eq!(list_attached(&context, "r").await, Ok(both.clone()));
+        assert_eq!(list_instance_profiles(&context, "r").await, Ok(both));
+    }
+}

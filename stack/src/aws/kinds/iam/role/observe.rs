@@ -106,44 +106,51 @@ async fn details(context: &Context, name: &str) -> Result<Option<Details>, AwsEr
 /// Names of a role's inline policies; none when there is no such role.
 pub(super) async fn list_inline(context: &Context, name: &str) -> Result<Option<Vec<String>>, AwsError> {
     let client = &context.clients().iam;
-    let answer = context
-        .call(op("iam", "ListRolePolicies"), || {
-            client.list_role_policies().role_name(name).max_items(1_000).send()
-        })
-        .await;
-    Ok(found(answer)?.map(|answer| answer.policy_names))
+    let names = context.pages(|marker| async move {
+        let page = context
+            .call(op("iam", "ListRolePolicies"), || {
+                let list = client.list_role_policies().role_name(name).max_items(1_000);
+                list.set_marker(marker.clone()).send()
+            })
+            .await?;
+        Ok((page.policy_names, page.marker))
+    });
+    found(names.await)
 }
 
 /// ARNs of the managed policies attached to a role; none when there is no such role.
 pub(super) async fn list_attached(context: &Context, name: &str) -> Result<Option<Vec<String>>, AwsError> {
     let client = &context.clients().iam;
-    let answer = context
-        .call(op("iam", "ListAttachedRolePolicies"), || {
-            client
-                .list_attached_role_policies()
-                .role_name(name)
-                .max_items(1_000)
-                .send()
-        })
-        .await;
-    let policies = found(answer)?.map(|answer| answer.attached_policies.unwrap_or_default());
-    Ok(policies.map(|policies| policies.into_iter().filter_map(|policy| policy.policy_arn).collect()))
+    let arns = context.pages(|marker| async move {
+        let page = context
+            .call(op("iam", "ListAttachedRolePolicies"), || {
+                let list = client.list_attached_role_policies().role_name(name).max_items(1_000);
+                list.set_marker(marker.clone()).send()
+            })
+            .await?;
+        let policies = page.attached_policies.unwrap_or_default().into_iter();
+        Ok((policies.filter_map(|policy| policy.policy_arn).collect(), page.marker))
+    });
+    found(arns.await)
 }
 
+/// Names of the instance profiles that a role is in; none when there is no such role.
 pub(super) async fn list_instance_profiles(context: &Context, name: &str) -> Result<Option<Vec<String>>, AwsError> {
     let client = &context.clients().iam;
-    let answer = context
-        .call(op("iam", "ListInstanceProfilesForRole"), || {
-            client.list_instance_profiles_for_role().role_name(name).send()
-        })
-        .await;
-    let profiles = found(answer)?.map(|answer| answer.instance_profiles);
-    Ok(profiles.map(|profiles| {
-        profiles
-            .into_iter()
-            .map(|profile| profile.instance_profile_name)
-            .collect()
-    }))
+    let names = context.pages(|marker| async move {
+        let page = context
+            .call(op("iam", "ListInstanceProfilesForRole"), || {
+                let list = client.list_instance_profiles_for_role().role_name(name);
+                list.set_marker(marker.clone()).send()
+            })
+            .await?;
+        let profiles = page.instance_profiles.into_iter();
+        Ok((
+            profiles.map(|profile| profile.instance_profile_name).collect(),
+            page.marker,
+        ))
+    });
+    found(names.await)
 }
 
 /// Everything that a role has of policies.

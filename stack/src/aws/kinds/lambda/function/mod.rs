@@ -347,7 +347,11 @@ impl Kind for LambdaFunction {
             settle(context, name, "configuration to take effect").await?;
         }
         if changes.touch_any(&["code_sha256", "architecture", "status"]) {
-            let place = context.stage(&desired.code_sha256).await?;
+            let fingerprint = desired.fingerprint();
+            let (place, is_published) = futures::try_join!(
+                context.stage(&desired.code_sha256),
+                lambda::version::is_published(context, name, &fingerprint)
+            )?;
             let updated = context
                 .call(op("lambda", "UpdateFunctionCode"), || {
                     client
@@ -356,11 +360,11 @@ impl Kind for LambdaFunction {
                         .s3_bucket(&place.bucket)
                         .s3_key(&place.key)
                         .architectures(Architecture::from(desired.architecture.as_str()))
-                        .publish(true)
+                        .publish(!is_published)
                         .send()
                 })
                 .await?;
-            let published = updated.version.filter(|version| version != "$LATEST");
+            let published = updated.version.filter(|version| !is_published && version != "$LATEST");
             outputs.extend(settle_and_name(context, desired, published).await?);
         }
         if changes.touch("reserved_concurrency") {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_s3::types::ObjectOwnership;
+use aws_sdk_s3::types::{ObjectOwnership, PublicAccessBlockConfiguration};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::client::identity::Identity;
@@ -54,6 +54,16 @@ pub struct PublicAccessBlock {
 }
 
 impl PublicAccessBlock {
+    /// As S3 tells it: what it leaves out is not blocked.
+    pub(super) fn of(block: &PublicAccessBlockConfiguration) -> Self {
+        Self {
+            block_public_acls: block.block_public_acls.unwrap_or(false),
+            ignore_public_acls: block.ignore_public_acls.unwrap_or(false),
+            block_public_policy: block.block_public_policy.unwrap_or(false),
+            restrict_public_buckets: block.restrict_public_buckets.unwrap_or(false),
+        }
+    }
+
     /// Everything is blocked.
     pub const ALL: Self = Self {
         block_public_acls: true,
@@ -261,30 +271,6 @@ fn policy(identity: &Identity, name: &str, website: bool) -> Document {
     Document::new(statements)
 }
 
-/// Host of a bucket's web site on AWS. Older Regions have a dash before their name, newer ones a dot.
-/// <https://docs.aws.amazon.com/general/latest/gr/s3.html#s3_website_region_endpoints>
-pub fn website_host(identity: &Identity, name: &str) -> String {
-    const DASHED: [&str; 9] = [
-        "ap-northeast-1",
-        "ap-southeast-1",
-        "ap-southeast-2",
-        "eu-west-1",
-        "sa-east-1",
-        "us-east-1",
-        "us-gov-west-1",
-        "us-west-1",
-        "us-west-2",
-    ];
-    let region = identity.region.as_str();
-    let dot = if DASHED.contains(&region) { '-' } else { '.' };
-    let domain = if identity.partition == "aws-cn" {
-        "amazonaws.com.cn"
-    } else {
-        "amazonaws.com"
-    };
-    format!("{name}.s3-website{dot}{region}.{domain}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,18 +298,6 @@ mod tests {
         insta::assert_snapshot!(
             policy(&identity("us-east-1"), "b", true).to_json(),
             @r#"{"Version":"2012-10-17","Statement":[{"Sid":"KeptReleases","Effect":"Deny","Principal":"*","Action":["s3:GetObject"],"Resource":["arn:aws:s3:::b/.taskctl/*"],"Condition":{"StringNotEquals":{"aws:PrincipalAccount":["000000000000"]}}},{"Sid":"PublicRead","Effect":"Allow","Principal":"*","Action":["s3:GetObject"],"Resource":["arn:aws:s3:::b/*"]},{"Sid":"TlsOnly","Effect":"Deny","Principal":"*","NotAction":["s3:GetObject"],"Resource":["arn:aws:s3:::b","arn:aws:s3:::b/*"],"Condition":{"Bool":{"aws:SecureTransport":["false"]}}}]}"#
-        );
-    }
-
-    #[test]
-    fn older_regions_have_a_dash_in_the_host_of_a_site() {
-        assert_eq!(
-            website_host(&identity("us-east-1"), "b"),
-            "b.s3-website-us-east-1.amazonaws.com"
-        );
-        assert_eq!(
-            website_host(&identity("eu-central-1"), "b"),
-            "b.s3-website.eu-central-1.amazonaws.com"
         );
     }
 }

@@ -182,7 +182,7 @@ async fn delete(context: &Context, name: &str, objects: Vec<ObjectIdentifier>) -
         .await?;
     for failed in answer.errors() {
         let message = failed.message().unwrap_or_default();
-        let kind = classify(s3::SERVICE.errors, failed.code(), message, None);
+        let kind = classify(s3::SERVICE.errors, failed.code(), message, Some(400));
         if !matches!(
             kind,
             ErrorKind::Throttled | ErrorKind::Transient | ErrorKind::Busy | ErrorKind::NotFound

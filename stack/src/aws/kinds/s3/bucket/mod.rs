@@ -2,6 +2,7 @@
 //! web site, versioning, tags. Objects are the application's (and the site's publisher's); this file only asks whether
 //! there are any, and removes them when the bucket is deleted.
 
+mod account;
 mod desired;
 mod empty;
 mod lifecycle;
@@ -30,7 +31,8 @@ use crate::aws::read::reader::{Reader, ownership};
 use crate::plan::{Replacement, Rollback};
 use crate::resource::{Observed, Outputs, Ownership, ResourceId, outputs};
 use crate::template::model::{self, Bucket};
-pub use desired::{CorsRule, Encryption, Model, PublicAccessBlock, Website, website_host};
+pub use account::public_access_block as account_public_access_block;
+pub use desired::{CorsRule, Encryption, Model, PublicAccessBlock, Website};
 use empty::Contents;
 use setting::Setting;
 
@@ -55,6 +57,7 @@ static SPEC: Spec = Spec {
         "s3:GetBucketVersioning",
         "s3:GetBucketWebsite",
         "s3:ListAllMyBuckets",
+        "s3:GetAccountPublicAccessBlock",
         "tag:GetResources",
     ],
     write_actions: &[
@@ -90,6 +93,7 @@ static SPEC: Spec = Spec {
     reach: Reach::Buckets,
     reaches: &[
         ("s3:ListAllMyBuckets", Reach::Account),
+        ("s3:GetAccountPublicAccessBlock", Reach::Account),
         ("s3:AbortMultipartUpload", Reach::Objects),
         ("s3:DeleteObject", Reach::Objects),
         ("s3:DeleteObjectVersion", Reach::Objects),
@@ -222,6 +226,7 @@ impl Kind for S3Bucket {
             &Naming {
                 start,
                 is_here: &is_here,
+                inside: &['/', ':'],
             },
             listed.clone(),
             own_tags,
@@ -247,7 +252,7 @@ impl Kind for S3Bucket {
 
     async fn create(&self, context: &Context, _: &ResourceId, desired: &Model) -> Result<Outputs, AwsError> {
         make(context, desired).await?;
-        // A new bucket blocks all public access, has no ACLs and uses SSE-S3; the rest is written. The block is written
+        // A new bucket blocks all public access, has no ACLs and uses SSE-S3; the rest is written. The block is looked at
         // in any case: it must not depend on a default.
         // https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-overview.html
         let settings = Setting::ALL
@@ -571,6 +576,10 @@ fn named(context: &Context, name: &str) -> Outputs {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
     use super::*;
     use crate::aws::client::context::tests::{context_over, identity};
     use crate::aws::client::fake::{Answer, Call, clients};
@@ -654,5 +663,90 @@ mod tests {
         let elsewhere = read(&["shop-assets"], "PermanentRedirect").await.unwrap().unwrap();
         let found = "it is not in eu-central-1".to_owned();
         assert_eq!(elsewhere.ownership, Ownership::Foreign { found });
+    }
+
+    /// A new bucket that is made of an example: what is called, and the end. `account` is what the account blocks, `put` the answer to
+    /// its policy.
+    async fn made(example: usize, account: &'static str, put: &'static str) -> (Vec<String>, Result<(), AwsError>) {
+        let desired = S3Bucket.examples().swap_remove(example);
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        let fake = clients("eu-central-1", move |call| {
+            let setting = call.fields.keys().next().map(String::as_str).unwrap_or_default();
+            let (method, path) = call.operation.split_once(' ').unwrap_or_default();
+            if path.starts_with("/v20180820") {
+                seen.lock().push("account".to_owned());
+                let block = format!("<PublicAccessBlockConfiguration>{account}</PublicAccessBlockConfiguration>");
+                return (200, block.into_bytes());
+            }
+            if method == "PUT" {
+                seen.lock().push(format!("put {setting}"));
+            }
+            match (method, setting) {
+                ("PUT", "policy") if !put.is_empty() => {
+                    let refused = format!("<Error><Code>AccessDenied</Code><Message>{put}</Message></Error>");
+                    (403, refused.into_bytes())
+                }
+                ("GET", "publicAccessBlock") => {
+                    let names = [
+                        "BlockPublicAcls",
+                        "IgnorePublicAcls",
+                        "BlockPublicPolicy",
+                        "RestrictPublicBuckets",
+                    ];
+                    let all = names.map(|name| format!("<{name}>true</{name}>")).concat();
+                    let block = format!("<PublicAccessBlockConfiguration>{all}</PublicAccessBlockConfiguration>");
+                    (200, block.into_bytes())
+                }
+                _ => (200, Vec::new()),
+            }
+        });
+        let context = context_over(identity(), fake);
+        let settings = [Setting::PublicAccessBlock, Setting::Policy];
+        let written = setting::put(&context, &desired, &settings).await;
+        let asked = asked.lock().clone();
+        (asked, written)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_new_bucket_blocks_by_itself_is_not_written() {
+        let (asked, written) = made(0, "", "").await;
+        assert_eq!(written, Ok(()));
+        assert_eq!(asked, ["put policy"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_site_where_the_account_has_no_public_buckets_is_refused_at_once() {
+        for block in ["BlockPublicPolicy", "RestrictPublicBuckets"] {
+            let block = format!("<{block}>true</{block}>").leak();
+            let (asked, written) = made(1, block, "").await;
+            let error = written.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Denied);
+            assert_eq!(
+                error.message,
+                "bucket shop-dev-assets-000000000000-us-east-1 cannot be public: Block Public Access of the account refuses it, whatever \
+                 the bucket says"
+            );
+            assert!(error.hint().unwrap().starts_with("let the account have public buckets"));
+            assert_eq!(asked, ["put publicAccessBlock", "account"]);
+        }
+        let (asked, written) = made(1, "", "").await;
+        assert_eq!(written, Ok(()));
+        assert_eq!(asked, ["put publicAccessBlock", "account", "put policy"]);
+    }
+
+    /// Where the account may not be asked, S3 says it with the words of a block that was lifted a moment ago.
+    #[tokio::test(start_paused = true)]
+    async fn a_policy_that_stays_refused_is_the_accounts_doing() {
+        let began = tokio::time::Instant::now();
+        let refusal = "public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.";
+        let (_, written) = made(1, "", refusal).await;
+        assert!(
+            written
+                .unwrap_err()
+                .message
+                .contains("Block Public Access of the account")
+        );
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     }
 }

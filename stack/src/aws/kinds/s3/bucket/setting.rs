@@ -2,6 +2,7 @@
 //! and readers may see the former state for a moment after it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_sdk_s3::types::{
     BucketVersioningStatus, CorsConfiguration, ErrorDocument, IndexDocument, ObjectOwnership, OwnershipControls,
@@ -10,6 +11,7 @@ use aws_sdk_s3::types::{
 };
 use futures::future::try_join_all;
 
+use super::account;
 use super::lifecycle::{self, Lifecycle};
 use super::{
     CorsRule, Encryption, Model, PublicAccessBlock, SETTLING_LIMIT, Website, fits, read_tags, there, turn, unset,
@@ -20,6 +22,9 @@ use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::op::op;
 use crate::aws::client::tags::{Tags, managed};
 use crate::aws::policy::document::Document;
+
+/// How long S3 may refuse a public policy after a bucket's own block was lifted.
+const LIFTED_WITHIN: Duration = Duration::from_secs(20);
 
 /// One setting, in the order in which settings are written: what opens a bucket to a public policy comes before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,11 +150,7 @@ pub(super) async fn read(context: &Context, desired: &Model, tags: Tags) -> Resu
 /// Writes settings one after the other, then waits until readers see them: a plan right after would otherwise report
 /// what is only on its way. One that does not show within the limit is left to the next plan, which will name it.
 pub(super) async fn write(context: &Context, desired: &Model, settings: &[Setting]) -> Result<(), AwsError> {
-    let turn = context.serial(turn(&desired.name)).await;
-    for setting in settings {
-        setting.write(context, desired).await?;
-    }
-    drop(turn);
+    put(context, desired, settings).await?;
     let seen = settings.iter().map(|setting| async move {
         let shown = context
             .poll("bucket to show its settings", SETTLING_LIMIT, || async {
@@ -165,6 +166,15 @@ pub(super) async fn write(context: &Context, desired: &Model, settings: &[Settin
     try_join_all(seen).await.map(drop)
 }
 
+/// Writes settings one after the other.
+pub(super) async fn put(context: &Context, desired: &Model, settings: &[Setting]) -> Result<(), AwsError> {
+    let _turn = context.serial(turn(&desired.name)).await;
+    for setting in settings {
+        setting.write(context, desired).await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn read_public_access_block(context: &Context, name: &str) -> Result<PublicAccessBlock, AwsError> {
     let client = &context.clients().s3;
     let answer = context
@@ -177,17 +187,17 @@ pub(super) async fn read_public_access_block(context: &Context, name: &str) -> R
         })
         .await;
     let configuration = unset(answer)?.and_then(|answer| answer.public_access_block_configuration);
-    Ok(
-        configuration.map_or(PublicAccessBlock::NONE, |block| PublicAccessBlock {
-            block_public_acls: block.block_public_acls.unwrap_or(false),
-            ignore_public_acls: block.ignore_public_acls.unwrap_or(false),
-            block_public_policy: block.block_public_policy.unwrap_or(false),
-            restrict_public_buckets: block.restrict_public_buckets.unwrap_or(false),
-        }),
-    )
+    Ok(configuration
+        .as_ref()
+        .map_or(PublicAccessBlock::NONE, PublicAccessBlock::of))
 }
 
+/// Written only where it is not so already: organizations often deny this call to everyone, and a new bucket blocks all by itself.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-overview.html>
 async fn write_public_access_block(context: &Context, desired: &Model) -> Result<(), AwsError> {
+    if there(read_public_access_block(context, &desired.name).await)? == Some(desired.public_access_block) {
+        return Ok(());
+    }
     let PublicAccessBlock {
         block_public_acls,
         ignore_public_acls,
@@ -292,17 +302,34 @@ async fn write_policy(context: &Context, desired: &Model) -> Result<(), AwsError
             .map(drop);
     }
     let text = policy.to_json();
-    context
-        .call(op("s3", "PutBucketPolicy").just_made(), || {
+    let put = async || {
+        let put = context.call(op("s3", "PutBucketPolicy").just_made(), || {
             client
                 .put_bucket_policy()
                 .bucket(name)
                 .policy(&text)
                 .expected_bucket_owner(&context.identity().account)
                 .send()
+        });
+        put.await.map(drop)
+    };
+    if desired.public_access_block == PublicAccessBlock::ALL {
+        return put().await;
+    }
+    account::let_public(context, name).await?;
+    // The bucket's own block was lifted a moment ago, which S3 may not know everywhere.
+    let taken = context
+        .poll("bucket to take a public policy", LIFTED_WITHIN, || async {
+            match put().await {
+                Err(error) if account::is_blocked(&error) => Ok(None),
+                other => other.map(Some),
+            }
         })
-        .await
-        .map(drop)
+        .await;
+    match taken {
+        Err(error) if error.kind == ErrorKind::Busy => Err(account::blocks(name)),
+        other => other,
+    }
 }
 
 async fn read_encryption(context: &Context, name: &str) -> Result<Encryption, AwsError> {
