@@ -524,8 +524,7 @@ mod tests {
             false => LambdaPermission.create(&context, &id, &desired).await,
         }
         .expect("it is done");
-        let made = made.lock().clone();
-        made
+        made.lock().clone()
     }
 
     #[tokio::test(start_paused = true)]
