@@ -71,7 +71,9 @@ fn of_engine(commands: Commands) -> &'static [(Reach, &'static str)] {
     const WRITE: &[(Reach, &str)] = &[
         (Reach::ControlBucket, "s3:CreateBucket"),
         (Reach::ControlBucket, "s3:GetBucketPolicy"),
+        (Reach::ControlBucket, "s3:GetBucketPublicAccessBlock"),
         (Reach::ControlBucket, "s3:PutBucketPublicAccessBlock"),
+        (Reach::ControlObjects, "s3:AbortMultipartUpload"),
         (Reach::ControlObjects, "s3:DeleteObject"),
         (Reach::ControlObjects, "s3:PutObject"),
     ];
@@ -79,6 +81,7 @@ fn of_engine(commands: Commands) -> &'static [(Reach, &'static str)] {
         (Reach::ApiChanges, "apigateway:PATCH"),
         (Reach::ApiRemovals, "apigateway:DELETE"),
         (Reach::ControlBucket, "s3:CreateBucket"),
+        (Reach::ControlBucket, "s3:GetBucketPublicAccessBlock"),
         (Reach::ControlBucket, "s3:PutBucketPublicAccessBlock"),
         (Reach::ControlObjects, "s3:DeleteObject"),
         (Reach::ControlObjects, "s3:PutObject"),

@@ -156,16 +156,30 @@ impl ControlBucket {
             .block_public_policy(true)
             .restrict_public_buckets(true)
             .build();
-        context
-            .call(free("PutPublicAccessBlock").just_made(), || {
-                client
-                    .put_public_access_block()
-                    .bucket(self.name())
-                    .expected_bucket_owner(&context.identity().account)
-                    .public_access_block_configuration(block.clone())
-                    .send()
-            })
-            .await?;
+        // A new bucket blocks all by itself, and organizations often deny this call to everyone.
+        let seen = context.call(free("GetPublicAccessBlock"), || {
+            client
+                .get_public_access_block()
+                .bucket(self.name())
+                .expected_bucket_owner(&context.identity().account)
+                .send()
+        });
+        let seen = seen
+            .await
+            .ok()
+            .and_then(|answer| answer.public_access_block_configuration);
+        if seen.as_ref() != Some(&block) {
+            context
+                .call(free("PutPublicAccessBlock").just_made(), || {
+                    client
+                        .put_public_access_block()
+                        .bucket(self.name())
+                        .expected_bucket_owner(&context.identity().account)
+                        .public_access_block_configuration(block.clone())
+                        .send()
+                })
+                .await?;
+        }
         if is_new {
             self.put_policy(context).await?;
         }
