@@ -50,8 +50,10 @@ fn functions(repository: &Path) -> Result<Vec<File>, Box<dyn Error>> {
             *text = format!("{text}\n{profiles}");
         }
     }
-    for (path, text) in folder_files(&repository.join("handlers"), "functions/")? {
-        files.push((path, own_names(&text)));
+    for (folder, prefix) in [("handlers", "functions/"), ("lambda", "lambda/")] {
+        for (path, text) in folder_files(&repository.join(folder), prefix)? {
+            files.push((path, own_names(&text)));
+        }
     }
     files.push((
         "docs/openapi.yaml".to_owned(),

@@ -86,6 +86,8 @@ impl Line {
     /// How severe it is; none when it does not say.
     pub fn level(&self) -> Option<Level> {
         match self {
+            // Lambda would drop it at its true level: docs/decisions/0104-handlers-log-line.md.
+            Self::Function(value) if is_metrics(value) => Some(Level::Info),
             Self::Function(value) => match value["level"].as_str()?.to_ascii_uppercase().as_str() {
                 "TRACE" => Some(Level::Trace),
                 "DEBUG" => Some(Level::Debug),
@@ -174,6 +176,11 @@ impl Line {
             Self::Function(value) => Some(render_function(value, event, whole)),
         }
     }
+}
+
+/// Whether a line has the metrics of a request and nothing else.
+fn is_metrics(value: &Value) -> bool {
+    value["message"] == "metrics" && value["_aws"].is_object()
 }
 
 /// A value on one line.
@@ -358,6 +365,14 @@ mod tests {
         };
         lines("logs_pretty", |style| show(Line::pretty, style));
         lines("logs_short", |style| show(Line::short, style));
+    }
+
+    #[test]
+    fn metrics_alone_are_no_warning() {
+        let message = r#"{"timestamp":"…","level":"WARN","message":"metrics","Route":"GET /x","Requests":1,"_aws":{}}"#;
+        assert_eq!(Line::of(&event("tasks", message)).level(), Some(Level::Info));
+        let message = r#"{"timestamp":"…","level":"WARN","message":"metrics"}"#;
+        assert_eq!(Line::of(&event("tasks", message)).level(), Some(Level::Warn));
     }
 
     /// A User-Agent that closes its quotes, as the gateway of an account might leave it.

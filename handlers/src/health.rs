@@ -1,10 +1,11 @@
 //! `GET /health`: whether the database answers. In the visitor counter it also answers every other path and method, with 403.
 
 use serde_json::{Map, Value, json};
+use taskctl_lambda::cause_chain;
 
 use crate::aws::{DynamoProbe, Environment, EnvironmentError, optional};
 use crate::counter::{COUNTER_ID, COUNTER_KEY};
-use crate::http::{Failure, Function, Request, Response, RouteSpec, cause_chain};
+use crate::http::{Failure, Function, Request, Response, RouteSpec};
 use crate::ports::{Clock, Probe, SystemClock};
 
 /// Tables that it may have been granted, best first: variable, partition key attribute, key read.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use crate::http::{Body, Failure, Function, Query, Request, Response, Stage, resolve};
+use crate::http::{Body, Failure, Function, Query, Request, Response, resolve};
 use crate::ports::{
     Attribute, Below, Clock, Commit, Condition, Counter, HotSpot, Ids, IndexQuery, Item, OWNER, ObjectHead, Objects,
     Page, Probe, REVISION, Refusal, SignedUrl, Store, StoreError, TTL, Upload, Write,
@@ -428,7 +428,7 @@ pub(crate) fn request(method: &str, target: &str, body: impl Into<Option<Value>>
         headers,
         query: Query::parse(query),
         body: body.map_or(Body::Empty, |body| Body::Bytes(body.to_string().into_bytes())),
-        stage: Stage {
+        stage: taskctl_lambda::Stage {
             release: "7".to_owned(),
             color: "blue".to_owned(),
         },

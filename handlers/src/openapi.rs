@@ -94,27 +94,6 @@ fn the_document_has_the_routes_of_the_functions_and_no_others() {
 }
 
 #[test]
-fn the_platform_template_sends_each_route_to_the_function_that_serves_it() {
-    let template: Value = serde_yaml::from_str(include_str!("../../templates/platform.yaml")).unwrap();
-    let routes = template["api"]["routes"].as_object().unwrap();
-    let sent: BTreeSet<(&str, &str)> = routes
-        .iter()
-        .map(|(key, to)| (key.as_str(), to.as_str().unwrap()))
-        .collect();
-    let served: Vec<(String, &str)> = keys::<TestTasks>()
-        .map(|key| (key, "tasks"))
-        .chain(keys::<TestUsers>().map(|key| (key, "users")))
-        .chain(keys::<TestAssets>().map(|key| (key, "assets")))
-        .chain(keys::<TestCounter>().map(|key| (key, "counter")))
-        .chain(keys::<TestHealth>().map(|key| (key, "health")))
-        .collect();
-    assert_eq!(
-        sent,
-        served.iter().map(|(key, function)| (key.as_str(), *function)).collect()
-    );
-}
-
-#[test]
 fn path_parameters_are_declared() {
     let document = document();
     for (path, item) in document["paths"].as_object().unwrap() {

@@ -375,7 +375,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Millis {
-        Millis(jiff::Timestamp::now().as_millisecond())
+        Millis::now()
     }
 }
 

@@ -2,30 +2,9 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
-/// Milliseconds since 1970-01-01T00:00:00Z.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Millis(pub i64);
-
-impl Millis {
-    /// Whole seconds since 1970, as DynamoDB's TTL wants them.
-    pub fn seconds(self) -> i64 {
-        self.0.div_euclid(1000)
-    }
-
-    /// This time and `seconds` more.
-    pub fn plus_seconds(self, seconds: i64) -> Self {
-        Self(self.0 + seconds * 1000)
-    }
-
-    /// RFC 3339 in UTC with milliseconds: `2026-11-20T23:31:15.123Z`.
-    pub fn rfc3339(self) -> String {
-        let timestamp = Timestamp::from_millisecond(self.0).unwrap_or(Timestamp::UNIX_EPOCH);
-        format!("{timestamp:.3}")
-    }
-}
+pub use taskctl_lambda::Millis;
 
 /// Id of a task, user or asset: a UUIDv7, so ids sort by creation time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,7 +70,6 @@ mod tests {
         assert!(early < late);
         assert!(early.to_string() < late.to_string());
         assert_eq!(early.created().rfc3339(), "2025-11-20T23:31:15.123Z");
-        assert_eq!(Millis(0).rfc3339(), "1970-01-01T00:00:00.000Z");
     }
 
     #[test]

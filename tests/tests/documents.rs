@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regex_lite::Regex;
+use taskctl_handlers::http::Function;
+use taskctl_stack::template::{Options, Source, embedded, load};
 use taskctl_tests::repository;
 
 /// What a document has between backticks.
@@ -36,6 +38,7 @@ fn files_that_documents_name_exist() {
                 "local",
                 "checks",
                 "handlers",
+                "lambda",
                 "tests",
                 "docs",
                 "templates",
@@ -159,4 +162,32 @@ fn links_lead_somewhere_and_the_book_has_every_page() {
         .filter(|page| page.starts_with(root.join("docs")) && **page != summary && !listed.contains(*page))
         .collect();
     assert!(left.is_empty(), "not in docs/SUMMARY.md: {left:#?}");
+}
+
+/// The routes of a function, and its name.
+fn served<F: Function, E>(name: &'static str, _: fn() -> Result<F, E>) -> impl Iterator<Item = (String, String)> {
+    F::ROUTES
+        .iter()
+        .map(move |(key, _)| ((*key).to_owned(), name.to_owned()))
+}
+
+#[test]
+fn the_platform_template_sends_each_route_to_the_function_that_serves_it() {
+    let options = Options {
+        region: Some("eu-central-1".into()),
+    };
+    let source = Source::new("platform", embedded("platform").unwrap());
+    let api = load(&source, "dev", &options).unwrap().stack.api.unwrap();
+    let sent: BTreeSet<(String, String)> = api
+        .routes
+        .into_iter()
+        .map(|route| (route.key, route.function))
+        .collect();
+    let served: BTreeSet<(String, String)> = served("tasks", taskctl_handlers::tasks::function)
+        .chain(served("users", taskctl_handlers::users::function))
+        .chain(served("assets", taskctl_handlers::assets::function))
+        .chain(served("counter", taskctl_handlers::counter::function))
+        .chain(served("health", taskctl_handlers::health::function))
+        .collect();
+    assert_eq!(sent, served);
 }

@@ -3,7 +3,7 @@
 
 use std::env;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
@@ -12,14 +12,16 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_types::retry::RetryConfig;
 
+use super::thaw::{Supply, ThawingClient};
+
 /// One attempt of a call; DynamoDB and S3 answer within milliseconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A call with its retries; well within the gateway's 30 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an idle connection is kept. A frozen environment does not notice that the other side closed one, and the counter may not
-/// repeat a call that failed on it.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long an idle connection is kept, by the wall clock as well. A frozen environment does not notice that the other side closed one, and
+/// the counter may not repeat a call that failed on it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A variable that a function needs and does not have.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,9 @@ pub enum EnvironmentError {
         /// What it may be.
         allowed: &'static str,
     },
+    /// One of Lambda's own is missing.
+    #[error(transparent)]
+    NotOnLambda(#[from] taskctl_lambda::Missing),
 }
 
 /// What the clients of this process share.
@@ -69,14 +74,7 @@ impl Environment {
         let plain = endpoints
             .iter()
             .all(|endpoint| endpoint.as_ref().is_some_and(|url| url.starts_with("http://")));
-        let http = if plain {
-            Builder::new().pool_idle_timeout(IDLE_TIMEOUT).build_http()
-        } else {
-            Builder::new()
-                .tls_provider(Provider::Rustls(CryptoMode::Ring))
-                .pool_idle_timeout(IDLE_TIMEOUT)
-                .build_https()
-        };
+        let http = SharedHttpClient::new(ThawingClient::new(Connections { plain }, IDLE_TIMEOUT));
         Ok(Self {
             region: Region::new(region),
             credentials,
@@ -110,6 +108,25 @@ impl Environment {
             .force_path_style(endpoint.is_some());
         config.set_endpoint_url(endpoint);
         aws_sdk_s3::Client::from_conf(config.build())
+    }
+}
+
+/// Clients of this process: without TLS where every endpoint is plain HTTP.
+struct Connections {
+    plain: bool,
+}
+
+impl Supply for Connections {
+    fn client(&self) -> SharedHttpClient {
+        let builder = Builder::new().pool_idle_timeout(IDLE_TIMEOUT);
+        if self.plain {
+            return builder.build_http();
+        }
+        builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+    }
+
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
     }
 }
 

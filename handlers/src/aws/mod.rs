@@ -6,6 +6,7 @@ mod counter;
 mod environment;
 mod errors;
 mod table;
+mod thaw;
 
 pub use bucket::S3Objects;
 pub use counter::{DynamoCounter, DynamoProbe};

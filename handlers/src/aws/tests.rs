@@ -221,7 +221,7 @@ async fn a_cancelled_transaction_tells_why() {
     ));
     let failed = store.commit(&writes).await.unwrap_err();
     assert_eq!(
-        crate::http::cause_chain(&failed),
+        taskctl_lambda::cause_chain(&failed),
         "TransactWriteItems failed: ValidationError"
     );
 }
@@ -417,8 +417,10 @@ async fn urls_are_signed_for_type_length_place_and_an_hour() {
 /// What AWS says may hold what was sent to it: a log line has the operation and the code, and nothing of a request.
 #[tokio::test(start_paused = true)]
 async fn nothing_that_was_sent_is_in_a_log_line() {
+    use taskctl_lambda::{LogLevel, Process};
+
     use crate::memory::{CountedIds, ManualClock};
-    use crate::runtime::{Host, Process};
+    use crate::runtime::Host;
     use crate::users::Users;
 
     const CANARY: &str = "canary-7f3a@example.com";
@@ -501,6 +503,7 @@ async fn nothing_that_was_sent_is_in_a_log_line() {
             function: "app-dev-users".to_owned(),
             version: "3".to_owned(),
             counts_cold_starts: true,
+            log_level: LogLevel::Info,
         };
         let event = json!({"version": "2.0", "routeKey": "POST /users", "rawPath": "/users",
             "headers": {"content-type": "application/json"}, "requestContext": {"http": {"method": "POST"}},

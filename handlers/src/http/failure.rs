@@ -1,9 +1,9 @@
 //! The error classes of the API and their one body shape. What is inside never leaves: the cause goes to the log only.
 
 use std::error::Error;
-use std::fmt::Write as _;
 
 use serde_json::json;
+use taskctl_lambda::cause_chain;
 
 use super::Response;
 use crate::ports::StoreError;
@@ -116,18 +116,4 @@ pub(crate) fn shortened(text: &str) -> String {
     let mut short: String = text.chars().take(LONGEST).collect();
     short.push('…');
     short
-}
-
-/// An error and all its sources, on one line.
-pub fn cause_chain(error: &(dyn Error + 'static)) -> String {
-    let mut chain = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let text = error.to_string();
-        if !chain.ends_with(&text) {
-            let _ = write!(chain, ": {text}");
-        }
-        source = error.source();
-    }
-    chain
 }

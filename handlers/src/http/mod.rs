@@ -11,11 +11,11 @@ mod router;
 
 pub(crate) use body::check_length;
 pub use body::{Fields, Given};
+pub use failure::Failure;
 pub(crate) use failure::shortened;
-pub use failure::{Failure, cause_chain};
 pub use json::Members;
 pub use matching::{IfMatch, etag};
 pub use query::Query;
-pub use request::{Body, Request, Stage};
+pub use request::{Body, Request};
 pub use response::Response;
 pub use router::{Function, RouteSpec, path_parameter, resolve};

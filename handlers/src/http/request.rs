@@ -2,19 +2,12 @@
 
 use std::collections::HashMap;
 
+use taskctl_lambda::Stage;
+
 use super::{Failure, Query};
 
 /// Largest body, bytes.
 pub const BODY_LIMIT: usize = 256 * 1024;
-
-/// Which release and colour took the request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stage {
-    /// Stage variable `release`.
-    pub release: String,
-    /// Stage variable `color`.
-    pub color: String,
-}
 
 /// A body as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use taskctl_lambda::{HttpEvent, Stage};
 
-use crate::http::{Body, Query, Request, Stage};
+use crate::http::{Body, Query, Request};
 
-/// The value of a stage variable that is not set.
+/// The route of what is no request.
 const UNKNOWN: &str = "unknown";
 
 /// An event.
@@ -23,63 +22,32 @@ pub enum Event {
     Unreadable(Box<Request>, String),
 }
 
-/// A ping has no HTTP part: `{"warmup": true}`, or a scheduled event as EventBridge sends it.
-#[derive(Deserialize)]
-struct PingEvent {
-    #[serde(default)]
-    warmup: bool,
-    #[serde(default)]
-    source: Option<String>,
-}
-
 impl Event {
     /// Reads a payload.
     pub fn read(request_id: &str, payload: &str) -> Self {
-        match serde_json::from_str::<ApiGatewayV2httpRequest>(payload) {
-            Ok(event) => Self::Request(Box::new(request(request_id, event))),
-            Err(_) if is_ping(payload) => Self::Ping,
-            Err(error) => {
-                let fault = format!("the event is not an HTTP request in payload format 2.0: {error}");
-                Self::Unreadable(Box::new(unknown(request_id)), fault)
-            }
+        match taskctl_lambda::Event::read(payload) {
+            taskctl_lambda::Event::Request(event) => Self::Request(Box::new(request(request_id, *event))),
+            taskctl_lambda::Event::Ping => Self::Ping,
+            taskctl_lambda::Event::Unreadable(fault) => Self::Unreadable(Box::new(unknown(request_id)), fault),
         }
     }
 }
 
-fn is_ping(payload: &str) -> bool {
-    serde_json::from_str::<PingEvent>(payload)
-        .is_ok_and(|ping| ping.warmup || matches!(ping.source.as_deref(), Some("aws.events" | "aws.scheduler")))
-}
-
-fn request(request_id: &str, event: ApiGatewayV2httpRequest) -> Request {
-    let mut variables = event.stage_variables;
-    let mut variable = |name: &str| variables.remove(name).unwrap_or_else(|| UNKNOWN.to_owned());
-    let stage = Stage {
-        release: variable("release"),
-        color: variable("color"),
-    };
+fn request(request_id: &str, event: HttpEvent) -> Request {
+    let stage = event.stage();
     let slot = event.request_context.stage.unwrap_or_default();
     let raw_path = event.raw_path.unwrap_or_default();
     let query = match event.raw_query_string.as_deref() {
         Some(raw) if !raw.is_empty() => Query::parse(raw),
-        Some(_) | None => {
-            let pairs = event.query_string_parameters.iter();
-            Query::from_pairs(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())))
-        }
+        Some(_) | None => Query::from_pairs(event.query_string_parameters),
     };
-    let headers = event.headers.iter().map(|(name, value)| {
-        (
-            name.as_str().to_owned(),
-            String::from_utf8_lossy(value.as_bytes()).into_owned(),
-        )
-    });
     Request {
         id: request_id.to_owned(),
-        method: event.request_context.http.method.as_str().to_owned(),
+        method: event.request_context.http.method,
         route_key: event.route_key.or(event.request_context.route_key).unwrap_or_default(),
         path: without_stage(&raw_path, &slot).to_owned(),
         path_parameters: event.path_parameters,
-        headers: headers.collect(),
+        headers: event.headers,
         query,
         body: body(event.body, event.is_base64_encoded),
         stage,
@@ -117,10 +85,7 @@ fn unknown(request_id: &str) -> Request {
         headers: HashMap::new(),
         query: Query::default(),
         body: Body::Empty,
-        stage: Stage {
-            release: UNKNOWN.to_owned(),
-            color: UNKNOWN.to_owned(),
-        },
+        stage: Stage::of(|_| None),
     }
 }
 
@@ -134,24 +99,6 @@ mod tests {
         assert_eq!(without_stage("/preview", "preview"), "/");
         assert_eq!(without_stage("/previews/tasks", "preview"), "/previews/tasks");
         assert_eq!(without_stage("/tasks", "$default"), "/tasks");
-    }
-
-    #[test]
-    fn pings_and_rubbish_are_told_apart() {
-        assert!(matches!(Event::read("r", r#"{"warmup":true}"#), Event::Ping));
-        assert!(matches!(
-            Event::read("r", r#"{"source":"aws.events","detail":{}}"#),
-            Event::Ping
-        ));
-        for rubbish in [
-            "{}",
-            "null",
-            "[]",
-            "7",
-            r#"{"requestContext":{"http":{"method":"\u0000"}}}"#,
-        ] {
-            assert!(matches!(Event::read("r", rubbish), Event::Unreadable(..)), "{rubbish}");
-        }
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! A function in its process: one event to one answer and one log line, whatever the event is and whatever the function does.
 
-use std::cell::Cell;
-use std::time::Instant;
+use taskctl_lambda::{Outcome, Process, Recorder, caught};
 
-use super::panic;
-use super::{Answer, Event, Line, Process};
+use super::{Answer, Event};
 use crate::http::{Failure, Function, Request, Response, resolve};
 use crate::ports::Clock;
 
@@ -12,9 +10,8 @@ use crate::ports::Clock;
 #[derive(Debug)]
 pub struct Host<F, C> {
     function: F,
-    process: Process,
+    recorder: Recorder,
     clock: C,
-    cold: Cell<bool>,
 }
 
 impl<F: Function, C: Clock> Host<F, C> {
@@ -22,16 +19,14 @@ impl<F: Function, C: Clock> Host<F, C> {
     pub fn new(function: F, process: Process, clock: C) -> Self {
         Self {
             function,
-            process,
+            recorder: Recorder::new(process),
             clock,
-            cold: Cell::new(true),
         }
     }
 
     /// The answer to an event, and the line to log; a ping leaves none.
     pub async fn invoke(&self, request_id: &str, payload: &str) -> (Answer, String) {
-        let began = Instant::now();
-        let cold = self.cold.replace(false) && self.process.counts_cold_starts;
+        let started = self.recorder.started();
         let (mut request, response) = match Event::read(request_id, payload) {
             Event::Ping => return (Answer::pong(), String::new()),
             Event::Unreadable(request, fault) => {
@@ -48,21 +43,21 @@ impl<F: Function, C: Clock> Host<F, C> {
                 self.answer(route, &request).await
             }
         };
-        let response = finish(response, &request, &self.process);
-        let line = Line {
-            request: &request,
-            response: &response,
-            process: &self.process,
-            cold,
-            elapsed: began.elapsed(),
+        let response = finish(response, &request, self.recorder.process());
+        let outcome = Outcome {
+            request_id: &request.id,
+            route: &request.route_key,
+            stage: &request.stage,
+            status: response.status,
+            error: response.cause.as_deref(),
         };
-        let line = line.render(self.clock.now());
+        let line = self.recorder.line(started, &outcome, self.clock.now());
         (Answer::from(response), line)
     }
 
     async fn answer(&self, route: F::Route, request: &Request) -> Response {
         // Boxed: the SDK's futures are deep, and this one would be part of every frame below the runtime's.
-        match panic::caught(Box::pin(self.function.handle(route, request))).await {
+        match caught(Box::pin(self.function.handle(route, request))).await {
             Ok(Ok(response)) => response,
             Ok(Err(failure)) => failure.into_response(&request.id),
             Err(panicked) => Failure::Internal(Box::new(panicked)).into_response(&request.id),

@@ -1,16 +1,14 @@
 //! Whole events to whole answers: headers, log lines, and input that means harm.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::time::Duration;
-
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use taskctl_lambda::LogLevel;
 
 use super::*;
 use crate::assets::Assets;
 use crate::http::RouteSpec;
 use crate::memory::{CountedIds, Fault, ManualClock, MemoryObjects, MemoryStore};
-use crate::record::Millis;
 use crate::tasks::Tasks;
 use crate::users::Users;
 
@@ -19,6 +17,7 @@ fn process() -> Process {
         function: "app-dev-tasks".to_owned(),
         version: "3".to_owned(),
         counts_cold_starts: true,
+        log_level: LogLevel::Info,
     }
 }
 
@@ -218,27 +217,6 @@ async fn a_panic_is_a_500_and_the_next_request_is_served() {
         assert!(!body.to_string().contains("sky"));
         assert!(stable(&line)["error"].as_str().unwrap().contains("the sky fell"));
     }
-}
-
-#[test]
-fn a_line_counts_in_milliseconds() {
-    let clock = Millis(1_763_681_475_123);
-    let Event::Request(request) = Event::read("r", &event("GET", "/x", "", json!({})).to_string()) else {
-        panic!("no request")
-    };
-    let response = Response::no_content();
-    let line = Line {
-        request: &request,
-        response: &response,
-        process: &process(),
-        cold: false,
-        elapsed: Duration::from_micros(1234),
-    };
-    let line: Value = serde_json::from_str(&line.render(clock)).unwrap();
-    assert_eq!(
-        (&line["durationMs"], &line["Latency"], &line["_aws"]["Timestamp"]),
-        (&json!(1.234), &json!(1.234), &json!(clock.0))
-    );
 }
 
 /// Any JSON, with an inclination to what the functions know.

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::emf;
@@ -266,7 +267,8 @@ impl EnvironmentLog {
         self.push(line.to_owned());
     }
 
-    /// Whether a line of the function is severe enough. Lambda judges only JSON lines that carry a level and a time.
+    /// Whether a line of the function is severe enough. Lambda judges JSON lines; one without a level, or without a time in RFC 3339, is INFO:
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>.
     fn passes(&self, line: &str) -> bool {
         if self.version.log_format == LogFormat::Text || !line.starts_with('{') {
             return true;
@@ -274,11 +276,10 @@ impl EnvironmentLog {
         let Ok(Value::Object(line)) = serde_json::from_str(line) else {
             return true;
         };
-        let level = line.get("level").and_then(Value::as_str).and_then(Level::parse);
-        match level {
-            Some(level) if line.contains_key("timestamp") => level >= self.application_level,
-            Some(_) | None => true,
-        }
+        let text = |name| line.get(name).and_then(Value::as_str);
+        let timed = text("timestamp").is_some_and(|time| time.parse::<Timestamp>().is_ok());
+        let level = text("level").filter(|_| timed).and_then(Level::parse);
+        level.unwrap_or(Level::Info) >= self.application_level
     }
 
     fn push(&mut self, message: String) {

@@ -78,7 +78,11 @@ async fn json_format_makes_records_and_heeds_levels() {
         version.application_log_level = Some("WARN".to_owned());
     });
     let own = |level: &str| format!(r#"{{"timestamp":"2026-11-20T00:00:00Z","level":"{level}","message":"{level}"}}"#);
-    let print = format!("{}\n{}\nplain", own("INFO"), own("ERROR"));
+    // What has no time or no level is INFO, whatever it says of itself.
+    let untimed = r#"{"level":"ERROR","message":"untimed"}"#;
+    let badly_timed = r#"{"timestamp":"yesterday","level":"ERROR","message":"badly timed"}"#;
+    let unlevelled = r#"{"timestamp":"2026-11-20T00:00:00Z","message":"no level"}"#;
+    let print = [&own("INFO"), untimed, badly_timed, unlevelled, &own("ERROR"), "plain"].join("\n");
     let request_id = world.invoke(&address, json!({"print": print})).await.request_id;
     let lines = settled(&world, "/aws/lambda/echo", 1, "platform.report").await;
     let told: Vec<String> = lines

@@ -28,7 +28,7 @@ pub const KNOWN: [Known; 4] = [
         name: "errors",
         about: "failed requests, by cause",
         query: r#"fields @timestamp, @log, route, status, error, message, requestId, record.status, record.errorType, record.requestId
-| filter level = "ERROR" or type = "platform.report" and record.status != "success"
+| filter level = "ERROR" and (not ispresent(message) or message != "metrics") or type = "platform.report" and record.status != "success"
 | sort @timestamp desc
 | limit 10000"#,
     },

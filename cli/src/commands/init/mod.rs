@@ -152,6 +152,11 @@ fn readme(app: &str, template: &str, files: &[(String, String)]) -> String {
         (has("src/"), "`src/`", "the function"),
         (has("functions/"), "`functions/`", "the functions, a Cargo package"),
         (
+            has("lambda/"),
+            "`lambda/`",
+            "what any function has around its code: log line, metrics, failures",
+        ),
+        (
             has("checks/"),
             "`checks/`",
             "request checks; they run before a release goes live",

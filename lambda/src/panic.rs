@@ -2,10 +2,10 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{self, AssertUnwindSafe};
-
-use futures::FutureExt as _;
+use std::pin::pin;
+use std::task::Poll;
 
 thread_local! {
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -14,13 +14,13 @@ thread_local! {
 /// A request's code panicked.
 #[derive(Debug, thiserror::Error)]
 #[error("panicked at {place}: {message}")]
-pub(super) struct Panicked {
+pub struct Panicked {
     place: String,
     message: &'static str,
 }
 
 /// Keeps the place of a panic for the request's log line instead of printing a line of its own.
-pub(super) fn remember_messages() {
+pub(crate) fn remember_places() {
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string);
         PLACE.with_borrow_mut(|kept| *kept = place);
@@ -28,14 +28,23 @@ pub(super) fn remember_messages() {
 }
 
 /// Runs a future; a panic in it is an error.
-pub(super) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
-    AssertUnwindSafe(future)
-        .catch_unwind()
-        .await
-        .map_err(|payload| Panicked {
-            place: PLACE.take().unwrap_or_else(|| "an unknown place".to_owned()),
-            message: message(payload.as_ref()),
-        })
+pub async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
+    let mut future = pin!(future);
+    // A future that panicked is not polled again: it is ready with the error.
+    poll_fn(|context| match caught_at_once(|| future.as_mut().poll(context)) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Err(panicked) => Poll::Ready(Err(panicked)),
+    })
+    .await
+}
+
+/// Runs code that does not wait; a panic in it is an error.
+pub(crate) fn caught_at_once<T>(code: impl FnOnce() -> T) -> Result<T, Panicked> {
+    panic::catch_unwind(AssertUnwindSafe(code)).map_err(|payload| Panicked {
+        place: PLACE.take().unwrap_or_else(|| "an unknown place".to_owned()),
+        message: message(payload.as_ref()),
+    })
 }
 
 /// A message written in the code. One made at run time may hold anything that the request had in it: the debug text of an
