@@ -23,7 +23,7 @@
 //! # }
 //! ```
 //!
-//! A service of `lambda_http`, an axum `Router` among them, with the feature `http`: see [`http::run`].
+//! A service of `lambda_http`, an axum `Router` among them, with the feature `http`: `http::run`.
 //!
 //! It needs nothing of taskctl: the release is read from the API's stage variables `release` and `color`, and is `unknown` without them.
 //! Idempotency is not part of it: the answer to a key must be kept in the transaction that does the work, which only the code that
