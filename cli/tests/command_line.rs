@@ -468,7 +468,7 @@ fn without_credentials_it_is_said_how_to_get_some() {
 #[test]
 fn variables_stand_in_for_arguments() {
     let dir = tempfile::tempdir().unwrap();
-    let template = "app: shop\nregion: eu-central-1\nfunctions: {tasks: }\nstages: {prod: {}}\n";
+    let template = "app: shop\nregion: eu-central-1\nfunctions: {tasks: }\nstages: {dev: {}, prod: {}}\n";
     fs::write(dir.path().join("taskctl.yaml"), template).unwrap();
     let said = |arguments: &[&str], variables: &[(&str, &str)]| {
         let output = taskctl(dir.path(), arguments)
