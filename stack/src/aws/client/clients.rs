@@ -182,7 +182,7 @@ mod tests {
         let config = configuration(&connection, &ServiceTime::default()).await;
         let attempts = config.retry_config().map(RetryConfig::max_attempts);
         assert_eq!(attempts, Some(3));
-        let clients = Clients::of(&config);
+        let clients = Clients::of(&config, ServiceTime::default());
         let attempts = clients.sts.config().retry_config().map(RetryConfig::max_attempts);
         assert_eq!(attempts, Some(1));
     }
