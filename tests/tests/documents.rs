@@ -162,6 +162,8 @@ fn links_lead_somewhere_and_the_book_has_every_page() {
         .filter(|page| page.starts_with(root.join("docs")) && **page != summary && !listed.contains(*page))
         .collect();
     assert!(left.is_empty(), "not in docs/SUMMARY.md: {left:#?}");
+}
+
 /// The routes of a function, and its name.
 fn served<F: Function, E>(name: &'static str, _: fn() -> Result<F, E>) -> impl Iterator<Item = (String, String)> {
     F::ROUTES
