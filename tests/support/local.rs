@@ -377,6 +377,8 @@ impl Local {
             .env_remove("TASKCTL_PROFILE")
             .env_remove("TASKCTL_REGION")
             .env_remove("TASKCTL_OUTPUT")
+            // A project's own setting holds, however the tests themselves are built.
+            .env_remove("CARGO_TARGET_DIR")
             .envs(environment.iter().copied());
         command
     }

@@ -38,29 +38,34 @@ impl Project {
     /// When the template cannot be copied.
     pub fn shipped(template: &str, app: &str) -> Self {
         let text = read(&repository().join(format!("templates/{template}.yaml")));
-        let renamed: Vec<String> = text
-            .lines()
-            .map(|line| {
-                if line.starts_with("app:") {
-                    format!("app: {app}")
-                } else {
-                    line.to_owned()
-                }
-            })
-            .collect();
+        let project = Self::empty(app);
+        project.write(&renamed(&text, app));
+        copy(&repository().join("templates/site"), &project.directory().join("site"));
+        project
+    }
+
+    /// A project of `examples/` as `app`.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    pub fn example(name: &str, app: &str) -> Self {
+        let project = Self::empty(app);
+        copy(&repository().join("examples").join(name), project.directory());
+        project.write(&renamed(&project.template(), app));
+        project
+    }
+
+    fn empty(app: &str) -> Self {
         let directory = match TempDir::new() {
             Ok(directory) => directory,
             Err(error) => panic!("no directory for the project: {error}"),
         };
-        let project = Self {
+        Self {
             local: Local::shared(),
             app: app.to_owned(),
             control_bucket: None,
             directory,
-        };
-        project.write(&renamed.join("\n"));
-        copy(&repository().join("templates/site"), &project.directory().join("site"));
-        project
+        }
     }
 
     /// The project's directory.
@@ -198,11 +203,29 @@ impl Project {
     }
 }
 
+/// A template under another application name.
+fn renamed(template: &str, app: &str) -> String {
+    let lines = template.lines().map(|line| {
+        if line.starts_with("app:") {
+            format!("app: {app}")
+        } else {
+            line.to_owned()
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Copies a folder, without what was built in it.
 fn copy(from: &Path, to: &Path) {
     let copied = fs::create_dir_all(to).and_then(|()| {
         for entry in fs::read_dir(from)? {
             let entry = entry?;
-            fs::copy(entry.path(), to.join(entry.file_name()))?;
+            let target = to.join(entry.file_name());
+            if !entry.file_type()?.is_dir() {
+                fs::copy(entry.path(), target)?;
+            } else if entry.file_name() != "target" {
+                copy(&entry.path(), &target);
+            }
         }
         Ok(())
     });

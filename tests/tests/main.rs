@@ -13,6 +13,7 @@ mod deploy;
 mod documents;
 mod door;
 mod drift;
+mod examples;
 mod faults;
 mod foreign;
 mod hostile;
