@@ -35,7 +35,7 @@ fn hello(repository: &Path) -> Result<Vec<File>, Box<dyn Error>> {
     let profiles = read(&repository.join("templates/profiles.toml"))?;
     for (path, text) in &mut files {
         if path == "Cargo.toml" {
-            *text = format!("{text}\n{profiles}");
+            *text = format!("{}\n{profiles}", own_names(text));
         }
     }
     Ok(files)
@@ -62,10 +62,10 @@ fn functions(repository: &Path) -> Result<Vec<File>, Box<dyn Error>> {
     Ok(files)
 }
 
-/// What speaks of this repository, in words of the project.
+/// What speaks of this repository, in words of the project; its licence is for its owner to choose.
 fn own_names(text: &str) -> String {
     let is_foreign = |line: &&str| {
-        !["license.workspace", "taskctl-features.workspace"]
+        !["license", "taskctl-features.workspace"]
             .iter()
             .any(|key| line.starts_with(key))
     };

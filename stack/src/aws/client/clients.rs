@@ -117,6 +117,15 @@ impl Clients {
         }
     }
 
+    /// Whether calls go to this machine: to an emulator, which knows at once what was granted.
+    pub fn are_of_this_machine(&self) -> bool {
+        let uri = self
+            .endpoint_url
+            .as_deref()
+            .and_then(|url| url.parse::<http::Uri>().ok());
+        uri.is_some_and(|uri| uri.host().is_some_and(is_this_machine))
+    }
+
     /// How long the credentials last. Who has none is told by the first call.
     pub async fn lifetime(&self) -> Lifetime {
         let Some(provider) = &self.credentials else {

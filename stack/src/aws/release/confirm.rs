@@ -20,7 +20,7 @@ const CONFIRMED_WITHIN: Duration = Duration::from_secs(60);
 const SERVED_WITHIN: Duration = Duration::from_secs(10);
 /// How long a function may fail in preview: a permission of a moment ago may not be known everywhere.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency>
-const PERMITTED_WITHIN: Duration = Duration::from_secs(20);
+pub(super) const PERMITTED_WITHIN: Duration = Duration::from_secs(20);
 /// How long a deploy waits for any answer: the API may not be reachable from where it runs.
 const REACHED_WITHIN: Duration = Duration::from_secs(3);
 /// Right answers in a row that each path in preview gives: what was made a moment ago is not known everywhere at once.
@@ -33,8 +33,23 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 pub(super) enum Asker {
     /// A promotion or rollback, which is about nothing else: every step is said, and no answer is a bad one.
     Move,
-    /// A deploy. What goes well is not said; where nothing answers, it goes on as it would without asking.
-    Deploy,
+    /// A deploy. What goes well is not said; where nothing answers, it goes on as it would without asking. A function may fail
+    /// for so long.
+    Deploy(Duration),
+}
+
+impl Asker {
+    fn is_deploy(self) -> bool {
+        matches!(self, Self::Deploy(_))
+    }
+
+    /// How long a function may fail in preview.
+    fn permitted_within(self) -> Duration {
+        match self {
+            Self::Move => PERMITTED_WITHIN,
+            Self::Deploy(within) => within,
+        }
+    }
 }
 
 /// What an answer says.
@@ -171,12 +186,15 @@ async fn probe_path(
                 }
                 return Ok(Probed::Unseen);
             }
-            Seen::Nothing(why) if asker == Asker::Deploy && elapsed > REACHED_WITHIN => {
+            Seen::Nothing(why) if asker.is_deploy() && elapsed > REACHED_WITHIN => {
                 emit_unreached(context, why);
                 return Ok(Probed::Unreached);
             }
             // A permission can take half a minute.
-            Seen::Failed(_) if elapsed <= PERMITTED_WITHIN => {}
+            Seen::Failed(_) if elapsed <= asker.permitted_within() => {}
+            Seen::Failed(_) if asker.is_deploy() => {
+                return Err(Outcome::Bad(format!("{PREVIEW} {path}: {}", seen.why())));
+            }
             _ if elapsed > SERVED_WITHIN => {
                 return Err(Outcome::Bad(format!("{PREVIEW} {path}: {}", seen.why())));
             }
@@ -255,7 +273,7 @@ pub(super) async fn confirm(
     if !row.is_named {
         return confirm_by_status(context, transition, &row, asker).await;
     }
-    if asker == Asker::Deploy {
+    if asker.is_deploy() {
         return Outcome::Good;
     }
     context.emit(Event::Confirmed {
@@ -295,9 +313,12 @@ async fn ask_live(
             }
             return None;
         }
-        Seen::Nothing(why) if asker == Asker::Deploy && row.answered == 0 && elapsed > REACHED_WITHIN => {
+        Seen::Nothing(why) if asker.is_deploy() && row.answered == 0 && elapsed > REACHED_WITHIN => {
             emit_unreached(context, why);
             return Some(Outcome::Good);
+        }
+        Seen::Failed(_) if asker.is_deploy() && elapsed > asker.permitted_within() => {
+            return Some(Outcome::Bad(format!("live {path}: {}", seen.why())));
         }
         Seen::Failed(_) => row.failed = Some((elapsed, format!("live {path}: {}", seen.why()))),
         Seen::Other(_) | Seen::Throttled | Seen::Gateway(_) | Seen::Nothing(_) => {}
@@ -327,7 +348,7 @@ async fn confirm_by_status(context: &Context, transition: &Transition, row: &Row
         }
         tokio::time::sleep(ASK_AGAIN * 10).await;
     }
-    if asker == Asker::Deploy {
+    if asker.is_deploy() {
         return Outcome::Good;
     }
     if transition.probes.is_empty() {
@@ -546,7 +567,7 @@ mod tests {
             _ => Ok(of_release("2")),
         });
         let began = Instant::now();
-        let asked = probe_preview(&context, &transition, &settling, Asker::Deploy).await;
+        let asked = probe_preview(&context, &transition, &settling, Asker::Deploy(PERMITTED_WITHIN)).await;
         assert_eq!(asked, Ok(2));
         assert!(began.elapsed() < Duration::from_secs(19));
     }
@@ -556,8 +577,15 @@ mod tests {
         let (context, recorder, transition) = stage("d2");
         let nothing = outside(|_, _| Err("connection refused".to_owned()));
         let began = Instant::now();
-        let asked = probe_preview(&context, &transition, &nothing, Asker::Deploy).await;
-        let live = confirm(&context, &transition, &nothing, Duration::ZERO, Asker::Deploy).await;
+        let asked = probe_preview(&context, &transition, &nothing, Asker::Deploy(PERMITTED_WITHIN)).await;
+        let live = confirm(
+            &context,
+            &transition,
+            &nothing,
+            Duration::ZERO,
+            Asker::Deploy(PERMITTED_WITHIN),
+        )
+        .await;
         assert_eq!((asked, live), (Ok(0), Outcome::Good));
         assert!(began.elapsed() < Duration::from_secs(8));
         assert_eq!(notes(&recorder).len(), 2);

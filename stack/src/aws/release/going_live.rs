@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-use super::confirm::{Asker, confirm, probe_preview};
+use super::confirm::{Asker, PERMITTED_WITHIN, confirm, probe_preview};
 use super::driver::{Probe, look};
 use super::error::MoveError;
 use super::gateway;
@@ -54,22 +54,40 @@ impl GoingLive {
     /// Asks live after it has moved. Returns what is wrong with it.
     pub async fn confirm(&self, context: &Context) -> Result<Option<String>, MoveError> {
         let known = self.transition.lock().take();
+        let is_first = known.is_none();
         let transition = match known {
             Some(transition) => transition,
-            // The first release: nothing was live before it.
             None => {
                 let (state, facts) = look(context).await?;
                 transition::arrived(&gateway::of(context.identity(), &state), &facts)?
             }
         };
         let Outside { probe, settling } = &self.outside;
-        Ok(
-            match confirm(context, &transition, &**probe, *settling, Asker::Deploy).await {
-                Outcome::Good => None,
-                Outcome::Bad(why) | Outcome::Unsettled(why) => Some(why),
-                Outcome::Interrupted => Some("stopped by the operator".to_owned()),
-            },
-        )
+        let outcome = confirm(context, &transition, &**probe, *settling, self.asker(context)).await;
+        Ok(match outcome {
+            Outcome::Good => None,
+            // Nothing was live before it that it could harm, or that could be gone back to.
+            Outcome::Bad(why) if is_first => {
+                context.emit(Event::Note {
+                    message: format!("not confirmed from outside: {why}"),
+                });
+                None
+            }
+            Outcome::Bad(why) | Outcome::Unsettled(why) => Some(why),
+            Outcome::Interrupted => Some("stopped by the operator".to_owned()),
+        })
+    }
+
+    /// A function that fails may lack what it was given a moment ago; on this machine that is known at once.
+    fn asker(&self, context: &Context) -> Asker {
+        Asker::Deploy(match self.is_known_at_once(context) {
+            true => Duration::from_secs(1),
+            false => PERMITTED_WITHIN,
+        })
+    }
+
+    fn is_known_at_once(&self, context: &Context) -> bool {
+        self.outside.settling.is_zero() || context.clients().are_of_this_machine()
     }
 }
 
@@ -87,7 +105,7 @@ impl BeforeLive for GoingLive {
             return Ok(());
         };
         let release = transition.to;
-        match probe_preview(context, &transition, &*self.outside.probe, Asker::Deploy).await {
+        match probe_preview(context, &transition, &*self.outside.probe, self.asker(context)).await {
             Ok(_) => {}
             Err(Outcome::Interrupted) => {
                 return Err(error(ErrorKind::Interrupted, "stopped before live moved".to_owned()));
@@ -98,7 +116,7 @@ impl BeforeLive for GoingLive {
             }
             Err(Outcome::Good) => {}
         }
-        if !self.outside.settling.is_zero() {
+        if !self.is_known_at_once(context) {
             wait_for_grants(context, &transition, &gateway).await?;
         }
         *self.transition.lock() = Some(transition);
