@@ -101,6 +101,9 @@ mod tests {
 
     use super::*;
 
+    /// Both tests take ports of this machine, and must not take each other's.
+    static PORTS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
     fn options(folder: &Path, root: &str) -> LocalOptions {
         let options = LocalOptions::new(&folder.join(root), &folder.join("cache"));
         std::fs::create_dir_all(&options.root).unwrap();
@@ -109,6 +112,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn targets_that_start_at_once_get_ports_of_their_own() {
+        let _alone = PORTS.lock().await;
         let folder = tempfile::tempdir().unwrap();
         let starts = (0..8).map(|number| {
             let options = options(folder.path(), &format!("root-{number}"));
@@ -133,6 +137,7 @@ mod tests {
 
     #[tokio::test]
     async fn ports_are_kept_while_the_target_rests() {
+        let _alone = PORTS.lock().await;
         let folder = tempfile::tempdir().unwrap();
         let (one, other) = (options(folder.path(), "one"), options(folder.path(), "other"));
         let first = claim(&one).await.unwrap().ports;
