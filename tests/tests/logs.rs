@@ -205,6 +205,8 @@ fn following_a_slot_goes_over_to_its_next_release() {
         sleep(PACE);
     }
     let (run, mut seen) = Tail::of(running).end_after(&asked);
+    // The deploy asks live, too.
+    seen.retain(|id| asked.contains(id));
     seen.sort();
     asked.sort();
     assert_eq!(seen, asked, "{}", run.err);
