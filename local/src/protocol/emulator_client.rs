@@ -1,5 +1,6 @@
 //! The connection to the emulator, and the calls that the local target itself makes there, in the protocols of the services.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde_json::Value;
 use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep};
 use tower_service::Service;
 
 use super::classify::Call;
@@ -203,6 +205,10 @@ impl EmulatorClient {
 
 /// How long a connection may be idle: less than the emulator keeps one.
 const IDLE: Duration = Duration::from_secs(30);
+/// How long a connection may wait for a place in the emulator's queue.
+const QUEUED: Duration = Duration::from_secs(10);
+/// Pause before it asks again.
+const QUEUE_PAUSE: Duration = Duration::from_millis(5);
 /// Idle connections that are kept: as many as requests come at once.
 const MOST_IDLE: usize = 256;
 
@@ -259,9 +265,17 @@ impl Service<Uri> for UnixConnector {
     fn call(&mut self, _: Uri) -> Self::Future {
         let socket = Arc::clone(&self.socket);
         Box::pin(async move {
-            UnixStream::connect(&socket)
-                .await
-                .map(|stream| UnixConnection(TokioIo::new(stream)))
+            let deadline = Instant::now() + QUEUED;
+            loop {
+                match UnixStream::connect(&socket).await {
+                    // Its queue is full: unlike one of TCP it refuses at once instead of letting wait.
+                    // <https://man7.org/linux/man-pages/man2/connect.2.html>
+                    Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < deadline => {
+                        sleep(QUEUE_PAUSE).await;
+                    }
+                    connected => return connected.map(|stream| UnixConnection(TokioIo::new(stream))),
+                }
+            }
         })
     }
 }
