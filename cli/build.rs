@@ -29,27 +29,12 @@ fn joined(files: &[File]) -> Vec<u8> {
 
 /// One package with one function.
 fn hello(repository: &Path) -> Result<Vec<File>, Box<dyn Error>> {
-    let folder = repository.join("templates/hello");
-    let mut files = folder_files(&folder, "")?;
-    // In this repository the package is one of a workspace, whose profiles count.
-    let profiles = read(&repository.join("templates/profiles.toml"))?;
-    for (path, text) in &mut files {
-        if path == "Cargo.toml" {
-            *text = format!("{}\n{profiles}", own_names(text));
-        }
-    }
-    Ok(files)
+    project(repository, "templates/hello")
 }
 
 /// A workspace with the shipped functions.
 fn functions(repository: &Path) -> Result<Vec<File>, Box<dyn Error>> {
-    let mut files = folder_files(&repository.join("templates/functions"), "")?;
-    let profiles = read(&repository.join("templates/profiles.toml"))?;
-    for (path, text) in &mut files {
-        if path == "Cargo.toml" {
-            *text = format!("{text}\n{profiles}");
-        }
-    }
+    let mut files = project(repository, "templates/functions")?;
     for (folder, prefix) in [("handlers", "functions/"), ("lambda", "lambda/")] {
         for (path, text) in folder_files(&repository.join(folder), prefix)? {
             files.push((path, own_names(&text)));
@@ -59,6 +44,16 @@ fn functions(repository: &Path) -> Result<Vec<File>, Box<dyn Error>> {
         "docs/openapi.yaml".to_owned(),
         read(&repository.join("docs/openapi.yaml"))?,
     ));
+    Ok(files)
+}
+
+/// The files of a folder as a project of its own: its manifest gets the profiles, which in this repository are the workspace's.
+fn project(repository: &Path, folder: &str) -> Result<Vec<File>, Box<dyn Error>> {
+    let mut files = folder_files(&repository.join(folder), "")?;
+    let profiles = read(&repository.join("templates/profiles.toml"))?;
+    for (_, manifest) in files.iter_mut().filter(|(path, _)| path == "Cargo.toml") {
+        *manifest = format!("{}\n{profiles}", own_names(manifest));
+    }
     Ok(files)
 }
 

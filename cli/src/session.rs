@@ -10,6 +10,7 @@ use taskctl_stack::aws::client::cancel::Cancel;
 use taskctl_stack::aws::client::context::Clock;
 use taskctl_stack::engine::{self, Engine};
 use taskctl_stack::event::{Endpoints, Event, Events, Outcome, millis};
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Global, Output};
@@ -74,6 +75,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// An async runtime, with time and input and output.
+pub fn runtime(builder: &mut Builder) -> Result<Runtime, Failure> {
+    let built = builder.enable_all().build();
+    built.map_err(|error| Failure::caused("cannot start the async runtime", &error, None))
+}
+
 /// Runs a command to its end and reports how it ended.
 pub fn run<F>(invocation: &Invocation, purpose: Purpose, details: Details, work: impl FnOnce(Arc<Session>) -> F) -> Exit
 where
@@ -92,14 +99,10 @@ where
         reporter.finish();
         return exit;
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-    {
+    let runtime = match runtime(Builder::new_multi_thread().worker_threads(2)) {
         Ok(runtime) => runtime,
-        Err(error) => {
-            reporter.fail(Failure::caused("cannot start the async runtime", &error, None));
+        Err(failure) => {
+            reporter.fail(failure);
             reporter.finish();
             return Exit::Error;
         }

@@ -5,31 +5,12 @@ use axum::routing::get;
 use lambda_http::Body;
 
 use super::*;
-use crate::log::LogLevel;
-use crate::process::Process;
-
-fn recorder() -> Recorder {
-    Recorder::new(Process {
-        function: "app-dev-hello".to_owned(),
-        version: "3".to_owned(),
-        counts_cold_starts: true,
-        log_level: LogLevel::Info,
-    })
-}
+use crate::testing::{event, recorder};
 
 fn request(path: &str, headers: &Value) -> Value {
     json!({"version": "2.0", "routeKey": "ANY /{any+}", "rawPath": path, "rawQueryString": "", "headers": headers,
         "stageVariables": {"release": "7", "color": "blue"}, "isBase64Encoded": false,
         "requestContext": {"stage": "$default", "routeKey": "ANY /{any+}", "http": {"method": "GET", "path": path}}})
-}
-
-fn event(payload: &Value) -> LambdaEvent<Box<RawValue>> {
-    let mut context = Context::default();
-    context.request_id = "r-1".to_owned();
-    LambdaEvent {
-        payload: RawValue::from_string(payload.to_string()).unwrap(),
-        context,
-    }
 }
 
 fn app() -> Router {

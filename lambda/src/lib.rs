@@ -38,6 +38,8 @@ mod log;
 mod panic;
 mod plain;
 mod process;
+#[cfg(test)]
+mod testing;
 mod time;
 
 pub use event::{Event, HttpEvent, RequestContext, RequestLine, Stage};

@@ -1,29 +1,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use lambda_runtime::Context;
 
 use super::*;
-use crate::log::LogLevel;
-use crate::process::Process;
-
-fn recorder() -> Recorder {
-    Recorder::new(Process {
-        function: "app-dev-hello".to_owned(),
-        version: "3".to_owned(),
-        counts_cold_starts: true,
-        log_level: LogLevel::Info,
-    })
-}
-
-fn event(payload: &Value) -> LambdaEvent<Box<RawValue>> {
-    let mut context = Context::default();
-    context.request_id = "r-1".to_owned();
-    LambdaEvent {
-        payload: RawValue::from_string(payload.to_string()).unwrap(),
-        context,
-    }
-}
+use crate::testing::{event, recorder};
 
 fn request(headers: Value) -> Value {
     json!({"version": "2.0", "routeKey": "GET /hello/{name}", "rawPath": "/hello/ann", "headers": headers,

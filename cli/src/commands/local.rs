@@ -6,6 +6,7 @@ use taskctl_local::{
     Ended, LocalOptions, LocalState, LocalStatus, PartState, ServeSettings, down, list, reset, serve, status,
 };
 use taskctl_stack::event::Event;
+use tokio::runtime::Builder;
 
 use crate::cli::Output;
 use crate::exit::Exit;
@@ -80,18 +81,11 @@ pub fn run(invocation: &Invocation, command: Command) -> Exit {
 
 /// The background process. It has signals and a log of its own.
 fn background(invocation: &Invocation, settings: ServeSettings) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            return direct::fail(
-                &invocation.env,
-                &Failure::caused("cannot start the async runtime", &error, None),
-            );
-        }
-    };
-    match runtime.block_on(serve(settings)) {
+    let served =
+        session::runtime(&mut Builder::new_multi_thread()).and_then(|runtime| Ok(runtime.block_on(serve(settings))?));
+    match served {
         Ok(()) => Exit::Ok,
-        Err(error) => direct::fail(&invocation.env, &error.into()),
+        Err(failure) => direct::fail(&invocation.env, &failure),
     }
 }
 

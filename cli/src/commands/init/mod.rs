@@ -20,7 +20,7 @@ use crate::project::TEMPLATE_NAMES;
 use crate::project_source;
 use crate::promotion_gate::StackParts;
 use crate::report::direct::{fail, print};
-use crate::session::Invocation;
+use crate::session::{self, Invocation};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,19 +44,14 @@ pub struct Args {
 
 pub fn run(invocation: &Invocation, args: &Args) -> Exit {
     let done = match args.here {
-        true => ask_cargo(here::init(&args.directory, &invocation.env)),
+        true => session::runtime(&mut Builder::new_current_thread())
+            .and_then(|runtime| runtime.block_on(here::init(&args.directory, &invocation.env))),
         false => init(args, &invocation.env),
     };
     match done {
         Ok(text) => print(&invocation.env, &text),
         Err(failure) => fail(&invocation.env, &failure),
     }
-}
-
-fn ask_cargo(asked: impl Future<Output = Result<String, Failure>>) -> Result<String, Failure> {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::caused("cannot start the async runtime", &error, None))?;
-    runtime.block_on(asked)
 }
 
 fn init(args: &Args, env: &Env) -> Result<String, Failure> {

@@ -12,7 +12,7 @@ use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation}
 use jiff::Timestamp;
 
 use crate::aws::client::error::AwsError;
-use crate::aws::client::http_client::{http_client, is_this_machine};
+use crate::aws::client::http_client::{http_client, is_this_machine, leads_to_this_machine};
 use crate::aws::client::identity::Identity;
 use crate::aws::client::lifetime::Lifetime;
 use crate::aws::client::profile;
@@ -119,11 +119,7 @@ impl Clients {
 
     /// Whether calls go to this machine: to an emulator, which knows at once what was granted.
     pub fn are_of_this_machine(&self) -> bool {
-        let uri = self
-            .endpoint_url
-            .as_deref()
-            .and_then(|url| url.parse::<http::Uri>().ok());
-        uri.is_some_and(|uri| uri.host().is_some_and(is_this_machine))
+        self.endpoint_url.as_deref().is_some_and(leads_to_this_machine)
     }
 
     /// How long the credentials last. Who has none is told by the first call.

@@ -25,6 +25,12 @@ pub fn is_this_machine(host: &str) -> bool {
     }
 }
 
+/// Whether a URL leads to this machine.
+pub fn leads_to_this_machine(url: &str) -> bool {
+    let uri = url.parse::<http::Uri>();
+    uri.is_ok_and(|uri| uri.host().is_some_and(is_this_machine))
+}
+
 /// The client for all services, which keeps the time that they give.
 pub(super) fn http_client(time: ServiceTime) -> SharedHttpClient {
     SharedHttpClient::new(ByHost {
@@ -85,14 +91,15 @@ struct ConnectorByHost {
 
 impl HttpConnector for ConnectorByHost {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let uri = request.uri().parse::<http::Uri>();
-        let is_here = uri.is_ok_and(|uri| uri.host().is_some_and(is_this_machine));
         let Lazy {
             client,
             settings,
             components,
             connector,
-        } = if is_here { &self.direct } else { &self.proxied };
+        } = match leads_to_this_machine(request.uri()) {
+            true => &self.direct,
+            false => &self.proxied,
+        };
         let connector = connector.get_or_init(|| client.http_connector(settings, components));
         let (answer, time) = (connector.call(request), self.time.clone());
         HttpConnectorFuture::new(async move {
