@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    /// Both tests take ports of this machine, and must not take each other's.
+    /// These tests take ports of this machine, and must not take each other's.
     static PORTS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
     fn options(folder: &Path, root: &str) -> LocalOptions {
@@ -155,6 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_of_another_program_is_given_up_unless_it_is_asked_for() {
+        let _alone = PORTS.lock().await;
         let folder = tempfile::tempdir().unwrap();
         let mut options = options(folder.path(), "root");
         let before = claim(&options).await.unwrap().ports;

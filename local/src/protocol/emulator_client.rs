@@ -324,3 +324,40 @@ impl hyper::rt::Write for UnixConnection {
         Pin::new(&mut self.0).poll_write_vectored(context, buffers)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_queue_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let unbound = tokio::net::UnixSocket::new_stream().unwrap();
+        unbound.bind(&socket).unwrap();
+        let listener = unbound.listen(1).unwrap();
+        let mut waiting = Vec::new();
+        let full = loop {
+            match UnixStream::connect(&socket).await {
+                Ok(stream) => waiting.push(stream),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+
+        let mut connector = UnixConnector {
+            socket: socket.as_path().into(),
+        };
+        let connected = connector.call(Uri::from_static("http://emulator/"));
+        let accepted = async {
+            // Not before it has been refused once.
+            sleep(QUEUE_PAUSE).await;
+            for _ in 0..=waiting.len() {
+                listener.accept().await.unwrap();
+            }
+        };
+        let (connected, ()) = tokio::join!(connected, accepted);
+        assert!(connected.is_ok());
+    }
+}
