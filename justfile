@@ -27,3 +27,7 @@ bench:
 clients:
     cargo build -p taskctl
     python3 tests/clients/run.py target/debug/taskctl
+
+# What only an account of AWS can settle: needs credentials and an empty region; prints its cost, then asks for the account.
+aws-conformance:
+    cargo test --workspace --test integration -- --ignored --nocapture --exact aws::an_account_answers

@@ -119,7 +119,10 @@ async fn planned(session: &Session, opened: Opened, promotion: &PromotionArgs) -
             () = session.cancel.cancelled() => Err(PackageError::Interrupted),
         }
     };
-    let planned = engine.plan(&inputs, packages).await?;
+    let planned = engine
+        .plan(&inputs, packages)
+        .await
+        .map_err(|error| project.failure(error))?;
     for message in &planned.notes {
         session.reporter.emit(Event::Note {
             message: message.clone(),

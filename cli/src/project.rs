@@ -6,13 +6,15 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use taskctl_stack::engine::EngineError;
+use taskctl_stack::package::PackageError;
 use taskctl_stack::site::Site;
 use taskctl_stack::template::{EMBEDDED, Loaded, Options, Source, embedded_names, load};
 
 use crate::cli::Global;
 use crate::env::{Env, absolute};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Message};
 use crate::project_discovery::{Nearest, nearest};
 
 /// Names a template is found by.
@@ -24,6 +26,8 @@ pub struct TemplateFile {
     pub source: Source,
     /// Its directory; none for a shipped template.
     pub directory: Option<PathBuf>,
+    /// Name of a shipped template.
+    pub shipped: Option<&'static str>,
     /// Files of the web sites of a shipped template.
     pub site: &'static [(&'static str, &'static str)],
 }
@@ -37,8 +41,8 @@ pub struct Project {
     pub template: Loaded,
     /// Directory of the template, or the working directory.
     pub directory: PathBuf,
-    /// Whether the template is a shipped one: then nothing else in the directory belongs to it.
-    pub is_shipped: bool,
+    /// Name of a shipped template: nothing else in the directory belongs to it.
+    pub shipped: Option<&'static str>,
     /// Files of the web sites of a shipped template.
     shipped_site: &'static [(&'static str, &'static str)],
 }
@@ -62,11 +66,10 @@ impl Project {
                 format!("leave --app (TASKCTL_APP) out, or name the template of {app} with --file"),
             ));
         }
-        let is_shipped = file.directory.is_none();
         let directory = file.directory.unwrap_or_else(|| env.directory.clone());
         Ok(Self {
             template,
-            is_shipped,
+            shipped: file.shipped,
             directory,
             shipped_site: file.site,
         })
@@ -96,6 +99,24 @@ impl Project {
             sites.insert(name.clone(), Arc::new(site));
         }
         Ok((sites, missing))
+    }
+
+    /// Why the engine stopped. The functions of a shipped template are in no other project than those that `init` writes.
+    pub fn failure(&self, error: EngineError) -> Failure {
+        let is_foreign = matches!(
+            &error,
+            EngineError::Package(
+                PackageError::NotAProject { .. } | PackageError::NoBinaries { .. } | PackageError::BinaryMissing { .. }
+            )
+        );
+        let mut failure = Failure::from(error);
+        if let (Some(name), true, Message::Report(report)) = (self.shipped, is_foreign, &mut failure.message) {
+            report.hint = Some(format!(
+                "`taskctl init DIR --template {name}` writes this template with its functions into a new project; \
+                 `taskctl init --here` writes a template for the functions of this one"
+            ));
+        }
+        failure
     }
 
     /// The directory of the functions' Cargo project.
@@ -170,6 +191,7 @@ fn shipped(name: &Path) -> Option<TemplateFile> {
     Some(TemplateFile {
         source: Source::new(format!("{}.yaml (built-in)", shipped.name), shipped.text),
         directory: None,
+        shipped: Some(shipped.name),
         site: shipped.site,
     })
 }
@@ -199,6 +221,7 @@ fn read(path: &Path) -> Result<TemplateFile, Failure> {
     Ok(TemplateFile {
         source: Source::new(path.display().to_string(), text),
         directory,
+        shipped: None,
         site: &[],
     })
 }

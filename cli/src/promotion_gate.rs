@@ -72,7 +72,7 @@ impl PromotionGate {
             (Some(folder), _) => read_folder(folder)?,
             (None, Some(project)) => {
                 let own = project.directory.join(FOLDER);
-                match !project.is_shipped && own.is_dir() {
+                match project.shipped.is_none() && own.is_dir() {
                     true => read_folder(own.strip_prefix(&session.env.directory).unwrap_or(&own))?,
                     false => shipped(&parts),
                 }

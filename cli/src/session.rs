@@ -8,6 +8,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use taskctl_stack::aws::client::cancel::Cancel;
 use taskctl_stack::aws::client::context::Clock;
+use taskctl_stack::aws::release::sight::Found;
 use taskctl_stack::engine::{self, Engine};
 use taskctl_stack::event::{Endpoints, Event, Events, Outcome, millis};
 use tokio::runtime::{Builder, Runtime};
@@ -248,6 +249,23 @@ impl Session {
     /// Connects to the target of a stack, and reports which command starts.
     pub async fn connect(&self, command: &str, stack_ref: &StackRef) -> Result<Engine, Failure> {
         let engine = self.connect_quietly(stack_ref).await?;
+        self.started(command, &engine);
+        Ok(engine)
+    }
+
+    /// The same for a command that moves live, with the API that was found meanwhile.
+    pub async fn connect_to_move(&self, command: &str, stack_ref: &StackRef) -> Result<(Engine, Found), Failure> {
+        let connecting = async {
+            let target = self.engine_target(stack_ref).await?;
+            let (clock, cancel) = (Arc::new(SystemClock), self.cancel.clone());
+            Ok::<_, Failure>(Engine::connect_to_move(&target, self.events(), clock, cancel).await?)
+        };
+        let (engine, found) = self.unless_stopped(connecting).await??;
+        self.started(command, &engine);
+        Ok((engine, found))
+    }
+
+    fn started(&self, command: &str, engine: &Engine) {
         let identity = engine.context().identity();
         self.reporter.emit(Event::Started {
             command: command.to_owned(),
@@ -256,31 +274,34 @@ impl Session {
             region: identity.region.clone(),
             account: Some(identity.account.clone()),
         });
-        Ok(engine)
     }
 
     /// Connects to the target of a stack.
     pub async fn connect_quietly(&self, stack_ref: &StackRef) -> Result<Engine, Failure> {
         let connecting = async {
-            let mut connection = self
-                .target
-                .connection(&self.global, &stack_ref.region, &self.env.endpoints, &self.events())
-                .await?;
-            connection.session_ends = self.env.session_ends;
-            let target = engine::Target {
-                app: stack_ref.app.clone(),
-                stage: self.global.target.stage.clone(),
-                // The local target and named emulators have accounts of their own.
-                account: stack_ref
-                    .account
-                    .clone()
-                    .filter(|_| !self.target.has_own_account(&self.global)),
-                connection,
-                control_bucket: self.env.control_bucket.clone(),
-            };
+            let target = self.engine_target(stack_ref).await?;
             Ok::<_, Failure>(Engine::connect(&target, self.events(), Arc::new(SystemClock), self.cancel.clone()).await?)
         };
         self.unless_stopped(connecting).await?
+    }
+
+    async fn engine_target(&self, stack_ref: &StackRef) -> Result<engine::Target, Failure> {
+        let mut connection = self
+            .target
+            .connection(&self.global, &stack_ref.region, &self.env.endpoints, &self.events())
+            .await?;
+        connection.session_ends = self.env.session_ends;
+        Ok(engine::Target {
+            app: stack_ref.app.clone(),
+            stage: self.global.target.stage.clone(),
+            // The local target and named emulators have accounts of their own.
+            account: stack_ref
+                .account
+                .clone()
+                .filter(|_| !self.target.has_own_account(&self.global)),
+            connection,
+            control_bucket: self.env.control_bucket.clone(),
+        })
     }
 
     /// The work is for the reader of the output alone: it ends when the pipe is closed, as by `head`.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use taskctl_stack::aws::release::driver::{Moved, RolloutOptions};
+use taskctl_stack::aws::release::driver::{Hold, Moved, Proposal, RolloutOptions};
 use taskctl_stack::aws::release::error::clear_by_hand;
-use taskctl_stack::aws::release::lease::{Force, LIFETIME, Lease};
+use taskctl_stack::aws::release::lease::{Force, LIFETIME};
+use taskctl_stack::aws::release::sight::Found;
 use taskctl_stack::engine::{Engine, Wanted};
 use taskctl_stack::event::{ErrorReport, Event, Outcome};
 use taskctl_stack::release::grants::Restoration;
@@ -47,29 +48,52 @@ pub async fn preempt(session: &Session) -> Result<(), Failure> {
     session.unless_stopped(tokio::time::sleep(wait)).await
 }
 
-/// Moves live, after asking, under the lease.
+/// Whether the stage is locked meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locking {
+    /// Nobody else changes it.
+    Locked,
+    /// It is moved at once: the control bucket cannot be reached, and live is bad.
+    Unlocked,
+}
+
+/// What carries a transition out.
+struct Means<'a> {
+    session: &'a Session,
+    engine: &'a Engine,
+    found: &'a Found,
+    wanted: Wanted,
+    options: &'a RolloutOptions,
+    web: &'a HttpProbe,
+    user: &'a str,
+}
+
+/// Moves live, after asking.
 pub async fn run(
     session: &Session,
     command: &str,
     wanted: Wanted,
     options: RolloutOptions,
     gate: PromotionGate,
+    locking: Locking,
 ) -> Result<Exit, Failure> {
     let stack_ref = session.stack_ref()?;
     let web = HttpProbe::new(gate, session.cancel.clone())?;
-    let engine = session.connect(command, &stack_ref).await?;
+    let (engine, found) = session.connect_to_move(command, &stack_ref).await?;
     // The lease alone would make a control bucket where nothing is deployed.
-    session.unless_stopped(engine.require_deployed()).await??;
+    session.unless_stopped(engine.require_found(&found)).await??;
+    if locking == Locking::Unlocked {
+        session.reporter.emit(Event::Warning {
+            message: UNLOCKED.to_owned(),
+        });
+    }
     if !session.global.yes {
-        match session.unless_stopped(engine.transition(wanted)).await?? {
-            Some(transition) => {
+        match session.unless_stopped(engine.proposal(&found, wanted)).await?? {
+            Some(proposal) => {
                 if matches!(wanted, Wanted::Rollback { .. }) {
-                    note_restoration(
-                        session,
-                        &session.unless_stopped(engine.restoration(&transition)).await??,
-                    );
+                    note_restoration(session, &session.unless_stopped(engine.restoration(&proposal)).await??);
                 }
-                consent(session, &engine, command, &stack_ref.app, &transition).await?;
+                consent(session, &engine, command, &stack_ref.app, &proposal.transition).await?;
             }
             None if engine.late_pages().await?.is_empty() => return nothing(session, &engine, wanted).await,
             // A run was interrupted after the switch: what was confirmed then is finished now.
@@ -78,49 +102,114 @@ pub async fn run(
     }
     let holder = lease::holder(session, command);
     let user = holder.user.clone();
-    let lease = lease::take(session, &engine, holder).await?;
-    let result = locked(session, &engine, &lease, wanted, &options, &web, &user).await;
+    let means = Means {
+        session,
+        engine: &engine,
+        found: &found,
+        wanted,
+        options: &options,
+        web: &web,
+        user: &user,
+    };
+    // What will be found under the lease, nearly always: it says which aliases to look at then.
+    let expecting = engine.proposal(&found, wanted);
+    if locking == Locking::Unlocked {
+        let expected = session.unless_stopped(expecting).await??;
+        return means.carry_out(Hold::Unlocked, expected.as_ref()).await;
+    }
+    let taking = async {
+        let taking = lease::take(session, &engine, holder);
+        match wanted {
+            Wanted::Promotion => taking.await,
+            Wanted::Rollback { .. } => {
+                let taken = tokio::time::timeout(LOCK_WITHIN, taking).await;
+                taken
+                    .unwrap_or_else(|_| Err(no_answer(&engine)))
+                    .map_err(|failure| without_lock(failure, session.command_hint()))
+            }
+        }
+    };
+    let (lease, expected) = futures::join!(taking, expecting);
+    let lease = lease?;
+    let expected = expected.ok().flatten();
+    let result = means.carry_out(Hold::Lease(&lease), expected.as_ref()).await;
     lease::give_back(session, lease).await;
     result
 }
 
-async fn locked(
-    session: &Session,
-    engine: &Engine,
-    lease: &Lease,
-    wanted: Wanted,
-    options: &RolloutOptions,
-    web: &HttpProbe,
-    user: &str,
-) -> Result<Exit, Failure> {
-    // Read again under the lease, which excludes every other change.
-    let Some(transition) = engine.transition(wanted).await? else {
-        engine.show_pages(&engine.late_pages().await?).await?;
-        return nothing(session, engine, wanted).await;
-    };
-    if matches!(wanted, Wanted::Rollback { .. }) {
-        give_back(session, engine, &transition, options).await?;
+const UNLOCKED: &str = "live moves without the lock: nothing keeps another command from changing the stage meanwhile. The move is \
+                        written into the history by the next command that holds the lock";
+
+/// How long a rollback waits for its lock: users are waiting, too.
+const LOCK_WITHIN: Duration = Duration::from_secs(10);
+
+fn no_answer(engine: &Engine) -> Failure {
+    Failure::new(
+        Exit::Error,
+        format!(
+            "the lock was not taken within {} s: the control bucket {} does not answer",
+            LOCK_WITHIN.as_secs(),
+            engine.control().name()
+        ),
+        "run it again",
+    )
+}
+
+/// Where the control bucket fails, live can go back all the same.
+fn without_lock(mut failure: Failure, command_hint: CommandHint) -> Failure {
+    if let Message::Report(report) = &mut failure.message
+        && failure.exit != Exit::LockHeld
+        && failure.exit != Exit::Interrupted
+    {
+        let advice = command_hint.complete("to move live back all the same: `taskctl rollback --without-lock`");
+        report.hint = Some(match report.hint.take() {
+            Some(hint) => format!("{hint}; {advice}"),
+            None => advice,
+        });
     }
-    let moved = engine.run(&transition, lease, options, web, user).await?;
-    let calls = || engine.context().calls();
-    match failure(&moved, session.command_hint()) {
-        None => {
-            if wanted == Wanted::Promotion {
-                pruning::after_promotion(session, engine, options.keep).await;
+    failure
+}
+
+impl Means<'_> {
+    async fn carry_out(&self, hold: Hold<'_>, expected: Option<&Proposal>) -> Result<Exit, Failure> {
+        let Self {
+            session,
+            engine,
+            found,
+            wanted,
+            options,
+            ..
+        } = self;
+        // Read again under the lease, which excludes every other change.
+        let Some(proposal) = engine.settled_proposal(found, *wanted, expected).await? else {
+            engine.show_pages(&engine.late_pages().await?).await?;
+            return nothing(session, engine, *wanted).await;
+        };
+        if matches!(wanted, Wanted::Rollback { .. }) {
+            give_back(session, engine, &proposal, options).await?;
+        }
+        let endpoints = proposal.transition.endpoints();
+        let moved = engine.run(proposal, hold, options, self.web, self.user).await?;
+        let calls = || engine.context().calls();
+        match failure(&moved, session.command_hint()) {
+            None => {
+                if *wanted == Wanted::Promotion {
+                    pruning::after_promotion(session, engine, options.keep).await;
+                }
+                session.finished(Outcome::Done, calls(), endpoints);
+                Ok(Exit::Ok)
             }
-            session.finished(Outcome::Done, calls(), transition.endpoints());
-            Ok(Exit::Ok)
-        }
-        Some(failure) if session.cancel.is_cancelled() => {
-            session.reporter.emit(Event::Warning {
-                message: failure.summary(),
-            });
-            session.finished(Outcome::Interrupted, calls(), transition.endpoints());
-            Ok(Exit::Interrupted)
-        }
-        Some(failure) => {
-            session.finished(Outcome::Failed, calls(), transition.endpoints());
-            Err(failure)
+            Some(failure) if session.cancel.is_cancelled() => {
+                session.reporter.emit(Event::Warning {
+                    message: failure.summary(),
+                });
+                session.finished(Outcome::Interrupted, calls(), endpoints);
+                Ok(Exit::Interrupted)
+            }
+            Some(failure) => {
+                session.finished(Outcome::Failed, calls(), endpoints);
+                Err(failure)
+            }
         }
     }
 }
@@ -129,10 +218,10 @@ async fn locked(
 async fn give_back(
     session: &Session,
     engine: &Engine,
-    transition: &Transition,
+    proposal: &Proposal,
     options: &RolloutOptions,
 ) -> Result<(), Failure> {
-    let restoration = engine.restoration(transition).await?;
+    let restoration = engine.restoration(proposal).await?;
     if restoration.is_unknown {
         session.reporter.emit(Event::Warning {
             message: format!(

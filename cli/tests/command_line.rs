@@ -366,8 +366,17 @@ fn a_project_that_is_there_gets_a_template() {
         1,
         &["is not inside a Cargo project", "taskctl init --here DIR"],
     );
+    let whole = "taskctl init DIR --template platform";
+    let package = ["package", "-f", "platform"];
+    check_refused(dir.path(), &package, 1, &["is not inside a Cargo project", whole]);
     write("src/main.rs", "fn main() {}");
     write("Cargo.toml", "[package]\nname = \"Shop_API\"\n");
+    check_refused(
+        dir.path(),
+        &package,
+        1,
+        &["which the Cargo project does not have", whole],
+    );
     check_refused(
         dir.path(),
         &["init", "--here"],

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use aws_sdk_apigatewayv2::types::Stage;
 use aws_sdk_cloudwatch::types::MetricAlarm;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -19,6 +20,7 @@ use crate::aws::read::metrics;
 use crate::aws::read::metrics::Query;
 use crate::aws::read::reader::Reader;
 use crate::aws::registry;
+use crate::aws::release::by_hand::{self, ByHand};
 use crate::aws::release::control_bucket::ControlBucket;
 use crate::aws::release::drift;
 use crate::aws::release::gateway;
@@ -29,7 +31,7 @@ use crate::aws::release::traffic_shift;
 use crate::event::Endpoints;
 use crate::plan::Counts;
 use crate::release::label::ReleaseLabel;
-use crate::release::record::{Cause, MoveRecord, ReleaseRecord};
+use crate::release::record::{Cause, MoveRecord, ReleaseRecord, newer};
 use crate::release::slots::{SlotVariables, is_set};
 use crate::release::transition::VersionAlias;
 use crate::resource::ResourceId;
@@ -64,6 +66,9 @@ pub struct Status {
     pub last_release: Option<LastRelease>,
     /// The newest movement of live, as the ledger remembers it.
     pub last_move: Option<MoveRecord>,
+    /// The way back without taskctl, as command lines of the AWS CLI; none where there is no release to go back to.
+    #[serde(default)]
+    pub by_hand: Option<ByHand>,
 }
 
 /// Who works on the stage.
@@ -344,6 +349,8 @@ async fn read_with(
         listing
     )?;
     let api = api.as_deref();
+    let unrecorded = api.and_then(|state| variables(state.stage(stage_of(LIVE))?).unrecorded());
+    let last_move = newer(last_move, unrecorded);
     let is_here = |arn: &String| is_in_region(arn, &context.identity().region);
     if api.is_none() && functions.is_empty() && !reader.tagged().await?.keys().any(is_here) {
         return Ok(None);
@@ -407,6 +414,7 @@ async fn read_with(
         lock: holder.map(|(record, silent_seconds)| lock_status(record, silent_seconds)),
         last_release: last_release.map(LastRelease::from),
         last_move,
+        by_hand: api.and_then(|api| by_hand::of(context, api)),
     }))
 }
 
@@ -552,14 +560,17 @@ fn live_since(release: u64, moved: Option<&MoveRecord>, deployed: Option<&Releas
     moved.or(deployed)
 }
 
+fn variables(stage: &Stage) -> SlotVariables {
+    let set = stage.stage_variables().into_iter().flatten();
+    set.filter(|(_, text)| is_set(text))
+        .map(|(key, text)| (key.clone(), text.clone()))
+        .collect()
+}
+
 fn slot_status(state: &ApiState, slot: &str) -> Option<SlotStatus> {
     let stage = state.stage(stage_of(slot))?;
     let label = stage.deployment_id().and_then(|id| state.release_of(id));
-    let set = stage.stage_variables().into_iter().flatten();
-    let variables: SlotVariables = set
-        .filter(|(_, text)| is_set(text))
-        .map(|(key, text)| (key.clone(), text.clone()))
-        .collect();
+    let variables = variables(stage);
     Some(SlotStatus {
         color: variables.color().map(|color| color.as_str().to_owned()),
         release: label.as_ref().map(|label| label.number),

@@ -22,6 +22,10 @@ pub enum FaultProfile {
     Skewed,
     /// The credentials end after so many calls.
     Expiring(u32),
+    /// A service, by the name that requests are signed for, is unavailable.
+    Down(&'static str),
+    /// Every answer takes this much longer: AWS is far away.
+    Distant(Duration),
     /// Every call is refused with a message that tries to take over the terminal.
     Hostile,
 }
@@ -127,6 +131,13 @@ impl FaultPlan {
                 "ExpiredTokenException",
                 "The security token included in the request is expired",
             )),
+            FaultProfile::Down(name) if service == name => Fault::Refuse(refusal(
+                503,
+                "ServiceUnavailable",
+                "ServiceUnavailableException",
+                "Service Unavailable",
+            )),
+            FaultProfile::Distant(delay) => Fault::Delay(delay),
             FaultProfile::Hostile => Fault::Refuse(refusal(400, "ValidationError", "ValidationException", EVIL)),
             _ => Fault::Pass,
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
+use std::time::Instant;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -93,6 +94,15 @@ struct State {
     victim: watch::Sender<u32>,
     struck: Mutex<Option<String>>,
     seen: Mutex<BTreeSet<String>>,
+    /// In the order of their arrival.
+    passed: Mutex<Vec<Passed>>,
+}
+
+/// A call that was answered, or whose connection has ended.
+struct Passed {
+    name: String,
+    arrived: Instant,
+    answered: Instant,
 }
 
 impl FaultProxy {
@@ -125,6 +135,7 @@ impl FaultProxy {
             victim: watch::Sender::new(0),
             struck: Mutex::default(),
             seen: Mutex::default(),
+            passed: Mutex::default(),
         });
         runtime.spawn(serve(listener, Arc::clone(&state)));
         Self {
@@ -176,6 +187,25 @@ impl FaultProxy {
         *self.state.plan.lock() = profile.map(|profile| Arc::new(FaultPlan::new(profile)));
     }
 
+    /// How many calls, one after the other, the first call of this operation waited for, itself included: of the calls since the
+    /// last time this was asked.
+    pub fn chain(&self, operation: &str) -> Option<usize> {
+        let calls = std::mem::take(&mut *self.state.passed.lock());
+        let mut depths: Vec<usize> = Vec::new();
+        for call in &calls {
+            let before = calls
+                .iter()
+                .zip(&depths)
+                .filter(|(other, _)| other.answered <= call.arrived);
+            let depth = 1 + before.map(|(_, depth)| *depth).max().unwrap_or(0);
+            if call.name.contains(operation) {
+                return Some(depth);
+            }
+            depths.push(depth);
+        }
+        None
+    }
+
     /// Serves log events from this fixture instead of the endpoint.
     pub fn log_fixture(&self, fixture: Arc<LogFixture>) {
         *self.state.log_fixture.lock() = Some(fixture);
@@ -223,6 +253,11 @@ async fn relay(request: Request<Incoming>, state: Arc<State>) -> Result<Response
         let _ = released.await;
     }
     let operation = operation(&parts.method, parts.uri.path(), &parts.headers, &body);
+    let passing = Passing {
+        name: format!("{} {}", parts.method, parts.uri.path()),
+        arrived: Instant::now(),
+        state: Arc::clone(&state),
+    };
     let strike = operation.as_ref().and_then(|name| {
         state.seen.lock().insert(name.clone());
         let number = state.mutating.fetch_add(1, Ordering::SeqCst) + 1;
@@ -257,6 +292,7 @@ async fn relay(request: Request<Incoming>, state: Arc<State>) -> Result<Response
         Fault::Cut(_) => return Err(Cut),
         _ => {}
     }
+    drop(passing);
     match strike {
         Some(At::After) => {
             kill(&state).await;
@@ -267,6 +303,25 @@ async fn relay(request: Request<Incoming>, state: Arc<State>) -> Result<Response
             parts.headers.remove(hyper::header::TRANSFER_ENCODING);
             Ok(dated(Response::from_parts(parts, Full::new(body)), date.as_deref()))
         }
+    }
+}
+
+/// A call between its arrival and its answer.
+struct Passing {
+    name: String,
+    arrived: Instant,
+    state: Arc<State>,
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        let mut passed = self.state.passed.lock();
+        passed.push(Passed {
+            name: std::mem::take(&mut self.name),
+            arrived: self.arrived,
+            answered: Instant::now(),
+        });
+        passed.sort_by_key(|call| call.arrived);
     }
 }
 

@@ -1,11 +1,13 @@
 //! Support for the end-to-end tests: the real binary, one local target shared by the tests that run at the same time, and
 //! projects with an application of their own.
 
+mod aws_cli;
 pub mod browser;
 mod caller;
 mod eventually;
 mod fault_profile;
 mod fault_proxy;
+mod installed;
 mod local;
 mod log_fixture;
 mod newman;
@@ -13,6 +15,7 @@ mod project;
 mod python_function;
 mod terminal;
 
+pub use aws_cli::aws;
 pub use browser::Browser;
 pub use caller::Caller;
 pub use eventually::{eventually, settled};

@@ -1,11 +1,11 @@
 //! Newman, which runs Postman collections: installed once below the target folder, with a Node of its own where the machine
 //! has none.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::installed::install_once;
 use crate::local::{run_tool, scratch};
 
 /// The version that the collections are tried with.
@@ -23,14 +23,8 @@ pub fn newman() -> Command {
 }
 
 fn install(root: &Path) -> io::Result<Command> {
-    fs::create_dir_all(root)?;
-    // Tests run at the same time, also in several processes: one installs, the others wait for it.
-    let lock = File::create(root.join("lock"))?;
-    lock.lock()?;
-    let node = node(root);
-    // Written last: an interrupted installation is made again.
-    let installed = root.join("installed");
-    if fs::read_to_string(&installed).ok().as_deref() != Some(NEWMAN) {
+    install_once(root, NEWMAN, || {
+        let node = node(root);
         let mut install = Command::new(&node.npm);
         install
             .args(["install", "--no-fund", "--no-audit", "--silent", "--prefix"])
@@ -40,9 +34,8 @@ fn install(root: &Path) -> io::Result<Command> {
             install.env("PATH", path);
         }
         run_tool(&mut install);
-        fs::write(installed, NEWMAN)?;
-    }
-    let mut command = Command::new(node.node);
+    })?;
+    let mut command = Command::new(node(root).node);
     command.arg(root.join("node_modules/newman/bin/newman.js"));
     Ok(command)
 }

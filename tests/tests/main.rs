@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout, reason = "tests")]
 
 mod answers;
+#[path = "../aws/mod.rs"]
+mod aws;
 mod bad_input;
 mod canary;
 mod checks;

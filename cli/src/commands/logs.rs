@@ -9,7 +9,7 @@ use clap_complete::ArgValueCandidates;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use regex_lite::Regex;
-use taskctl_stack::aws::release::driver::look;
+use taskctl_stack::aws::release::sight::look;
 use taskctl_stack::engine::{Engine, EngineError};
 use taskctl_stack::event::Event;
 use taskctl_stack::observe::logs::{CloudWatchLogs, Group, Window, stream};

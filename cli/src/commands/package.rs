@@ -37,7 +37,7 @@ async fn package(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let version = code.version().await;
     let events = session.events();
     let mut packages = tokio::select! {
-        packages = code.packages(&events) => packages?,
+        packages = code.packages(&events) => packages.map_err(|error| project.failure(error.into()))?,
         () = session.cancel.cancelled() => return Err(PackageError::Interrupted.into()),
     };
     if let Some(out) = &args.out {

@@ -17,7 +17,7 @@ use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::session::{self, Invocation, Session};
 use crate::time_arg::duration;
-use crate::transition;
+use crate::transition::{self, Locking};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -117,7 +117,7 @@ pub fn run(invocation: &Invocation, args: Args) -> Exit {
             keep: gate.keep,
             ..args.options(&session)?
         };
-        transition::run(&session, "promote", Wanted::Promotion, options, gate).await
+        transition::run(&session, "promote", Wanted::Promotion, options, gate, Locking::Locked).await
     })
 }
 

@@ -12,12 +12,13 @@ use crate::promotion_gate::{KEEP, PromotionGate};
 use crate::report::Purpose;
 use crate::report::plan::Details;
 use crate::session::{self, Invocation};
-use crate::transition;
+use crate::transition::{self, Locking};
 
 const EXAMPLES: &str = "\
 Examples:
   taskctl rollback --stage prod
-  taskctl rollback --stage prod --to 41";
+  taskctl rollback --stage prod --to 41
+  taskctl rollback --stage prod --without-lock";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -28,10 +29,17 @@ pub struct Args {
     /// Take the lock from a hanging command, which then starts no further call
     #[arg(long)]
     preempt: bool,
+    /// Move live although the control bucket, which holds the lock, cannot be reached
+    #[arg(long, conflicts_with = "preempt")]
+    without_lock: bool,
 }
 
 pub fn run(invocation: &Invocation, args: &Args) -> Exit {
     let (to, preempt) = (args.to, args.preempt);
+    let locking = match args.without_lock {
+        true => Locking::Unlocked,
+        false => Locking::Locked,
+    };
     session::run(invocation, Purpose::Change, Details::Changes, async |session| {
         let options = RolloutOptions {
             rollout: Rollout::at_once(),
@@ -48,6 +56,7 @@ pub fn run(invocation: &Invocation, args: &Args) -> Exit {
             Wanted::Rollback { to },
             options,
             PromotionGate::none(),
+            locking,
         )
         .await
     })

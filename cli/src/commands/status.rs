@@ -18,13 +18,14 @@ use crate::stack_ref::StackRef;
 use crate::ui::clock::{minute_with_zone, reason as local_reason};
 use crate::ui::style::{Style, Tone};
 use crate::ui::table::{Cell, table};
-use crate::ui::text::{fill, long_duration, plain, wrap};
+use crate::ui::text::{fill, long_duration, plain, plain_lines, wrap};
 
 const EXAMPLES: &str = "\
 Examples:
   taskctl status --stage prod
   taskctl status --stage prod --watch
-  taskctl status --stage prod --exit-code";
+  taskctl status --stage prod --exit-code
+  taskctl status --stage prod --runbook > runbook.txt";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -36,6 +37,9 @@ pub struct Args {
     /// canary was abandoned
     #[arg(long, conflicts_with = "watch")]
     exit_code: bool,
+    /// Print the AWS CLI command lines that roll back without taskctl
+    #[arg(long, conflicts_with_all = ["watch", "exit_code"])]
+    runbook: bool,
 }
 
 /// Interval of refreshing. What is missing is listed less often.
@@ -54,6 +58,7 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let mut inventory = Inventory::default();
     let text = |status: &Status, lines| match session.global.output {
         Output::Json => json_answer("the status", status, lines),
+        Output::Human | Output::Github if args.runbook => Ok(runbook(status)),
         Output::Human | Output::Github => Ok(render(status, &hint, &session.env.out, Timestamp::now())),
     };
     if args.watch {
@@ -95,6 +100,36 @@ async fn fetch(
         Some(status) => Ok(status),
         None => Err(engine.not_deployed().await.into()),
     }
+}
+
+/// What somebody does who has credentials and no taskctl. Command lines are not wrapped: they are copied.
+fn runbook(status: &Status) -> String {
+    let place = where_to(&status.app, &status.stage, &status.region, Some(&status.account));
+    let Some(by_hand) = &status.by_hand else {
+        return format!("{place}\n\nThere is no release to roll back to.\n");
+    };
+    let live = status.live.as_ref().and_then(|live| live.release);
+    let live = live.map_or("a deployment that is no release".to_owned(), |live| {
+        format!("release {live}")
+    });
+    let sections = [
+        (
+            format!("Live serves {live}. Roll it back to release {}:", by_hand.release),
+            by_hand.rollback.clone(),
+        ),
+        (
+            "If a canary was running, end it then:".to_owned(),
+            by_hand.end_canary.join("\n"),
+        ),
+        ("See what live serves:".to_owned(), by_hand.show.clone()),
+    ];
+    let sections = sections.map(|(head, lines)| {
+        let lines: Vec<String> = plain_lines(&lines).collect();
+        format!("{head}\n\n{}\n", lines.join("\n"))
+    });
+    let pages =
+        "Pages of web sites do not move with it. Once taskctl works again, `taskctl status` shows where live is.\n";
+    format!("{place}\n\n{}\n{pages}", sections.join("\n"))
 }
 
 /// The status as text.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use taskctl_stack::aws::client::error::{AwsError, ErrorKind};
-use taskctl_stack::aws::release::driver::look;
+use taskctl_stack::aws::release::sight::look;
 use taskctl_stack::engine::{Engine, EngineError};
 use taskctl_stack::event::Event;
 use taskctl_stack::observe::live_tail::{LiveTail, Sent};

@@ -14,4 +14,6 @@ pub use environment::{Environment, EnvironmentError, number, optional, required}
 pub use table::DynamoStore;
 
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod tests;

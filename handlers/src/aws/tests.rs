@@ -3,10 +3,9 @@
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
-use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
-use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 
+use super::replay::Replay;
 use super::*;
 use crate::counter::{COUNTER_ID, COUNTER_KEY};
 use crate::ports::{
@@ -17,29 +16,7 @@ use crate::record::Millis;
 
 const NOW: Millis = Millis(1_763_681_475_123);
 
-/// Answers in order, as AWS would give them.
-fn replay(answers: &[(u16, Value)]) -> StaticReplayClient {
-    let event = |(status, body): &(u16, Value)| {
-        let text = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
-        ReplayEvent::new(
-            http::Request::builder()
-                .uri("https://any")
-                .body(SdkBody::empty())
-                .unwrap(),
-            http::Response::builder()
-                .status(*status)
-                .body(SdkBody::from(text))
-                .unwrap(),
-        )
-    };
-    StaticReplayClient::new(answers.iter().map(event).collect())
-}
-
-fn dynamodb(replay: &StaticReplayClient) -> aws_sdk_dynamodb::Client {
+fn dynamodb(replay: &Replay) -> aws_sdk_dynamodb::Client {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-central-1"))
@@ -49,24 +26,8 @@ fn dynamodb(replay: &StaticReplayClient) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::from_conf(config.build())
 }
 
-fn store(replay: &StaticReplayClient) -> DynamoStore {
+fn store(replay: &Replay) -> DynamoStore {
     DynamoStore::new(dynamodb(replay), "tasks".to_owned(), "taskId")
-}
-
-/// What was sent: the operation and its body, the transaction's token apart.
-fn sent(replay: &StaticReplayClient) -> Vec<(String, Value)> {
-    let read = |request: &aws_sdk_dynamodb::config::http::HttpRequest| {
-        let target = request
-            .headers()
-            .get("x-amz-target")
-            .unwrap()
-            .rsplit('.')
-            .next()
-            .unwrap()
-            .to_owned();
-        (target, serde_json::from_slice(request.body().bytes().unwrap()).unwrap())
-    };
-    replay.actual_requests().map(read).collect()
 }
 
 fn error(code: &str) -> Value {
@@ -81,14 +42,15 @@ fn item() -> Item {
 async fn a_create_whose_first_answer_was_lost_recognises_itself() {
     let mut refused = error("ConditionalCheckFailedException");
     refused["Item"] = json!({"taskId": {"S": "t"}, "revision": {"N": "1"}});
-    let replay = replay(&[(500, error("InternalServerError")), (400, refused)]);
+    let replay = Replay::of(&[(500, error("InternalServerError")), (400, refused)]);
     let write = Write::Put {
         item: item(),
         when: Condition::Absent,
     };
     assert_eq!(store(&replay).commit(&[write]).await.unwrap(), Commit::Done);
     assert_eq!(
-        sent(&replay)
+        replay
+            .sent()
             .iter()
             .map(|(target, _)| target.as_str())
             .collect::<Vec<_>>(),
@@ -100,7 +62,7 @@ async fn a_create_whose_first_answer_was_lost_recognises_itself() {
 async fn another_ones_item_is_not_taken_for_ones_own() {
     let mut refused = error("ConditionalCheckFailedException");
     refused["Item"] = json!({"taskId": {"S": "t"}, "revision": {"N": "2"}});
-    let replay = replay(&[(400, refused)]);
+    let replay = Replay::of(&[(400, refused)]);
     let write = Write::Put {
         item: item(),
         when: Condition::Absent,
@@ -114,13 +76,14 @@ async fn another_ones_item_is_not_taken_for_ones_own() {
 
 #[tokio::test(start_paused = true)]
 async fn a_repeated_transaction_carries_the_same_token() {
-    let replay = replay(&[(500, error("InternalServerError")), (200, json!({}))]);
+    let replay = Replay::of(&[(500, error("InternalServerError")), (200, json!({}))]);
     let write = Write::Delete {
         key: "t".to_owned(),
         when: Condition::Revision(3),
     };
     assert_eq!(store(&replay).commit(&[write]).await.unwrap(), Commit::Done);
-    let tokens: Vec<Value> = sent(&replay)
+    let tokens: Vec<Value> = replay
+        .sent()
         .into_iter()
         .map(|(_, body)| body["ClientRequestToken"].clone())
         .collect();
@@ -132,7 +95,7 @@ async fn a_repeated_transaction_carries_the_same_token() {
 
 #[tokio::test]
 async fn each_write_says_what_it_requires() {
-    let replay = replay(&[(200, json!({}))]);
+    let replay = Replay::of(&[(200, json!({}))]);
     let set = Item::default().with("title", "x").with("revision", 2);
     let writes = [
         Write::Update {
@@ -158,7 +121,7 @@ async fn each_write_says_what_it_requires() {
         },
     ];
     store(&replay).commit(&writes).await.unwrap();
-    let (target, mut body) = sent(&replay).remove(0);
+    let (target, mut body) = replay.sent().remove(0);
     body.as_object_mut().unwrap().remove("ClientRequestToken");
     assert_eq!(target, "TransactWriteItems");
     let expected = json!({"TransactItems": [
@@ -188,7 +151,7 @@ async fn a_cancelled_transaction_tells_why() {
         body["CancellationReasons"] = reasons;
         (400, body)
     };
-    let replay = replay(&[
+    let replay = Replay::of(&[
         cancelled(json!([{"Code": "None"}, {"Code": "ConditionalCheckFailed", "Item": {"taskId": {"S": "t"}}}])),
         cancelled(json!([{"Code": "TransactionConflict", "Message": "busy"}, {"Code": "None"}])),
         cancelled(json!([{"Code": "ThrottlingError", "Message": "slow down"}, {"Code": "None"}])),
@@ -233,7 +196,7 @@ async fn throttling_is_retried_and_then_told_with_its_place() {
         json!([{"reason": "IndexWriteKeyRangeThroughputExceeded", "resource": "arn:…/index/createdAt-index"}]);
     let table = error("ProvisionedThroughputExceededException");
     let answers: Vec<(u16, Value)> = [vec![(400, hot); 4], vec![(400, table); 4]].concat();
-    let replay = replay(&answers);
+    let replay = Replay::of(&answers);
     let store = store(&replay);
     let write = [Write::Put {
         item: item(),
@@ -253,12 +216,12 @@ async fn throttling_is_retried_and_then_told_with_its_place() {
             ..
         })
     ));
-    assert_eq!(sent(&replay).len(), 8);
+    assert_eq!(replay.sent().len(), 8);
 }
 
 #[tokio::test]
 async fn a_query_reads_an_index_downwards() {
-    let replay = replay(&[(
+    let replay = Replay::of(&[(
         200,
         json!({"Items": [{"taskId": {"S": "t"}, "odd": {"BOOL": true}}], "LastEvaluatedKey": {"taskId": {"S": "t"}}}),
     )]);
@@ -286,13 +249,13 @@ async fn a_query_reads_an_index_downwards() {
         "KeyConditionExpression": "#p = :p AND #s < :s", "ExpressionAttributeNames": {"#p": "listPartition", "#s": "taskId"},
         "ExpressionAttributeValues": {":p": {"S": "all/2025-11/0"}, ":s": {"S": "z"}},
         "ExclusiveStartKey": {"taskId": {"S": "t"}, "revision": {"N": "1"}}});
-    assert_eq!(sent(&replay), [("Query".to_owned(), expected)]);
+    assert_eq!(replay.sent(), [("Query".to_owned(), expected)]);
 }
 
 #[tokio::test]
 async fn what_a_batch_leaves_is_asked_for_again() {
     let found = |id: &str| json!({"taskId": {"S": id}});
-    let replay = replay(&[
+    let replay = Replay::of(&[
         (
             200,
             json!({"Responses": {"tasks": [found("a")]}, "UnprocessedKeys": {"tasks": {"Keys": [found("b")], "ConsistentRead": true}}}),
@@ -314,7 +277,8 @@ async fn what_a_batch_leaves_is_asked_for_again() {
         ["a", "b"]
     );
     assert!(
-        sent(&replay)
+        replay
+            .sent()
             .iter()
             .all(|(_, body)| body["RequestItems"]["tasks"]["ConsistentRead"] == true)
     );
@@ -323,30 +287,30 @@ async fn what_a_batch_leaves_is_asked_for_again() {
 #[tokio::test(start_paused = true)]
 async fn the_counter_is_raised_again_after_throttling_only() {
     let counted = (200, json!({"Attributes": {"visit_count": {"N": "7"}}}));
-    let throttled = replay(&[
+    let throttled = Replay::of(&[
         (400, error("ThrottlingException")),
         (400, error("ProvisionedThroughputExceededException")),
         counted,
     ]);
-    let counter = |replay: &StaticReplayClient| DynamoCounter::new(dynamodb(replay), "counter".to_owned());
+    let counter = |replay: &Replay| DynamoCounter::new(dynamodb(replay), "counter".to_owned());
     assert_eq!(counter(&throttled).raise(NOW).await.unwrap(), 7);
-    assert_eq!(sent(&throttled).len(), 3);
-    let values = &sent(&throttled)[0].1["ExpressionAttributeValues"];
+    assert_eq!(throttled.sent().len(), 3);
+    let values = &throttled.sent()[0].1["ExpressionAttributeValues"];
     assert_eq!(
         values[":expires"],
         json!({"N": (1_763_681_475 + 30 * 24 * 3600).to_string()})
     );
-    let ambiguous = replay(&[(500, error("InternalServerError"))]);
+    let ambiguous = Replay::of(&[(500, error("InternalServerError"))]);
     assert!(matches!(
         counter(&ambiguous).raise(NOW).await,
         Err(StoreError::Failed { .. })
     ));
-    assert_eq!(sent(&ambiguous).len(), 1, "it may have been counted");
+    assert_eq!(ambiguous.sent().len(), 1, "it may have been counted");
 }
 
 #[tokio::test]
 async fn a_probe_reads_one_item() {
-    let replay = replay(&[(200, json!({"Item": {"visit_count": {"N": "41"}}})), (200, json!({}))]);
+    let replay = Replay::of(&[(200, json!({"Item": {"visit_count": {"N": "41"}}})), (200, json!({}))]);
     let probe = DynamoProbe::new(dynamodb(&replay), "counter".to_owned(), COUNTER_KEY, COUNTER_ID);
     assert_eq!(
         (probe.read().await.unwrap(), probe.read().await.unwrap()),
@@ -354,7 +318,7 @@ async fn a_probe_reads_one_item() {
     );
 }
 
-fn bucket(replay: &StaticReplayClient) -> S3Objects {
+fn bucket(replay: &Replay) -> S3Objects {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-central-1"))
@@ -365,7 +329,7 @@ fn bucket(replay: &StaticReplayClient) -> S3Objects {
 
 #[tokio::test]
 async fn an_object_that_may_not_be_seen_is_not_there() {
-    let replay = replay(&[(404, Value::Null), (403, Value::Null)]);
+    let replay = Replay::of(&[(404, Value::Null), (403, Value::Null)]);
     let bucket = bucket(&replay);
     assert_eq!(bucket.head("a").await.unwrap(), None);
     assert_eq!(bucket.head("a").await.unwrap(), None);
@@ -379,7 +343,7 @@ async fn urls_are_signed_for_type_length_place_and_an_hour() {
         size: 5,
         replaces: "\"r\"",
     };
-    let bucket = bucket(&replay(&[]));
+    let bucket = bucket(&Replay::of(&[]));
     let signed = bucket.upload_url(&upload, 3600).await.unwrap();
     assert!(
         signed
@@ -495,7 +459,7 @@ async fn nothing_that_was_sent_is_in_a_log_line() {
         all.extend(vec![(status, body.clone()); 4]);
         // A throttled create opens another partition.
         all.push((200, json!({})));
-        let replay = replay(&all);
+        let replay = Replay::of(&all);
         let store = DynamoStore::new(dynamodb(&replay), "users".to_owned(), "userId");
         let clock = ManualClock::new();
         let users = Users::new(store, clock.clone(), CountedIds::new(&clock), 1);

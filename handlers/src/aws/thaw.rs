@@ -82,7 +82,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-    use aws_smithy_http_client::test_util::NeverClient;
+    use aws_smithy_runtime_api::client::http::http_client_fn;
 
     use super::*;
 
@@ -95,7 +95,7 @@ mod tests {
     impl Supply for Counted {
         fn client(&self) -> SharedHttpClient {
             self.built.fetch_add(1, Ordering::Relaxed);
-            SharedHttpClient::new(NeverClient::new())
+            http_client_fn(|_, _| unreachable!("nothing is sent"))
         }
 
         fn now(&self) -> SystemTime {

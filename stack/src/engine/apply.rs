@@ -104,6 +104,9 @@ impl Engine {
         };
         let moved = moved(planned, &execution);
         let noting = async {
+            if let Some(made) = planned.facts.unrecorded() {
+                ledger::record_move(&self.context, &self.control, &made).await?;
+            }
             let Some((from, live)) = moved else { return Ok(()) };
             let made = MoveRecord {
                 from,

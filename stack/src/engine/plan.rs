@@ -20,7 +20,7 @@ use crate::package::{Package, PackageError};
 use crate::plan::{FoundResource, LintError, Observations, Plan, Request, build, lint, orphans_of_deploy};
 use crate::release::grants::Grants;
 use crate::release::label::MAX_LENGTH;
-use crate::release::record::{Cause, MoveRecord};
+use crate::release::record::{Cause, MoveRecord, newer};
 use crate::release::slots::{GoLive, ReleaseState, Slots};
 use crate::resource::{Observed, Resource, ResourceId};
 use crate::site::Site;
@@ -146,6 +146,7 @@ impl Engine {
             return Ok(None);
         }
         let (_, moved) = ledger::latest(&self.context, &self.control).await?;
+        let moved = newer(moved, facts.unrecorded());
         Ok(note_of_standing(slots, moved.as_ref()))
     }
 

@@ -7,7 +7,7 @@ use crate::aws::kinds::lambda;
 use crate::aws::kinds::lambda::version::VersionAlias;
 use crate::aws::kinds::{apigateway, iam, site};
 use crate::aws::read::reader::Reader;
-use crate::aws::release::driver;
+use crate::aws::release::sight::look;
 use crate::release::retention::Kept;
 use crate::resource::Outputs;
 
@@ -35,7 +35,7 @@ impl Engine {
     /// Takes away what no kept release needs: grants of former releases, function versions, deployments, web site content.
     pub async fn prune(&self, keep: usize) -> Result<Pruned, EngineError> {
         let context = &self.context;
-        let (_, facts) = driver::look(context).await?;
+        let (_, facts) = look(context).await?;
         let kept = Kept::of(&facts, keep);
         let mut pruned = Pruned::default();
         let reader = Reader::new(context.clone());

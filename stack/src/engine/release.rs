@@ -9,15 +9,15 @@ use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::lifetime::Lifetime;
 use crate::aws::kinds::{apigateway, iam, site};
 use crate::aws::read::reader::Reader;
-use crate::aws::release::driver::{self, Moved, Probe, RolloutOptions};
+use crate::aws::release::driver::{self, Hold, Moved, Probe, Proposal, RolloutOptions};
 use crate::aws::release::error::MoveError;
-use crate::aws::release::gateway;
 use crate::aws::release::lease::Lease;
-use crate::aws::release::ledger;
+use crate::aws::release::sight::{Found, Sight, look};
+use crate::aws::release::{ledger, traffic_shift};
 use crate::release::canary::Rollout;
 use crate::release::grants::{self, InPlace, Restoration};
 use crate::release::history;
-use crate::release::transition::{self, Transition};
+use crate::release::transition::{self, Transition, TransitionError};
 use crate::site::md5;
 
 /// Where live moves to.
@@ -35,21 +35,62 @@ pub enum Wanted {
 impl Engine {
     /// The releases there are: what AWS keeps, with what the ledger remembers of it. Newest first.
     pub async fn releases(&self) -> Result<Vec<history::Release>, EngineError> {
-        let looking = async { Ok(driver::look(&self.context).await?) };
+        let looking = async { Ok(look(&self.context).await?) };
         let records = async { Ok::<_, EngineError>(ledger::records(&self.context, &self.control).await?) };
         let moves = async { Ok::<_, EngineError>(ledger::moves(&self.context, &self.control).await?) };
-        let ((_, facts), records, moves) = futures::try_join!(looking, records, moves)?;
+        let ((_, facts), records, mut moves) = futures::try_join!(looking, records, moves)?;
+        if let Some(made) = facts
+            .unrecorded()
+            .filter(|made| moves.iter().all(|known| known.at != made.at))
+        {
+            moves.push(made);
+        }
         Ok(history::releases(&facts, &records, &moves))
     }
 
     /// What could move now: the promotion of what waits, or a rollback.
     pub async fn transition(&self, wanted: Wanted) -> Result<Option<Transition>, EngineError> {
-        let (state, facts) = driver::look(&self.context).await?;
-        let gateway = gateway::of(self.context.identity(), &state);
-        Ok(match wanted {
-            Wanted::Promotion => transition::promotion(&gateway, &facts).map_err(MoveError::from)?,
-            Wanted::Rollback { to } => transition::rollback(&gateway, &facts, to).map_err(MoveError::from)?,
-        })
+        let sight = Sight::read(&self.context).await?;
+        Ok(transition_of(&sight, wanted).map_err(MoveError::from)?)
+    }
+
+    /// The same of the API that was found, with all that carrying it out takes.
+    pub async fn proposal(&self, found: &Found, wanted: Wanted) -> Result<Option<Proposal>, EngineError> {
+        let sight = Sight::of(&self.context, found).await?;
+        let transition = transition_of(&sight, wanted).map_err(MoveError::from)?;
+        Ok(transition.map(|transition| Proposal {
+            transition,
+            sight,
+            shares: None,
+        }))
+    }
+
+    /// The same once nobody else may move live, with the weights of the aliases that `expected` names read meanwhile.
+    pub async fn settled_proposal(
+        &self,
+        found: &Found,
+        wanted: Wanted,
+        expected: Option<&Proposal>,
+    ) -> Result<Option<Proposal>, EngineError> {
+        let aliases = expected
+            .map(|expected| expected.transition.aliases.clone())
+            .unwrap_or_default();
+        let context = &self.context;
+        let reading = async {
+            match wanted {
+                Wanted::Promotion => traffic_shift::diverted(context, &aliases).await,
+                Wanted::Rollback { .. } => traffic_shift::diverted_now(context, &aliases).await,
+            }
+        };
+        let (proposal, shares) = futures::join!(self.proposal(found, wanted), reading);
+        let mut proposal = proposal?;
+        if let Some(proposal) = proposal
+            .as_mut()
+            .filter(|proposal| proposal.transition.aliases == aliases)
+        {
+            proposal.shares = Some(shares);
+        }
+        Ok(proposal)
     }
 
     /// Ends a canary: no share of live's traffic goes elsewhere any more. Returns what did, in percent by function.
@@ -76,20 +117,20 @@ impl Engine {
     /// Moves live.
     pub async fn run(
         &self,
-        transition: &Transition,
-        lease: &Lease,
+        proposal: Proposal,
+        hold: Hold<'_>,
         options: &RolloutOptions,
         outside: &dyn Probe,
         user: &str,
     ) -> Result<Moved, EngineError> {
         self.require_lifetime(&options.rollout).await?;
-        Ok(driver::run(&self.context, &self.control, lease, transition, options, outside, user).await?)
+        Ok(driver::run(&self.context, &self.control, hold, proposal, options, outside, user).await?)
     }
 
     /// Web sites whose users do not see the pages of the live release: a run ended between the switch and the
     /// pages. Content by bucket.
     pub async fn late_pages(&self) -> Result<BTreeMap<String, String>, EngineError> {
-        let (state, facts) = driver::look(&self.context).await?;
+        let (state, facts) = look(&self.context).await?;
         let live = facts.live.as_ref().and_then(|live| live.release);
         let label = live.and_then(|live| facts.releases.get(&live));
         let config = site::objects::config(&apigateway::api::endpoint(&state));
@@ -110,10 +151,10 @@ impl Engine {
 
     /// What the functions' roles get back before live goes to a kept release that is neither live, in preview nor the one
     /// before live. Its record in the ledger says what it needs, its label on AWS whether that is true.
-    pub async fn restoration(&self, transition: &Transition) -> Result<Restoration, EngineError> {
+    pub async fn restoration(&self, proposal: &Proposal) -> Result<Restoration, EngineError> {
         let context = &self.context;
-        let (_, facts) = driver::look(context).await?;
-        let release = transition.to;
+        let facts = &proposal.sight.facts;
+        let release = proposal.transition.to;
         let nothing = Restoration {
             release,
             ..Restoration::default()
@@ -147,6 +188,14 @@ impl Engine {
         })
     }
 
+    /// Refuses a stage that is not deployed here, of which an API may have been found.
+    pub async fn require_found(&self, found: &Found) -> Result<(), EngineError> {
+        match found.is_empty() {
+            true => self.require_deployed().await,
+            false => Ok(()),
+        }
+    }
+
     /// Gives it back.
     pub async fn restore(&self, restoration: &Restoration) -> Result<(), EngineError> {
         for one in restoration.roles.values() {
@@ -161,5 +210,13 @@ impl Engine {
                 })?;
         }
         Ok(())
+    }
+}
+
+fn transition_of(sight: &Sight, wanted: Wanted) -> Result<Option<Transition>, TransitionError> {
+    let Sight { gateway, facts } = sight;
+    match wanted {
+        Wanted::Promotion => transition::promotion(gateway, facts),
+        Wanted::Rollback { to } => transition::rollback(gateway, facts, to),
     }
 }

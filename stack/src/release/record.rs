@@ -117,6 +117,52 @@ pub struct MoveRecord {
     pub fence: u64,
 }
 
+impl MoveRecord {
+    /// As the value of a stage variable, whose characters are few: for a move that was made without the control bucket.
+    /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-stages.stage-variables.html>
+    pub fn to_variable(&self) -> String {
+        let from = self.from.map(|from| format!("from={from},")).unwrap_or_default();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+        let user: String = self.user.chars().map(|c| if allowed(c) { c } else { '-' }).collect();
+        let user: String = user.chars().take(VARIABLE_USER).collect();
+        format!(
+            "{from}to={},cause={},at={},millis={},user={user}",
+            self.to,
+            self.cause.as_str(),
+            self.at.as_millisecond(),
+            self.millis
+        )
+    }
+
+    /// Reads one back.
+    pub fn from_variable(value: &str) -> Option<Self> {
+        let fields: BTreeMap<&str, &str> = value.split(',').filter_map(|field| field.split_once('=')).collect();
+        let cause = serde_json::from_value(Value::String((*fields.get("cause")?).to_owned())).ok()?;
+        let from = match fields.get("from") {
+            Some(from) => Some(from.parse().ok()?),
+            None => None,
+        };
+        Some(Self {
+            from,
+            to: fields.get("to")?.parse().ok()?,
+            cause,
+            end: DONE.to_owned(),
+            user: (*fields.get("user")?).to_owned(),
+            at: jiff::Timestamp::from_millisecond(fields.get("at")?.parse().ok()?).ok()?,
+            millis: fields.get("millis")?.parse().ok()?,
+            fence: 0,
+        })
+    }
+}
+
+/// Characters of a user's name in a stage variable, whose value takes 512 in all.
+const VARIABLE_USER: usize = 128;
+
+/// The newer of two moves.
+pub fn newer(one: Option<MoveRecord>, other: Option<MoveRecord>) -> Option<MoveRecord> {
+    one.into_iter().chain(other).max_by_key(|made| made.at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +177,42 @@ mod tests {
             at: jiff::Timestamp::UNIX_EPOCH,
             millis: 20,
             fence: 7,
+        }
+    }
+
+    #[test]
+    fn a_move_fits_into_a_stage_variable_and_comes_back() {
+        let moved = MoveRecord {
+            cause: Cause::Rollback,
+            fence: 0,
+            ..made()
+        };
+        for moved in [
+            MoveRecord {
+                from: None,
+                ..moved.clone()
+            },
+            moved,
+        ] {
+            let value = moved.to_variable();
+            let documented = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#&=,".contains(c);
+            assert!(value.chars().all(documented), "{value}");
+            let back = MoveRecord::from_variable(&value);
+            assert_eq!(
+                back,
+                Some(MoveRecord {
+                    user: "ann-vm".to_owned(),
+                    ..moved
+                })
+            );
+        }
+        let long = MoveRecord {
+            user: "x".repeat(2000),
+            ..made()
+        };
+        assert!(long.to_variable().len() < 512);
+        for value in ["", "-", "to=2", "to=x,cause=rollback,at=0,millis=1,user=a", "hello"] {
+            assert_eq!(MoveRecord::from_variable(value), None, "{value}");
         }
     }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::label::ReleaseLabel;
+use super::record::MoveRecord;
 
 /// What AWS has of releases.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +42,7 @@ const RELEASE: &str = "release";
 const COLOR: &str = "color";
 const PREVIOUS_RELEASE: &str = "previousRelease";
 const PREVIOUS_DEPLOYMENT: &str = "previousDeployment";
+const UNRECORDED: &str = "unrecorded";
 
 impl SlotVariables {
     /// Those of a release in a colour, with the release before and its deployment.
@@ -73,6 +75,18 @@ impl SlotVariables {
     /// The release that the slot served before.
     pub fn previous_release(&self) -> Option<u64> {
         self.number(PREVIOUS_RELEASE)
+    }
+
+    /// The move that brought the slot here and that the ledger does not have: it was made without the control bucket.
+    pub fn unrecorded(&self) -> Option<MoveRecord> {
+        MoveRecord::from_variable(self.0.get(UNRECORDED)?)
+    }
+
+    /// These, with a move that the ledger does not have.
+    #[must_use]
+    pub fn with_unrecorded(mut self, made: &MoveRecord) -> Self {
+        self.0.insert(UNRECORDED.to_owned(), made.to_variable());
+        self
     }
 
     fn number(&self, name: &str) -> Option<u64> {
@@ -188,6 +202,11 @@ impl Slots {
 }
 
 impl ReleaseState {
+    /// The last move of live, where the ledger does not have it.
+    pub fn unrecorded(&self) -> Option<MoveRecord> {
+        self.live.as_ref()?.variables.unrecorded()
+    }
+
     /// Releases that can be reached without further ado: live, preview and the one before live.
     pub fn reachable(&self) -> BTreeSet<u64> {
         let slots = [&self.live, &self.preview].into_iter().flatten();

@@ -47,7 +47,12 @@ impl Context {
             let Some(patience) = retries.patience(kind) else {
                 return Err(error);
             };
-            if error.is_unreached && op.reached_within.is_some_and(|limit| began.elapsed() >= limit / 2) {
+            let limit = match (error.is_unreached, kind) {
+                (true, _) => op.reached_within,
+                (false, ErrorKind::Transient) => op.well_within,
+                (false, _) => None,
+            };
+            if limit.is_some_and(|limit| began.elapsed() >= limit / 2) {
                 return Err(error);
             }
             let longest = match kind {

@@ -16,6 +16,8 @@ pub struct Op {
     pub(super) guard: Guard,
     /// How long it is repeated while nothing can be reached, where that is shorter than for other calls.
     pub(super) reached_within: Option<Duration>,
+    /// How long it is repeated while the service fails, where that is shorter than for other calls.
+    pub(super) well_within: Option<Duration>,
 }
 
 /// Whether a call needs the lease.
@@ -56,6 +58,7 @@ pub const fn op(service: &'static str, name: &'static str) -> Op {
         missing: Missing::Answer,
         guard: Guard::Lease,
         reached_within: None,
+        well_within: None,
     }
 }
 
@@ -69,6 +72,14 @@ impl Op {
     /// The first call of a command: where there is no network it says so soon.
     pub const fn first(mut self) -> Self {
         self.reached_within = Some(Duration::from_secs(5));
+        self
+    }
+
+    /// A call that something urgent can do without: a service that fails is not waited for.
+    pub const fn dispensable(mut self) -> Self {
+        self.reached_within = Some(Duration::from_secs(3));
+        self.well_within = self.reached_within;
+        self.limit = Duration::from_secs(5);
         self
     }
 

@@ -1,6 +1,7 @@
 //! Carries the release machine's effects out: asks preview and live from outside, moves live with one `UpdateStage`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -9,12 +10,12 @@ use super::bake::{Share, bake};
 use super::confirm::{self, Asker};
 use super::control_bucket::ControlBucket;
 use super::error::MoveError;
+use super::gateway;
 use super::hooks::run_hooks;
 use super::lease::{Lease, Progress};
 use super::ledger;
-use super::presence::{is_deployed, not_deployed};
-use super::traffic_shift::{self, StillSet};
-use super::{gateway, release_state};
+use super::sight::{Sight, look};
+use super::traffic_shift::{self, Shares, StillSet};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::op::{Op, op};
@@ -28,7 +29,7 @@ use crate::release::canary::{Metering, Rollout};
 use crate::release::machine::{Aim, Effect, End, Machine, Outcome, Weights};
 use crate::release::record::{Cause, DONE, MoveRecord};
 use crate::release::slots::{ReleaseState, SlotVariables};
-use crate::release::transition::{self, Transition, TransitionError, VersionAlias, back, forward};
+use crate::release::transition::{self, Transition, VersionAlias, back, forward};
 use crate::template::model::{Hook, Hooks};
 
 /// Asks URLs as a user would, each over a connection of its own.
@@ -64,20 +65,6 @@ pub struct Moved {
     pub to: u64,
     /// Command lines that clear the weights that could not be cleared.
     pub clear_with: Vec<String>,
-}
-
-/// Reads where live is.
-pub async fn look(context: &Context) -> Result<(ApiState, ReleaseState), MoveError> {
-    let state = ApiState::read(context).await?;
-    let Some(state) = state else {
-        return Err(match is_deployed(context).await? {
-            true => TransitionError::Nothing("the stack has no API, and so no releases".to_owned()).into(),
-            false => not_deployed(context).await.into(),
-        });
-    };
-    let facts = release_state::of(&state, BTreeMap::new());
-    release_state::readable(&facts)?;
-    Ok((state, facts))
 }
 
 /// How a transition is carried out.
@@ -121,18 +108,53 @@ pub async fn abort(context: &Context, lease: &Lease) -> Result<BTreeMap<String, 
     Ok(by_function(diverted))
 }
 
-/// Carries a transition out under a lease.
+/// What may move live, and as whom.
+#[derive(Clone, Copy)]
+pub enum Hold<'a> {
+    /// The holder of the stage's lease.
+    Lease(&'a Lease),
+    /// Somebody who cannot wait for the control bucket. The move stands in a stage variable of live until a holder writes it
+    /// into the ledger.
+    Unlocked,
+}
+
+impl Hold<'_> {
+    fn is_after_canary(self) -> bool {
+        matches!(self, Self::Lease(lease) if lease.is_after_canary())
+    }
+
+    fn report(self, progress: Option<Progress>) {
+        if let Self::Lease(lease) = self {
+            lease.report(progress);
+        }
+    }
+}
+
+/// A transition that is possible, and from what it was found.
+#[derive(Debug)]
+pub struct Proposal {
+    /// The transition.
+    pub transition: Transition,
+    /// Where live was.
+    pub sight: Sight,
+    /// Aliases that divert, where they were read meanwhile.
+    pub shares: Option<Result<Shares, AwsError>>,
+}
+
+/// Carries a transition out.
 pub async fn run(
     context: &Context,
     control: &ControlBucket,
-    lease: &Lease,
-    transition: &Transition,
+    hold: Hold<'_>,
+    proposal: Proposal,
     options: &RolloutOptions,
     probe: &dyn Probe,
     user: &str,
 ) -> Result<Moved, MoveError> {
     let began = Instant::now();
-    let (weights, weighted) = abandoned(context, lease, transition).await?;
+    let Proposal { transition, shares, .. } = proposal;
+    let transition = &transition;
+    let (weights, weighted) = abandoned(context, hold, transition, shares).await?;
     let steps = steps(context, transition, options);
     let (red_before, counting) = match steps.is_empty() {
         true => (BTreeSet::new(), BTreeSet::new()),
@@ -141,10 +163,12 @@ pub async fn run(
     let mut machine = Machine::begin(transition.aim, steps.clone(), weights);
     let mut run = Run {
         context,
-        lease,
+        hold,
         transition,
         options,
         probe,
+        user,
+        began,
         steps,
         red_before,
         counting,
@@ -163,25 +187,18 @@ pub async fn run(
             .step(outcome)
             .map_err(|illegal| AwsError::own("taskctl", "release", ErrorKind::Invalid, illegal.to_string()))?;
     };
+    let record = run.record(recorded(&end));
     let Run { still_set, failure, .. } = run;
-    let record = MoveRecord {
-        from: transition.from,
-        to: transition.to,
-        cause: match transition.aim {
-            Aim::Promote => Cause::Promote,
-            Aim::Rollback => Cause::Rollback,
-        },
-        end: recorded(&end),
-        user: user.to_owned(),
-        at: context.now(),
-        millis: millis(began.elapsed()),
-        fence: lease.fence(),
-    };
-    // History, not truth: live has moved whether or not this is written.
-    if let Err(error) = ledger::record_move(context, control, &record).await {
-        context.emit(Event::Warning {
-            message: format!("the move is not in the history: {error}"),
-        });
+    if let Hold::Lease(_) = hold {
+        let unrecorded = transition.live.variables.unrecorded();
+        for made in unrecorded.iter().chain([&record]) {
+            // History, not truth: live has moved whether or not this is written.
+            if let Err(error) = ledger::record_move(context, control, made).await {
+                context.emit(Event::Warning {
+                    message: format!("the move is not in the history: {error}"),
+                });
+            }
+        }
     }
     let clear_with = still_set.map(|left| left.commands()).unwrap_or_default();
     match (failure, &end) {
@@ -207,16 +224,22 @@ pub async fn run(
 /// The weights that a canary has left that was cut off, and the aliases that surely have some.
 async fn abandoned(
     context: &Context,
-    lease: &Lease,
+    hold: Hold<'_>,
     transition: &Transition,
+    shares: Option<Result<Shares, AwsError>>,
 ) -> Result<(Weights, BTreeSet<VersionAlias>), MoveError> {
     // Reads of aliases lag behind: a canary on record has left weights whatever they show.
-    if lease.is_after_canary() {
+    if hold.is_after_canary() {
         note(context, "an abandoned canary is ended first");
         let weighted = transition.aliases.iter().cloned().collect();
         return Ok((Weights::OnTarget, weighted));
     }
-    let weighted: BTreeSet<VersionAlias> = match traffic_shift::diverted(context, &transition.aliases).await {
+    let shares = match (shares, transition.aim) {
+        (Some(shares), _) => shares,
+        (None, Aim::Rollback) => traffic_shift::diverted_now(context, &transition.aliases).await,
+        (None, Aim::Promote) => traffic_shift::diverted(context, &transition.aliases).await,
+    };
+    let weighted: BTreeSet<VersionAlias> = match shares {
         Ok(shares) => shares.into_keys().collect(),
         // The way back needs one call to API Gateway, and none to Lambda.
         Err(error) if transition.aim == Aim::Rollback && error.kind != ErrorKind::Interrupted => {
@@ -299,10 +322,12 @@ fn note(context: &Context, message: &str) {
 /// A transition while it is carried out.
 struct Run<'a> {
     context: &'a Context,
-    lease: &'a Lease,
+    hold: Hold<'a>,
     transition: &'a Transition,
     options: &'a RolloutOptions,
     probe: &'a dyn Probe,
+    user: &'a str,
+    began: Instant,
     steps: Vec<u8>,
     /// Alarms that were red before a share was diverted.
     red_before: BTreeSet<String>,
@@ -319,6 +344,35 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// What the history says of it.
+    fn record(&self, end: String) -> MoveRecord {
+        MoveRecord {
+            from: self.transition.from,
+            to: self.transition.to,
+            cause: match self.transition.aim {
+                Aim::Promote => Cause::Promote,
+                Aim::Rollback => Cause::Rollback,
+            },
+            end,
+            user: self.user.to_owned(),
+            at: self.context.now(),
+            millis: millis(self.began.elapsed()),
+            fence: match self.hold {
+                Hold::Lease(lease) => lease.fence(),
+                Hold::Unlocked => 0,
+            },
+        }
+    }
+
+    /// Stage variables of live at the target.
+    fn variables(&self) -> SlotVariables {
+        let variables = forward(self.transition);
+        match self.hold {
+            Hold::Lease(_) => variables,
+            Hold::Unlocked => variables.with_unrecorded(&self.record(DONE.to_owned())),
+        }
+    }
+
     /// One effect of the machine, by a function for each phase.
     async fn carry_out(&mut self, effect: Effect) -> Outcome {
         match effect {
@@ -355,7 +409,7 @@ impl Run<'_> {
             self.still_set = Some(left);
             return Outcome::Bad(why);
         }
-        self.lease.report(None);
+        self.hold.report(None);
         if !self.weighted.is_empty() && !self.options.metering.partial {
             note(self.context, LATE_SHARES);
         }
@@ -405,7 +459,7 @@ impl Run<'_> {
         }
         self.since = context.aws_now().as_second();
         let place = self.steps.iter().position(|step| *step == percent);
-        self.lease.report(place.map(|place| Progress {
+        self.hold.report(place.map(|place| Progress {
             release: transition.to,
             percent,
             step: place + 1,
@@ -423,11 +477,9 @@ impl Run<'_> {
     }
 
     async fn switch(&mut self) -> Outcome {
-        let Self {
-            context, transition, ..
-        } = self;
+        let (context, transition) = (self.context, self.transition);
         let call = op("apigateway", "UpdateStage");
-        let moved = switch(context, call, transition, &transition.deployment, forward(transition)).await;
+        let moved = switch(context, call, transition, &transition.deployment, self.variables()).await;
         if let Err(error) = moved
             // A call whose answer was lost may have moved it.
             && (error.kind != ErrorKind::Transient || !is_at_target(context, transition).await)
@@ -437,10 +489,13 @@ impl Run<'_> {
             return Outcome::Bad(why);
         }
         emit_moved(context, transition);
-        if let Err(error) = show_pages(context, &transition.sites).await {
+        let (shown, ()) = futures::join!(
+            show_pages(context, &transition.sites),
+            retarget_warmup(context, &transition.versions)
+        );
+        if let Err(error) = shown {
             self.failure = Some(error);
         }
-        retarget_warmup(context, &transition.versions).await;
         Outcome::Good
     }
 
@@ -484,14 +539,19 @@ pub(super) async fn is_at_target(context: &Context, transition: &Transition) -> 
 
 /// Live has moved whether or not the warm-up rules follow: the next deploy finds what is left.
 async fn retarget_warmup(context: &Context, versions: &BTreeMap<String, String>) {
-    if let Err(error) = warmup_rule::retarget(context, versions).await {
-        context.emit(Event::Warning {
-            message: format!(
-                "the warm-up schedule still pings the former release; the next deploy changes that: {error}"
-            ),
-        });
-    }
+    let retargeting = tokio::time::timeout(WARMUP_WITHIN, warmup_rule::retarget(context, versions));
+    let why = match retargeting.await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("EventBridge did not take it within {} s", WARMUP_WITHIN.as_secs()),
+    };
+    context.emit(Event::Warning {
+        message: format!("the warm-up schedule still pings the former release; the next deploy changes that: {why}"),
+    });
 }
+
+/// How long the warm-up rules may keep the confirmation of live waiting.
+const WARMUP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Shows contents to the users of web sites, by bucket.
 pub async fn show_pages(context: &Context, contents: &BTreeMap<String, String>) -> Result<(), AwsError> {

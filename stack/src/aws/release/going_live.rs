@@ -10,9 +10,10 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 use super::confirm::{Asker, PERMITTED_WITHIN, confirm, probe_preview};
-use super::driver::{Probe, look};
+use super::driver::Probe;
 use super::error::MoveError;
 use super::gateway;
+use super::sight::look;
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::kinds::apigateway::stage::BeforeLive;

@@ -1,6 +1,7 @@
 //! What moving between releases does on AWS.
 
 mod bake;
+pub mod by_hand;
 mod confirm;
 pub mod control_bucket;
 pub mod drift;
@@ -13,4 +14,5 @@ pub mod lease;
 pub mod ledger;
 pub mod presence;
 pub mod release_state;
+pub mod sight;
 pub mod traffic_shift;

@@ -11,9 +11,10 @@ use aws_sdk_lambda::types::AliasRoutingConfiguration;
 use futures::future::{join_all, try_join_all};
 use tokio::time::Instant;
 
+use super::by_hand::Place;
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind, found};
-use crate::aws::client::op::op;
+use crate::aws::client::op::{Op, op};
 use crate::aws::read::metrics;
 use crate::aws::read::metrics::{Query, mean};
 use crate::aws::read::reader::Reader;
@@ -49,7 +50,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub struct StillSet {
     /// On these aliases.
     pub aliases: Vec<StillWeighted>,
-    region: String,
+    place: Place,
 }
 
 /// An alias that still sends a share elsewhere.
@@ -77,16 +78,8 @@ impl StillSet {
 
     /// Command lines that clear them without taskctl.
     pub fn commands(&self) -> Vec<String> {
-        let Self { aliases, region } = self;
-        let command = |one: &StillWeighted| {
-            format!(
-                "aws lambda update-alias --region {region} --function-name {} --name {} --routing-config \
-                 AdditionalVersionWeights={{}}",
-                one.alias.function,
-                one.alias.alias()
-            )
-        };
-        aliases.iter().map(command).collect()
+        let aliases = self.aliases.iter();
+        aliases.map(|one| self.place.clear(&one.alias)).collect()
     }
 }
 
@@ -111,7 +104,7 @@ pub async fn clear(
         true => Ok(()),
         false => Err(StillSet {
             aliases,
-            region: context.identity().region.clone(),
+            place: Place::of(context),
         }),
     }
 }
@@ -147,10 +140,22 @@ fn shares(weights: &HashMap<String, f64>) -> String {
     shares.join(", ")
 }
 
-/// The aliases that send a share elsewhere, with the percentage.
-pub async fn diverted(context: &Context, aliases: &[VersionAlias]) -> Result<BTreeMap<VersionAlias, u8>, AwsError> {
+/// Aliases that send a share elsewhere, with the percentage.
+pub type Shares = BTreeMap<VersionAlias, u8>;
+
+/// The aliases that send a share elsewhere.
+pub async fn diverted(context: &Context, aliases: &[VersionAlias]) -> Result<Shares, AwsError> {
+    read_shares(context, aliases, GET_ALIAS).await
+}
+
+/// The same for what must not wait: a Lambda that fails is an error soon.
+pub async fn diverted_now(context: &Context, aliases: &[VersionAlias]) -> Result<Shares, AwsError> {
+    read_shares(context, aliases, GET_ALIAS.dispensable()).await
+}
+
+async fn read_shares(context: &Context, aliases: &[VersionAlias], call: Op) -> Result<Shares, AwsError> {
     let read = aliases.iter().map(|one| async move {
-        let weights = weights(context, one).await?;
+        let weights = weights_by(context, one, call).await?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 100")]
         let percent = (weights.values().sum::<f64>() * 100.0).round() as u8;
         Ok::<_, AwsError>((!weights.is_empty()).then(|| (one.clone(), percent)))
@@ -158,10 +163,16 @@ pub async fn diverted(context: &Context, aliases: &[VersionAlias]) -> Result<BTr
     Ok(try_join_all(read).await?.into_iter().flatten().collect())
 }
 
+const GET_ALIAS: Op = op("lambda", "GetAlias").even_when_stopped();
+
 async fn weights(context: &Context, one: &VersionAlias) -> Result<HashMap<String, f64>, AwsError> {
+    weights_by(context, one, GET_ALIAS).await
+}
+
+async fn weights_by(context: &Context, one: &VersionAlias, call: Op) -> Result<HashMap<String, f64>, AwsError> {
     let client = &context.clients().lambda;
     let answer = context
-        .call(op("lambda", "GetAlias").even_when_stopped(), || {
+        .call(call, || {
             client.get_alias().function_name(&one.function).name(one.alias()).send()
         })
         .await;

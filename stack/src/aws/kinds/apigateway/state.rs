@@ -48,7 +48,11 @@ impl Reader {
 impl ApiState {
     /// Finds the stack's API by its tags and reads it.
     pub async fn read(context: &Context) -> Result<Option<Self>, AwsError> {
-        let mut ours = find(context).await?;
+        Self::read_found(context, find(context).await?).await
+    }
+
+    /// Reads the stack's API of those that [`find`] has found.
+    pub async fn read_found(context: &Context, mut ours: Vec<Api>) -> Result<Option<Self>, AwsError> {
         if ours.is_empty() {
             return Ok(None);
         }
