@@ -114,7 +114,10 @@ pub async fn run(
     // What will be found under the lease, nearly always: it says which aliases to look at then.
     let expecting = engine.proposal(&found, wanted);
     if locking == Locking::Unlocked {
-        let expected = session.unless_stopped(expecting).await??;
+        let looking = async { futures::join!(engine.refuse_known_holder(HOLDER_WITHIN), expecting) };
+        let (free, expected) = session.unless_stopped(looking).await?;
+        free?;
+        let expected = expected?;
         return means.carry_out(Hold::Unlocked, expected.as_ref()).await;
     }
     let taking = async {
@@ -136,6 +139,9 @@ pub async fn run(
     lease::give_back(session, lease).await;
     result
 }
+
+/// How long the control bucket is asked who holds the lock where it is not waited for.
+const HOLDER_WITHIN: Duration = Duration::from_secs(2);
 
 const UNLOCKED: &str = "live moves without the lock: nothing keeps another command from changing the stage meanwhile. The move is \
                         written into the history by the next command that holds the lock";

@@ -120,6 +120,7 @@ fn a_rollback_takes_the_stage_from_a_hanging_command() {
         assert!(began.elapsed() < Duration::from_secs(60));
     }
     project.run(&["rollback", "--yes"]).expect(3);
+    project.run(&["rollback", "--yes", "--without-lock"]).expect(3);
     hanging.signal("STOP");
     let rolled = project.run(&["rollback", "--yes", "--preempt"]);
     hanging.signal("CONT");

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use regex_lite::Regex;
 use taskctl_tests::{Project, artifacts, binary, eventually, projects_target, repository};
@@ -293,4 +293,48 @@ fn the_tutorial_is_true() {
     assert_eq!(reader.run("taskctl destroy --yes").0, 0);
     let (code, text) = reader.run("cargo test --locked --offline");
     assert_eq!(code, 0, "{text}");
+}
+
+/// The same for the other templates. Their functions are one crate, which takes minutes to build the first time.
+#[test]
+#[ignore = "compiles the AWS SDK: `just templates`"]
+fn every_template_makes_a_project_that_is_deployed_and_released() {
+    for (template, path) in [
+        ("task-tracker", "/tasks"),
+        ("task-manager", "/tasks"),
+        ("backend", "/users"),
+        ("visitor-counter", "/counter"),
+        ("platform", "/counter"),
+    ] {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let mut reader = Reader::new("elsewhere", "");
+        reader.directory = elsewhere.path().canonicalize().unwrap();
+        let ends_well = |reader: &mut Reader, command: &str| {
+            let began = Instant::now();
+            let (code, text) = reader.run(command);
+            println!("{template}: {command}: {:.1} s", began.elapsed().as_secs_f64());
+            assert_eq!(code, 0, "{template}: {command}: {text}");
+            text
+        };
+        let app = format!("own-{template}");
+        ends_well(&mut reader, &format!("taskctl init {app} --template {template}"));
+        ends_well(&mut reader, &format!("cd {app}"));
+        ends_well(&mut reader, "taskctl deploy --local");
+        let ask = format!("curl -sf {}{path}", reader.live());
+        ends_well(&mut reader, &ask);
+        ends_well(
+            &mut reader,
+            "sed -i '0,/^    grants:/s//    memory: 640\\n    grants:/' taskctl.yaml",
+        );
+        ends_well(&mut reader, "taskctl deploy --local --no-promote");
+        ends_well(&mut reader, "taskctl promote --yes");
+        let live = ends_well(&mut reader, "taskctl status");
+        assert!(live.contains("release 2"), "{live}");
+        ends_well(&mut reader, "taskctl rollback --yes");
+        ends_well(&mut reader, &ask);
+        ends_well(&mut reader, "taskctl destroy --yes --delete-data all");
+        if template == "task-tracker" {
+            ends_well(&mut reader, "cargo test --locked");
+        }
+    }
 }

@@ -11,6 +11,8 @@ mod policy;
 mod prune;
 mod release;
 
+use std::time::Duration;
+
 use crate::aws::Registry;
 use crate::aws::client::context::Context;
 use crate::aws::kinds::{apigateway, cloudwatch};
@@ -64,6 +66,16 @@ impl Engine {
     /// Who holds the stage, and for how many seconds that lease has been silent.
     pub async fn holder(&self) -> Result<Option<(LeaseRecord, i64)>, EngineError> {
         Ok(lease::holder(&self.context, &self.control).await?)
+    }
+
+    /// Refuses a stage that somebody is known to hold. Whether anybody does is not known where the control bucket does not answer
+    /// in time.
+    pub async fn refuse_known_holder(&self, within: Duration) -> Result<(), EngineError> {
+        let looking = tokio::time::timeout(within, lease::holder(&self.context, &self.control));
+        let Ok(Ok(Some((record, silent)))) = looking.await else {
+            return Ok(());
+        };
+        lease::still_held(&self.context, record, silent).map_or(Ok(()), |held| Err(held.into()))
     }
 
     /// Takes the lease away from its holder.

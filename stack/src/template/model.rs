@@ -1,7 +1,7 @@
 //! The validated stack of one stage: everything the engine needs to know of a template, with defaults filled in,
 //! overrides applied and references resolved. Not the YAML's own shape (that is `language`), and no AWS types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -265,6 +265,9 @@ pub struct Function {
     pub environment: BTreeMap<String, String>,
     /// What the function may do.
     pub grants: Vec<Grant>,
+    /// What it may do beside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<OwnStatement>,
     /// Managed policy that caps the role.
     pub permissions_boundary: Option<String>,
     /// Days to keep the log group.
@@ -277,6 +280,18 @@ pub struct Function {
     pub reserved_concurrency: Option<u32>,
     /// Ephemeral storage, MiB, 512–10240.
     pub ephemeral_storage_mb: u32,
+}
+
+/// A statement of IAM that the template gives. `${account}` and `${partition}` in it are not known before AWS is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnStatement {
+    /// Actions.
+    pub actions: BTreeSet<String>,
+    /// ARNs.
+    pub resources: BTreeSet<String>,
+    /// Values by operator and key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub conditions: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
 }
 
 /// Code that was made elsewhere, and how Lambda runs it.

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aws::client::identity::Identity;
 use crate::aws::policy::document::{Document, Statement};
-use crate::template::model::{Access, Function, GrantTarget, Stack};
+use crate::digest::short_sha256;
+use crate::template::model::{Access, Function, GrantTarget, OwnStatement, Stack};
 
 /// The policy of one function's role. `name` is the function's physical name, `resolve` gives that of a table or bucket.
 pub fn statements(
@@ -40,7 +41,33 @@ pub fn statements(
             }
         }
     }
+    statements.extend(own_statements(identity, function));
     Document::new(statements)
+}
+
+/// What the template itself says that the role allows, by a Sid that is made of its content: moving a statement changes nothing.
+pub fn own_statements(identity: &Identity, function: &Function) -> Vec<(String, Statement)> {
+    let fill = |text: &String| {
+        let text = text.replace("${account}", &identity.account);
+        text.replace("${partition}", &identity.partition)
+    };
+    let own = |statement: &OwnStatement| {
+        let conditions = statement.conditions.iter().map(|(operator, keys)| {
+            let keys = keys
+                .iter()
+                .map(|(key, values)| (key.clone(), values.iter().map(fill).collect()));
+            (operator.clone(), keys.collect())
+        });
+        let statement = Statement {
+            actions: statement.actions.clone(),
+            resources: statement.resources.iter().map(fill).collect(),
+            conditions: conditions.collect(),
+            ..Statement::default()
+        };
+        let content = serde_json::to_string(&statement).unwrap_or_default();
+        (format!("Own{}", short_sha256(content, 12)), statement)
+    };
+    function.statements.iter().map(own).collect()
 }
 
 /// Grants on the same thing, put together.
@@ -304,6 +331,56 @@ mod tests {
             )
         });
         lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn what_the_template_says_itself_is_said_under_a_name_of_its_own() {
+        let mut function = function(json!([]), false);
+        function.statements = serde_json::from_value(json!([
+            {"actions": ["ses:SendEmail"], "resources": ["arn:${partition}:ses:eu-central-1:${account}:identity/a"],
+             "conditions": {"StringEquals": {"aws:SourceAccount": ["${account}"]}}},
+            {"actions": ["rekognition:DetectText"], "resources": ["*"]},
+        ]))
+        .unwrap();
+        let own = own_statements(&identity(), &function);
+        insta::assert_snapshot!(serde_json::to_string_pretty(&own).unwrap(), @r#"
+        [
+          [
+            "Own9ca243cfa9a7",
+            {
+              "effect": "Allow",
+              "actions": [
+                "ses:SendEmail"
+              ],
+              "resources": [
+                "arn:aws:ses:eu-central-1:123456789012:identity/a"
+              ],
+              "conditions": {
+                "StringEquals": {
+                  "aws:SourceAccount": [
+                    "123456789012"
+                  ]
+                }
+              }
+            }
+          ],
+          [
+            "Own78696d676718",
+            {
+              "effect": "Allow",
+              "actions": [
+                "rekognition:DetectText"
+              ],
+              "resources": [
+                "*"
+              ]
+            }
+          ]
+        ]
+        "#);
+        function.statements.reverse();
+        let moved = own_statements(&identity(), &function);
+        assert_eq!(Document::new(own), Document::new(moved));
     }
 
     #[test]

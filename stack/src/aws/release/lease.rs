@@ -213,6 +213,13 @@ pub async fn take_away(
     }
 }
 
+/// That a lease is still somebody's, by how long it has been silent.
+pub fn still_held(context: &Context, current: LeaseRecord, silent_seconds: i64) -> Option<LeaseError> {
+    let silent = Duration::from_secs(u64::try_from(silent_seconds).unwrap_or(0));
+    let left = (LIFETIME + GRACE).checked_sub(silent).filter(|left| !left.is_zero())?;
+    Some(held(context, current, left))
+}
+
 fn held(context: &Context, current: LeaseRecord, left: Duration) -> LeaseError {
     let identity = context.identity();
     LeaseError::Held {

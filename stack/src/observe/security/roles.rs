@@ -11,6 +11,7 @@ use crate::aws::kinds::kind::Discovered;
 use crate::aws::kinds::s3;
 use crate::aws::policy::document::{Document, Effect};
 use crate::aws::policy::evaluation::{allowed_on, allows, unknown_actions};
+use crate::aws::policy::grants::own_statements;
 use crate::aws::registry;
 use crate::aws::release::control_bucket::ControlBucket;
 use crate::aws::release::ledger;
@@ -145,7 +146,18 @@ impl Role<'_> {
         let (logical, name) = (self.logical, self.name);
         let asked = format!("GetRolePolicy of {name}");
         let finding = |holds: String, wrong: &BTreeSet<String>| Finding::new("functions", holds, asked.clone(), wrong);
-        let all: Vec<&Document> = self.policies.inline.values().collect();
+        // What the template says itself is no finding.
+        let own = self
+            .function
+            .map(|function| own_statements(self.stage.context.identity(), function));
+        let own = Document::new(own.unwrap_or_default());
+        let inline: BTreeMap<&String, Document> = self
+            .policies
+            .inline
+            .iter()
+            .map(|(policy, document)| (policy, document.without(&own)))
+            .collect();
+        let all: Vec<&Document> = inline.values().collect();
         let mut findings = vec![
             finding(
                 format!("{logical} cannot change the stack or anything else"),
@@ -157,9 +169,7 @@ impl Role<'_> {
             ),
         ];
         let (formers, strange) = self.formers();
-        let mut present: Vec<&Document> = self
-            .policies
-            .inline
+        let mut present: Vec<&Document> = inline
             .iter()
             .filter(|(policy, _)| former_release(policy).is_none())
             .map(|(_, document)| document)

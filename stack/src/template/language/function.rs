@@ -1,8 +1,8 @@
 //! Functions and what they may do.
 
 use super::{
-    BinaryName, CodePath, Description, HandlerName, KeyPrefix, LogicalName, NameText, PolicyArn, RuntimeName,
-    VariableName, VariableValue,
+    ActionName, BinaryName, CodePath, ConditionKey, ConditionOperator, ConditionValue, Description, HandlerName,
+    KeyPrefix, LogicalName, NameText, PolicyArn, Reason, ResourceArn, RuntimeName, VariableName, VariableValue,
 };
 use crate::template::grammar::{
     AnyScalar, Days, Duration, Integer, Named, OneOf, OneOrMore, Reserved, Seconds, Spanned, Text, Variant, record,
@@ -35,6 +35,8 @@ record! {
         environment: Spanned<Named<VariableName, Spanned<AnyScalar<VariableValue>>>> = "{}",
         /// What the function may do; its role allows nothing else.
         grants: Spanned<Vec<GrantSource>> = "[]",
+        /// Raw IAM: what no grant expresses, such as sending mail.
+        statements: Spanned<Vec<StatementSource>> = "[]",
         /// Managed policy that caps the function's role.
         permissions_boundary: Option<Spanned<Text<PolicyArn>>>,
         /// How long logs are kept: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192,
@@ -50,6 +52,20 @@ record! {
         ephemeral_storage: Spanned<Integer<512, 10240>> = "512",
         /// Environments kept ready.
         provisioned_concurrency: Reserved,
+    }
+}
+
+record! {
+    /// A statement that the function's role allows beside its grants. `${account}` and `${partition}` are filled in, too.
+    pub(crate) struct StatementSource as "statement" {
+        /// What is allowed, e.g. ses:SendEmail; one action or a list.
+        actions: Spanned<OneOrMore<Spanned<Text<ActionName>>>>,
+        /// On what: ARNs, or `*` for actions that know no resource; one or a list.
+        resources: Spanned<OneOrMore<Spanned<Text<ResourceArn>>>>,
+        /// Under which conditions: operator → key → values.
+        conditions: Spanned<Named<ConditionOperator, Spanned<Named<ConditionKey, Spanned<OneOrMore<Spanned<AnyScalar<ConditionValue>>>>>>>> = "{}",
+        /// Why actions with `*` are allowed on `*`: without a reason they are refused.
+        allow_wildcard: Option<Spanned<Text<Reason>>>,
     }
 }
 

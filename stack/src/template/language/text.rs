@@ -115,6 +115,36 @@ text_rule!(
     "it looks like arn:aws:iam::111122223333:policy/boundary"
 );
 text_rule!(
+    /// An action of IAM. <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>
+    ActionName, "an IAM action", Some("^(\\*|[a-z0-9-]+:[A-Za-z0-9*?]+)$"), 128, BadValue,
+    "SERVICE:Operation, e.g. ses:SendEmail; `*` and `?` stand for others"
+);
+text_rule!(
+    /// A resource of IAM. <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html>
+    ResourceArn, "an ARN", Some("^(\\*|arn:\\S+)$"), 2048, BadValue,
+    "an ARN such as arn:${partition}:ses:${region}:${account}:identity/example.org, or `*`"
+);
+text_rule!(
+    /// An operator of a condition. <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>
+    ConditionOperator, "an operator of a condition", Some("^((ForAllValues|ForAnyValue):)?[A-Z][A-Za-z]+$"), 64, BadName,
+    "an operator of IAM, such as StringEquals or ForAnyValue:StringLike"
+);
+text_rule!(
+    /// A key of a condition. <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html>
+    ConditionKey, "a key of a condition", Some("^[A-Za-z0-9-]+:\\S+$"), 256, BadName,
+    "a key of IAM, such as aws:SourceVpc or ses:FromAddress"
+);
+text_rule!(
+    /// A value of a condition.
+    ConditionValue, "a value of a condition", Some("^[^\\x00-\\x1f]*$"), 2048, BadValue,
+    "text, a number, true or false; at most 2048 characters"
+);
+text_rule!(
+    /// Why something is as it is.
+    Reason, "a reason", Some("^\\S.*$"), 256, BadValue,
+    "one line that says why, at most 256 characters"
+);
+text_rule!(
     /// A cargo binary.
     BinaryName, "a cargo binary's name", Some("^[a-zA-Z0-9][a-zA-Z0-9_-]*$"), 64, BadName,
     "the name of a package with src/main.rs, of a `[[bin]]`, or of a file in src/bin"

@@ -1,12 +1,12 @@
 //! Functions and grants of the resolved stack.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Resolver, rules};
 use crate::template::fault::{Code, Fault, Span};
 use crate::template::grammar::{NamedValue, TextRule};
-use crate::template::language::{FunctionSource, GrantSource, LogicalName};
-use crate::template::model::{Access, Function, FunctionCode, Grant, GrantTarget, is_custom};
+use crate::template::language::{FunctionSource, GrantSource, LogicalName, StatementSource};
+use crate::template::model::{Access, Function, FunctionCode, Grant, GrantTarget, OwnStatement, is_custom};
 
 /// Environment of a function, keys and values as JSON.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
@@ -44,6 +44,9 @@ const RESERVED_VARIABLES: &[&str] = &[
     "LAMBDA_TASK_ROOT",
 ];
 
+/// Variables of statements that only AWS tells.
+const LATER: &[&str] = &["account", "partition"];
+
 impl Resolver<'_> {
     pub(super) fn functions(&mut self) -> BTreeMap<String, Function> {
         let mut functions = BTreeMap::new();
@@ -73,7 +76,13 @@ impl Resolver<'_> {
             .filter_map(|grant| self.grant(grant))
             .collect();
         self.environment(logical, function, &environment, &grants);
-        self.policy_size(logical, function.grants.span, &grants);
+        let statements: Vec<OwnStatement> = function
+            .statements
+            .value
+            .iter()
+            .map(|statement| self.statement(statement))
+            .collect();
+        self.policy_size(logical, function.grants.span, &grants, &statements);
         self.retention(function.log_retention.value.units(), function.log_retention.span);
         let code = self.code(function);
         let name = self.physical_name(&rules::FUNCTION, logical, key, function.name.as_ref());
@@ -96,6 +105,7 @@ impl Resolver<'_> {
             timeout_seconds: function.timeout.value.units(),
             environment,
             grants,
+            statements,
             permissions_boundary: function
                 .permissions_boundary
                 .as_ref()
@@ -213,6 +223,39 @@ impl Resolver<'_> {
         })
     }
 
+    fn statement(&mut self, statement: &StatementSource) -> OwnStatement {
+        let StatementSource { actions, resources, .. } = statement;
+        let wide = actions.value.0.iter().find(|action| action.value.text.contains('*'));
+        let anything = resources.value.0.iter().find(|resource| resource.value.text == "*");
+        if let (Some(action), Some(_), None) = (wide, anything, &statement.allow_wildcard) {
+            let message = format!("`{}` would be allowed on everything", action.value.text);
+            let fault = Fault::error(Code::BadValue, message)
+                .at(action.span)
+                .help("name the actions or the resources, or say why it must be so: `allow_wildcard: REASON`");
+            self.report(fault);
+        }
+        let filled = resources
+            .value
+            .0
+            .iter()
+            .map(|resource| self.fill_but(&resource.value.text, resource.span, LATER));
+        let resources = filled.collect();
+        let mut conditions: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+        for (operator, keys) in statement.conditions.value.iter() {
+            for (key, values) in keys.value.value.iter() {
+                let values = values.value.value.0.iter();
+                let values = values.map(|value| self.fill_but(&value.value.text, value.span, LATER));
+                let of_operator = conditions.entry(operator.to_owned()).or_default();
+                of_operator.insert(key.to_owned(), values.collect());
+            }
+        }
+        OwnStatement {
+            actions: actions.value.0.iter().map(|action| action.value.text.clone()).collect(),
+            resources,
+            conditions,
+        }
+    }
+
     fn environment(
         &mut self,
         logical: &str,
@@ -254,9 +297,10 @@ impl Resolver<'_> {
     }
 
     /// A rough estimate: what cannot fit is found before AWS says so.
-    fn policy_size(&mut self, logical: &str, span: Span, grants: &[Grant]) {
+    fn policy_size(&mut self, logical: &str, span: Span, grants: &[Grant], statements: &[OwnStatement]) {
         let statement = |grant: &Grant| 320 + 40 * grant.access.len() + grant.prefix.as_ref().map_or(0, String::len);
-        let size: usize = 400 + grants.iter().map(statement).sum::<usize>();
+        let own = serde_json::to_string(statements).map_or(0, |text| text.len());
+        let size: usize = 400 + own + grants.iter().map(statement).sum::<usize>();
         if size > LARGEST_POLICY {
             let fault = Fault::warning(
                 Code::TooMany,

@@ -159,6 +159,11 @@ impl<'a> Resolver<'a> {
 
     /// A text with `${app}`, `${stage}` and `${region}` filled in; `$${` stands for `${`.
     pub(crate) fn fill(&mut self, text: &str, span: Span) -> String {
+        self.fill_but(text, span, &[])
+    }
+
+    /// The same; the variables `later` stay as they are, for whoever knows their values.
+    pub(crate) fn fill_but(&mut self, text: &str, span: Span, later: &[&str]) -> String {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(dollar) = rest.find("${") {
@@ -182,6 +187,7 @@ impl<'a> Resolver<'a> {
                 "app" => filled.push_str(&self.source.app.value.text),
                 "stage" => filled.push_str(self.stage),
                 "region" => filled.push_str(&self.region.clone()),
+                other if later.contains(&other) => filled.push_str(&format!("${{{other}}}")),
                 other => {
                     let fault = Fault::error(Code::UnknownReference, format!("`${{{other}}}` is not a variable of templates"))
                         .at(span)

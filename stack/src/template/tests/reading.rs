@@ -87,6 +87,51 @@ fn code_that_is_not_built_here_has_a_runtime_and_a_handler() {
 }
 
 #[test]
+fn a_statement_is_read_for_its_stage() {
+    let text = r#"functions:
+  mail:
+    statements:
+      - actions: ses:SendEmail
+        resources: arn:${partition}:ses:${region}:${account}:identity/${stage}.example.org
+        conditions: {StringEquals: {ses:FromAddress: ['${app}@example.org']}, Bool: {aws:SecureTransport: true}}
+      - {actions: ['rekognition:*', 'textract:DetectDocumentText'], resources: '*', allow_wildcard: they know no resources}"#;
+    let functions = read(&with(text), "dev").stack.functions;
+    insta::assert_json_snapshot!(functions["mail"].statements, @r#"
+    [
+      {
+        "actions": [
+          "ses:SendEmail"
+        ],
+        "resources": [
+          "arn:${partition}:ses:eu-central-1:${account}:identity/dev.example.org"
+        ],
+        "conditions": {
+          "Bool": {
+            "aws:SecureTransport": [
+              "true"
+            ]
+          },
+          "StringEquals": {
+            "ses:FromAddress": [
+              "shop@example.org"
+            ]
+          }
+        }
+      },
+      {
+        "actions": [
+          "rekognition:*",
+          "textract:DetectDocumentText"
+        ],
+        "resources": [
+          "*"
+        ]
+      }
+    ]
+    "#);
+}
+
+#[test]
 fn an_api_has_the_documented_defaults() {
     let stack = read(&with("functions: {tasks: }\napi:\n  cors: {allow_origins: ['http://localhost:1580']}\n  routes: {GET /tasks: tasks}"), "dev").stack;
     insta::assert_json_snapshot!(stack.api, @r#"

@@ -254,3 +254,71 @@ fn code_that_is_not_built_here_says_how_it_is_run() {
     check("code: api, runtime: 'Python 3'", &[Code::BadName, Code::MissingKey]);
     check("code: api, runtime: python3.13, handler: 'a b'", &[Code::BadValue]);
 }
+
+#[test]
+fn a_statement_is_narrow_or_says_why_not() {
+    let text = r#"functions:
+  mail:
+    statements:
+      - {actions: ['ses:*', ses:SendEmail], resources: '*'}
+      - {actions: SendEmail, resources: identity/example.org}
+      - {actions: ses:SendEmail, resources: 'arn:aws:ses:${acount}:1:identity/a', conditions: {stringEquals: {From: a}}}"#;
+    insta::assert_snapshot!(faults(&with(text)), @r"
+    error[bad-value]: `ses:*` would be allowed on everything
+     --> taskctl.yaml:6:20
+      |
+    5 |     statements:
+    6 |       - {actions: ['ses:*', ses:SendEmail], resources: '*'}
+      |                    ^^^^^^^
+    7 |       - {actions: SendEmail, resources: identity/example.org}
+      |
+      = help: name the actions or the resources, or say why it must be so: `allow_wildcard: REASON`
+
+    error[bad-value]: `functions.mail.statements.1.actions`: `SendEmail` is not an IAM action
+     --> taskctl.yaml:7:19
+      |
+    6 |       - {actions: ['ses:*', ses:SendEmail], resources: '*'}
+    7 |       - {actions: SendEmail, resources: identity/example.org}
+      |                   ^^^^^^^^^
+    8 |       - {actions: ses:SendEmail, resources: 'arn:aws:ses:${acount}:1:identity/a', conditions: {stringEquals: {From: a}}}
+      |
+      = help: SERVICE:Operation, e.g. ses:SendEmail; `*` and `?` stand for others
+
+    error[bad-value]: `functions.mail.statements.1.resources`: `identity/example.org` is not an ARN
+     --> taskctl.yaml:7:41
+      |
+    6 |       - {actions: ['ses:*', ses:SendEmail], resources: '*'}
+    7 |       - {actions: SendEmail, resources: identity/example.org}
+      |                                         ^^^^^^^^^^^^^^^^^^^^
+    8 |       - {actions: ses:SendEmail, resources: 'arn:aws:ses:${acount}:1:identity/a', conditions: {stringEquals: {From: a}}}
+      |
+      = help: an ARN such as arn:${partition}:ses:${region}:${account}:identity/example.org, or `*`
+
+    error[unknown-reference]: `${acount}` is not a variable of templates
+     --> taskctl.yaml:8:45
+      |
+    7 |       - {actions: SendEmail, resources: identity/example.org}
+    8 |       - {actions: ses:SendEmail, resources: 'arn:aws:ses:${acount}:1:identity/a', conditions: {stringEquals: {From: a}}}
+      |                                             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: known: `${app}`, `${stage}`, `${region}`; `$${` stands for `${`; other values go into `stages`
+
+    error[bad-name]: `stringEquals` is not an operator of a condition
+     --> taskctl.yaml:8:96
+      |
+    7 |       - {actions: SendEmail, resources: identity/example.org}
+    8 |       - {actions: ses:SendEmail, resources: 'arn:aws:ses:${acount}:1:identity/a', conditions: {stringEquals: {From: a}}}
+      |                                                                                                ^^^^^^^^^^^^
+      |
+      = help: an operator of IAM, such as StringEquals or ForAnyValue:StringLike
+
+    error[bad-name]: `From` is not a key of a condition
+     --> taskctl.yaml:8:111
+      |
+    7 |       - {actions: SendEmail, resources: identity/example.org}
+    8 |       - {actions: ses:SendEmail, resources: 'arn:aws:ses:${acount}:1:identity/a', conditions: {stringEquals: {From: a}}}
+      |                                                                                                               ^^^^
+      |
+      = help: a key of IAM, such as aws:SourceVpc or ses:FromAddress
+    ");
+}
