@@ -20,6 +20,7 @@ use crate::protocol::xml::Element;
 use crate::services::iam::permissions::{Permissions, read};
 use crate::services::iam::policy::Verdict;
 use crate::services::iam::required::{Required, Role};
+use crate::services::other::{Question, question};
 use crate::services::required::{required, takes_body};
 
 /// How long policies are cached. A change forgets them at once; on AWS it takes seconds until it is seen everywhere.
@@ -73,7 +74,14 @@ impl Authorizer {
         if call.service == Service::Iam {
             self.learn_role(emulator, &caller, &bytes).await;
         }
-        let wanted = required(call, parts, &bytes, |name| self.role(&caller.account, name));
+        let found = named(emulator, &caller, question(call, &bytes)).await;
+        let wanted = required(
+            call,
+            parts,
+            &bytes,
+            |name| self.role(&caller.account, name),
+            found.as_deref(),
+        );
         let permissions = self.permissions(emulator, &caller, role).await;
         let by_tags = permissions.asks_for_tags();
         for mut one in wanted {
@@ -145,6 +153,15 @@ impl Authorizer {
         });
         permissions
     }
+}
+
+/// The ARN that answers a question, if there is one.
+async fn named(emulator: &EmulatorClient, caller: &Caller, question: Option<Question>) -> Option<String> {
+    let question = question?;
+    let answer = emulator
+        .json(caller, question.service, question.target, &question.input)
+        .await;
+    Some(answer.ok()?.pointer(question.pointer)?.as_str()?.to_owned())
 }
 
 /// Whether a call of IAM changes something, and its body again.

@@ -18,6 +18,7 @@ mod sts;
 mod tagging;
 
 mod fault;
+pub(crate) mod other;
 mod reply;
 pub(crate) mod required;
 mod rhythm;
@@ -82,10 +83,11 @@ impl Services {
             Service::DynamoDb => self.call_dynamodb(call, parts, body).await,
             Service::Events => self.call_events(call, parts, body).await,
             Service::Logs => self.call_logs(call, parts, body).await,
-            Service::Sns => self.call_sns(parts, body).await,
+            Service::Sns => self.call_sns(call, parts, body).await,
             Service::Tagging => self.call_tagging(call, parts, body).await,
             Service::Sts => self.call_sts(session, parts, body).await,
-            Service::ApiGateway | Service::Iam | Service::Other => self.pass(Request::from_parts(parts, body)).await,
+            Service::Iam => self.call_iam(call, parts, body).await,
+            Service::ApiGateway | Service::Other => self.pass(Request::from_parts(parts, body)).await,
         }
     }
 

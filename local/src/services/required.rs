@@ -28,8 +28,14 @@ fn has_tags(path: &str) -> bool {
     path == "/v2/apis" || path.starts_with("/v2/tags/")
 }
 
-/// Everything a call takes. `role` finds a role by its name.
-pub(crate) fn required(call: &Call, parts: &Parts, body: &[u8], role: impl Fn(&str) -> Role) -> Vec<Required> {
+/// Everything a call takes. `role` finds a role by its name, `found` is what the emulator answered to [`super::other::question`].
+pub(crate) fn required(
+    call: &Call,
+    parts: &Parts,
+    body: &[u8],
+    role: impl Fn(&str) -> Role,
+    found: Option<&str>,
+) -> Vec<Required> {
     let at = Actions { call };
     match call.service {
         Service::DynamoDb => at.dynamodb(&json(body)),
@@ -46,7 +52,7 @@ pub(crate) fn required(call: &Call, parts: &Parts, body: &[u8], role: impl Fn(&s
         Service::Iam => at.iam(&form(body), role),
         Service::Sns => at.sns(&form(body)),
         Service::Sts => at.sts(&form(body)),
-        Service::Other => vec![at.on(at.named(&call.signed_for), "*")],
+        Service::Other => at.other(parts, body, found),
     }
 }
 
@@ -79,7 +85,7 @@ mod tests {
             arn: name.to_owned(),
             boundary: None,
         };
-        let all = required(&call, &parts, body.as_bytes(), role);
+        let all = required(&call, &parts, body.as_bytes(), role, None);
         let all: Vec<(&str, &str)> = all.iter().map(|one| (&*one.action, &*one.resource)).collect();
         assert_eq!(all, expected);
     }

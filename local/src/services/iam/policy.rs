@@ -61,7 +61,7 @@ pub(crate) fn judge<'a>(statements: impl Iterator<Item = &'a Statement>, wanted:
     for statement in statements {
         if !statement.actions.match_one(&wanted.action.to_ascii_lowercase(), true)
             || !statement.resources.match_one(&wanted.resource, false)
-            || !holds(&statement.conditions, &wanted.context)
+            || !holds(&statement.conditions, &wanted.context, statement.is_deny)
         {
             continue;
         }
@@ -119,10 +119,25 @@ pub(crate) const RESOURCE_TAG: &str = "aws:resourcetag/";
 /// Prefixes of condition keys about tags of the request, lower case.
 pub(crate) const REQUEST_TAG: &str = "aws:requesttag/";
 
-/// Whether all conditions hold. A key that a request does not have matches nothing, and so does an operator that is not known
-/// here: what cannot be judged is not allowed. A key has one value here, so that any of them is all of them.
+/// Operators that are judged here, beside `Null`.
+const KNOWN: [&str; 11] = [
+    "StringEquals",
+    "StringNotEquals",
+    "StringEqualsIgnoreCase",
+    "StringNotEqualsIgnoreCase",
+    "StringLike",
+    "StringNotLike",
+    "ArnEquals",
+    "ArnNotEquals",
+    "ArnLike",
+    "ArnNotLike",
+    "Bool",
+];
+
+/// Whether all conditions hold. A key that a request does not have matches nothing. What cannot be judged here is not allowed: an
+/// operator that is not known holds in a Deny, and in no Allow. A key has one value here, so that any of them is all of them.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>
-fn holds(conditions: &[(String, String, Vec<String>)], context: &BTreeMap<String, String>) -> bool {
+fn holds(conditions: &[(String, String, Vec<String>)], context: &BTreeMap<String, String>, is_deny: bool) -> bool {
     conditions.iter().all(|(operator, key, values)| {
         if operator == "Null" {
             let is_absent = !context.contains_key(key);
@@ -137,6 +152,9 @@ fn holds(conditions: &[(String, String, Vec<String>)], context: &BTreeMap<String
             Some(operator) => (operator, true),
             None => (operator, for_all),
         };
+        if !KNOWN.contains(&operator) {
+            return is_deny;
+        }
         let Some(actual) = context.get(key) else {
             return if_exists || operator.contains("Not");
         };
@@ -145,9 +163,10 @@ fn holds(conditions: &[(String, String, Vec<String>)], context: &BTreeMap<String
             "StringEquals" | "Bool" => any(&|value| value == actual),
             "StringNotEquals" => !any(&|value| value == actual),
             "StringEqualsIgnoreCase" => any(&|value| value.eq_ignore_ascii_case(actual)),
+            "StringNotEqualsIgnoreCase" => !any(&|value| value.eq_ignore_ascii_case(actual)),
             "StringLike" | "ArnLike" | "ArnEquals" => any(&|value| wildcard::matches(value, actual)),
-            "StringNotLike" | "ArnNotLike" | "ArnNotEquals" => !any(&|value| wildcard::matches(value, actual)),
-            _ => false,
+            // The last ones of those that are known.
+            _ => !any(&|value| wildcard::matches(value, actual)),
         }
     })
 }
@@ -224,6 +243,31 @@ mod tests {
             let statement =
                 format!(r#"{{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {condition}}}"#);
             check(&format!(r#"{{"Statement": [{statement}]}}"#), expected);
+        }
+    }
+
+    #[test]
+    fn a_deny_counts_where_its_condition_cannot_be_judged() {
+        let allow = r#"{"Effect": "Allow", "Action": "*", "Resource": "*"}"#;
+        for (condition, expected) in [
+            (r#"{"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}"#, Verdict::Denied),
+            (
+                r#"{"DateGreaterThanIfExists": {"aws:CurrentTime": "2030-01-01T00:00:00Z"}}"#,
+                Verdict::Denied,
+            ),
+            (
+                r#"{"ForAnyValue:NumericLessThan": {"aws:MultiFactorAuthAge": "5"}}"#,
+                Verdict::Denied,
+            ),
+            (r#"{"StringEquals": {"aws:PrincipalTag/team": "a"}}"#, Verdict::Allowed),
+            (r#"{"Bool": {"aws:SecureTransport": "false"}}"#, Verdict::Allowed),
+            (
+                r#"{"StringNotEqualsIgnoreCase": {"aws:SecureTransport": "TRUE"}}"#,
+                Verdict::Allowed,
+            ),
+        ] {
+            let deny = format!(r#"{{"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {condition}}}"#);
+            check(&format!(r#"{{"Statement": [{allow}, {deny}]}}"#), expected);
         }
     }
 

@@ -21,7 +21,8 @@ use crate::services::Services;
 /// Largest bucket policy that is read; AWS takes 20 KB.
 const LARGEST_POLICY: usize = 128 * 1024;
 const BLOCK_ALL: &str = "<PublicAccessBlockConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><BlockPublicAcls>true</BlockPublicAcls><IgnorePublicAcls>true</IgnorePublicAcls><BlockPublicPolicy>true</BlockPublicPolicy><RestrictPublicBuckets>true</RestrictPublicBuckets></PublicAccessBlockConfiguration>";
-const OWNER_ENFORCED: &str = "<OwnershipControls xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule></OwnershipControls>";
+/// Who can own the objects of a bucket.
+const OWNERSHIPS: [&str; 3] = ["BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"];
 const AES256: &str = "<ServerSideEncryptionConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault><BucketKeyEnabled>false</BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>";
 
 /// Bucket and key of a request, path style or virtual-hosted.
@@ -117,19 +118,30 @@ impl Services {
         }
     }
 
-    /// A new bucket blocks public access, has no ACLs and is encrypted.
+    /// A new bucket blocks public access, is encrypted, and has no ACLs unless it asks for them.
     async fn create_bucket(&self, caller: &Caller, bucket: &str, parts: Parts, body: Body) -> Response<Body> {
         let existed = self.emulator.s3(caller, Method::HEAD, &format!("/{bucket}")).await;
         let existed = existed.is_ok_and(|response| response.status() != StatusCode::NOT_FOUND);
+        let ownership = match header_text(&parts.headers, "x-amz-object-ownership") {
+            None => "BucketOwnerEnforced",
+            Some(known) => match OWNERSHIPS.into_iter().find(|name| *name == known) {
+                Some(name) => name,
+                None => {
+                    let message = format!("Invalid x-amz-object-ownership header: {known}");
+                    return error(&parts.method, StatusCode::BAD_REQUEST, "InvalidArgument", &message);
+                }
+            },
+        };
+        let ownership_controls = ownership_controls(ownership);
         let response = self.pass(Request::from_parts(parts, body)).await;
         if existed || !response.status().is_success() {
             return response;
         }
         let path = |part: &str| format!("/{bucket}?{part}");
-        let (block, ownership, encryption) = (path("publicAccessBlock"), path("ownershipControls"), path("encryption"));
+        let (block, controls, encryption) = (path("publicAccessBlock"), path("ownershipControls"), path("encryption"));
         let done = futures::join!(
             self.put_s3(caller, &block, BLOCK_ALL),
-            self.put_s3(caller, &ownership, OWNER_ENFORCED),
+            self.put_s3(caller, &controls, ownership_controls),
             self.put_s3(caller, &encryption, AES256),
         );
         for status in [done.0, done.1, done.2] {
@@ -140,11 +152,8 @@ impl Services {
         response
     }
 
-    async fn put_s3(&self, caller: &Caller, path: &str, body: &'static str) -> StatusCode {
-        let response = self
-            .emulator
-            .s3_with(caller, Method::PUT, path, Bytes::from_static(body.as_bytes()))
-            .await;
+    async fn put_s3(&self, caller: &Caller, path: &str, body: impl Into<Bytes>) -> StatusCode {
+        let response = self.emulator.s3_with(caller, Method::PUT, path, body.into()).await;
         response.map_or(StatusCode::SERVICE_UNAVAILABLE, |response| response.status())
     }
 
@@ -181,6 +190,13 @@ impl Services {
         }
         self.pass(Request::from_parts(parts, full(body))).await
     }
+}
+
+fn ownership_controls(ownership: &str) -> String {
+    format!(
+        "<OwnershipControls xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule><ObjectOwnership>{ownership}</ObjectOwnership></Rule>\
+         </OwnershipControls>"
+    )
 }
 
 /// Whether a policy lets everybody in without a condition.

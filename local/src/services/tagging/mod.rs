@@ -17,7 +17,10 @@ use crate::services::apigateway::Owner;
 use crate::services::{Fault, lambda, page};
 
 const LARGEST_BODY: usize = 1024 * 1024;
-const PAGE: u64 = 100;
+/// Resources of a page unless asked for, and most of one.
+/// <https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html>
+const PAGE: u64 = 50;
+const LARGEST_PAGE: u64 = 100;
 const TARGET: &str = "ResourceGroupsTaggingAPI_20170126";
 /// Services whose resources are found here and not by the emulator.
 const FOUND_HERE: [&str; 6] = [
@@ -265,7 +268,12 @@ fn found(resources: Vec<Tagged>, input: &Value) -> Response<Body> {
             json!({"ResourceARN": arn, "Tags": tags})
         })
         .collect();
-    let size = input["ResourcesPerPage"].as_u64().unwrap_or(PAGE).clamp(1, PAGE);
+    let Some(size) = page_size(input) else {
+        return refuse(
+            "InvalidParameterException",
+            "ResourcesPerPage must be between 1 and 100.",
+        );
+    };
     let token = input["PaginationToken"].as_str().filter(|token| !token.is_empty());
     match page(matching, usize::try_from(size).unwrap_or(usize::MAX), token) {
         Ok((items, next)) => {
@@ -273,6 +281,14 @@ fn found(resources: Vec<Tagged>, input: &Value) -> Response<Body> {
             answer(StatusCode::OK, "application/x-amz-json-1.1", output.to_string())
         }
         Err(()) => refuse("PaginationTokenExpiredException", "The pagination token is not valid."),
+    }
+}
+
+/// How many resources a page has. `None` is a size that there is not.
+fn page_size(input: &Value) -> Option<u64> {
+    match &input["ResourcesPerPage"] {
+        Value::Null => Some(PAGE),
+        given => given.as_u64().filter(|size| (1..=LARGEST_PAGE).contains(size)),
     }
 }
 
@@ -321,6 +337,18 @@ fn refuse(code: &str, message: &str) -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_have_up_to_a_hundred_resources() {
+        for (given, expected) in [
+            (json!(null), Some(50)),
+            (json!(100), Some(100)),
+            (json!(0), None),
+            (json!(101), None),
+        ] {
+            assert_eq!(page_size(&json!({"ResourcesPerPage": given})), expected, "{given}");
+        }
+    }
 
     #[test]
     fn types() {

@@ -60,13 +60,19 @@ impl Services {
                 Ok(id) => json!({"queryId": id}),
                 Err((code, message)) => return refuse(400, &code, &message),
             },
-            "DescribeQueries" => self.queries.read(|kept| {
-                let shown = kept.iter().rev().map(|asked| {
-                    json!({"queryId": asked.id, "queryString": asked.text, "status": "Complete", "createTime": asked.at,
-                        "logGroupName": asked.group})
-                });
-                json!({"queries": shown.collect::<Vec<_>>()})
-            }),
+            "DescribeQueries" => {
+                let group = input["logGroupName"].as_str();
+                // Answers are there at once, so that nothing runs or fails.
+                let wanted = input["status"].as_str().is_none_or(|status| status == "Complete");
+                self.queries.read(|kept| {
+                    let of_group = |asked: &&Asked| wanted && group.is_none_or(|group| asked.group == group);
+                    let shown = kept.iter().rev().filter(of_group).map(|asked| {
+                        json!({"queryId": asked.id, "queryString": asked.text, "queryLanguage": "CWLI", "status": "Complete",
+                            "createTime": asked.at, "logGroupName": asked.group})
+                    });
+                    json!({"queries": shown.collect::<Vec<_>>()})
+                })
+            }
             _ => {
                 let found = self.queries.read(|kept| {
                     let asked = kept.iter().find(|asked| asked.id == id)?;
@@ -119,6 +125,10 @@ impl Services {
             let name = name.trim_end_matches(":*");
             let found = self.events(caller, name, (start * 1000, end * 1000 + 1000)).await;
             events.extend(found.map_err(|error| match error {
+                EmulatorError::Refused { code, .. } if code == "ResourceNotFoundException" => {
+                    let message = no_group(name, &caller.account);
+                    (code, message)
+                }
                 EmulatorError::Refused { code, message } => (code, message),
                 EmulatorError::NoAnswer(error) => ("ServiceUnavailableException".to_owned(), error.to_string()),
             })?);
@@ -162,4 +172,13 @@ impl Services {
         });
         Ok(events.collect())
     }
+}
+
+/// What the service says about a group that is not there, in the words of the one behind it.
+fn no_group(name: &str, account: &str) -> String {
+    let request = uuid::Uuid::new_v4();
+    format!(
+        "Log group '{name}' does not exist for account ID '{account}' (Service: AWSLogs; Status Code: 400; Error Code: \
+         ResourceNotFoundException; Request ID: {request}; Proxy: null)"
+    )
 }
