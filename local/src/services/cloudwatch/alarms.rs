@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Alarm, AlarmState, Alarms, is_of, now, statistic};
+use super::{Alarm, AlarmState, Alarms, Metric, is_of, now, statistic};
 use crate::protocol::emulator_client::Caller;
 use crate::services::{Fault, page};
 
@@ -44,7 +44,7 @@ impl Alarms {
             "DescribeAlarmsForMetric" => Ok(self.describe_for_metric(caller, input)),
             "DescribeAlarmHistory" => self.describe_history(caller, input),
             "DeleteAlarms" => self.delete(caller, &names(input, "AlarmNames")),
-            "SetAlarmState" => self.set_state(caller, input),
+            "SetAlarmState" => self.set_state(caller, input).map(|_| json!({})),
             "EnableAlarmActions" => self.set_actions(caller, &names(input, "AlarmNames"), true),
             "DisableAlarmActions" => self.set_actions(caller, &names(input, "AlarmNames"), false),
             "TagResource" => {
@@ -60,7 +60,7 @@ impl Alarms {
                 .map(|_| json!({}))
             }
             "ListTagsForResource" => {
-                let tags = self.tags(text(input, "ResourceARN"), |_| ())?;
+                let tags = self.tags_of_any(text(input, "ResourceARN"));
                 let tags: Vec<Value> = tags
                     .iter()
                     .map(|(key, value)| json!({"Key": key, "Value": value}))
@@ -172,11 +172,23 @@ impl Alarms {
         )
     }
 
+    /// Alarms of exactly this metric, and of the statistic, period and unit where they are given.
     fn describe_for_metric(&self, caller: &Caller, input: &Value) -> Value {
-        let same = |alarm: &&Alarm, member: &str| alarm.configuration.get(member) == input.get(member);
+        let metric = |members: &Value| {
+            let namespace = members["Namespace"].as_str().unwrap_or_default();
+            Metric::read(&caller.account, &caller.region, namespace, members)
+        };
+        let wanted = metric(input);
         let state = self.state.lock();
         let found = state.alarms.iter().filter(|alarm| is_of(alarm, caller));
-        let found = found.filter(|alarm| same(alarm, "MetricName") && same(alarm, "Namespace"));
+        let found = found.filter(|alarm| {
+            let members = Value::Object(alarm.configuration.clone());
+            let narrowed = ["Statistic", "ExtendedStatistic", "Period", "Unit"];
+            let narrowed = narrowed.iter().filter(|member| !input[**member].is_null());
+            wanted.is_some()
+                && metric(&members) == wanted
+                && narrowed.into_iter().all(|member| members[*member] == input[*member])
+        });
         json!({"MetricAlarms": found.map(view).collect::<Vec<_>>()})
     }
 
@@ -227,19 +239,27 @@ impl Alarms {
         })
     }
 
-    fn set_state(&self, caller: &Caller, input: &Value) -> Result<Value, Fault> {
+    /// Moves an alarm. Returns it as it was when that changed its state.
+    pub(super) fn set_state(&self, caller: &Caller, input: &Value) -> Result<Option<Alarm>, Fault> {
         let name = text(input, "AlarmName");
-        let wanted = AlarmState::parse(text(input, "StateValue")).ok_or_else(|| invalid("StateValue is not valid"))?;
+        let value = text(input, "StateValue");
+        let wanted = AlarmState::parse(value).ok_or_else(|| {
+            invalid(format!(
+                "1 validation error detected: Value '{value}' at 'stateValue' failed to satisfy constraint: Member must satisfy enum \
+                 value set: [INSUFFICIENT_DATA, ALARM, OK]"
+            ))
+        })?;
         self.change(|state| {
             let found = state
                 .alarms
                 .iter_mut()
                 .find(|alarm| is_of(alarm, caller) && alarm.name == name);
-            let alarm =
-                found.ok_or_else(|| Fault::new(404, "ResourceNotFound", format!("Alarm {name} does not exist")))?;
+            // The service says no more.
+            let alarm = found.ok_or_else(|| Fault::new(404, "ResourceNotFound", ""))?;
+            let before = alarm.clone();
             let data = input["StateReasonData"].as_str().map(str::to_owned);
-            alarm.transition(wanted, text(input, "StateReason").to_owned(), data);
-            Ok(json!({}))
+            let changed = alarm.transition(wanted, text(input, "StateReason").to_owned(), data);
+            Ok(changed.map(|_| before))
         })
     }
 
@@ -442,6 +462,57 @@ mod tests {
             .call(&caller, "ListTagsForResource", &json!({"ResourceARN": arn}))
             .unwrap();
         assert_eq!(tags, json!({"Tags": [{"Key": "app", "Value": "x"}]}));
+    }
+
+    #[test]
+    fn the_history_has_both_states_and_why() {
+        let (_directory, alarms, caller) = alarms();
+        alarms.call(&caller, "PutMetricAlarm", &single()).unwrap();
+        let set = |reason: &str| json!({"AlarmName": "a", "StateValue": "ALARM", "StateReason": reason});
+        assert!(alarms.set_state(&caller, &set("one")).unwrap().is_some());
+        assert!(
+            alarms.set_state(&caller, &set("two")).unwrap().is_none(),
+            "the same state again"
+        );
+        let found = alarms.call(&caller, "DescribeAlarms", &json!({})).unwrap();
+        assert_eq!(found["MetricAlarms"][0]["StateReason"], "two");
+        let asked = json!({"AlarmName": "a", "HistoryItemType": "StateUpdate"});
+        let history = alarms.call(&caller, "DescribeAlarmHistory", &asked).unwrap();
+        let items = history["AlarmHistoryItems"].as_array().unwrap();
+        assert_eq!(items.len(), 1);
+        let data: Value = serde_json::from_str(items[0]["HistoryData"].as_str().unwrap()).unwrap();
+        let expected = json!({
+            "version": "1.0",
+            "oldState": {"stateValue": "INSUFFICIENT_DATA", "stateReason": "Unchecked: Initial alarm creation"},
+            "newState": {"stateValue": "ALARM", "stateReason": "one"},
+        });
+        assert_eq!(data, expected);
+        let gone = json!({"ResourceARN": "arn:aws:cloudwatch:eu-central-1:000000000000:alarm:gone"});
+        let tags = alarms.call(&caller, "ListTagsForResource", &gone).unwrap();
+        assert_eq!(tags, json!({"Tags": []}));
+    }
+
+    #[test]
+    fn alarms_of_a_metric_are_those_of_its_dimensions() {
+        let (_directory, alarms, caller) = alarms();
+        let mut of_function = single();
+        of_function["Dimensions"] = json!([{"Name": "FunctionName", "Value": "f"}]);
+        alarms.call(&caller, "PutMetricAlarm", &of_function).unwrap();
+        let count = |more: Value| {
+            let mut asked = json!({"Namespace": "AWS/Lambda", "MetricName": "Errors"});
+            asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let found = alarms.call(&caller, "DescribeAlarmsForMetric", &asked).unwrap();
+            found["MetricAlarms"].as_array().unwrap().len()
+        };
+        assert_eq!(count(json!({})), 0);
+        assert_eq!(
+            count(json!({"Dimensions": [{"Name": "FunctionName", "Value": "f"}]})),
+            1
+        );
+        assert_eq!(
+            count(json!({"Dimensions": [{"Name": "FunctionName", "Value": "f"}], "Period": 300})),
+            0
+        );
     }
 
     #[test]

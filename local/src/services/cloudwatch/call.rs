@@ -1,6 +1,8 @@
 //! CloudWatch: alarms are answered here, metric math is computed here, the rest is the emulator's, which is always
 //! spoken to in JSON.
 
+use std::collections::BTreeMap;
+
 use ::http::header::HeaderValue;
 use ::http::request::Parts;
 use ::http::{Request, Response, StatusCode};
@@ -12,7 +14,8 @@ use crate::protocol::emulator_client::{Caller, EmulatorError};
 use crate::protocol::http::{Body, answer, collect};
 use crate::services::Fault;
 use crate::services::Services;
-use crate::services::cloudwatch::{Metric, owns, values};
+use crate::services::cloudwatch::evaluate::act;
+use crate::services::cloudwatch::{AlarmState, Metric, owns, values};
 
 const LARGEST_BODY: usize = 4 * 1024 * 1024;
 const TARGET: &str = "GraniteServiceVersion20100801";
@@ -57,6 +60,14 @@ impl Services {
     }
 
     async fn cloudwatch(&self, caller: &Caller, operation: &str, mut input: Value) -> Result<Value, Fault> {
+        if operation == "SetAlarmState" {
+            if let Some(before) = self.alarms.set_state(caller, &input)? {
+                let state = AlarmState::parse(input["StateValue"].as_str().unwrap_or_default());
+                let reason = input["StateReason"].as_str().unwrap_or_default();
+                act(&self.emulator, &before, state.unwrap_or(before.state), reason).await;
+            }
+            return Ok(json!({}));
+        }
         if owns(operation) {
             return self.alarms.call(caller, operation, &input);
         }
@@ -71,6 +82,7 @@ impl Services {
                 return Ok(output);
             }
             "PutDashboard" => {
+                check_dashboard(&input)?;
                 let tags = crate::services::cloudwatch::tags_of(&input["Tags"]);
                 if let Some(members) = input.as_object_mut() {
                     members.remove("Tags");
@@ -128,10 +140,13 @@ impl Services {
         let results = values::query(&self.emulator, caller, &queries, start, end).await;
         let mut results = results.map_err(|error| Fault::new(503, "ServiceUnavailable", error.to_string()))?;
         let ascending = input["ScanBy"] == "TimestampAscending";
-        let shown = queries.iter().filter(|query| query["ReturnData"].as_bool().unwrap_or(true)).map(|query| {
+        let labels = labels(&queries);
+        let shown = queries
+            .iter()
+            .filter(|query| query["ReturnData"].as_bool().unwrap_or(true));
+        let shown = shown.map(|query| {
             let id = query["Id"].as_str().unwrap_or_default();
-            let metric = query["MetricStat"]["Metric"]["MetricName"].as_str();
-            let label = query["Label"].as_str().or(metric).unwrap_or(id);
+            let label = labels.get(id).map_or(id, String::as_str);
             match results.remove(id).unwrap_or_else(|| Ok(Default::default())) {
                 Ok(series) => {
                     let mut points: Vec<(i64, f64)> = series.into_iter().collect();
@@ -147,7 +162,98 @@ impl Services {
                 }),
             }
         });
-        Ok(json!({"MetricDataResults": shown.collect::<Vec<_>>(), "Messages": []}))
+        page_of_data(shown.collect(), input)
+    }
+}
+
+/// What results without a label are called: by their metric, and where others have the same one, by their statistic, too.
+fn labels(queries: &[Value]) -> BTreeMap<String, String> {
+    let metric = |query: &Value| query["MetricStat"]["Metric"]["MetricName"].as_str().map(str::to_owned);
+    let is_shown = |query: &&Value| query["ReturnData"].as_bool().unwrap_or(true) && query["Label"].is_null();
+    let names: Vec<String> = queries.iter().filter(is_shown).filter_map(metric).collect();
+    let label = |query: &Value| {
+        let id = query["Id"].as_str()?.to_owned();
+        let given = query["Label"].as_str().map(str::to_owned);
+        let by_metric = || {
+            let name = metric(query)?;
+            let is_shared = names.iter().filter(|other| **other == name).count() > 1;
+            let statistic = query["MetricStat"]["Stat"].as_str().filter(|_| is_shared);
+            Some(statistic.map_or(name.clone(), |statistic| format!("{name} {statistic}")))
+        };
+        let label = given.or_else(by_metric)?;
+        Some((id, label))
+    };
+    queries.iter().filter_map(label).collect()
+}
+
+/// Points of an answer, unless asked otherwise.
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html>
+const MOST_POINTS: usize = 100_800;
+
+/// As many points as one answer may have, result by result, and where the next one goes on.
+fn page_of_data(results: Vec<Value>, input: &Value) -> Result<Value, Fault> {
+    let most = match &input["MaxDatapoints"] {
+        Value::Null => MOST_POINTS,
+        given => {
+            let given = given.as_u64().and_then(|given| usize::try_from(given).ok());
+            given.filter(|most| (1..=MOST_POINTS).contains(most)).ok_or_else(|| {
+                let message = format!("The parameter MaxDatapoints must be between 1 and {MOST_POINTS}.");
+                Fault::new(400, "InvalidParameterValue", message)
+            })?
+        }
+    };
+    let first: usize = match input["NextToken"].as_str() {
+        None => 0,
+        Some(token) => token
+            .parse()
+            .map_err(|_| Fault::new(400, "InvalidNextToken", "The next token specified is invalid."))?,
+    };
+    let (mut skipped, mut room) = (first, most);
+    let mut rest = false;
+    let mut shown = Vec::new();
+    for mut result in results {
+        let length = result["Values"].as_array().map_or(0, Vec::len);
+        let start = skipped.min(length);
+        skipped -= start;
+        let end = length.min(start + room);
+        room -= end - start;
+        let is_whole = end == length;
+        for member in ["Timestamps", "Values"] {
+            if let Some(points) = result[member].as_array_mut() {
+                *points = points[start..end].to_vec();
+            }
+        }
+        if !is_whole {
+            result["StatusCode"] = json!("PartialData");
+            rest = true;
+        }
+        // What went on a page before does not come again.
+        if first == 0 || start < length {
+            shown.push(result);
+        }
+    }
+    let mut output = json!({"MetricDataResults": shown, "Messages": []});
+    if rest {
+        output["NextToken"] = json!((first + most).to_string());
+    }
+    Ok(output)
+}
+
+/// A dashboard has a name of plain characters, and a body that is an object of JSON.
+fn check_dashboard(input: &Value) -> Result<(), Fault> {
+    let text = |member: &str| input[member].as_str().unwrap_or_default();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if text("DashboardName").is_empty() || !text("DashboardName").chars().all(is_plain) {
+        let message = "The value for field DashboardName contains invalid characters. It can only contain alphanumerics, dash (-) and \
+                       underscore (_).\n";
+        return Err(Fault::new(400, "InvalidParameterValue", message));
+    }
+    match serde_json::from_str::<Value>(text("DashboardBody")) {
+        Ok(Value::Object(_)) => Ok(()),
+        _ => {
+            let message = "The field DashboardBody must be a valid JSON object";
+            Err(Fault::new(400, "InvalidParameterInput", message))
+        }
     }
 }
 
@@ -206,4 +312,57 @@ fn refuse(protocol: Protocol, fault: &Fault) -> Response<Body> {
         response.headers_mut().insert("x-amzn-query-error", value);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
+
+    use super::*;
+
+    #[test]
+    fn results_of_one_metric_are_told_apart() {
+        let query = |id: &str, statistic: &str| json!({"Id": id, "MetricStat": {"Metric": {"MetricName": "M"}, "Stat": statistic}});
+        let one = labels(&[query("a", "Sum")]);
+        assert_eq!(one["a"], "M");
+        let two = labels(&[query("a", "Sum"), query("b", "Average")]);
+        assert_eq!((two["a"].as_str(), two["b"].as_str()), ("M Sum", "M Average"));
+    }
+
+    #[test]
+    fn an_answer_has_as_many_points_as_it_may() {
+        let result =
+            |id: &str| json!({"Id": id, "Timestamps": [3, 2, 1], "Values": [3.0, 2.0, 1.0], "StatusCode": "Complete"});
+        let results = || vec![result("a"), result("b")];
+        let whole = page_of_data(results(), &json!({})).unwrap();
+        assert_eq!(
+            (
+                &whole["NextToken"],
+                whole["MetricDataResults"].as_array().unwrap().len()
+            ),
+            (&Value::Null, 2)
+        );
+        let first = page_of_data(results(), &json!({"MaxDatapoints": 4})).unwrap();
+        assert_eq!(first["MetricDataResults"][1]["Values"], json!([3.0]));
+        assert_eq!(first["MetricDataResults"][1]["StatusCode"], "PartialData");
+        let next = json!({"MaxDatapoints": 4, "NextToken": first["NextToken"]});
+        let second = page_of_data(results(), &next).unwrap();
+        assert_eq!(second["MetricDataResults"].as_array().unwrap().len(), 1);
+        assert_eq!(second["MetricDataResults"][0]["Values"], json!([2.0, 1.0]));
+        assert_eq!(second["NextToken"], Value::Null);
+        assert!(page_of_data(results(), &json!({"MaxDatapoints": 0})).is_err());
+    }
+
+    #[test]
+    fn dashboards_are_json_under_plain_names() {
+        let check = |name: &str, body: &str| {
+            let checked = check_dashboard(&json!({"DashboardName": name, "DashboardBody": body}));
+            checked.err().map(|fault| fault.code)
+        };
+        assert_eq!(check("a-b_1", "{\"widgets\": []}"), None);
+        assert_eq!(check("a b", "{}"), Some("InvalidParameterValue"));
+        for body in ["", "{nope", "[]"] {
+            assert_eq!(check("a", body), Some("InvalidParameterInput"), "{body}");
+        }
+    }
 }

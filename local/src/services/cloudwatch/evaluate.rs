@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::notification::{self, Notification};
+use super::reason::{self, Point, breaches};
 use super::values::{self, period};
 use super::{Alarm, AlarmState, Alarms, Metric, Written};
 use crate::protocol::emulator_client::Caller;
@@ -15,6 +17,9 @@ use crate::protocol::emulator_client::EmulatorClient;
 
 /// How often alarms are judged. CloudWatch does it every minute; here the operator waits less.
 const INTERVAL: Duration = Duration::from_secs(5);
+
+/// The query of how many values a point of a single metric is made of.
+const SAMPLES: &str = "taskctl_samples";
 
 /// Judges all alarms until `stop`.
 pub(crate) async fn run(alarms: Arc<Alarms>, emulator: EmulatorClient, mut stop: watch::Receiver<bool>) {
@@ -43,7 +48,7 @@ pub(crate) async fn run(alarms: Arc<Alarms>, emulator: EmulatorClient, mut stop:
             };
             known.insert(arn, judgement);
             if verdict.state != alarm.state && alarms.settle(&alarm, &verdict) {
-                act(&emulator, &alarm, &verdict).await;
+                act(&emulator, &alarm, verdict.state, &verdict.reason).await;
             }
         }
         judged = known;
@@ -64,18 +69,27 @@ impl Question {
         let configuration = &alarm.configuration;
         let queries = match configuration.get("Metrics").and_then(Value::as_array) {
             Some(metrics) => metrics.clone(),
-            None => vec![json!({
-                "Id": "m",
-                "MetricStat": {
-                    "Metric": {
-                        "Namespace": configuration.get("Namespace"),
-                        "MetricName": configuration.get("MetricName"),
-                        "Dimensions": configuration.get("Dimensions"),
-                    },
-                    "Period": configuration.get("Period"),
-                    "Stat": configuration.get("Statistic").or(configuration.get("ExtendedStatistic")),
-                },
-            })],
+            None => {
+                let of = |id: &str, statistic: Value| {
+                    json!({
+                        "Id": id,
+                        "MetricStat": {
+                            "Metric": {
+                                "Namespace": configuration.get("Namespace"),
+                                "MetricName": configuration.get("MetricName"),
+                                "Dimensions": configuration.get("Dimensions"),
+                            },
+                            "Period": configuration.get("Period"),
+                            "Stat": statistic,
+                        },
+                        "ReturnData": id != SAMPLES,
+                    })
+                };
+                let statistic = configuration
+                    .get("Statistic")
+                    .or(configuration.get("ExtendedStatistic"));
+                vec![of("m", json!(statistic)), of(SAMPLES, json!("SampleCount"))]
+            }
         };
         let returned = queries
             .iter()
@@ -132,6 +146,7 @@ impl Judged {
 struct Verdict {
     state: AlarmState,
     reason: String,
+    reason_data: Option<String>,
 }
 
 impl Alarms {
@@ -145,7 +160,7 @@ impl Alarms {
             };
             let alarm = state.alarms.iter_mut().find(same);
             Ok(alarm
-                .and_then(|alarm| alarm.transition(verdict.state, verdict.reason.clone(), None))
+                .and_then(|alarm| alarm.transition(verdict.state, verdict.reason.clone(), verdict.reason_data.clone()))
                 .is_some())
         });
         settled.unwrap_or(false)
@@ -174,7 +189,15 @@ async fn judge(emulator: &EmulatorClient, alarm: &Alarm, question: &Question, no
         Err(reason) => {
             let state = AlarmState::InsufficientData;
             let reason = format!("Unchecked: {reason}");
-            return Some((Verdict { state, reason }, judged));
+            let reason_data = None;
+            return Some((
+                Verdict {
+                    state,
+                    reason,
+                    reason_data,
+                },
+                judged,
+            ));
         }
     };
     // The period that runs now counts as soon as it has a value.
@@ -183,27 +206,29 @@ async fn judge(emulator: &EmulatorClient, alarm: &Alarm, question: &Question, no
     } else {
         current - period
     };
-    let points: Vec<Option<f64>> = (0..question.periods)
-        .map(|index| series.get(&(last - index * period)).copied())
-        .collect();
-    Some((verdict(alarm, &points), judged))
+    let samples = results.get(SAMPLES).and_then(|samples| samples.as_ref().ok());
+    let point = |index: i64| {
+        let at = last - index * period;
+        Point {
+            at,
+            value: series.get(&at).copied(),
+            samples: samples.and_then(|samples| samples.get(&at).copied()),
+        }
+    };
+    let points: Vec<Point> = (0..question.periods).map(point).collect();
+    let state = verdict(alarm, &points);
+    let verdict = Verdict {
+        state,
+        reason: reason::words(alarm, state, &points),
+        reason_data: Some(reason::data(alarm, period, &points, now).to_string()),
+    };
+    Some((verdict, judged))
 }
 
 /// Judges the values of the last periods, newest first.
-fn verdict(alarm: &Alarm, points: &[Option<f64>]) -> Verdict {
+fn verdict(alarm: &Alarm, points: &[Point]) -> AlarmState {
     let configuration = &alarm.configuration;
     let text = |member: &str| configuration.get(member).and_then(Value::as_str).unwrap_or_default();
-    let threshold = configuration
-        .get("Threshold")
-        .and_then(Value::as_f64)
-        .unwrap_or_default();
-    let breaches = |value: f64| match text("ComparisonOperator") {
-        "GreaterThanOrEqualToThreshold" => value >= threshold,
-        "GreaterThanThreshold" => value > threshold,
-        "LessThanThreshold" => value < threshold,
-        "LessThanOrEqualToThreshold" => value <= threshold,
-        _ => false,
-    };
     let needed = configuration
         .get("DatapointsToAlarm")
         .and_then(Value::as_u64)
@@ -213,11 +238,11 @@ fn verdict(alarm: &Alarm, points: &[Option<f64>]) -> Verdict {
     } else {
         text("TreatMissingData")
     };
-    let known: Vec<f64> = points.iter().flatten().copied().collect();
+    let known: Vec<f64> = points.iter().filter_map(|point| point.value).collect();
     let absent = points.len() - known.len();
     let breaching =
-        known.iter().filter(|value| breaches(**value)).count() + if missing == "breaching" { absent } else { 0 };
-    let state = if breaching as u64 >= needed {
+        known.iter().filter(|value| breaches(alarm, **value)).count() + if missing == "breaching" { absent } else { 0 };
+    if breaching as u64 >= needed {
         AlarmState::Alarm
     } else if !known.is_empty() || matches!(missing, "notBreaching" | "breaching") {
         AlarmState::Ok
@@ -225,23 +250,17 @@ fn verdict(alarm: &Alarm, points: &[Option<f64>]) -> Verdict {
         alarm.state
     } else {
         AlarmState::InsufficientData
-    };
-    let reason = format!(
-        "Threshold Crossed: {breaching} of the last {} datapoints {known:?} breached the threshold ({threshold}); {needed} needed \
-         for ALARM; {absent} without data",
-        points.len()
-    );
-    Verdict { state, reason }
+    }
 }
 
-/// Publishes the new state to the topics.
-async fn act(emulator: &EmulatorClient, alarm: &Alarm, verdict: &Verdict) {
+/// Publishes the new state of an alarm, as it was before, to its topics.
+pub(super) async fn act(emulator: &EmulatorClient, alarm: &Alarm, state: AlarmState, reason: &str) {
     let enabled = alarm
         .configuration
         .get("ActionsEnabled")
         .and_then(Value::as_bool)
         .unwrap_or(true);
-    let member = match verdict.state {
+    let member = match state {
         AlarmState::Ok => "OKActions",
         AlarmState::Alarm => "AlarmActions",
         AlarmState::InsufficientData => "InsufficientDataActions",
@@ -260,18 +279,8 @@ async fn act(emulator: &EmulatorClient, alarm: &Alarm, verdict: &Verdict) {
         account: alarm.account.clone(),
         region: alarm.region.clone(),
     };
-    let message = json!({
-        "AlarmName": alarm.name,
-        "AlarmArn": alarm.arn(),
-        "NewStateValue": verdict.state.name(),
-        "OldStateValue": alarm.state.name(),
-        "NewStateReason": verdict.reason,
-        "Region": alarm.region,
-        "AWSAccountId": alarm.account,
-    })
-    .to_string();
+    let Notification { subject, message } = notification::of(alarm, state, reason, jiff::Timestamp::now().as_second());
     for topic in topics {
-        let subject = format!("{}: \"{}\" in {}", verdict.state.name(), alarm.name, alarm.region);
         let parameters = [
             ("Action", "Publish"),
             ("Version", "2010-03-31"),
@@ -322,7 +331,13 @@ mod tests {
             configuration: configuration.as_object().cloned().unwrap_or_default(),
             ..alarm(AlarmState::Alarm)
         };
-        assert_eq!(verdict(&alarm, points).state, expected, "{missing} {needed} {points:?}");
+        let point = |value: &Option<f64>| Point {
+            at: 0,
+            value: *value,
+            samples: None,
+        };
+        let shown: Vec<Point> = points.iter().map(point).collect();
+        assert_eq!(verdict(&alarm, &shown), expected, "{missing} {needed} {points:?}");
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod call;
 mod evaluate;
 pub(crate) mod math;
 pub(crate) mod metric_sink;
+mod notification;
+mod reason;
 mod statistic;
 pub(crate) mod values;
 
@@ -26,6 +28,8 @@ use crate::error::LocalError;
 use crate::files;
 use crate::protocol::emulator_client::Caller;
 
+/// Most tags of an alarm or dashboard.
+const MOST_TAGS: usize = 50;
 /// State changes that are remembered of each alarm.
 const HISTORY: usize = 100;
 
@@ -164,7 +168,7 @@ impl Alarm {
         });
     }
 
-    /// Moves to a state; says from which when it is another.
+    /// Moves to a state, or gives the same one another reason; says from which when it is another.
     pub(crate) fn transition(
         &mut self,
         state: AlarmState,
@@ -172,21 +176,30 @@ impl Alarm {
         reason_data: Option<String>,
     ) -> Option<AlarmState> {
         let before = self.state;
-        self.reason_data = reason_data;
-        if before == state {
-            return None;
+        let changes = before != state;
+        if changes {
+            let summary = format!("Alarm updated from {} to {}", before.name(), state.name());
+            let described = |state: AlarmState, reason: &str, data: Option<&String>| {
+                let mut described = json!({"stateValue": state.name(), "stateReason": reason});
+                if let Some(data) = data {
+                    // Data that is no JSON is kept as it was given.
+                    described["stateReasonData"] = serde_json::from_str(data).unwrap_or_else(|_| json!(data));
+                }
+                described
+            };
+            let data = json!({
+                "version": "1.0",
+                "oldState": described(before, &self.reason, self.reason_data.as_ref()),
+                "newState": described(state, &reason, reason_data.as_ref()),
+            });
+            self.remember("StateUpdate", summary, data);
+            self.transitioned_at = now();
         }
-        let summary = format!("Alarm updated from {} to {}", before.name(), state.name());
-        self.remember(
-            "StateUpdate",
-            summary,
-            json!({"oldState": {"stateValue": before.name()}, "newState": {"stateValue": state.name(), "stateReason": reason}}),
-        );
         self.state = state;
         self.reason = reason;
+        self.reason_data = reason_data;
         self.state_updated_at = now();
-        self.transitioned_at = now();
-        Some(before)
+        changes.then_some(before)
     }
 }
 
@@ -267,6 +280,14 @@ impl Alarms {
             .collect()
     }
 
+    /// The tags of an alarm or dashboard; of one that is gone, none.
+    fn tags_of_any(&self, arn: &str) -> BTreeMap<String, String> {
+        let state = self.state.lock();
+        let alarm = state.alarms.iter().find(|alarm| alarm.arn() == arn);
+        let tags = alarm.map(|alarm| &alarm.tags).or(state.dashboard_tags.get(arn));
+        tags.cloned().unwrap_or_default()
+    }
+
     /// Changes the tags of an alarm or dashboard, named by ARN, and returns them.
     pub(crate) fn tags(
         &self,
@@ -287,6 +308,13 @@ impl Alarms {
             };
             change(tags);
             let tags = tags.clone();
+            if tags.len() > MOST_TAGS {
+                return Err(Fault::new(
+                    400,
+                    "ValidationError",
+                    format!("A resource has at most {MOST_TAGS} tags"),
+                ));
+            }
             state.dashboard_tags.retain(|_, tags| !tags.is_empty());
             Ok(tags)
         })
