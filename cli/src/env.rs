@@ -45,6 +45,8 @@ pub struct Env {
     pub local_root: Option<PathBuf>,
     /// Python for the local target, when given.
     pub local_python: Option<PathBuf>,
+    /// How long functions of the local target take to get ready, in milliseconds.
+    pub local_settling_ms: u64,
     /// Endpoints of AWS services that the environment names, by the variable's name.
     pub endpoints: Vec<(String, String)>,
     /// When the session of the AWS environment variables ends, where they say so.
@@ -108,6 +110,9 @@ impl Env {
             .unwrap_or_else(|| directory.join(KEEP).join("cache")),
             local_root: path("TASKCTL_LOCAL_ROOT"),
             local_python: path("TASKCTL_LOCAL_PYTHON"),
+            local_settling_ms: text("TASKCTL_LOCAL_SETTLING_MS")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or_default(),
             endpoints: endpoints(),
             session_ends: text("AWS_CREDENTIAL_EXPIRATION").and_then(|at| at.parse().ok()),
             directory,

@@ -154,6 +154,7 @@ pub fn local_options(global: &Global, env: &Env) -> LocalOptions {
             first_api: None,
         },
         python: env.local_python.clone(),
+        settling_ms: env.local_settling_ms,
         ..LocalOptions::new(&root, &env.cache)
     }
 }

@@ -36,6 +36,7 @@ fn taskctl(directory: &Path, arguments: &[&str]) -> Command {
         "XDG_CACHE_HOME",
         "TASKCTL_LOCAL_ROOT",
         "TASKCTL_LOCAL_PYTHON",
+        "TASKCTL_LOCAL_SETTLING_MS",
     ]
     .into_iter()
     .chain(VARIABLES)

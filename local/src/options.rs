@@ -79,6 +79,9 @@ pub struct LocalOptions {
     pub asked: AskedPorts,
     /// Python to make the virtual environment with; none looks on PATH. Never read from the disk: it is run.
     pub python: Option<PathBuf>,
+    /// How long functions are `Pending` after they were made, and `InProgress` after a change, in milliseconds. AWS takes
+    /// seconds; here it is none, unless the operator or a test wants to live through it.
+    pub settling_ms: u64,
 }
 
 impl LocalOptions {
@@ -90,6 +93,7 @@ impl LocalOptions {
             cache: absolute(cache),
             asked: AskedPorts::default(),
             python: None,
+            settling_ms: 0,
         }
     }
 
@@ -150,12 +154,15 @@ pub struct ServeSettings {
     /// The installed emulator.
     pub(crate) venv: PathBuf,
     pub(crate) asked: AskedPorts,
+    #[serde(default)]
+    pub(crate) settling_ms: u64,
 }
 
 impl ServeSettings {
     pub(crate) fn options(&self) -> LocalOptions {
         LocalOptions {
             asked: self.asked,
+            settling_ms: self.settling_ms,
             ..LocalOptions::new(&self.root, &self.cache)
         }
     }

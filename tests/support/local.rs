@@ -13,6 +13,9 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use taskctl_local::LocalOptions;
 
+/// How long functions of the tests are `Pending` and their updates `InProgress`, as they are for seconds on AWS.
+const SETTLING_MS: u32 = 250;
+
 /// A local target.
 pub struct Local {
     root: PathBuf,
@@ -338,12 +341,13 @@ impl Local {
     }
 
     /// What names this target to taskctl.
-    pub fn variables(&self) -> [(&'static str, String); 4] {
+    pub fn variables(&self) -> [(&'static str, String); 5] {
         [
             ("TASKCTL_CACHE", cache().to_string_lossy().into_owned()),
             ("TASKCTL_LOCAL_ROOT", self.root.to_string_lossy().into_owned()),
             ("TASKCTL_LOCAL_PORT", self.port.to_string()),
             ("TASKCTL_LOCAL_WEBSITE_PORT", self.website_port.to_string()),
+            ("TASKCTL_LOCAL_SETTLING_MS", SETTLING_MS.to_string()),
         ]
     }
 

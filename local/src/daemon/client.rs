@@ -377,6 +377,7 @@ fn spawn(options: &LocalOptions, daemon: &DaemonCommand, venv: PathBuf) -> Resul
         cache: options.cache.clone(),
         venv,
         asked: options.asked,
+        settling_ms: options.settling_ms,
     };
     let settings = serde_json::to_string(&settings)
         .map_err(|source| LocalError::io("starting", &daemon.program, std::io::Error::other(source)))?;

@@ -168,7 +168,11 @@ impl Stores {
         let stores = Self {
             alarms: Arc::new(Alarms::open(state.join("alarms.json"))?),
             apis: Arc::new(Apis::open(&state.join("apis"), ports, events)?),
-            functions: Arc::new(Functions::open(&state.join("functions"), downloads)?),
+            functions: Arc::new(Functions::open(
+                &state.join("functions"),
+                downloads,
+                options.settling_ms,
+            )?),
             memory: Arc::new(Memory::open(state.join(MEMORY_FILE))?),
             websites: Arc::new(Websites::open(state.join("websites.json"))?),
         };

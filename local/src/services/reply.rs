@@ -10,8 +10,12 @@ use serde_json::{Value, json};
 use super::Fault;
 use crate::protocol::http::{Body, ReadError, answer, collect};
 
-/// Largest body that is read: a zip of 50 MB in base64.
-const LARGEST_BODY: usize = 72 * 1024 * 1024;
+/// Largest body that is read: that of Lambda, a zip of 50 MB in base64.
+const LARGEST_BODY: usize = 70_167_211;
+
+/// Errors of Lambda whose text is in `Message`; in its other ones, and in those of its front, it is in `message`.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_GetFunction.html#API_GetFunction_Errors>
+const WITH_CAPITAL: [&str; 3] = ["AccessDeniedException", "ResourceNotFoundException", "ServiceException"];
 
 /// Which service words an error.
 #[derive(Clone, Copy)]
@@ -73,13 +77,13 @@ pub(crate) fn page<T>(items: Vec<T>, size: usize, token: Option<&str>) -> Result
     ))
 }
 
-/// Reads the body of a call.
-pub(super) async fn read(body: Body) -> Result<Bytes, Fault> {
+/// Reads the body of a call of an operation.
+pub(super) async fn read(body: Body, operation: &str) -> Result<Bytes, Fault> {
     collect(body, LARGEST_BODY).await.map_err(|error| match error {
         ReadError::TooLarge { limit } => Fault::new(
             413,
             "RequestEntityTooLargeException",
-            format!("Request must be smaller than {limit} bytes"),
+            format!("Request must be smaller than {limit} bytes for the {operation} operation"),
         ),
         ReadError::Broken(error) => Fault::new(400, "RequestAbortedException", error.to_string()),
     })
@@ -100,8 +104,8 @@ pub(super) fn respond(result: Result<Reply, Fault>, style: Style) -> Response<Bo
         }) => {
             let mut body = json!({});
             body[match style {
-                Style::ApiGateway => "message",
-                Style::Lambda => "Message",
+                Style::Lambda if WITH_CAPITAL.contains(&code) => "Message",
+                Style::ApiGateway | Style::Lambda => "message",
             }] = message.into();
             for (name, value) in fields {
                 body[name] = value;

@@ -26,7 +26,7 @@ async fn functions() {
     let created = world.function("f", "one").await;
     check(
         &created,
-        json!({"CodeSha256": sha256(&first), "Version": "$LATEST", "State": "Active"}),
+        json!({"CodeSha256": sha256(&first), "Version": "$LATEST", "State": "Pending"}),
     );
     let no_role = json!({"FunctionName": "g", "Runtime": "provided.al2023", "Role": "arn:aws:iam::000000000000:role/none", "Handler": "bootstrap", "Code": {"ZipFile": base64(&first)}});
     lambda("POST", functions.to_owned(), no_role)
@@ -524,6 +524,70 @@ async fn fields_that_the_emulator_loses() {
         .ok()
         .text();
     assert!(list.contains("PendingConfirmation"), "{list}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_emulator_takes_and_aws_refuses() {
+    let world = World::running().await;
+    world.role("r").await;
+    let iam = async |members: &[(&str, &str)]| {
+        let all: Vec<(&str, &str)> = members.iter().copied().chain([("Version", "2010-05-08")]).collect();
+        world.query("iam", &all).await
+    };
+    let put = async |name: &str, document: &str| {
+        let members = [
+            ("Action", "PutRolePolicy"),
+            ("RoleName", "r"),
+            ("PolicyName", name),
+            ("PolicyDocument", document),
+        ];
+        iam(&members).await
+    };
+    let policy = |resource: &str| {
+        json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": resource}]})
+            .to_string()
+    };
+    let long = policy(&format!("arn:aws:s3:::{}", "b".repeat(6_000)));
+    put("one", &long).await.ok();
+    // The same one again takes the place of itself.
+    put("one", &long).await.ok();
+    put("two", &long).await.refused(409, "LimitExceeded");
+    put("two", &policy("*")).await.ok();
+    put("three", "{nope").await.refused(400, "MalformedPolicyDocument");
+    let attach = [
+        ("Action", "AttachRolePolicy"),
+        ("RoleName", "r"),
+        ("PolicyArn", "arn:aws:iam::000000000000:policy/none"),
+    ];
+    iam(&attach).await.refused(404, "NoSuchEntity");
+
+    let topic = async |value: &str| {
+        let members = [
+            ("Action", "CreateTopic"),
+            ("Name", "t"),
+            ("Tags.member.1.Key", "k"),
+            ("Tags.member.1.Value", value),
+        ];
+        world.query("sns", &members).await
+    };
+    topic("a").await.ok();
+    topic("a").await.ok();
+    topic("b").await.refused(400, "InvalidParameter");
+
+    let bucket = async |name: &str, ownership: &str| {
+        let headers = [("x-amz-object-ownership", ownership)];
+        world
+            .call("s3", Method::PUT, &format!("/{name}"), &headers, location())
+            .await
+    };
+    bucket("writers", "ObjectWriter").await.ok();
+    let shown = world
+        .call("s3", Method::GET, "/writers?ownershipControls", &[], "")
+        .await
+        .ok()
+        .text();
+    assert!(shown.contains("ObjectWriter"), "{shown}");
+    bucket("nobodys", "Nobody").await.refused(400, "InvalidArgument");
 }
 
 /// An alarm looks at its own dimensions only.

@@ -11,7 +11,7 @@ use crate::services::reply::{Style, read, respond};
 
 impl Services {
     pub(in crate::services) async fn call_api_gateway(&self, call: &Call, parts: &Parts, body: Body) -> Response<Body> {
-        let result = match read(body).await {
+        let result = match read(body, "API Gateway").await {
             Ok(body) => {
                 let owner = Owner {
                     account: &call.account,

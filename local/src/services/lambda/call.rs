@@ -9,14 +9,18 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::{CodeInput, Needs, Owner, StoredCode, addressed, needs};
+use super::{CodeInput, Needs, Owner, StoredCode, addressed, check_shape, needs};
 use crate::ports::{Completed, FunctionError, InvokeKind, InvokeOutcome, InvokeRequest, LogTail, ThrottleReason};
 use crate::protocol::classify::{Call, header_text};
 use crate::protocol::emulator_client::Caller;
 use crate::protocol::http::{Body, answer, full};
+use crate::protocol::xml::Element;
 use crate::services::reply::{Style, read, respond};
 use crate::services::{Fault, Reply, Services};
 
+/// Largest zip that comes in a call itself; one from a bucket is bounded by its content alone.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+const DIRECT_LIMIT: usize = 50 * 1024 * 1024;
 const KEY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -26,11 +30,17 @@ const KEY: &AsciiSet = &NON_ALPHANUMERIC
 
 impl Services {
     pub(in crate::services) async fn call_lambda(&self, call: &Call, parts: &Parts, body: Body) -> Response<Body> {
-        let body = match read(body).await {
+        let needs = needs(&parts.method, parts.uri.path());
+        let operation = match needs {
+            Needs::Code => "UpdateFunctionCode",
+            Needs::Role => "UpdateFunctionConfiguration",
+            Needs::Invocation => "InvokeFunction",
+            Needs::CodeAndRole | Needs::Nothing => "CreateFunction",
+        };
+        let body = match read(body, operation).await {
             Ok(body) => body,
             Err(fault) => return respond(Err(fault), Style::Lambda),
         };
-        let needs = needs(&parts.method, parts.uri.path());
         if needs == Needs::Invocation {
             return match self.invoke(call, parts, body).await {
                 Ok(response) => response,
@@ -41,25 +51,26 @@ impl Services {
     }
 
     async fn call_functions(&self, call: &Call, parts: &Parts, body: &[u8], needs: Needs) -> Result<Reply, Fault> {
+        let owner = Owner {
+            account: &call.account,
+            region: &call.region,
+        };
+        let query = parts.uri.query().unwrap_or_default();
+        check_shape(owner, needs, parts.uri.path(), query, body)?;
         let input = || serde_json::from_slice::<Value>(body).unwrap_or_default();
         let code = match needs {
             Needs::CodeAndRole => {
                 let input = input();
                 self.check_role(call, &input["Role"]).await?;
-                Some(self.code(call, &input["Code"]).await?)
+                Some(self.code(call, &input["Code"], false).await?)
             }
-            Needs::Code => Some(self.code(call, &input()).await?),
+            Needs::Code => Some(self.code(call, &input(), true).await?),
             Needs::Role => {
                 self.check_role(call, &input()["Role"]).await?;
                 None
             }
             Needs::Invocation | Needs::Nothing => None,
         };
-        let owner = Owner {
-            account: &call.account,
-            region: &call.region,
-        };
-        let query = parts.uri.query().unwrap_or_default();
         self.functions
             .call(owner, &parts.method, parts.uri.path(), query, body, code)
     }
@@ -77,7 +88,7 @@ impl Services {
     }
 
     /// The zip of a call, from its body or from a bucket, kept under its hash.
-    async fn code(&self, call: &Call, input: &Value) -> Result<StoredCode, Fault> {
+    async fn code(&self, call: &Call, input: &Value, is_update: bool) -> Result<StoredCode, Fault> {
         let input: CodeInput = serde_json::from_value(input.clone()).unwrap_or_default();
         let bytes = match (input.zip_file, input.s3_bucket, input.s3_key) {
             (Some(_), Some(_), _) | (Some(_), _, Some(_)) => {
@@ -85,10 +96,7 @@ impl Services {
                     "Please do not provide other FunctionCode parameters when providing a ZipFile.",
                 ));
             }
-            (Some(zip), None, None) => BASE64
-                .decode(zip)
-                .map(Bytes::from)
-                .map_err(|_| invalid("Could not decode the zip file."))?,
+            (Some(zip), None, None) => zip_of_call(&zip)?,
             (None, Some(bucket), Some(key)) => {
                 let version = input
                     .s3_object_version
@@ -98,16 +106,24 @@ impl Services {
                 let object = self.emulator.s3(&Caller::of(call), Method::GET, &path).await;
                 let object = object.map_err(|error| unavailable(&error))?;
                 if object.status() != StatusCode::OK {
+                    let said = Element::parse(object.body());
+                    let member = |name: &str| said.as_ref().and_then(|said| said.text_of(name)).unwrap_or_default();
+                    let (code, message) = (member("Code"), member("Message"));
+                    let message = match code.as_str() {
+                        "NoSuchBucket" => "The specified bucket does not exist",
+                        "NoSuchKey" => "The specified key does not exist.",
+                        _ => &message,
+                    };
                     return Err(invalid(format!(
-                        "Error occurred while GetObject. S3 Error Code: {}. S3 Error Message: {key} in {bucket}",
-                        if object.status() == StatusCode::NOT_FOUND {
-                            "NoSuchKey"
-                        } else {
-                            "AccessDenied"
-                        }
+                        "Error occurred while GetObject. S3 Error Code: {code}. S3 Error Message: {message}"
                     )));
                 }
                 object.into_body()
+            }
+            _ if input.image_uri.is_some() && is_update => {
+                return Err(invalid(
+                    "Please don't provide ImageUri when updating a function with packageType Zip.",
+                ));
             }
             _ if input.image_uri.is_some() => return Err(invalid("The local target does not run container images")),
             _ => return Err(invalid("Please provide a source for function code.")),
@@ -120,7 +136,7 @@ impl Services {
             account: &call.account,
             region: &call.region,
         };
-        let (name, qualifier) = addressed(parts.uri.path(), parts.uri.query().unwrap_or_default())?;
+        let (name, qualifier) = addressed(owner, parts.uri.path(), parts.uri.query().unwrap_or_default())?;
         let address = self.functions.address(owner, &name, qualifier.as_deref())?;
         let header = |name| header_text(&parts.headers, name);
         let kind = match header("x-amz-invocation-type") {
@@ -143,6 +159,18 @@ impl Services {
         };
         invocation_answer(self.invoker.invoke(request).await)
     }
+}
+
+/// The zip that a call brings itself.
+fn zip_of_call(encoded: &str) -> Result<Bytes, Fault> {
+    let zip = BASE64
+        .decode(encoded)
+        .map_err(|_| invalid("Could not decode the zip file."))?;
+    if zip.len() > DIRECT_LIMIT {
+        let message = format!("Zipped size must be smaller than {DIRECT_LIMIT} bytes");
+        return Err(Fault::new(413, "RequestEntityTooLargeException", message));
+    }
+    Ok(Bytes::from(zip))
 }
 
 fn invocation_answer(outcome: InvokeOutcome) -> Result<Response<Body>, Fault> {
@@ -211,4 +239,18 @@ fn invalid(message: impl Into<String>) -> Fault {
 
 fn unavailable(error: &impl std::fmt::Display) -> Fault {
     Fault::new(503, "ServiceException", format!("the emulator did not answer: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zip_in_a_call_has_a_limit() {
+        assert_eq!(zip_of_call("AAAA"), Ok(Bytes::from_static(&[0; 3])));
+        let refused = zip_of_call(&"AAAA".repeat(DIRECT_LIMIT / 3 + 1)).err();
+        let refused = refused.map(|fault| (fault.status, fault.code, fault.message));
+        let message = "Zipped size must be smaller than 52428800 bytes".to_owned();
+        assert_eq!(refused, Some((413, "RequestEntityTooLargeException", message)));
+    }
 }

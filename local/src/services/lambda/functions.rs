@@ -5,10 +5,16 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::model::{ConcurrencyInput, ConfigurationInput, CreateInput, FunctionRecord, UpdateCodeInput, Version};
-use super::rules::{
-    check_revision, conflict, constraint, invalid, new_configuration, parse_name, update_configuration,
+use super::address::{names_alias, new_name, tagged_name};
+use super::model::{
+    ConcurrencyInput, ConfigurationInput, CreateInput, FunctionRecord, UpdateCodeInput, Version, function_arn,
 };
+use super::publishing::publish;
+use super::rules::{
+    READ_FUNCTION, absent, check_revision, check_tags, conflict, invalid, missing, new_configuration,
+    update_configuration,
+};
+use super::state::Change;
 use super::view::{self, States};
 use super::{Functions, Owner, StoredCode, hex_of, key};
 use crate::ports::Architecture;
@@ -26,17 +32,19 @@ impl Functions {
         configuration: ConfigurationInput,
         code: StoredCode,
     ) -> Result<Value, Fault> {
-        let (name, _) = parse_name(input.function_name.as_deref().unwrap_or_default())?;
+        let name = new_name(owner, input.function_name.as_deref().unwrap_or_default())?;
         if input.package_type.as_deref().is_some_and(|kind| kind != "Zip") {
             return Err(invalid("The local target does not run container images"));
         }
         let architecture = one_architecture(input.architectures)?;
-        let configuration = new_configuration(&name, architecture, configuration)?;
+        let configuration = new_configuration(owner, &name, architecture, configuration)?;
+        let tags = input.tags.unwrap_or_default();
+        check_tags(&tags, tags.keys())?;
         let mut records = self.records.lock();
         if records.contains_key(&owner.key(&name)) {
             return Err(conflict(format!("Function already exist: {name}")));
         }
-        let latest = Version {
+        let mut latest = Version {
             version: "$LATEST".to_owned(),
             code_sha256: code.sha256,
             code_size: code.size,
@@ -44,7 +52,10 @@ impl Functions {
             published_description: None,
             last_modified: modified(),
             revision_id: new_revision(),
+            execution_id: Some(new_revision()),
+            settling: None,
         };
+        latest.begin(Change::Creation, self.settling_ms);
         let mut record = FunctionRecord {
             account: owner.account.to_owned(),
             region: owner.region.to_owned(),
@@ -56,22 +67,19 @@ impl Functions {
             policies: BTreeMap::new(),
             reserved_concurrency: None,
             urls: BTreeMap::new(),
-            tags: input.tags.unwrap_or_default(),
+            tags,
         };
-        let shown = self.shown_after(&mut record, input.publish == Some(true), None);
+        // The answer names the function itself, even when it is that of the version which was published with it.
+        let arn = record.arn();
+        let shown = match input.publish {
+            Some(true) => {
+                let version = publish(&mut record, None, self.settling_ms);
+                view::configuration(&record, &version, &arn, States::Begun(Change::Creation))
+            }
+            _ => view::configuration(&record, &record.latest, &arn, States::Begun(Change::Creation)),
+        };
         self.keep(&mut records, record)?;
         Ok(shown)
-    }
-
-    /// The answer to a create or update: the version it published, or `$LATEST`.
-    fn shown_after(&self, record: &mut FunctionRecord, publish: bool, description: Option<String>) -> Value {
-        if publish {
-            let version = super::publishing::publish(record, description);
-            let arn = format!("{}:{}", record.arn(), version.version);
-            view::configuration(record, &version, &arn, States::Shown)
-        } else {
-            view::configuration(record, &record.latest, &record.arn(), States::Shown)
-        }
     }
 
     pub(super) fn update_code(
@@ -83,13 +91,28 @@ impl Functions {
     ) -> Result<Value, Fault> {
         let architecture = one_architecture(input.architectures)?;
         let change = |record: &mut FunctionRecord| {
-            check_revision(input.revision_id.as_deref(), &record.latest.revision_id)?;
+            self.check_update(record, input.revision_id.as_deref())?;
             record.latest.code_sha256 = code.sha256;
             record.latest.code_size = code.size;
             record.latest.configuration.architecture = architecture;
-            record.latest.last_modified = modified();
-            record.latest.revision_id = new_revision();
-            Ok(self.shown_after(record, input.publish == Some(true), None))
+            self.updated(record);
+            if input.publish == Some(true) {
+                let version = publish(record, None, self.settling_ms);
+                let arn = format!("{}:{}", record.arn(), version.version);
+                return Ok(view::configuration(
+                    record,
+                    &version,
+                    &arn,
+                    States::Begun(Change::Creation),
+                ));
+            }
+            let arn = record.arn();
+            Ok(view::configuration(
+                record,
+                &record.latest,
+                &arn,
+                States::Begun(Change::Update),
+            ))
         };
         if input.dry_run == Some(true) {
             let mut copy = self.read(owner, name, |record| Ok(record.clone()))?;
@@ -105,12 +128,32 @@ impl Functions {
         input: ConfigurationInput,
     ) -> Result<Value, Fault> {
         self.change(owner, name, |record| {
-            check_revision(input.revision_id.as_deref(), &record.latest.revision_id)?;
-            update_configuration(&mut record.latest.configuration, input)?;
-            record.latest.last_modified = modified();
-            record.latest.revision_id = new_revision();
-            Ok(self.shown_after(record, false, None))
+            self.check_update(record, input.revision_id.as_deref())?;
+            update_configuration(owner, &mut record.latest.configuration, input)?;
+            self.updated(record);
+            let arn = record.arn();
+            Ok(view::configuration(
+                record,
+                &record.latest,
+                &arn,
+                States::Begun(Change::Update),
+            ))
         })
+    }
+
+    /// Whether `$LATEST` can be changed now, by a caller who knows this revision.
+    fn check_update(&self, record: &FunctionRecord, revision: Option<&str>) -> Result<(), Fault> {
+        record.latest.check_settled(&record.arn())?;
+        check_revision(revision, record.latest.revision(), READ_FUNCTION)
+    }
+
+    /// Another code or configuration of `$LATEST` begins to take effect.
+    fn updated(&self, record: &mut FunctionRecord) {
+        let latest = &mut record.latest;
+        latest.last_modified = modified();
+        latest.revision_id = new_revision();
+        latest.execution_id = Some(new_revision());
+        latest.begin(Change::Update, self.settling_ms);
     }
 
     pub(super) fn get_configuration(
@@ -119,18 +162,20 @@ impl Functions {
         name: &str,
         qualifier: Option<&str>,
     ) -> Result<Value, Fault> {
-        self.read(owner, name, |record| {
+        let unknown = || owner.unknown(name, qualifier);
+        self.read_or(owner, name, unknown, |record| {
             let (version, arn) = find(owner, record, qualifier)?;
-            Ok(view::configuration(record, version, &arn, States::Shown))
+            Ok(view::configuration(record, version, &arn, States::Now))
         })
     }
 
     pub(super) fn get(&self, owner: Owner<'_>, name: &str, qualifier: Option<&str>) -> Result<Value, Fault> {
-        self.read(owner, name, |record| {
+        let unknown = || owner.unknown(name, qualifier);
+        self.read_or(owner, name, unknown, |record| {
             let (version, arn) = find(owner, record, qualifier)?;
             let location = self.downloads.url(owner.account, &hex_of(&version.code_sha256));
             let mut shown = json!({
-                "Configuration": view::configuration(record, version, &arn, States::Shown),
+                "Configuration": view::configuration(record, version, &arn, States::Now),
                 "Code": {"RepositoryType": "S3", "Location": location},
             });
             if !record.tags.is_empty() {
@@ -186,12 +231,10 @@ impl Functions {
         input: ConcurrencyInput,
     ) -> Result<Value, Fault> {
         let Some(wanted) = input.reserved_concurrent_executions else {
-            return Err(constraint(
-                "null",
-                "reservedConcurrentExecutions",
-                "Member must not be null",
-            ));
+            return Err(absent("reservedConcurrentExecutions"));
         };
+        let latest = || owner.unknown(name, Some("$LATEST"));
+        self.read_or(owner, name, latest, |_| Ok(()))?;
         let others: u32 = self
             .records
             .lock()
@@ -200,10 +243,14 @@ impl Functions {
             .filter_map(|record| record.reserved_concurrency)
             .sum();
         if others.saturating_add(wanted) > ACCOUNT_CONCURRENCY - UNRESERVED_MINIMUM {
-            return Err(invalid(format!(
-                "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below \
-                 its minimum value of [{UNRESERVED_MINIMUM}]."
-            )));
+            return Err(Fault::new(
+                400,
+                "InvalidParameterValueException",
+                format!(
+                    "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below \
+                     its minimum value of [{UNRESERVED_MINIMUM}]."
+                ),
+            ));
         }
         self.change(owner, name, |record| {
             record.reserved_concurrency = Some(wanted);
@@ -259,19 +306,17 @@ impl Functions {
         arn: &str,
         change: impl FnOnce(&mut BTreeMap<String, String>),
     ) -> Result<BTreeMap<String, String>, Fault> {
-        let (name, qualifier) = parse_name(arn)?;
-        if qualifier.is_some() {
-            return Err(invalid(
-                "Tags on function aliases and versions are not supported. Please specify a function ARN.",
-            ));
-        }
+        let name = tagged_name(owner, arn)?;
         let mut records = self.records.lock();
         let mut next = records
             .get(&owner.key(&name))
             .cloned()
             .ok_or_else(|| owner.unknown(&name, None))?;
+        let before = next.tags.clone();
         change(&mut next.tags);
         let tags = next.tags.clone();
+        let given = tags.iter().filter(|(key, value)| before.get(*key) != Some(*value));
+        check_tags(&tags, given.map(|(key, _)| key))?;
         if records.get(&owner.key(&name)).is_some_and(|record| record.tags != tags) {
             self.keep(&mut records, next)?;
         }
@@ -293,11 +338,8 @@ pub(super) fn find<'record>(
         .aliases
         .get(qualifier)
         .map_or(qualifier, |alias| alias.function_version.as_str());
-    let version = match name {
-        "$LATEST" => Some(&record.latest),
-        number => number.parse().ok().and_then(|number: u64| record.versions.get(&number)),
-    };
-    version
+    record
+        .version(name)
         .map(|version| (version, arn))
         .ok_or_else(|| owner.unknown(&record.name, Some(qualifier)))
 }
@@ -306,8 +348,27 @@ fn one_architecture(given: Option<Vec<Architecture>>) -> Result<Architecture, Fa
     match given.as_deref() {
         None => Ok(Architecture::X86_64),
         Some([architecture]) => Ok(*architecture),
-        Some(_) => Err(constraint("[]", "architectures", "Member must have length equal to 1")),
+        Some(_) => Err(invalid("A function has one architecture.")),
     }
+}
+
+/// The same for operations that tell an alias which is not there from a version.
+pub(super) fn find_or_alias<'record>(
+    owner: Owner<'_>,
+    record: &'record FunctionRecord,
+    qualifier: Option<&str>,
+) -> Result<(&'record Version, String), Fault> {
+    let found = find(owner, record, qualifier);
+    found.map_err(|_| unknown_qualifier(owner, &record.name, qualifier.unwrap_or_default()))
+}
+
+/// The refusal of a version or alias that is not there.
+pub(super) fn unknown_qualifier(owner: Owner<'_>, name: &str, qualifier: &str) -> Fault {
+    if !names_alias(qualifier) {
+        return owner.unknown(name, Some(qualifier));
+    }
+    let arn = function_arn(owner.account, owner.region, name);
+    missing(format!("Cannot find alias arn: {arn}:{qualifier}"))
 }
 
 pub(super) fn new_revision() -> String {

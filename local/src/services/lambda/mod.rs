@@ -4,13 +4,16 @@
 //! runtime host needs code and configuration of each anyway.
 
 mod actions;
+mod address;
 mod call;
+mod constraints;
 mod functions;
 mod model;
 mod policy;
 mod publishing;
 mod rest;
 mod rules;
+mod state;
 mod urls;
 mod view;
 
@@ -27,7 +30,7 @@ use tokio::sync::watch;
 
 pub(crate) use self::model::CodeInput;
 use self::model::{FunctionRecord, Version, function_arn};
-pub(crate) use self::rest::{Needs, addressed, needs};
+pub(crate) use self::rest::{Needs, addressed, check_shape, needs};
 use self::rules::missing;
 use super::Fault;
 use crate::error::LocalError;
@@ -78,6 +81,8 @@ pub(crate) struct Functions {
     directory: PathBuf,
     /// Where zips can be fetched, and by whom.
     downloads: Downloads,
+    /// How long a change takes until it is in effect.
+    settling_ms: u64,
     records: Mutex<BTreeMap<Key, FunctionRecord>>,
     /// The runtime host's view of each, by unqualified ARN.
     served: RwLock<BTreeMap<String, Arc<Served>>>,
@@ -106,11 +111,12 @@ pub(crate) struct StoredCode {
 }
 
 impl Functions {
-    /// Reads the state on disk.
-    pub(crate) fn open(directory: &Path, downloads: Downloads) -> Result<Self, LocalError> {
+    /// Reads the state on disk. Changes take so many milliseconds until they are in effect.
+    pub(crate) fn open(directory: &Path, downloads: Downloads, settling_ms: u64) -> Result<Self, LocalError> {
         let functions = Self {
             directory: directory.to_owned(),
             downloads,
+            settling_ms,
             records: Mutex::default(),
             served: RwLock::default(),
             changes: watch::Sender::new(0),
@@ -156,12 +162,18 @@ impl Functions {
         name: &str,
         look: impl FnOnce(&FunctionRecord) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        look(
-            self.records
-                .lock()
-                .get(&owner.key(name))
-                .ok_or_else(|| owner.unknown(name, None))?,
-        )
+        self.read_or(owner, name, || owner.unknown(name, None), look)
+    }
+
+    /// The same, with a refusal of its own where there is no such function.
+    fn read_or<T>(
+        &self,
+        owner: Owner<'_>,
+        name: &str,
+        absent: impl FnOnce() -> Fault,
+        look: impl FnOnce(&FunctionRecord) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        look(self.records.lock().get(&owner.key(name)).ok_or_else(absent)?)
     }
 
     /// Changes a function of the caller: kept on disk, then visible. Nothing changes when `change` or the disk refuses.
@@ -171,11 +183,19 @@ impl Functions {
         name: &str,
         change: impl FnOnce(&mut FunctionRecord) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        self.change_or(owner, name, || owner.unknown(name, None), change)
+    }
+
+    /// The same, with a refusal of its own where there is no such function.
+    fn change_or<T>(
+        &self,
+        owner: Owner<'_>,
+        name: &str,
+        absent: impl FnOnce() -> Fault,
+        change: impl FnOnce(&mut FunctionRecord) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let mut records = self.records.lock();
-        let mut next = records
-            .get(&owner.key(name))
-            .cloned()
-            .ok_or_else(|| owner.unknown(name, None))?;
+        let mut next = records.get(&owner.key(name)).cloned().ok_or_else(absent)?;
         let result = change(&mut next)?;
         self.keep(&mut records, next)?;
         Ok(result)
@@ -250,14 +270,9 @@ impl Functions {
 
     /// Checks a zip and keeps it under its hash.
     pub(crate) fn store_code(&self, zip: &[u8]) -> Result<StoredCode, Fault> {
-        const LIMIT: usize = 50 * 1024 * 1024;
         const UNZIPPED_LIMIT: u64 = 250 * 1024 * 1024;
         if zip.is_empty() {
             return Err(rules::invalid("Uploaded file must be a non-empty zip"));
-        }
-        if zip.len() > LIMIT {
-            let message = format!("Zip file must be smaller than {LIMIT} bytes");
-            return Err(Fault::new(413, "RequestEntityTooLargeException", message).with("Type", "User"));
         }
         let unreadable =
             || rules::invalid("Could not unzip uploaded file. Please check your file, then try to upload again.");
@@ -313,7 +328,14 @@ impl FunctionSource for Functions {
         };
         let served = self.served.read().get(&address.function_arn).cloned();
         let served = served.ok_or_else(unknown)?;
-        let version = |name: &str| served.versions.get(name).cloned().ok_or_else(unknown);
+        let version = |name: &str| {
+            let found = served.versions.get(name).cloned().ok_or_else(unknown)?;
+            // A version that is being made is not there yet for who calls it.
+            match served.record.is_pending(name) {
+                true => Err(unknown()),
+                false => Ok(found),
+            }
+        };
         let qualifier = address.qualifier.as_deref().unwrap_or("$LATEST");
         let targets = match served.record.aliases.get(qualifier) {
             None => vec![WeightedVersion {
@@ -386,15 +408,50 @@ fn key(record: &FunctionRecord) -> Key {
 
 /// Unique over functions that are deleted and made again under the same name.
 fn revision(arn: &str, version: &Version) -> String {
-    format!("{arn}:{}:{}", version.version, version.revision_id)
+    let id = version.execution_id.as_ref().unwrap_or(&version.revision_id);
+    format!("{arn}:{}:{id}", version.version)
 }
 
 /// The hash as a file name: base64 has slashes.
 fn hex_of(sha256: &str) -> String {
-    BASE64
-        .decode(sha256)
-        .unwrap_or_default()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&BASE64.decode(sha256).unwrap_or_default())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
+
+    use std::io::{Cursor, Write as _};
+
+    use super::*;
+
+    /// A zip of this many bytes in chunks of zeros, packed or not.
+    fn zip_of(megabytes: usize, method: zip::CompressionMethod) -> Vec<u8> {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default().compression_method(method);
+        zip.start_file("bootstrap", options).unwrap();
+        for _ in 0..megabytes {
+            zip.write_all(&vec![0; 1024 * 1024]).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn a_zip_from_a_bucket_is_bounded_by_its_content() {
+        let directory = tempfile::tempdir().unwrap();
+        let downloads = Downloads {
+            endpoint_url: String::new(),
+            keys: Keys::random().unwrap(),
+        };
+        let functions = Functions::open(directory.path(), downloads, 0).unwrap();
+        let large = zip_of(51, zip::CompressionMethod::Stored);
+        assert!(functions.store_code(&large).is_ok());
+        let larger = zip_of(251, zip::CompressionMethod::Deflated);
+        let refused = functions.store_code(&larger).unwrap_err();
+        assert_eq!(refused.message, "Unzipped size must be smaller than 262144000 bytes");
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::state::{Change, Settling};
 use crate::ports::{Architecture, LogFormat, TracingMode};
 
 /// Everything that belongs to one function.
@@ -45,6 +46,20 @@ impl FunctionRecord {
     pub(crate) fn arn(&self) -> String {
         function_arn(&self.account, &self.region, &self.name)
     }
+
+    /// `$LATEST` or a published version.
+    pub(crate) fn version(&self, name: &str) -> Option<&Version> {
+        match name {
+            "$LATEST" => Some(&self.latest),
+            number => self.versions.get(&number.parse().ok()?),
+        }
+    }
+
+    /// Whether a version is still being made.
+    pub(crate) fn is_pending(&self, name: &str) -> bool {
+        let version = self.version(name);
+        version.and_then(Version::change) == Some(Change::Creation)
+    }
 }
 
 /// Unqualified ARN of a function.
@@ -64,8 +79,15 @@ pub(crate) struct Version {
     /// Description given when it was published, which shows instead of the configuration's.
     pub published_description: Option<String>,
     pub last_modified: String,
-    /// Changes with every change of code or configuration.
+    /// Changes with every change of code, configuration, state or policy.
     pub revision_id: String,
+    /// Names the execution environments: changes with code and configuration only. In records of earlier versions the
+    /// revision did.
+    #[serde(default)]
+    pub execution_id: Option<String>,
+    /// A change that takes effect later than it was answered.
+    #[serde(default)]
+    pub settling: Option<Settling>,
 }
 
 /// Configuration of a function.
@@ -106,9 +128,8 @@ pub(crate) struct Alias {
 }
 
 /// A resource policy.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Policy {
-    pub revision_id: String,
     pub statements: Vec<Value>,
 }
 

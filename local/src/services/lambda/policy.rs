@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::functions::{find, new_revision};
-use super::model::{PermissionInput, Policy};
-use super::rules::{check_revision, conflict, constraint, missing};
+use super::functions::{find, find_or_alias, new_revision};
+use super::model::{FunctionRecord, PermissionInput, Policy, Version, function_arn};
+use super::rules::{READ_POLICY, absent, check_revision, conflict, constraint, invalid, missing};
 use super::{Functions, Owner};
 use crate::services::Fault;
 use crate::services::iam::wildcard;
@@ -17,30 +17,24 @@ impl Functions {
         qualifier: Option<&str>,
         input: PermissionInput,
     ) -> Result<Value, Fault> {
+        let input = checked(input)?;
         self.change(owner, name, |record| {
-            let (_, arn) = find(owner, record, qualifier)?;
-            let statement_id = input.statement_id.clone().unwrap_or_default();
-            let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            if statement_id.is_empty() || statement_id.len() > 100 || !statement_id.chars().all(allowed) {
-                let rule = "Member must satisfy regular expression pattern: ([a-zA-Z0-9-_]+) and have length less than or equal to 100";
-                return Err(constraint(&statement_id, "statementId", rule));
+            if qualifier == Some("$LATEST") {
+                return Err(invalid("We currently do not support adding policies for $LATEST."));
             }
-            let slot = slot(qualifier);
-            let mut policy = record.policies.get(slot).cloned().unwrap_or_else(|| Policy {
-                revision_id: new_revision(),
-                statements: Vec::new(),
-            });
-            check_revision(input.revision_id.as_deref(), &policy.revision_id)?;
+            let (_, arn) = find_or_alias(owner, record, qualifier)?;
+            check_revision(input.revision_id.as_deref(), revision(record, qualifier), READ_POLICY)?;
+            let statement_id = input.statement_id.clone();
+            let policy = record.policies.entry(slot(qualifier).to_owned()).or_default();
             if policy.statements.iter().any(|known| known["Sid"] == statement_id.as_str()) {
                 return Err(conflict(format!(
                     "The statement id ({statement_id}) provided already exists. Please provide a new statement id, or remove \
                      the existing statement."
                 )));
             }
-            let statement = statement(&arn, &statement_id, input)?;
+            let statement = statement(&arn, input);
             policy.statements.push(statement.clone());
-            policy.revision_id = new_revision();
-            record.policies.insert(slot.to_owned(), policy);
+            revise(record, qualifier);
             Ok(json!({"Statement": statement.to_string()}))
         })
     }
@@ -51,30 +45,31 @@ impl Functions {
         name: &str,
         qualifier: Option<&str>,
         statement_id: &str,
-        revision: Option<&str>,
+        given: Option<&str>,
     ) -> Result<(), Fault> {
-        self.change(owner, name, |record| {
-            let (_, arn) = find(owner, record, qualifier)?;
-            let slot = slot(qualifier);
-            let absent = || {
-                missing(format!(
-                    "Statement {statement_id} is not found in resource policy of {arn}."
-                ))
-            };
+        let unknown = || {
+            let arn = function_arn(owner.account, owner.region, name);
+            missing(format!("No policy found for: {arn}"))
+        };
+        self.change_or(owner, name, unknown, |record| {
+            find_or_alias(owner, record, qualifier)?;
+            let current = revision(record, qualifier).to_owned();
             let policy = record
                 .policies
-                .get_mut(slot)
+                .get_mut(slot(qualifier))
                 .ok_or_else(|| missing("No policy is associated with the given resource."))?;
-            check_revision(revision, &policy.revision_id)?;
             let before = policy.statements.len();
             policy.statements.retain(|statement| statement["Sid"] != statement_id);
             if policy.statements.len() == before {
-                return Err(absent());
+                return Err(missing(format!(
+                    "Statement {statement_id} is not found in resource policy."
+                )));
             }
-            policy.revision_id = new_revision();
+            check_revision(given, &current, READ_POLICY)?;
             if policy.statements.is_empty() {
-                record.policies.remove(slot);
+                record.policies.remove(slot(qualifier));
             }
+            revise(record, qualifier);
             Ok(())
         })
     }
@@ -87,32 +82,88 @@ impl Functions {
                 .get(slot(qualifier))
                 .ok_or_else(|| missing("The resource you requested does not exist."))?;
             let document = json!({"Version": "2012-10-17", "Id": "default", "Statement": policy.statements});
-            Ok(json!({"Policy": document.to_string(), "RevisionId": policy.revision_id}))
+            Ok(json!({"Policy": document.to_string(), "RevisionId": revision(record, qualifier)}))
         })
     }
 }
 
-/// Where the policy of a qualifier is kept. AWS takes none on `$LATEST`; here that is the function's own, so that what is put
-/// there is seen where it counts.
+/// The revision of a policy is that of the version or alias that has it.
+fn revision<'record>(record: &'record FunctionRecord, qualifier: Option<&str>) -> &'record str {
+    let qualifier = qualifier.unwrap_or("$LATEST");
+    match record.aliases.get(qualifier) {
+        Some(alias) => &alias.revision_id,
+        None => record.version(qualifier).map(Version::revision).unwrap_or_default(),
+    }
+}
+
+/// A policy was changed.
+fn revise(record: &mut FunctionRecord, qualifier: Option<&str>) {
+    match qualifier {
+        None => record.latest.revise(),
+        Some(qualifier) => match record.aliases.get_mut(qualifier) {
+            Some(alias) => alias.revision_id = new_revision(),
+            None => {
+                let number = qualifier.parse().ok();
+                if let Some(version) = number.and_then(|number: u64| record.versions.get_mut(&number)) {
+                    version.revise();
+                }
+            }
+        },
+    }
+}
+
+/// Where the policy of a qualifier is kept: one on `$LATEST` is the function's own.
 /// <https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html>
 pub(super) fn slot(qualifier: Option<&str>) -> &str {
     qualifier.filter(|name| *name != "$LATEST").unwrap_or_default()
 }
 
-/// A statement as the service stores it.
-fn statement(arn: &str, statement_id: &str, input: PermissionInput) -> Result<Value, Fault> {
-    let (Some(action), Some(principal)) = (input.action, input.principal) else {
-        return Err(constraint("null", "principal", "Member must not be null"));
-    };
-    let principal = if principal == "*" {
-        json!("*")
-    } else if principal.starts_with("arn:") {
-        json!({"AWS": principal})
-    } else if principal.len() == 12 && principal.bytes().all(|byte| byte.is_ascii_digit()) {
-        json!({"AWS": format!("arn:aws:iam::{principal}:root")})
-    } else {
-        json!({"Service": principal})
-    };
+/// An input of `AddPermission` that has what it must.
+struct Permission {
+    statement_id: String,
+    action: String,
+    /// As a statement names it.
+    principal: Value,
+    revision_id: Option<String>,
+    conditions: Map<String, Value>,
+}
+
+fn checked(input: PermissionInput) -> Result<Permission, Fault> {
+    const PATTERN: &str = "Member must satisfy regular expression pattern: ";
+    let PermissionInput {
+        action,
+        event_source_token,
+        function_url_auth_type,
+        principal,
+        principal_org_id,
+        revision_id,
+        source_account,
+        source_arn,
+        statement_id,
+    } = input;
+    let statement_id = statement_id.ok_or_else(|| absent("statementId"))?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if statement_id.is_empty() || !statement_id.chars().all(allowed) {
+        return Err(constraint(
+            &statement_id,
+            "statementId",
+            &format!("{PATTERN}([a-zA-Z0-9-_]+)"),
+        ));
+    }
+    if statement_id.len() > 100 {
+        let rule = "Member must have length less than or equal to 100";
+        return Err(constraint(&statement_id, "statementId", rule));
+    }
+    let action = action.ok_or_else(|| absent("action"))?;
+    let operation = action.strip_prefix("lambda:").unwrap_or(&action);
+    let is_named = action.starts_with("lambda:")
+        && !operation.is_empty()
+        && operation.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if operation != "*" && !is_named {
+        let rule = format!("{PATTERN}(lambda:[*]|lambda:[a-zA-Z]+|[*])");
+        return Err(constraint(&action, "action", &rule));
+    }
+    let principal = principal_of(&principal.ok_or_else(|| absent("principal"))?)?;
     let mut conditions = Map::new();
     let mut condition = |operator: &str, key: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -120,26 +171,67 @@ fn statement(arn: &str, statement_id: &str, input: PermissionInput) -> Result<Va
             group[key] = json!(value);
         }
     };
-    condition("StringEquals", "AWS:SourceAccount", input.source_account);
-    condition("StringEquals", "aws:PrincipalOrgID", input.principal_org_id);
-    condition("StringEquals", "lambda:EventSourceToken", input.event_source_token);
-    condition(
-        "StringEquals",
-        "lambda:FunctionUrlAuthType",
-        input.function_url_auth_type,
-    );
-    condition("ArnLike", "AWS:SourceArn", input.source_arn);
+    condition("StringEquals", "AWS:SourceAccount", source_account);
+    condition("StringEquals", "aws:PrincipalOrgID", principal_org_id);
+    condition("StringEquals", "lambda:EventSourceToken", event_source_token);
+    condition("StringEquals", "lambda:FunctionUrlAuthType", function_url_auth_type);
+    condition("ArnLike", "AWS:SourceArn", source_arn);
+    Ok(Permission {
+        statement_id,
+        action,
+        principal,
+        revision_id,
+        conditions,
+    })
+}
+
+/// Everyone, an account, a principal of IAM, or a service.
+fn principal_of(text: &str) -> Result<Value, Fault> {
+    let is_account = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if text == "*" {
+        return Ok(json!("*"));
+    }
+    if is_account(text) {
+        return Ok(json!({"AWS": format!("arn:aws:iam::{text}:root")}));
+    }
+    let fields: Vec<&str> = text.splitn(6, ':').collect();
+    if let ["arn", _, "iam" | "sts", "", account, resource] = fields.as_slice()
+        && is_account(account)
+        && !resource.is_empty()
+    {
+        return Ok(json!({"AWS": text}));
+    }
+    let domains = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".alexa.com"];
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+    };
+    if domains
+        .iter()
+        .any(|domain| text.strip_suffix(domain).is_some_and(is_name))
+    {
+        return Ok(json!({"Service": text}));
+    }
+    Err(invalid(
+        "The provided principal was invalid. Please check the principal and try again.",
+    ))
+}
+
+/// A statement as the service stores it.
+fn statement(arn: &str, permission: Permission) -> Value {
     let mut statement = json!({
-        "Sid": statement_id,
+        "Sid": permission.statement_id,
         "Effect": "Allow",
-        "Principal": principal,
-        "Action": action,
+        "Principal": permission.principal,
+        "Action": permission.action,
         "Resource": arn,
     });
-    if !conditions.is_empty() {
-        statement["Condition"] = Value::Object(conditions);
+    if !permission.conditions.is_empty() {
+        statement["Condition"] = Value::Object(permission.conditions);
     }
-    Ok(statement)
+    statement
 }
 
 /// Whether a policy lets `principal` invoke on behalf of `source_arn`.
@@ -170,13 +262,11 @@ mod tests {
             action: Some("lambda:InvokeFunction".to_owned()),
             principal: Some(principal.to_owned()),
             source_arn: source_arn.map(str::to_owned),
+            statement_id: Some("s".to_owned()),
             ..PermissionInput::default()
         };
-        let statements = vec![statement("arn:f", "s", input).unwrap()];
-        let policy = Policy {
-            revision_id: String::new(),
-            statements,
-        };
+        let statements = vec![statement("arn:f", checked(input).unwrap())];
+        let policy = Policy { statements };
         assert_eq!(
             allows(&policy, "apigateway.amazonaws.com", caller),
             expected,
@@ -209,5 +299,32 @@ mod tests {
         check(None, gateway, caller, true);
         check(None, "events.amazonaws.com", caller, false);
         check(None, "*", caller, true);
+    }
+
+    #[test]
+    fn principals_and_actions_that_aws_knows() {
+        let refused = |action: &str, principal: &str| {
+            let input = PermissionInput {
+                action: Some(action.to_owned()),
+                principal: Some(principal.to_owned()),
+                statement_id: Some("s".to_owned()),
+                ..PermissionInput::default()
+            };
+            checked(input).err().map(|fault| fault.code)
+        };
+        for principal in [
+            "*",
+            "000000000000",
+            "arn:aws:iam::000000000000:role/r",
+            "events.amazonaws.com",
+        ] {
+            assert_eq!(refused("lambda:InvokeFunction", principal), None, "{principal}");
+        }
+        for principal in ["somebody", "arn:aws:s3:::b", "events.example.com"] {
+            let expected = Some("InvalidParameterValueException");
+            assert_eq!(refused("lambda:InvokeFunction", principal), expected, "{principal}");
+        }
+        assert_eq!(refused("lambda:*", "*"), None);
+        assert_eq!(refused("s3:GetObject", "*"), Some("ValidationException"));
     }
 }

@@ -2,15 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::functions::{find, new_revision};
+use super::functions::{find, find_or_alias, new_revision, unknown_qualifier};
 use super::model::{Alias, AliasInput, FunctionRecord, PublishInput, Version};
-use super::rules::{check_alias, check_alias_name, check_revision, conflict, constraint, invalid, missing};
+use super::rules::{
+    READ_FUNCTION, absent, check_alias, check_alias_name, check_revision, check_weights, conflict, invalid, missing,
+};
+use super::state::{Change, pending};
 use super::view::{self, States};
 use super::{Functions, Owner};
 use crate::services::Fault;
 
 /// Publishes `$LATEST`. When neither code nor configuration changed since the last version, that one is the answer.
-pub(super) fn publish(record: &mut FunctionRecord, description: Option<String>) -> Version {
+/// A new one takes so many milliseconds until it is ready.
+pub(super) fn publish(record: &mut FunctionRecord, description: Option<String>, settling_ms: u64) -> Version {
     let latest = &record.latest;
     let same =
         |version: &&Version| version.code_sha256 == latest.code_sha256 && version.configuration == latest.configuration;
@@ -18,12 +22,14 @@ pub(super) fn publish(record: &mut FunctionRecord, description: Option<String>) 
         return last.clone();
     }
     let number = record.next_version;
-    let version = Version {
+    let mut version = Version {
         version: number.to_string(),
         published_description: description.filter(|text| !text.is_empty()),
         revision_id: new_revision(),
+        execution_id: Some(new_revision()),
         ..latest.clone()
     };
+    version.begin(Change::Creation, settling_ms);
     record.versions.insert(number, version.clone());
     record.next_version = number + 1;
     version
@@ -32,7 +38,8 @@ pub(super) fn publish(record: &mut FunctionRecord, description: Option<String>) 
 impl Functions {
     pub(super) fn publish_version(&self, owner: Owner<'_>, name: &str, input: PublishInput) -> Result<Value, Fault> {
         self.change(owner, name, |record| {
-            check_revision(input.revision_id.as_deref(), &record.latest.revision_id)?;
+            record.latest.check_settled(&record.arn())?;
+            check_revision(input.revision_id.as_deref(), record.latest.revision(), READ_FUNCTION)?;
             let current = &record.latest.code_sha256;
             if let Some(given) = input.code_sha256.filter(|given| !given.is_empty() && given != current) {
                 return Err(invalid(format!(
@@ -40,9 +47,9 @@ impl Functions {
                      the CodeSHA256 in $LATEST."
                 )));
             }
-            let version = publish(record, input.description);
+            let version = publish(record, input.description, self.settling_ms);
             let arn = format!("{}:{}", record.arn(), version.version);
-            Ok(view::configuration(record, &version, &arn, States::Shown))
+            Ok(view::configuration(record, &version, &arn, States::Ready))
         })
     }
 
@@ -76,10 +83,8 @@ impl Functions {
             }
             let before = record.clone();
             record.policies.remove(qualifier);
-            record
-                .versions
-                .remove(&number)
-                .ok_or_else(|| owner.unknown(name, Some(qualifier)))?;
+            // One that is not there is deleted already.
+            record.versions.remove(&number);
             Ok(before)
         })?;
         self.collect_code(&self.records.lock(), &removed);
@@ -87,12 +92,18 @@ impl Functions {
     }
 
     pub(super) fn create_alias(&self, owner: Owner<'_>, name: &str, input: AliasInput) -> Result<Value, Fault> {
-        self.change(owner, name, |record| {
-            let alias_name = input.name.clone().unwrap_or_default();
-            check_alias_name(&alias_name)?;
-            let Some(version) = input.function_version.clone() else {
-                return Err(constraint("null", "functionVersion", "Member must not be null"));
-            };
+        let alias_name = input.name.clone().unwrap_or_default();
+        check_alias_name(&alias_name)?;
+        check_weights(&input)?;
+        let Some(version) = input.function_version.clone() else {
+            return Err(absent("functionVersion"));
+        };
+        let unknown = || owner.unknown(name, Some(&version));
+        self.change_or(owner, name, unknown, |record| {
+            let version = version.clone();
+            if record.is_pending("$LATEST") {
+                return Err(pending());
+            }
             check_alias(record, &version, &input)?;
             if record.aliases.contains_key(&alias_name) {
                 return Err(conflict(format!("Alias already exists: {}:{alias_name}", record.arn())));
@@ -120,13 +131,14 @@ impl Functions {
         alias_name: &str,
         input: AliasInput,
     ) -> Result<Value, Fault> {
+        check_weights(&input)?;
         self.change(owner, name, |record| {
             let mut alias = record
                 .aliases
                 .get(alias_name)
                 .cloned()
-                .ok_or_else(|| unknown_alias(record, alias_name))?;
-            check_revision(input.revision_id.as_deref(), &alias.revision_id)?;
+                .ok_or_else(|| missing(format!("Alias not found: {}:{alias_name}", record.arn())))?;
+            check_revision(input.revision_id.as_deref(), &alias.revision_id, READ_FUNCTION)?;
             let version = input
                 .function_version
                 .clone()
@@ -158,7 +170,7 @@ impl Functions {
             let alias = record
                 .aliases
                 .get(alias_name)
-                .ok_or_else(|| unknown_alias(record, alias_name))?;
+                .ok_or_else(|| missing(format!("Cannot find alias arn: {}:{alias_name}", record.arn())))?;
             Ok(view::alias(record, alias))
         })
     }
@@ -199,8 +211,12 @@ impl Functions {
         name: &str,
         qualifier: Option<&str>,
     ) -> Result<crate::ports::FunctionAddress, Fault> {
-        self.read(owner, name, |record| {
-            find(owner, record, qualifier)?;
+        let unknown = || owner.unknown(name, qualifier);
+        self.read_or(owner, name, unknown, |record| {
+            let (version, _) = find(owner, record, qualifier)?;
+            if version.change() == Some(Change::Creation) {
+                return Err(pending());
+            }
             Ok(crate::ports::FunctionAddress {
                 function_arn: record.arn(),
                 qualifier: qualifier.map(str::to_owned),
@@ -208,12 +224,32 @@ impl Functions {
         })
     }
 
+    /// Provisioned concurrency of an alias or a version: there is none.
+    pub(super) fn get_provisioned_concurrency(
+        &self,
+        owner: Owner<'_>,
+        name: &str,
+        qualifier: Option<&str>,
+    ) -> Result<Value, Fault> {
+        let Some(qualifier) = qualifier.filter(|qualifier| *qualifier != "$LATEST") else {
+            return Err(invalid(
+                "The function resource provided must be an alias or a published version.",
+            ));
+        };
+        let unknown = || unknown_qualifier(owner, name, qualifier);
+        self.read_or(owner, name, unknown, |record| {
+            find_or_alias(owner, record, Some(qualifier))?;
+            Err(Fault::new(
+                404,
+                "ProvisionedConcurrencyConfigNotFoundException",
+                "No Provisioned Concurrency Config found for this function",
+            )
+            .with("Type", "User"))
+        })
+    }
+
     /// Provisioned concurrency: there is none.
     pub(super) fn provisioned_concurrency(&self, owner: Owner<'_>, name: &str) -> Result<Value, Fault> {
         self.read(owner, name, |_| Ok(json!({"ProvisionedConcurrencyConfigs": []})))
     }
-}
-
-fn unknown_alias(record: &FunctionRecord, alias: &str) -> Fault {
-    missing(format!("Cannot find alias arn: {}:{alias}", record.arn()))
 }

@@ -5,7 +5,10 @@ use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::rules::{constraint, invalid, missing, parse_name};
+use super::address::{one_qualifier, parse_name};
+use super::constraints::check_function;
+use super::model::function_arn;
+use super::rules::{absent, constraint, invalid, missing};
 use super::{Functions, Owner, StoredCode};
 use crate::protocol::classify::{query_parameter, query_parameters};
 use crate::services::{Fault, Reply, page};
@@ -41,15 +44,21 @@ pub(crate) fn needs(method: &Method, path: &str) -> Needs {
 }
 
 /// The function and qualifier that a request's path and query address.
-pub(crate) fn addressed(path: &str, query: &str) -> Result<(String, Option<String>), Fault> {
+pub(crate) fn addressed(owner: Owner<'_>, path: &str, query: &str) -> Result<(String, Option<String>), Fault> {
     let segment = path.split('/').nth(3).unwrap_or_default();
-    let (name, of_name) = parse_name(&percent_decode_str(segment).decode_utf8_lossy())?;
-    Ok((
-        name,
-        query_parameter(query, "Qualifier")
-            .filter(|text| !text.is_empty())
-            .or(of_name),
-    ))
+    let (name, of_name) = parse_name(owner, &percent_decode_str(segment).decode_utf8_lossy())?;
+    Ok((name, one_qualifier(of_name, query_parameter(query, "Qualifier"))?))
+}
+
+/// The refusal of a call whose members are not what they must be, before code and roles are looked at.
+pub(crate) fn check_shape(owner: Owner<'_>, needs: Needs, path: &str, query: &str, body: &[u8]) -> Result<(), Fault> {
+    if matches!(needs, Needs::Invocation | Needs::Nothing) {
+        return Ok(());
+    }
+    if needs != Needs::CodeAndRole {
+        addressed(owner, path, query)?;
+    }
+    check_function(&read(body)?)
 }
 
 impl Functions {
@@ -79,6 +88,9 @@ impl Functions {
             ("GET", [_, "tags", arn @ ..]) => ok(json!({"Tags": self.tags(owner, &arn.join("/"), |_| ())?})),
             ("POST", [_, "tags", arn @ ..]) => {
                 let given: TagsInput = read(body)?;
+                if given.tags.is_empty() {
+                    return Err(invalid("An error occurred and the request cannot be processed."));
+                }
                 none(
                     self.tags(owner, &arn.join("/"), |tags| tags.extend(given.tags))
                         .map(drop),
@@ -86,13 +98,23 @@ impl Functions {
             }
             ("DELETE", [_, "tags", arn @ ..]) => {
                 let keys = query_parameters(query, "tagKeys");
+                if keys.is_empty() {
+                    return Err(absent("tagKeys"));
+                }
                 none(
                     self.tags(owner, &arn.join("/"), |tags| tags.retain(|key, _| !keys.contains(key)))
                         .map(drop),
                 )
             }
             ("GET", [_, "functions"]) => {
-                let every_version = query_parameter(query, "FunctionVersion").as_deref() == Some("ALL");
+                let every_version = match query_parameter(query, "FunctionVersion").as_deref() {
+                    None => false,
+                    Some("ALL") => true,
+                    Some(other) => {
+                        let rule = "Member must satisfy enum value set: [ALL]";
+                        return Err(constraint(other, "functionVersion", rule));
+                    }
+                };
                 list(query, "Functions", self.list(owner, every_version))
             }
             ("POST", [_, "functions"]) => Ok(Reply::json(
@@ -101,7 +123,7 @@ impl Functions {
             )),
             ("GET", [_, "event-source-mappings"]) => ok(json!({"EventSourceMappings": []})),
             (_, [_, "functions", _, rest @ ..]) => {
-                let (name, qualifier) = addressed(path, query)?;
+                let (name, qualifier) = addressed(owner, path, query)?;
                 let reply = self.call_function(owner, method, &name, qualifier.as_deref(), rest, query, body, code)?;
                 reply.ok_or_else(|| unsupported(method, path))
             }
@@ -146,23 +168,13 @@ impl Functions {
                 let revision = query_parameter(query, "RevisionId");
                 done(self.remove_permission(owner, name, qualifier, statement, revision.as_deref()))
             }
+            (_, ["concurrency"]) if qualifier.is_some() => Err(invalid(
+                "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please \
+                 specify either a function name or an unqualified function ARN.",
+            )),
             ("PUT", ["concurrency"]) => some(self.put_concurrency(owner, name, read(body)?)?),
             ("GET", ["concurrency"]) => some(self.get_concurrency(owner, name)?),
             ("DELETE", ["concurrency"]) => done(self.delete_concurrency(owner, name)),
-            ("GET", ["provisioned-concurrency"]) if query.split('&').any(|pair| pair.starts_with("List=")) => {
-                some(self.provisioned_concurrency(owner, name)?)
-            }
-            ("GET", ["provisioned-concurrency"]) => Err(Fault::new(
-                404,
-                "ProvisionedConcurrencyConfigNotFoundException",
-                "No Provisioned Concurrency Config found for this function",
-            )
-            .with("Type", "User")),
-            ("GET", ["code-signing-config"]) => self.read(owner, name, |_| some(json!({"FunctionName": name}))),
-            ("GET", ["runtime-management-config"]) => self.read(owner, name, |record| {
-                some(json!({"UpdateRuntimeOn": "Auto", "FunctionArn": record.arn()}))
-            }),
-            ("GET", ["recursion-config"]) => self.read(owner, name, |_| some(json!({"RecursiveLoop": "Terminate"}))),
             ("GET", ["urls"]) => list(query, "FunctionUrlConfigs", self.list_urls(owner, name)?).map(Some),
             ("GET", ["url"]) => some(self.get_url(owner, name, qualifier)?),
             ("POST", ["url"]) => Ok(Some(Reply::json(
@@ -171,9 +183,43 @@ impl Functions {
             ))),
             ("PUT", ["url"]) => some(self.update_url(owner, name, qualifier, read(body)?)?),
             ("DELETE", ["url"]) => done(self.delete_url(owner, name, qualifier)),
-            ("GET", ["event-invoke-config"]) => Err(missing(format!(
-                "The function {name} doesn't have such a configuration"
-            ))),
+            _ => self.call_unused(owner, method, name, qualifier, rest, query),
+        }
+    }
+
+    /// Settings that functions have none of here, so that clients which look for them find nothing.
+    fn call_unused(
+        &self,
+        owner: Owner<'_>,
+        method: &Method,
+        name: &str,
+        qualifier: Option<&str>,
+        rest: &[&str],
+        query: &str,
+    ) -> Result<Option<Reply>, Fault> {
+        match (method.as_str(), rest) {
+            ("GET", ["provisioned-concurrency"]) if query.split('&').any(|pair| pair.starts_with("List=")) => {
+                some(self.provisioned_concurrency(owner, name)?)
+            }
+            ("GET", ["provisioned-concurrency"]) => some(self.get_provisioned_concurrency(owner, name, qualifier)?),
+            ("GET", ["code-signing-config"]) => self.read(owner, name, |_| some(json!({"FunctionName": name}))),
+            ("GET", ["runtime-management-config"]) => self.read(owner, name, |record| {
+                some(json!({"UpdateRuntimeOn": "Auto", "FunctionArn": record.arn()}))
+            }),
+            ("GET", ["recursion-config"]) => self.read(owner, name, |_| some(json!({"RecursiveLoop": "Terminate"}))),
+            ("GET" | "DELETE", ["event-invoke-config"]) => {
+                let arn = function_arn(owner.account, owner.region, name);
+                let qualifier = qualifier.unwrap_or("$LATEST");
+                Err(missing(format!(
+                    "The function {arn}:{qualifier} doesn't have an EventInvokeConfig"
+                )))
+            }
+            ("GET", ["event-invoke-config", "list"]) => {
+                let unknown = || missing("The function doesn't exist.");
+                self.read_or(owner, name, unknown, |_| {
+                    some(json!({"FunctionEventInvokeConfigs": []}))
+                })
+            }
             _ => Ok(None),
         }
     }

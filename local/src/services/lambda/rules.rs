@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::Owner;
+use super::constraints::{check_layers, check_runtime};
 use super::model::{AliasInput, Configuration, ConfigurationInput, FunctionRecord};
 use crate::ports::{Architecture, LogFormat, TracingMode};
 use crate::services::Fault;
@@ -45,6 +47,36 @@ pub(super) fn constraint(value: &str, member: &str, rule: &str) -> Fault {
     )
 }
 
+/// `ValidationException` of a member that is missing.
+pub(super) fn absent(member: &str) -> Fault {
+    Fault::new(
+        400,
+        "ValidationException",
+        format!(
+            "1 validation error detected: Value null at '{member}' failed to satisfy constraint: Member must not be null"
+        ),
+    )
+}
+
+/// `ValidationException` of all faults of an input; none is fine.
+pub(super) fn malformed(faults: &[String]) -> Result<(), Fault> {
+    let number = match faults {
+        [] => return Ok(()),
+        [_] => "1 validation error".to_owned(),
+        more => format!("{} validation errors", more.len()),
+    };
+    let message = format!("{number} detected: {}", faults.join("; "));
+    Err(Fault::new(400, "ValidationException", message))
+}
+
+/// The refusal of a runtime of the past.
+pub(super) fn deprecated(runtime: &str) -> Fault {
+    invalid(format!(
+        "The runtime parameter of {runtime} is no longer supported for creating or updating AWS Lambda functions. We recommend you \
+         use a supported runtime while creating or updating functions."
+    ))
+}
+
 /// `ResourceConflictException`
 pub(super) fn conflict(message: impl Into<String>) -> Fault {
     Fault::new(409, "ResourceConflictException", message).with("Type", "User")
@@ -55,43 +87,30 @@ pub(super) fn missing(message: impl Into<String>) -> Fault {
     Fault::new(404, "ResourceNotFoundException", message).with("Type", "User")
 }
 
-/// Whether a revision id that a call carries is the current one.
-pub(super) fn check_revision(given: Option<&str>, current: &str) -> Result<(), Fault> {
+/// Whether a revision id that a call carries is the current one, which `read` reads.
+pub(super) fn check_revision(given: Option<&str>, current: &str, read: &str) -> Result<(), Fault> {
     match given {
         Some(given) if !given.is_empty() && given != current => Err(Fault::new(
             412,
             "PreconditionFailedException",
-            "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve \
-             the latest Revision Id",
+            format!(
+                "The Revision Id provided does not match the latest Revision Id. Call the {read} API to retrieve the latest \
+                 Revision Id"
+            ),
         )
         .with("Type", "User")),
         _ => Ok(()),
     }
 }
 
-/// The name without qualifier and the qualifier of `name`, `name:qualifier`, `account:function:name` or an ARN.
-pub(super) fn parse_name(text: &str) -> Result<(String, Option<String>), Fault> {
-    let rest = match text.split_once(":function:") {
-        Some((_, rest)) => rest,
-        None => text.strip_prefix("function:").unwrap_or(text),
-    };
-    let (name, qualifier) = match rest.split_once(':') {
-        Some((name, qualifier)) => (name, Some(qualifier.to_owned())),
-        None => (rest, None),
-    };
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
-        return Err(constraint(
-            text,
-            "functionName",
-            "Member must satisfy regular expression pattern: [a-zA-Z0-9-_]+ and have length less than or equal to 64",
-        ));
-    }
-    Ok((name.to_owned(), qualifier))
-}
+/// The calls that read the revision of functions and aliases.
+pub(super) const READ_FUNCTION: &str = "GetFunction/GetAlias";
+/// The call that reads the revision of a policy.
+pub(super) const READ_POLICY: &str = "GetPolicy";
 
 /// A new configuration with the service's defaults.
 pub(super) fn new_configuration(
+    owner: Owner<'_>,
     name: &str,
     architecture: Architecture,
     input: ConfigurationInput,
@@ -123,15 +142,19 @@ pub(super) fn new_configuration(
         tracing: TracingMode::PassThrough,
         vpc: None,
     };
-    update_configuration(&mut configuration, input)?;
+    update_configuration(owner, &mut configuration, input)?;
     if configuration.role.is_empty() {
-        return Err(constraint("null", "role", "Member must not be null"));
+        return Err(absent("role"));
     }
     Ok(configuration)
 }
 
 /// An update: absent members stay, given ones are replaced whole.
-pub(super) fn update_configuration(kept: &mut Configuration, input: ConfigurationInput) -> Result<(), Fault> {
+pub(super) fn update_configuration(
+    owner: Owner<'_>,
+    kept: &mut Configuration,
+    input: ConfigurationInput,
+) -> Result<(), Fault> {
     let ConfigurationInput {
         dead_letter_config,
         description,
@@ -159,7 +182,7 @@ pub(super) fn update_configuration(kept: &mut Configuration, input: Configuratio
         kept.description = checked_description(text)?;
     }
     if let Some(environment) = environment {
-        kept.environment = checked_variables(environment.variables)?;
+        kept.environment = Some(checked_variables(environment.variables)?);
     }
     if let Some(storage) = ephemeral_storage {
         check_range(storage.size, 512, 10_240, "ephemeralStorage.size")?;
@@ -175,9 +198,7 @@ pub(super) fn update_configuration(kept: &mut Configuration, input: Configuratio
         kept.kms_key_arn = (!key.is_empty()).then_some(key);
     }
     if let Some(layers) = layers {
-        if layers.len() > 5 {
-            return Err(invalid("Cannot reference more than 5 layers."));
-        }
+        check_layers(owner, &layers)?;
         kept.layers = layers;
     }
     if let Some(logging) = logging_config {
@@ -188,9 +209,10 @@ pub(super) fn update_configuration(kept: &mut Configuration, input: Configuratio
         kept.memory_mb = memory;
     }
     if let Some(role) = role {
-        kept.role = checked_role(role)?;
+        kept.role = role;
     }
     if let Some(runtime) = runtime {
+        check_runtime(&runtime)?;
         kept.runtime = runtime;
     }
     if let Some(snap_start) = snap_start {
@@ -230,7 +252,7 @@ fn checked_description(text: String) -> Result<String, Fault> {
     Ok(text)
 }
 
-fn checked_variables(variables: BTreeMap<String, String>) -> Result<Option<BTreeMap<String, String>>, Fault> {
+fn checked_variables(variables: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Fault> {
     let names = variables.keys().map(String::as_str);
     let reserved: Vec<&str> = names.filter(|name| RESERVED.contains(name)).collect();
     if !reserved.is_empty() {
@@ -248,7 +270,7 @@ fn checked_variables(variables: BTreeMap<String, String>) -> Result<Option<BTree
              provided exceeded the 4KB limit. String measured: {measured}"
         )));
     }
-    Ok((!variables.is_empty()).then_some(variables))
+    Ok(variables)
 }
 
 fn checked_handler(handler: String) -> Result<String, Fault> {
@@ -257,14 +279,6 @@ fn checked_handler(handler: String) -> Result<String, Fault> {
         return Err(constraint(&handler, "handler", rule));
     }
     Ok(handler)
-}
-
-fn checked_role(role: String) -> Result<String, Fault> {
-    if role.starts_with("arn:") && role.contains(":iam::") && role.contains(":role/") {
-        return Ok(role);
-    }
-    let rule = "Member must satisfy regular expression pattern: arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+";
-    Err(constraint(&role, "role", rule))
 }
 
 fn update_logging(kept: &mut Configuration, logging: super::model::LoggingInput) -> Result<(), Fault> {
@@ -306,35 +320,53 @@ fn check_range(value: u32, lowest: u32, highest: u32, member: &str) -> Result<()
     Err(constraint(&value.to_string(), member, &rule))
 }
 
+/// Weights of an alias as their shape bounds them.
+pub(super) fn check_weights(input: &AliasInput) -> Result<(), Fault> {
+    const MEMBER: &str = "routingConfig.additionalVersionWeights";
+    let Some(weights) = weights_of(input) else {
+        return Ok(());
+    };
+    let all: Vec<String> = weights
+        .iter()
+        .map(|(version, weight)| format!("{version}={weight:?}"))
+        .collect();
+    let all = format!("{{{}}}", all.join(", "));
+    if !weights
+        .keys()
+        .all(|version| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        let rule = "Map keys must satisfy constraint: [Member must have length less than or equal to 1024, Member must have length \
+                    greater than or equal to 1, Member must satisfy regular expression pattern: [0-9]+]";
+        return Err(constraint(&all, MEMBER, rule));
+    }
+    if !weights.values().all(|weight| (0.0..=1.0).contains(weight)) {
+        let rule = "Map value must satisfy constraint: [Member must have value less than or equal to 1.0, Member must have value \
+                    greater than or equal to 0.0, Member must not be null]";
+        return Err(constraint(&all, MEMBER, rule));
+    }
+    Ok(())
+}
+
 /// Whether an alias may point at `version` and its weights.
 pub(super) fn check_alias(record: &FunctionRecord, version: &str, input: &AliasInput) -> Result<(), Fault> {
-    let exists = |version: &str| {
-        version == "$LATEST"
-            || version
-                .parse()
-                .is_ok_and(|number: u64| record.versions.contains_key(&number))
-    };
+    let exists = |version: &str| record.version(version).is_some();
     let unknown = |version: &str| missing(format!("Function not found: {}:{version}", record.arn()));
     if !exists(version) {
         return Err(unknown(version));
     }
-    let Some(weights) = input
-        .routing_config
-        .as_ref()
-        .and_then(|routing| routing.additional_version_weights.as_ref())
-    else {
+    let Some(weights) = weights_of(input) else {
         return Ok(());
     };
     if weights.len() > 1 {
-        let items: Vec<&str> = weights.keys().map(String::as_str).collect();
-        return Err(invalid(format!(
-            "Number of items in AdditionalVersionWeights cannot be greater than 1. Item list: {}",
-            items.join(", ")
-        )));
+        return Err(invalid(
+            "Number of items in AdditionalVersionWeights cannot be greater than 1",
+        ));
     }
-    for (other, weight) in weights {
-        if other == "$LATEST" || version == "$LATEST" {
-            return Err(invalid(
+    for other in weights.keys() {
+        if version == "$LATEST" {
+            return Err(Fault::new(
+                400,
+                "InvalidParameterValueException",
                 "$LATEST is not supported for an alias pointing to more than 1 version",
             ));
         }
@@ -343,17 +375,30 @@ pub(super) fn check_alias(record: &FunctionRecord, version: &str, input: &AliasI
                 "Invalid function version {other}. Function version {other} is already included in routing configuration."
             )));
         }
-        if !(0.0..=1.0).contains(weight) {
-            let rule = "Member must have value between 0.0 and 1.0";
-            return Err(constraint(
-                &weight.to_string(),
-                "routingConfig.additionalVersionWeights",
-                rule,
-            ));
-        }
         if !exists(other) {
             return Err(unknown(other));
         }
+    }
+    Ok(())
+}
+
+fn weights_of(input: &AliasInput) -> Option<&BTreeMap<String, f64>> {
+    input.routing_config.as_ref()?.additional_version_weights.as_ref()
+}
+
+/// Most tags of a function.
+const MOST_TAGS: usize = 50;
+
+/// Whether a function may have these tags, of which `given` are new or changed.
+pub(super) fn check_tags<'a>(
+    tags: &BTreeMap<String, String>,
+    mut given: impl Iterator<Item = &'a String>,
+) -> Result<(), Fault> {
+    if given.any(|key| key.starts_with("aws:")) {
+        return Err(invalid("System tags cannot be added/updated by requester."));
+    }
+    if tags.len() > MOST_TAGS {
+        return Err(invalid("Number of tags exceeds resource tag limit."));
     }
     Ok(())
 }
@@ -375,24 +420,6 @@ pub(super) fn check_alias_name(name: &str) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names() {
-        let expected = |name: &str, qualifier: Option<&str>| Ok((name.to_owned(), qualifier.map(str::to_owned)));
-        assert_eq!(parse_name("f"), expected("f", None));
-        assert_eq!(parse_name("f:v1"), expected("f", Some("v1")));
-        assert_eq!(
-            parse_name("arn:aws:lambda:eu-central-1:000000000000:function:f"),
-            expected("f", None)
-        );
-        assert_eq!(
-            parse_name("arn:aws:lambda:eu-central-1:000000000000:function:f:$LATEST"),
-            expected("f", Some("$LATEST"))
-        );
-        assert_eq!(parse_name("000000000000:function:f:3"), expected("f", Some("3")));
-        assert!(parse_name("").is_err());
-        assert!(parse_name("a b").is_err());
-    }
 
     #[test]
     fn alias_names() {

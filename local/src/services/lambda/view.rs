@@ -1,14 +1,23 @@
 //! Functions, versions and aliases in the shapes that the Lambda API answers with.
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
+use super::hex;
 use super::model::{Alias, Configuration, FunctionRecord, Version};
+use super::state::Change;
 use crate::ports::LogFormat;
 
-/// Whether the state of a function shows: single reads show it, lists do not.
+/// Which state shows, and with it the version of the runtime.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum States {
-    Shown,
+    /// That of a single read: as it is now.
+    Now,
+    /// That of the answer to a call which begins a change.
+    Begun(Change),
+    /// That of the answer to `PublishVersion`: the new version passes for ready before reads say so.
+    Ready,
+    /// None, in lists.
     Hidden,
 }
 
@@ -55,7 +64,11 @@ pub(super) fn configuration(record: &FunctionRecord, version: &Version, arn: &st
         "CodeSha256": version.code_sha256,
         "Version": version.version,
         "TracingConfig": {"Mode": tracing},
-        "RevisionId": version.revision_id,
+        "RevisionId": match states {
+            // The next state makes another one.
+            States::Begun(_) => version.revision_id.as_str(),
+            _ => version.revision(),
+        },
         "PackageType": "Zip",
         "Architectures": [architecture],
         "EphemeralStorage": {"Size": ephemeral_storage_mb},
@@ -84,8 +97,30 @@ pub(super) fn configuration(record: &FunctionRecord, version: &Version, arn: &st
     if let Some(vpc) = vpc {
         set("VpcConfig", vpc.clone());
     }
-    if states == States::Shown {
-        set("State", json!("Active"));
+    let change = match states {
+        States::Hidden => return shown,
+        States::Now => version.change(),
+        States::Begun(change) => Some(change),
+        States::Ready => None,
+    };
+    let runtime_arn = format!(
+        "arn:aws:lambda:{}::runtime:{}",
+        record.region,
+        hex(&Sha256::digest(runtime))
+    );
+    set("RuntimeVersionConfig", json!({"RuntimeVersionArn": runtime_arn}));
+    if change == Some(Change::Creation) {
+        set("State", json!("Pending"));
+        set("StateReason", json!("The function is being created."));
+        set("StateReasonCode", json!("Creating"));
+        return shown;
+    }
+    set("State", json!("Active"));
+    if change == Some(Change::Update) {
+        set("LastUpdateStatus", json!("InProgress"));
+        set("LastUpdateStatusReason", json!("The function is being created."));
+        set("LastUpdateStatusReasonCode", json!("Creating"));
+    } else {
         set("LastUpdateStatus", json!("Successful"));
     }
     shown
