@@ -26,6 +26,7 @@ mod on_call;
 mod operators;
 mod output;
 mod page;
+mod parity;
 mod policy_bounds;
 mod privilege;
 mod projects;
