@@ -127,8 +127,6 @@ struct Metrics<'a> {
     function_name: &'a str,
     #[serde(rename = "Version")]
     version: &'a str,
-    #[serde(rename = "Route")]
-    route: &'a str,
     #[serde(rename = "Requests")]
     requests: u8,
     #[serde(rename = "Responses5xx")]
@@ -175,7 +173,6 @@ impl Line<'_> {
             metrics: Metrics {
                 function_name: &process.function,
                 version: &process.version,
-                route: outcome.route,
                 requests: 1,
                 responses_5xx: failed.into(),
                 latency: milliseconds,
@@ -195,7 +192,7 @@ fn directives(now: Millis) -> Value {
         "Timestamp": now.0,
         "CloudWatchMetrics": [{
             "Namespace": NAMESPACE,
-            "Dimensions": [["FunctionName", "Version"], ["FunctionName", "Route"]],
+            "Dimensions": [["FunctionName", "Version"]],
             "Metrics": [
                 {"Name": "Requests", "Unit": "Count"},
                 {"Name": "Responses5xx", "Unit": "Count"},
@@ -276,7 +273,7 @@ mod tests {
         let names: Vec<&String> = line.as_object().unwrap().keys().collect();
         let metrics = ["Requests", "Responses5xx", "Latency", "ColdStart", "_aws"];
         let expected = [
-            &["timestamp", "level", "message", "FunctionName", "Version", "Route"][..],
+            &["timestamp", "level", "message", "FunctionName", "Version"][..],
             &metrics,
         ]
         .concat();

@@ -1,6 +1,7 @@
 //! A DynamoDB table as a [`Store`].
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
@@ -18,10 +19,18 @@ use crate::ports::{
     Attribute, Below, Commit, Condition, HotSpot, IndexQuery, Item, OWNER, Page, REVISION, Refusal, Store, StoreError,
     TTL, Write,
 };
-use crate::record::Millis;
+use crate::record::{Millis, RecordId};
 
 /// Rounds of a batch read before what is left counts as throttled.
 const BATCH_ROUNDS: u32 = 5;
+/// Shortest and longest pause between them, ms.
+const BATCH_PAUSE: (u64, u64) = (50, 400);
+
+/// A pause that callers who are throttled together do not have in common.
+fn batch_pause() -> Duration {
+    let (shortest, longest) = BATCH_PAUSE;
+    Duration::from_millis(shortest + RecordId::new().spread() % (longest - shortest + 1))
+}
 
 /// A table.
 #[derive(Debug, Clone)]
@@ -230,9 +239,13 @@ impl Store for DynamoStore {
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::with_capacity(keys.len());
         let mut wanted: Vec<_> = keys.iter().map(|key| self.key_map(key)).collect();
-        for _ in 0..BATCH_ROUNDS {
+        for round in 0..BATCH_ROUNDS {
             if wanted.is_empty() {
                 return Ok(items);
+            }
+            // Asked at once, a table that is short of throughput leaves them again.
+            if round > 0 {
+                tokio::time::sleep(batch_pause()).await;
             }
             let request = KeysAndAttributes::builder()
                 .set_keys(Some(wanted))

@@ -252,7 +252,7 @@ async fn a_query_reads_an_index_downwards() {
     assert_eq!(replay.sent(), [("Query".to_owned(), expected)]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_a_batch_leaves_is_asked_for_again() {
     let found = |id: &str| json!({"taskId": {"S": id}});
     let replay = Replay::of(&[
@@ -265,10 +265,13 @@ async fn what_a_batch_leaves_is_asked_for_again() {
             json!({"Responses": {"tasks": [found("b")]}, "UnprocessedKeys": {}}),
         ),
     ]);
+    let began = tokio::time::Instant::now();
     let items = store(&replay)
         .get_many(&["a".to_owned(), "b".to_owned()])
         .await
         .unwrap();
+    let waited = began.elapsed().as_millis();
+    assert!((50..=401).contains(&waited), "{waited}");
     assert_eq!(
         items
             .iter()

@@ -100,7 +100,6 @@ async fn a_line_per_request_with_its_metrics() {
       "color": "blue",
       "FunctionName": "app-dev-tasks",
       "Version": "3",
-      "Route": "POST /tasks",
       "Requests": 1,
       "Responses5xx": 0,
       "Latency": "…",
@@ -114,10 +113,6 @@ async fn a_line_per_request_with_its_metrics() {
               [
                 "FunctionName",
                 "Version"
-              ],
-              [
-                "FunctionName",
-                "Route"
               ]
             ],
             "Metrics": [
