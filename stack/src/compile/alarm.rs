@@ -106,6 +106,11 @@ fn stat(inputs: &Inputs<'_>, stat: &MetricStat, period_seconds: i32) -> Stat {
             dimension("FunctionName", inputs.function(name)),
         ),
         MetricSubject::Table(name) => ("AWS/DynamoDB".to_owned(), dimension("TableName", inputs.table(name))),
+        MetricSubject::Index { table, index } => {
+            let mut dimensions = dimension("TableName", inputs.table(table));
+            dimensions.insert("GlobalSecondaryIndexName".to_owned(), index.clone());
+            ("AWS/DynamoDB".to_owned(), dimensions)
+        }
         MetricSubject::ApiLive => {
             let mut dimensions = dimension("ApiId", API_ID.to_owned());
             dimensions.insert("Stage".to_owned(), "$default".to_owned());

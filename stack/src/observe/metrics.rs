@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -207,6 +208,7 @@ const VERSION: [Measure; 6] = [
     measure("p99", "Latency", "p99", "ms"),
 ];
 
+/// Of a table, and of each of its indexes, whose requests the table's own metrics do not count.
 const TABLE: [Measure; 4] = [
     measure("read", "ConsumedReadCapacityUnits", "Sum", "units"),
     measure("write", "ConsumedWriteCapacityUnits", "Sum", "units"),
@@ -343,6 +345,32 @@ impl FunctionPlaces {
     }
 }
 
+/// A table with its physical name and those of its indexes.
+async fn with_indexes(context: &Context, table: Discovered) -> Result<(String, String, Vec<String>), AwsError> {
+    let physical = table.outputs.get("name").cloned().unwrap_or_default();
+    let indexes = dynamodb::table::index_names(context, &physical).await?;
+    Ok((table.id.name, physical, indexes))
+}
+
+/// The sums of two parts of something. A part without data leaves the other as it is.
+fn add(mut whole: Measures, part: Measures) -> Measures {
+    let sum = |a: Option<f64>, b: Option<f64>| match (a, b) {
+        (Some(a), Some(b)) => Some(a + b),
+        (a, b) => a.or(b),
+    };
+    for (name, part) in part {
+        match whole.get_mut(&name) {
+            Some(series) => {
+                series.total = sum(series.total, part.total);
+                let values = series.values.iter().zip(part.values);
+                series.values = values.map(|(a, b)| sum(*a, b)).collect();
+            }
+            None => drop(whole.insert(name, part)),
+        }
+    }
+    whole
+}
+
 /// The releases whose versions are told apart: live, in preview, and live before.
 fn shown_releases(api: &ApiState, facts: Option<&ReleaseState>) -> BTreeSet<u64> {
     let slot = |slot: &str| {
@@ -390,11 +418,19 @@ pub async fn read(context: &Context, window: &Window, only: Meant<'_>) -> Result
         .filter(|function| only.is_none_or(|is_meant| is_meant(&function.id.name)))
         .map(|function| FunctionPlaces::add(function, &labels, &mut subjects))
         .collect();
+    let tables = tables.into_iter().filter(|_| only.is_none());
     let mut of_tables = Vec::new();
-    for table in tables.into_iter().filter(|_| only.is_none()) {
-        let physical = table.outputs.get("name").cloned().unwrap_or_default();
-        let place = subjects.add(Subject::new("AWS/DynamoDB", &TABLE, &[("TableName", &physical)]));
-        of_tables.push((table.id.name, place));
+    for (name, physical, indexes) in try_join_all(tables.map(|table| with_indexes(context, table))).await? {
+        let own = vec![("TableName", physical.as_str())];
+        let indexes = indexes.iter().map(|index| {
+            let index = ("GlobalSecondaryIndexName", index.as_str());
+            own.iter().copied().chain([index]).collect()
+        });
+        let whose = std::iter::once(own.clone()).chain(indexes);
+        let places: Vec<usize> = whose
+            .map(|dimensions: Vec<_>| subjects.add(Subject::new("AWS/DynamoDB", &TABLE, &dimensions)))
+            .collect();
+        of_tables.push((name, places));
     }
     let queries = subjects.queries(window.period);
     let found = fetch(context, &queries, window.from.as_second(), window.to.as_second()).await?;
@@ -417,7 +453,7 @@ pub async fn read(context: &Context, window: &Window, only: Meant<'_>) -> Result
         known,
         tables: of_tables
             .into_iter()
-            .map(|(name, place)| (name, measures(place)))
+            .map(|(name, places)| (name, places.into_iter().map(measures).fold(Measures::new(), add)))
             .collect(),
     }))
 }
@@ -426,6 +462,27 @@ pub async fn read(context: &Context, window: &Window, only: Meant<'_>) -> Result
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_counts_what_its_indexes_count() {
+        let series = |values: [Option<f64>; 3]| Series {
+            unit: "count".to_owned(),
+            total: values.iter().flatten().copied().reduce(|a, b| a + b),
+            values: values.to_vec(),
+        };
+        let measures = |values| Measures::from([("read_throttles".to_owned(), series(values))]);
+        let parts = [
+            measures([Some(1.0), None, None]),
+            measures([Some(2.0), Some(4.0), None]),
+            measures([None, None, None]),
+        ];
+        let whole = parts.into_iter().fold(Measures::new(), add);
+        let all = &whole["read_throttles"];
+        assert_eq!(
+            (all.total, &*all.values),
+            (Some(7.0), &[Some(3.0), Some(4.0), None][..])
+        );
+    }
 
     #[test]
     fn a_window_has_readable_periods() {

@@ -476,6 +476,13 @@ pub enum MetricSubject {
     ApiLive,
     /// AWS/DynamoDB, dimension TableName (ReadThrottleEvents, WriteThrottleEvents, …).
     Table(String),
+    /// AWS/DynamoDB, dimensions TableName and GlobalSecondaryIndexName.
+    Index {
+        /// Logical name of the table.
+        table: String,
+        /// Name of the index.
+        index: String,
+    },
     /// Any other metric: namespace and dimensions as given.
     Custom {
         /// Namespace.

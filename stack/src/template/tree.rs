@@ -91,14 +91,11 @@ impl Node {
     }
 
     /// A mapping made by taskctl itself, standing for the place `span`.
-    pub(crate) fn mapping(entries: impl IntoIterator<Item = (&'static str, Node)>, span: Span) -> Self {
+    pub(crate) fn mapping<K: Into<String>>(entries: impl IntoIterator<Item = (K, Node)>, span: Span) -> Self {
         let entries = entries
             .into_iter()
             .map(|(key, value)| Entry {
-                key: Key {
-                    text: key.to_owned(),
-                    span,
-                },
+                key: Key { text: key.into(), span },
                 value: Rc::new(value),
             })
             .collect();

@@ -1,8 +1,8 @@
 //! Alarms and topics.
 
 use super::{
-    AlarmDescription, Dimension, DimensionValue, Email, Expression, LogicalName, MetricId, MetricName, NameText,
-    Namespace, Statistic,
+    AlarmDescription, Dimension, DimensionValue, Email, Expression, IndexName, LogicalName, MetricId, MetricName,
+    NameText, Namespace, Statistic,
 };
 use crate::template::grammar::{AnyScalar, Duration, Integer, Named, OneOf, Seconds, Spanned, Text, Variant, record};
 use crate::template::model::{Comparison, MissingData};
@@ -26,6 +26,8 @@ record! {
         function: Option<Spanned<Text<LogicalName>>>,
         /// Metric of this table (namespace AWS/DynamoDB).
         table: Option<Spanned<Text<LogicalName>>>,
+        /// Of this index of the table: those of the table count no requests of its indexes.
+        index: Option<Spanned<Text<IndexName>>>,
         /// Metric of the API (namespace AWS/ApiGateway).
         api: Option<Spanned<OneOf<ApiSlot>>>,
         /// Any other metric: its namespace.
@@ -66,6 +68,8 @@ record! {
         function: Option<Spanned<Text<LogicalName>>>,
         /// Metric of this table (namespace AWS/DynamoDB).
         table: Option<Spanned<Text<LogicalName>>>,
+        /// Of this index of the table: those of the table count no requests of its indexes.
+        index: Option<Spanned<Text<IndexName>>>,
         /// Metric of the API (namespace AWS/ApiGateway).
         api: Option<Spanned<OneOf<ApiSlot>>>,
         /// Any other metric: its namespace.

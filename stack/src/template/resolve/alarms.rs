@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Resolver, rules};
 use crate::template::fault::{Code, Fault, Span};
 use crate::template::grammar::{NamedValue, OneOf, Spanned, Switch, Text};
-use crate::template::language::{AlarmSource, ApiSlot, Dimensions, LogicalName, Namespace};
+use crate::template::language::{AlarmSource, ApiSlot, Dimensions, IndexName, LogicalName, Namespace};
 use crate::template::model::{Alarm, AlarmMetric, MetricStat, MetricSubject};
 
 /// Metrics of an expression alarm beside the expression.
@@ -26,6 +26,7 @@ const MOST_TOPICS: usize = 5;
 struct Subject<'a> {
     function: &'a Option<Spanned<Text<LogicalName>>>,
     table: &'a Option<Spanned<Text<LogicalName>>>,
+    index: &'a Option<Spanned<Text<IndexName>>>,
     api: &'a Option<Spanned<OneOf<ApiSlot>>>,
     namespace: &'a Option<Spanned<Text<Namespace>>>,
     dimensions: &'a Option<Spanned<Dimensions>>,
@@ -116,6 +117,7 @@ impl Resolver<'_> {
                 let subject = Subject {
                     function: &alarm.function,
                     table: &alarm.table,
+                    index: &alarm.index,
                     api: &alarm.api,
                     namespace: &alarm.namespace,
                     dimensions: &alarm.dimensions,
@@ -168,6 +170,7 @@ impl Resolver<'_> {
             ("statistic", alarm.statistic.as_ref().map(|text| text.span)),
             ("function", alarm.function.as_ref().map(|text| text.span)),
             ("table", alarm.table.as_ref().map(|text| text.span)),
+            ("index", alarm.index.as_ref().map(|text| text.span)),
             ("api", alarm.api.as_ref().map(|slot| slot.span)),
             ("namespace", alarm.namespace.as_ref().map(|text| text.span)),
         ] {
@@ -201,6 +204,7 @@ impl Resolver<'_> {
             let subject = Subject {
                 function: &metric.function,
                 table: &metric.table,
+                index: &metric.index,
                 api: &metric.api,
                 namespace: &metric.namespace,
                 dimensions: &metric.dimensions,
@@ -274,15 +278,24 @@ impl Resolver<'_> {
             let fault = Fault::error(Code::Conflict, "`dimensions` is only used with `namespace`").at(dimensions.span);
             self.report(fault.help("`function`, `table` and `api` have their dimensions"));
         }
+        if let (Some(index), None) = (subject.index, subject.table) {
+            let fault = Fault::error(Code::Conflict, "`index` is only used with `table`").at(index.span);
+            self.report(fault.help("say which table has it, e.g. `table: tasks`"));
+        }
         if let Some(function) = subject.function {
             return self
                 .refer("function", &function.value.text, function.span)
                 .then(|| MetricSubject::Function(function.value.text.clone()));
         }
         if let Some(table) = subject.table {
-            return self
-                .refer("table", &table.value.text, table.span)
-                .then(|| MetricSubject::Table(table.value.text.clone()));
+            let name = &table.value.text;
+            if !self.refer("table", name, table.span) {
+                return None;
+            }
+            return match subject.index {
+                Some(index) => self.index_subject(name, index),
+                None => Some(MetricSubject::Table(name.clone())),
+            };
         }
         if let Some(slot) = subject.api {
             if self.source.api.is_none() {
@@ -311,6 +324,34 @@ impl Resolver<'_> {
         Some(MetricSubject::Custom {
             namespace: namespace.value.text.clone(),
             dimensions,
+        })
+    }
+
+    /// An index of a table that is there.
+    fn index_subject(&mut self, table: &str, index: &Spanned<Text<IndexName>>) -> Option<MetricSubject> {
+        let name = &index.value.text;
+        let source = self.source.tables.value.get(table);
+        let known: Vec<&str> = source
+            .into_iter()
+            .flat_map(|table| table.value.indexes.value.names())
+            .collect();
+        if !known.contains(&name.as_str()) {
+            let fault = Fault::error(
+                Code::UnknownReference,
+                format!("the table `{table}` has no index `{name}`"),
+            )
+            .at(index.span)
+            .maybe_help(crate::template::grammar::did_you_mean(name, known.iter().copied()));
+            let fault = match known.is_empty() {
+                true => fault.help("it has none"),
+                false => fault.help(format!("its indexes: {}", known.join(", "))),
+            };
+            self.report(fault);
+            return None;
+        }
+        Some(MetricSubject::Index {
+            table: table.to_owned(),
+            index: name.clone(),
         })
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::template::fault::Span;
 use crate::template::grammar::TextRule;
-use crate::template::language::LogicalName;
+use crate::template::language::{IndexName, LogicalName};
 use crate::template::merge::{merge, with};
 use crate::template::tree::{Content, Entry, Key, Mapping, Node, Scalar, Style};
 
@@ -85,7 +85,7 @@ fn alarms(root: &Mapping, commands: &Commands<'_>, owner: Span) -> Node {
         .iter()
         .flat_map(|key| function_alarms(key, commands))
         .chain(api.into_iter().flat_map(|api| api_alarms(api.key.span, commands)))
-        .chain(tables.iter().map(|key| table_alarm(key, commands)));
+        .chain(tables.iter().flat_map(|key| table_alarms(root, key, commands)));
     let entries = all.map(|(name, span, words)| Entry {
         key: Key { text: name, span },
         value: Rc::new(Node::mapping(words, span)),
@@ -158,30 +158,63 @@ fn api_alarms(span: Span, commands: &Commands<'_>) -> [(String, Span, Words); 2]
     ]
 }
 
-/// Throttled requests of a table.
-fn table_alarm(key: &Key, commands: &Commands<'_>) -> (String, Span, Words) {
+/// Indexes whose throttled requests one alarm counts beside those of their table: two metrics each, and an alarm has nine.
+const INDEXES: usize = 3;
+
+/// Throttled requests of a table and of its indexes, which are throttled on their own.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html>
+fn table_alarms(root: &Mapping, key: &Key, commands: &Commands<'_>) -> Vec<(String, Span, Words)> {
     let (table, span) = (key.text.as_str(), key.span);
-    let metric = |name: &str| {
-        Node::mapping(
-            [("table", Node::plain(table, span)), ("metric", Node::plain(name, span))],
-            span,
-        )
-    };
+    let indexes = index_names(root, table);
+    let mut groups = indexes.chunks(INDEXES);
     let what = format!("Requests to the table {table} were throttled within 5 minutes.");
-    let metrics = [
-        ("reads", metric("ReadThrottleEvents")),
-        ("writes", metric("WriteThrottleEvents")),
-    ];
-    let words = vec![
-        ("description", Node::quoted(commands.describe(&what, None), span)),
-        ("expression", Node::plain("FILL(reads, 0) + FILL(writes, 0)", span)),
+    let words = throttles(key, true, groups.next().unwrap_or_default(), &what, commands);
+    let mut alarms = vec![(format!("{table}-table-throttles"), span, words)];
+    for (number, group) in (2..).zip(groups) {
+        let what = format!("Requests to indexes of the table {table} were throttled within 5 minutes.");
+        let words = throttles(key, false, group, &what, commands);
+        alarms.push((format!("{table}-table-throttles-{number}"), span, words));
+    }
+    alarms
+}
+
+/// An alarm on throttled requests of a table, of some of its indexes, or both.
+fn throttles(key: &Key, has_table: bool, indexes: &[String], what: &str, commands: &Commands<'_>) -> Words {
+    let (table, span) = (key.text.as_str(), key.span);
+    let own = has_table.then(|| (String::new(), None)).into_iter();
+    let others = indexes.iter().enumerate();
+    let others = others.map(|(place, index)| (format!("_{}", place + 1), Some(index.as_str())));
+    let mut metrics = Vec::new();
+    for (suffix, index) in own.chain(others) {
+        for (id, name) in [("reads", "ReadThrottleEvents"), ("writes", "WriteThrottleEvents")] {
+            let mut words = vec![("table", Node::plain(table, span)), ("metric", Node::plain(name, span))];
+            words.extend(index.map(|index| ("index", Node::quoted(index, span))));
+            metrics.push((format!("{id}{suffix}"), Node::mapping(words, span)));
+        }
+    }
+    let terms: Vec<String> = metrics.iter().map(|(id, _)| format!("FILL({id}, 0)")).collect();
+    let named = metrics.iter().map(|(id, words)| (id.as_str(), words.clone()));
+    vec![
+        ("description", Node::quoted(commands.describe(what, None), span)),
+        ("expression", Node::plain(terms.join(" + "), span)),
         ("label", Node::plain("throttled requests", span)),
-        ("metrics", Node::mapping(metrics, span)),
+        ("metrics", Node::mapping(named, span)),
         ("threshold", Node::plain("0", span)),
         ("comparison", Node::plain("greater-than", span)),
         ("period", Node::plain("5m", span)),
-    ];
-    (format!("{table}-table-throttles"), span, words)
+    ]
+}
+
+/// The names of a table's indexes, without those that are at fault themselves.
+fn index_names(root: &Mapping, table: &str) -> Vec<String> {
+    let below = |mapping: &Mapping, key: &str| mapping.get(key).map(|entry| Rc::clone(&entry.value));
+    let table = below(root, "tables").and_then(|tables| tables.as_mapping().and_then(|tables| below(tables, table)));
+    let indexes = table.and_then(|table| table.as_mapping().and_then(|table| below(table, "indexes")));
+    let indexes = indexes.iter().filter_map(|indexes| indexes.as_mapping());
+    let keys = indexes.flat_map(|indexes| &indexes.entries).map(|entry| &entry.key);
+    keys.filter(|key| IndexName::check(&key.text, key.span).is_ok())
+        .map(|key| key.text.clone())
+        .collect()
 }
 
 /// The names in a section, without those that are at fault themselves.

@@ -360,6 +360,58 @@ fn an_expression_may_have_lines() {
     assert_eq!(expression, "IF(inv > 20, 100 * err / inv, 0)");
 }
 
+/// Their requests are throttled on their own, and do not count among those of the table.
+#[test]
+fn throttled_requests_of_indexes_count() {
+    let indexes = |count: usize| {
+        let indexes: Vec<String> = (1..=count)
+            .map(|n| format!("index-{n}: {{partition_key: a{n}}}"))
+            .collect();
+        let lines = format!(
+            "functions: {{tasks: }}\ntables:\n  tasks:\n    partition_key: id\n    indexes: {{{}}}\n",
+            indexes.join(", ")
+        );
+        let alarms = read(&with(&lines), "dev").stack.alarms;
+        let throttles = alarms.into_iter().filter(|(name, _)| name.contains("table-throttles"));
+        let told = throttles.map(|(name, alarm)| match alarm.metric {
+            AlarmMetric::Math {
+                expression, metrics, ..
+            } => (name, expression, metrics),
+            AlarmMetric::Single(_) => panic!("an expression"),
+        });
+        told.collect::<Vec<_>>()
+    };
+    let names = |count| indexes(count).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
+    assert_eq!(names(0), ["tasks-table-throttles"]);
+    assert_eq!(names(3), ["tasks-table-throttles"]);
+    assert_eq!(
+        names(7),
+        [
+            "tasks-table-throttles",
+            "tasks-table-throttles-2",
+            "tasks-table-throttles-3"
+        ]
+    );
+    let (_, expression, metrics) = indexes(1).remove(0);
+    assert_eq!(
+        expression,
+        "FILL(reads, 0) + FILL(writes, 0) + FILL(reads_1, 0) + FILL(writes_1, 0)"
+    );
+    let subject = MetricSubject::Index {
+        table: "tasks".to_owned(),
+        index: "index-1".to_owned(),
+    };
+    let (reads, writes) = (&metrics["reads_1"], &metrics["writes_1"]);
+    assert_eq!(
+        (&reads.subject, reads.metric.as_str()),
+        (&subject, "ReadThrottleEvents")
+    );
+    assert_eq!(
+        (&writes.subject, writes.metric.as_str()),
+        (&subject, "WriteThrottleEvents")
+    );
+}
+
 #[test]
 fn each_stage_may_have_an_account() {
     let text = with("account: 111122223333\nstages: {dev: , prod: {account: '012345678901'}}");

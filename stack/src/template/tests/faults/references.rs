@@ -4,6 +4,44 @@ use super::{codes, faults, with};
 use crate::template::Code;
 
 #[test]
+fn metrics_of_indexes_that_are_not_there() {
+    let text = with(
+        "tables:\n  tasks: {partition_key: id, indexes: {by-age: {partition_key: age}}}\n  users: {partition_key: id}\ndefaults: {alarm: {generate: false}}\nalarms:\n  one: {table: tasks, index: by-ages, metric: ReadThrottleEvents, statistic: Sum, threshold: 1}\n  two: {table: users, index: by-age, metric: ReadThrottleEvents, statistic: Sum, threshold: 1}\n  three: {index: by-age, namespace: Own, metric: X, statistic: Sum, threshold: 1}",
+    );
+    insta::assert_snapshot!(faults(&text), @"
+    error[unknown-reference]: the table `tasks` has no index `by-ages`
+     --> taskctl.yaml:8:30
+      |
+    7 | alarms:
+    8 |   one: {table: tasks, index: by-ages, metric: ReadThrottleEvents, statistic: Sum, threshold: 1}
+      |                              ^^^^^^^
+    9 |   two: {table: users, index: by-age, metric: ReadThrottleEvents, statistic: Sum, threshold: 1}
+      |
+      = help: did you mean `by-age`?
+      = help: its indexes: by-age
+
+    error[unknown-reference]: the table `users` has no index `by-age`
+      --> taskctl.yaml:9:30
+       |
+     8 |   one: {table: tasks, index: by-ages, metric: ReadThrottleEvents, statistic: Sum, threshold: 1}
+     9 |   two: {table: users, index: by-age, metric: ReadThrottleEvents, statistic: Sum, threshold: 1}
+       |                              ^^^^^^
+    10 |   three: {index: by-age, namespace: Own, metric: X, statistic: Sum, threshold: 1}
+       |
+       = help: it has none
+
+    error[conflict]: `index` is only used with `table`
+      --> taskctl.yaml:10:18
+       |
+     9 |   two: {table: users, index: by-age, metric: ReadThrottleEvents, statistic: Sum, threshold: 1}
+    10 |   three: {index: by-age, namespace: Own, metric: X, statistic: Sum, threshold: 1}
+       |                  ^^^^^^
+       |
+       = help: say which table has it, e.g. `table: tasks`
+    ");
+}
+
+#[test]
 fn references_that_lead_nowhere() {
     let text = with(
         "tables: {tasks: {partition_key: id}}\nfunctions:\n  tasks:\n    grants:\n      - {table: task, access: read}\n      - {bucket: assets, access: [presign, increment]}\n      - {table: tasks, bucket: tasks, access: read}\n      - {access: read}\n      - {table: tasks, access: [raed], prefix: x}\napi:\n  routes: {GET /x: taks}\ndefaults: {alarm: {topics: [ops]}}\nwarmup: {functions: [tsks]}",

@@ -386,6 +386,15 @@ impl Kind for DynamodbTable {
     }
 }
 
+/// Names of the indexes of a table; none when it is gone.
+pub async fn index_names(context: &Context, name: &str) -> Result<Vec<String>, AwsError> {
+    let table = observe::describe(context, name).await?;
+    let indexes = table
+        .and_then(|table| table.global_secondary_indexes)
+        .unwrap_or_default();
+    Ok(indexes.into_iter().filter_map(|index| index.index_name).collect())
+}
+
 /// Whether a table has no item. The item count that AWS reports is hours old, so one item is asked for; a table that
 /// does not exist is empty. <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html>
 pub async fn is_empty(context: &Context, name: &str) -> Result<bool, AwsError> {
