@@ -19,7 +19,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc::UnboundedSender;
 
-use self::model::{ApiRecord, Authorizer, Cors, Integration, Route};
+use self::model::{Api, ApiRecord, Authorizer, Cors, Integration, Route};
 use super::{Fault, new_id, now};
 use crate::error::LocalError;
 use crate::files;
@@ -265,7 +265,7 @@ impl Apis {
                 .and_then(|id| deployments.get(&(api_id.clone(), id.clone())));
             let served = StageSnapshot {
                 name: stage.stage_name.clone(),
-                deployment: deployed.map(|deployed| self.served_here(deployed)),
+                deployment: deployed.map(|deployed| self.served_here(&with_cors(&record.api, deployed))),
                 variables: stage.stage_variables.clone(),
                 default_route_settings: route_settings(&stage.default_route_settings),
                 route_settings: stage
@@ -342,6 +342,33 @@ fn route_settings(settings: &model::RouteSettings) -> RouteSettings {
     }
 }
 
+/// Tag of an API whose CORS follows the API at once. Whether AWS keeps CORS in deployments is not documented: tests live through both.
+const CORS_TAG: &str = "taskctl-local-cors";
+/// Its value.
+const AT_ONCE: &str = "at-once";
+
+/// A deployment with the CORS that it is served with.
+fn with_cors(api: &Api, deployment: &Arc<DeploymentSnapshot>) -> Arc<DeploymentSnapshot> {
+    match api.tags.get(CORS_TAG).is_some_and(|value| value == AT_ONCE) {
+        true => Arc::new(DeploymentSnapshot {
+            cors: api.cors_configuration.as_ref().map(cors),
+            ..DeploymentSnapshot::clone(deployment)
+        }),
+        false => Arc::clone(deployment),
+    }
+}
+
+fn cors(cors: &Cors) -> CorsSnapshot {
+    CorsSnapshot {
+        allow_origins: cors.allow_origins.clone().unwrap_or_default(),
+        allow_methods: cors.allow_methods.clone().unwrap_or_default(),
+        allow_headers: cors.allow_headers.clone().unwrap_or_default(),
+        expose_headers: cors.expose_headers.clone().unwrap_or_default(),
+        max_age_seconds: cors.max_age,
+        allow_credentials: cors.allow_credentials.unwrap_or(false),
+    }
+}
+
 /// The immutable content of a deployment that is made now.
 fn snapshot(record: &ApiRecord, deployment_id: &str) -> DeploymentSnapshot {
     let route = |route: &Route| RouteSnapshot {
@@ -372,14 +399,6 @@ fn snapshot(record: &ApiRecord, deployment_id: &str) -> DeploymentSnapshot {
             issuer: jwt.issuer,
             audience: jwt.audience.unwrap_or_default(),
         }
-    };
-    let cors = |cors: &Cors| CorsSnapshot {
-        allow_origins: cors.allow_origins.clone().unwrap_or_default(),
-        allow_methods: cors.allow_methods.clone().unwrap_or_default(),
-        allow_headers: cors.allow_headers.clone().unwrap_or_default(),
-        expose_headers: cors.expose_headers.clone().unwrap_or_default(),
-        max_age_seconds: cors.max_age,
-        allow_credentials: cors.allow_credentials.unwrap_or(false),
     };
     DeploymentSnapshot {
         deployment_id: deployment_id.to_owned(),

@@ -37,6 +37,7 @@ impl Actions<'_> {
             }
         };
         match (method, segments.get(1..).unwrap_or_default()) {
+            (&Method::GET, ["account-settings"]) => one("GetAccountSettings", "*".to_owned()),
             (&Method::GET, ["functions"]) => one("ListFunctions", "*".to_owned()),
             (&Method::POST, ["functions"]) => {
                 let named = arn(input["FunctionName"].as_str().unwrap_or_default());
