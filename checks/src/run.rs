@@ -157,6 +157,12 @@ impl Report {
             .all(|check| matches!(check.state, State::Passed | State::Skipped { .. }))
     }
 
+    /// Whether a check that failed was answered with 5xx.
+    pub fn has_server_error(&self) -> bool {
+        let mut failed = self.checks.iter().filter(|check| check.state == State::Failed);
+        failed.any(|check| check.status.is_some_and(|status| status >= 500))
+    }
+
     /// Number of assertions that were judged.
     pub fn asserted(&self) -> usize {
         self.checks.iter().map(|check| check.assertions.len()).sum()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use taskctl_stack::aws::release::driver::Probe;
 use taskctl_stack::aws::release::going_live::Outside;
 use taskctl_stack::aws::release::lease::Lease;
 use taskctl_stack::engine::{Applied, Engine};
@@ -23,6 +24,7 @@ use crate::ui::confirm::{Confirmation, Expected, Unattended};
 use crate::ui::style::Style;
 use crate::ui::table::table;
 use crate::ui::text::duration;
+use crate::web_site;
 
 /// What is deployed, and how.
 pub struct Request {
@@ -70,8 +72,9 @@ async fn apply(
     if request.saved.is_none() {
         consent(session, engine, &planned.plan).await?;
     }
+    let probe = Arc::new(HttpProbe::new(PromotionGate::none(), session.cancel.clone())?);
     let outside = Outside {
-        probe: Arc::new(HttpProbe::new(PromotionGate::none(), session.cancel.clone())?),
+        probe: Arc::clone(&probe) as Arc<dyn Probe>,
         settling: session.target.metering().settling,
     };
     let Applied { execution, unconfirmed } = engine.apply(planned, lease, user, Some(outside)).await?;
@@ -79,6 +82,9 @@ async fn apply(
         session.finished(Outcome::Failed, engine.context().calls(), Endpoints::default());
         let live = planned.slots.as_ref().map(|slots| slots.live.release);
         return Err(unconfirmed_live(session, live, &why));
+    }
+    if execution.is_complete() {
+        web_site::fetch(session, prepared, &execution, &*probe).await;
     }
     let exit = conclude(session, prepared, &execution).await?;
     // Programs have them in the events.

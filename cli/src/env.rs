@@ -8,6 +8,7 @@ use console::Term;
 use jiff::Timestamp;
 
 use taskctl_stack::package::Cargo;
+use taskctl_stack::release::record::NO_USER;
 
 use crate::failure::Failure;
 use crate::project_discovery::{Distrust, Nearest, distrust, nearest};
@@ -99,7 +100,7 @@ impl Env {
             user: USER_NAMES
                 .iter()
                 .find_map(|name| text(name).filter(|user| !user.is_empty()))
-                .unwrap_or_else(|| "unknown".to_owned()),
+                .unwrap_or_else(|| NO_USER.to_owned()),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             cache: cache(
                 path("TASKCTL_CACHE"),

@@ -157,6 +157,7 @@ impl Probe for HttpProbe {
             requests: ran.count(),
             assertions: report.asserted(),
             failures: report.failures(),
+            has_server_error: report.has_server_error(),
         }
     }
 }

@@ -14,13 +14,18 @@ pub fn holder(session: &Session, command: &str) -> Holder {
         host: session.env.host.clone(),
         command: format!("taskctl {command}"),
         pid: std::process::id(),
+        process: session.machine().this_process(),
+        // The engine knows it.
+        principal: None,
     }
 }
 
 /// Takes the lease on the stage.
 pub async fn take(session: &Session, engine: &Engine, holder: Holder) -> Result<Lease, Failure> {
     let nonce = uuid::Uuid::new_v4().to_string();
-    Ok(session.unless_stopped(engine.lock(holder, nonce)).await??)
+    Ok(session
+        .unless_stopped(engine.lock(holder, nonce, &session.machine()))
+        .await??)
 }
 
 /// Gives it back. Failing to is no failure of the work: the lease frees itself.

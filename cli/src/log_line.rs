@@ -72,7 +72,12 @@ impl Line {
     /// them.
     pub fn of(event: &LogEvent) -> Self {
         let is_platform = |value: &Value| value["type"].as_str().is_some_and(|kind| kind.starts_with("platform."));
-        match first_member::read(&event.message) {
+        let read = first_member::read(&event.message);
+        let read = match event.source == API {
+            true => read.or_else(|| first_member::read_beginning(&event.message)),
+            false => read,
+        };
+        match read {
             Some(value) if event.source == API => match value["integrationLatencyMs"].is_string() {
                 true => Self::Access(value),
                 false => Self::Text(event.message.trim_end().to_owned()),

@@ -14,6 +14,7 @@ mod http_probe;
 mod lease;
 mod log_line;
 mod log_view;
+mod machine;
 mod name_pattern;
 mod prepare;
 mod project;
@@ -33,6 +34,7 @@ mod time_arg;
 mod transition;
 mod ui;
 mod watch;
+mod web_site;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -18,6 +18,7 @@ use crate::cli::{Global, Output};
 use crate::env::{Audience, Env};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::machine::ThisMachine;
 use crate::project::Project;
 use crate::report::plan::Details;
 use crate::report::{
@@ -347,6 +348,13 @@ impl Session {
     /// A round begins: what took its time before does not count.
     pub fn begin_round(&self) {
         *self.began.lock() = Instant::now();
+    }
+
+    /// The machine that this runs on.
+    pub fn machine(&self) -> ThisMachine {
+        ThisMachine {
+            host: self.env.host.clone(),
+        }
     }
 
     /// How to write command lines about the same stack.

@@ -32,7 +32,7 @@ pub async fn preempt(session: &Session) -> Result<(), Failure> {
     let stack_ref = session.stack_ref()?;
     let engine = session.connect_quietly(&stack_ref).await?;
     let silent = engine.holder().await?.map_or(0, |(_, silent)| silent);
-    let Some(record) = engine.unlock(Force::Any).await? else {
+    let Some(record) = engine.unlock(Force::Any, &session.machine()).await? else {
         return Ok(());
     };
     let wait = LIFETIME.saturating_sub(Duration::from_secs(u64::try_from(silent).unwrap_or(0)));
@@ -114,7 +114,8 @@ pub async fn run(
     // What will be found under the lease, nearly always: it says which aliases to look at then.
     let expecting = engine.proposal(&found, wanted);
     if locking == Locking::Unlocked {
-        let looking = async { futures::join!(engine.refuse_known_holder(HOLDER_WITHIN), expecting) };
+        let machine = session.machine();
+        let looking = async { futures::join!(engine.refuse_known_holder(HOLDER_WITHIN, &machine), expecting) };
         let (free, expected) = session.unless_stopped(looking).await?;
         free?;
         let expected = expected?;

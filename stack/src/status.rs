@@ -76,6 +76,9 @@ pub struct Status {
 pub struct LockStatus {
     /// Person or job.
     pub user: String,
+    /// ARN of the AWS principal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
     /// Machine.
     pub host: String,
     /// Command line, without secrets.
@@ -116,6 +119,9 @@ pub struct LastRelease {
     pub commit: Option<String>,
     /// Who deployed it.
     pub user: String,
+    /// ARN of the AWS principal that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
     /// When.
     #[serde(serialize_with = "crate::time::serialize")]
     #[schemars(with = "jiff::Timestamp")]
@@ -130,6 +136,7 @@ impl From<ReleaseRecord> for LastRelease {
             release: record.release,
             commit: record.commit,
             user: record.user,
+            principal: record.principal,
             at: record.at,
             changes: record.changes,
         }
@@ -286,6 +293,7 @@ struct Listed {
 
 #[derive(Debug, Clone, Default)]
 struct Found {
+    functions: Vec<Discovered>,
     missing: BTreeSet<ResourceId>,
     /// The bucket that is the web site.
     website: Option<String>,
@@ -313,8 +321,17 @@ impl Inventory {
 }
 
 async fn list(context: &Context, control: &ControlBucket, reader: &Reader) -> Result<Found, AwsError> {
-    let (missing, website) = futures::try_join!(drift::missing(context, control, reader), website(context, reader))?;
-    Ok(Found { missing, website })
+    let functions = registry().kind(lambda::function::KIND).enumerate(reader);
+    let (functions, missing, website) = futures::try_join!(
+        functions,
+        drift::missing(context, control, reader),
+        website(context, reader)
+    )?;
+    Ok(Found {
+        functions,
+        missing,
+        website,
+    })
 }
 
 async fn read_with(
@@ -324,7 +341,6 @@ async fn read_with(
     inventory: Option<&mut Inventory>,
 ) -> Result<Option<Status>, AwsError> {
     let reader = Reader::new(context.clone());
-    let kind = registry().kind(lambda::function::KIND);
     let now = context.clock().since_boot();
     let fresh = inventory.as_ref().and_then(|inventory| inventory.fresh(now));
     let deployment = async {
@@ -339,10 +355,9 @@ async fn read_with(
             None => list(context, control, &reader).await.map(Some),
         }
     };
-    let (api, alarms, functions, holder, (last_release, last_move), deployment, listed) = futures::try_join!(
+    let (api, alarms, holder, (last_release, last_move), deployment, listed) = futures::try_join!(
         reader.api(),
         reader.alarms(),
-        kind.enumerate(&reader),
         lease::holder(context, control),
         ledger::latest(context, control),
         deployment,
@@ -351,10 +366,6 @@ async fn read_with(
     let api = api.as_deref();
     let unrecorded = api.and_then(|state| variables(state.stage(stage_of(LIVE))?).unrecorded());
     let last_move = newer(last_move, unrecorded);
-    let is_here = |arn: &String| is_in_region(arn, &context.identity().region);
-    if api.is_none() && functions.is_empty() && !reader.tagged().await?.keys().any(is_here) {
-        return Ok(None);
-    }
     let slot = |slot: &str| api.and_then(|state| slot_status(state, slot));
     let since = |live: &SlotStatus| live_since(live.release?, last_move.as_ref(), last_release.as_ref());
     let live_slot = slot(LIVE).map(|live| SlotStatus {
@@ -388,7 +399,15 @@ async fn read_with(
             }
         }
     };
-    let Found { missing, website } = listed.found.clone();
+    let Found {
+        functions,
+        missing,
+        website,
+    } = listed.found.clone();
+    let is_here = |arn: &String| is_in_region(arn, &context.identity().region);
+    if api.is_none() && functions.is_empty() && !reader.tagged().await?.keys().any(is_here) {
+        return Ok(None);
+    }
     if let Some(inventory) = inventory {
         inventory.0 = Some(listed);
     }
@@ -497,6 +516,7 @@ fn alarm_status(alarm: &MetricAlarm) -> AlarmStatus {
 fn lock_status(record: LeaseRecord, silent_seconds: i64) -> LockStatus {
     LockStatus {
         user: record.holder.user,
+        principal: record.holder.principal,
         host: record.holder.host,
         command: record.holder.command,
         since: record.since,
@@ -531,7 +551,7 @@ async fn count_recent(context: &Context, functions: &mut [FunctionStatus]) -> Re
             add(format!("errors_{version}"), "Taskctl", "Responses5xx", dimensions);
         }
     }
-    let now = context.now().as_second();
+    let now = context.aws_now().as_second();
     let from = now - i64::try_from(RECENT.as_secs()).unwrap_or(900);
     let found = metrics::fetch(context, &queries, from, now).await?;
     for (place, function) in functions.iter_mut().enumerate() {
@@ -624,6 +644,7 @@ mod tests {
     fn a_lock_is_held_longer_than_it_is_attended() {
         let lock = |silent_seconds: i64| LockStatus {
             user: "ada".to_owned(),
+            principal: None,
             host: "build-7".to_owned(),
             command: "taskctl promote".to_owned(),
             since: "2026-03-01T12:00:00Z".parse().unwrap(),

@@ -175,6 +175,26 @@ impl Project {
         Clients::connect(&connection).await.expect("no profile is asked for")
     }
 
+    /// Lets the lease on stage dev be that of another machine: whether its holder is still there cannot be seen from here.
+    ///
+    /// # Panics
+    /// When nobody holds the stage.
+    pub async fn hold_elsewhere(&self) {
+        let s3 = self.clients().await.s3;
+        let (bucket, key) = (
+            format!("taskctl-000000000000-{}", self.region()),
+            format!("{}/dev/lease.json", self.app),
+        );
+        let stored = s3.get_object().bucket(&bucket).key(&key).send().await;
+        let stored = stored.expect("the stage is held").body.collect().await;
+        let stored = stored.expect("it is read").into_bytes();
+        let mut lease: Value = serde_json::from_slice(&stored).expect("it is JSON");
+        lease["holder"]["host"] = "elsewhere".into();
+        let body = lease.to_string().into_bytes().into();
+        let put = s3.put_object().bucket(&bucket).key(&key).body(body).send().await;
+        put.expect("it is written");
+    }
+
     /// The template's region.
     ///
     /// # Panics

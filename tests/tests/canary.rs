@@ -215,6 +215,8 @@ fn a_canary_that_is_interrupted_or_killed_is_ended() {
     killed.signal("KILL");
     killed.end().expect(-1);
     assert_eq!(weights(&project).len(), 1);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(project.hold_elsewhere());
     project.run(&["promote", "--abort"]).expect(3);
     project.run(&["unlock", "--force"]).expect(0);
     let status = project.run(&["status"]).expect(0);

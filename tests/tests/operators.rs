@@ -54,6 +54,8 @@ fn the_lease_of_a_killed_holder_frees_itself() {
     running.signal("KILL");
     running.end();
     let killed = Instant::now();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(project.hold_elsewhere());
     let held = project.run(&["deploy"]).expect(3);
     assert!(
         held.err.contains("frees itself") && held.err.contains("unlock --force") && held.err.contains("--preempt"),
@@ -68,6 +70,18 @@ fn the_lease_of_a_killed_holder_frees_itself() {
     });
     let plan = project.run(&["plan", "--output", "json"]).expect(0);
     assert_eq!(plan.changes(), Vec::<String>::new());
+
+    // On this machine it can be seen that the holder is gone.
+    second_release(&project);
+    let running = project.start(&["promote", "--yes", "--canary", "20%", "--bake", "200s"]);
+    eventually("the canary has its share", Duration::from_secs(60), || {
+        is_diverted(&project).then_some(())
+    });
+    project.run(&["promote", "--abort"]).expect(3);
+    running.signal("KILL");
+    running.end();
+    project.run(&["promote", "--abort"]).expect(0);
+    assert!(!is_diverted(&project));
 }
 
 #[test]

@@ -126,7 +126,9 @@ fn without_any_statement_something_fails_and_says_what_is_missing() {
     let whole = policy(&project, "deploy,destroy");
     let statements = whole["Statement"].as_array().unwrap();
     let template = project.template();
-    for (place, left_out) in statements.iter().enumerate() {
+    // The account of the local target has the role that API Gateway makes with the first API of an account.
+    let needed = |(_, statement): &(usize, &Value)| statement["Sid"] != "ServiceRole";
+    for (place, left_out) in statements.iter().enumerate().filter(needed) {
         let mut rest = statements.clone();
         rest.remove(place);
         let mut less = whole.clone();

@@ -44,10 +44,12 @@ pub fn run(invocation: &Invocation, args: Args) -> Exit {
 }
 
 async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
-    let now = Timestamp::now();
-    let since = args.history.then(|| moment(&args.since, now)).transpose()?;
+    // What cannot be a time is said before anything is asked.
+    moment(&args.since, Timestamp::now())?;
     let stack_ref = session.stack_ref()?;
     let engine = session.connect_quietly(&stack_ref).await?;
+    let now = engine.context().aws_now();
+    let since = args.history.then(|| moment(&args.since, now)).transpose()?;
     let mut found = session
         .unless_stopped(alarms::read(engine.context(), since))
         .await?
@@ -368,6 +370,7 @@ mod tests {
             cause,
             end: "live".to_owned(),
             user: "ann".to_owned(),
+            principal: None,
             at,
             millis: 900,
             fence: 7,

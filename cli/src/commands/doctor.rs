@@ -7,6 +7,8 @@ use std::process::Stdio;
 use jiff::Timestamp;
 use taskctl_local::{LocalOptions, LocalState};
 use taskctl_stack::aws::client::error::{ACCOUNT_BLOCKS, ACCOUNT_BLOCKS_HINT};
+use taskctl_stack::aws::kinds::lambda;
+use taskctl_stack::aws::kinds::lambda::account::{Concurrency, UNRESERVED_MINIMUM};
 use taskctl_stack::aws::kinds::s3::bucket::{PublicAccessBlock, account_public_access_block};
 use taskctl_stack::aws::release::presence::{NotDeployed, not_deployed};
 use taskctl_stack::event::{ErrorReport, joined_advice};
@@ -87,6 +89,7 @@ async fn examine(session: &Session) -> Vec<Finding> {
     findings.extend([python, local, disk(&env.directory)]);
     if let Some(project) = project.ok().filter(|_| is_reachable) {
         findings.extend(web_sites(session, &project).await);
+        findings.extend(concurrency(session, &project).await);
         findings.extend(stage(session, &project).await);
     }
     findings
@@ -104,9 +107,32 @@ async fn web_sites(session: &Session, project: &Project) -> Option<Finding> {
     closed_account(block)
 }
 
+/// Whether the account lets enough of its functions run at once.
+async fn concurrency(session: &Session, project: &Project) -> Option<Finding> {
+    let engine = session
+        .connect_quietly(&StackRef::of(&project.template.stack))
+        .await
+        .ok()?;
+    let account = lambda::account::concurrency(engine.context()).await.ok()??;
+    new_account(account)
+}
+
+fn new_account(account: Concurrency) -> Option<Finding> {
+    (account.limit < UNRESERVED_MINIMUM).then(|| {
+        Finding::attention(
+            "concurrency",
+            format!(
+                "the account runs {} invocations at once here, of all its functions together: what comes on top is throttled, and \
+                 no function can have `reserved_concurrency`",
+                account.limit
+            ),
+            "ask for more: Service Quotas, AWS Lambda, \"Concurrent executions\"",
+        )
+    })
+}
+
 fn closed_account(block: PublicAccessBlock) -> Option<Finding> {
-    let is_closed = block.block_public_policy || block.restrict_public_buckets;
-    is_closed.then(|| Finding {
+    block.keeps_closed().then(|| Finding {
         check: "web site",
         verdict: Verdict::Bad,
         found: format!("the bucket of the web site cannot be public: {ACCOUNT_BLOCKS}"),
@@ -500,6 +526,13 @@ mod tests {
 
     #[test]
     fn an_account_without_public_buckets_has_no_public_site() {
+        let account = |limit| Concurrency {
+            limit,
+            unreserved: limit,
+        };
+        let few = new_account(account(10)).expect("ten are few");
+        assert!(few.verdict == Verdict::Attention && few.found.contains("runs 10 invocations at once"));
+        assert_eq!(new_account(account(1_000)), None);
         assert_eq!(closed_account(PublicAccessBlock::NONE), None);
         let restricted = PublicAccessBlock {
             restrict_public_buckets: true,

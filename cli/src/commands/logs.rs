@@ -106,8 +106,8 @@ pub fn run(invocation: &Invocation, args: Args) -> Exit {
 
 async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
     session.end_when_unread();
-    let now = Timestamp::now();
-    let (since, until) = period(args, now)?;
+    // What cannot be a period is said before anything is asked.
+    period(args, Timestamp::now())?;
     let grep = args.grep.as_deref().map(regular_expression).transpose()?;
     let engine = session.connect_quietly(&session.stack_ref()?).await?;
     let source = CloudWatchLogs::new(engine.context().clone());
@@ -123,6 +123,9 @@ async fn logs(session: &Session, args: &Args) -> Result<Exit, Failure> {
         session.unless_stopped(engine.require_deployed()).await??;
     }
     let groups = selection.of(all)?;
+    // By AWS's clock, as the times of events are.
+    let now = engine.context().aws_now();
+    let (since, until) = period(args, now)?;
     if let Some(query) = &args.query {
         let asked = insights::Asked {
             query,

@@ -59,7 +59,7 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
 }
 
 async fn fetch(session: &Session, args: &Args, engine: &Engine) -> Result<String, Failure> {
-    let window = Window::of(args.since, Timestamp::now());
+    let window = Window::of(args.since, engine.context().aws_now());
     let is_meant = |name: &str| args.functions.iter().any(|pattern| matches(pattern, name));
     let only: Option<&(dyn Fn(&str) -> bool + Sync)> = if args.functions.is_empty() {
         None

@@ -1,6 +1,7 @@
 //! `taskctl releases`: the history.
 
 use taskctl_stack::release::history::{Release, State};
+use taskctl_stack::release::record::who;
 
 use crate::cli::Output;
 use crate::exit::Exit;
@@ -85,13 +86,15 @@ pub fn render(releases: &[Release], style: &Style) -> String {
             format!("{at} {}", plain(end))
         });
         let text = |value: &Option<String>| value.as_ref().map_or("-".to_owned(), |text| plain(text));
+        let user = one.user.as_deref();
+        let user = user.map(|user| who(user, one.principal.as_deref()).to_owned());
         let form = if is_narrow { "%m-%d %H:%M" } else { "%Y-%m-%d %H:%M" };
         let cells = [
             Cell::from(format!("{}", one.release)),
             Cell::toned(tone, one.state.as_str()),
             Cell::from(text(&one.commit)),
             Cell::from(one.at.map_or("-".to_owned(), |at| local(at).strftime(form).to_string())),
-            Cell::from(cut(&text(&one.user), if is_narrow { 10 } else { 20 })),
+            Cell::from(cut(&text(&user), if is_narrow { 10 } else { 20 })),
             Cell::from(changes),
             Cell::from(moved),
             Cell::from(one.millis.map_or("-".to_owned(), duration)),

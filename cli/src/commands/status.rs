@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use taskctl_stack::engine::{Engine, EngineError};
 use taskctl_stack::event::Event;
+use taskctl_stack::release::record::who;
 use taskctl_stack::status::{self, ABANDONED, FunctionStatus, Inventory, LockStatus, Recent, SlotStatus, Status};
 
 use crate::cli::Output;
@@ -263,7 +264,8 @@ fn seconds_since(at: Timestamp, now: Timestamp) -> String {
 fn last_rows(status: &Status, now: Timestamp) -> Vec<Row> {
     let deployed = status.last_release.as_ref().map(|last| {
         let ago = seconds_since(last.at, now);
-        format!("release {} deployed {ago} ago by {}", last.release, plain(&last.user))
+        let who = plain(who(&last.user, last.principal.as_deref()));
+        format!("release {} deployed {ago} ago by {who}", last.release)
     });
     let moved = status.last_move.as_ref().map(|moved| {
         let end = plain(moved.end.split(':').next().unwrap_or_default());
@@ -286,7 +288,7 @@ fn lock_row(lock: &LockStatus, now: Timestamp) -> Row {
     };
     let text = format!(
         "{} on {} runs `{}`, {state}",
-        plain(&lock.user),
+        plain(who(&lock.user, lock.principal.as_deref())),
         plain(&lock.host),
         plain(&lock.command)
     );
@@ -305,7 +307,10 @@ fn canary_row(status: &Status, hint: &CommandHint, now: Timestamp) -> Option<Row
         return None;
     }
     let (tone, state) = match &status.lock {
-        Some(lock) if lock.is_attended() => (Tone::Warn, format!("monitored by {}", plain(&lock.user))),
+        Some(lock) if lock.is_attended() => {
+            let who = plain(who(&lock.user, lock.principal.as_deref()));
+            (Tone::Warn, format!("monitored by {who}"))
+        }
         Some(_) | None => (
             Tone::Bad,
             format!("{ABANDONED}: {}", hint.complete(status.canary_advice())),

@@ -34,7 +34,9 @@ pub fn run(invocation: &Invocation, args: &Args) -> Exit {
 async fn unlock(session: &Session, force: Force) -> Result<Exit, Failure> {
     let stack_ref = session.stack_ref()?;
     let engine = session.connect_quietly(&stack_ref).await?;
-    let taken = session.unless_stopped(engine.unlock(force)).await??;
+    let taken = session
+        .unless_stopped(engine.unlock(force, &session.machine()))
+        .await??;
     if taken.is_none() {
         session.unless_stopped(engine.require_deployed()).await??;
     }
@@ -48,8 +50,13 @@ async fn unlock(session: &Session, force: Force) -> Result<Exit, Failure> {
     let text = match taken {
         None => "the stage is not locked\n".to_owned(),
         Some(record) => format!(
-            "lock of {} on {} broken (`{}`, process {}, since {})\n",
+            "lock of {}{} on {} broken (`{}`, process {}, since {})\n",
             plain(&record.holder.user),
+            record
+                .holder
+                .session()
+                .map(|session| format!(" ({})", plain(session)))
+                .unwrap_or_default(),
             plain(&record.holder.host),
             plain(&record.holder.command),
             record.holder.pid,

@@ -12,6 +12,19 @@ pub fn read(text: &str) -> Option<Value> {
     serde_json::from_str::<First>(text).ok().map(|First(value)| value)
 }
 
+/// Reads the beginning of an object whose end cannot be read: API Gateway puts values into a line as clients sent them, and the
+/// quotes of a user agent end its text early. Its last members are left out until the rest can be read.
+pub fn read_beginning(text: &str) -> Option<Value> {
+    let ends = text.rmatch_indices(",\"").map(|(end, _)| end);
+    let mut objects = ends
+        .take(MEMBERS)
+        .filter_map(|end| read(&format!("{}}}", text.get(..end)?)));
+    objects.next()
+}
+
+/// Most members that are left out.
+const MEMBERS: usize = 64;
+
 struct First(Value);
 
 impl<'de> Deserialize<'de> for First {
@@ -74,6 +87,32 @@ impl<'de> Visitor<'de> for FirstVisitor {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_comes_before_a_value_that_breaks_a_line_is_read() {
+        let line = |agent: &str| format!(r#"{{"status":"200","route":"GET /x","path":"/x","userAgent":"{agent}"}}"#);
+        let whole = json!({"status": "200", "route": "GET /x", "path": "/x"});
+        for agent in [
+            r#"a "quoted" one"#,
+            r"back\slash",
+            "\"",
+            "tab\there",
+            r#"x","status":"500","y":"\"#,
+        ] {
+            assert_eq!(super::read(&line(agent)), None, "{agent}");
+            let read = super::read_beginning(&line(agent)).unwrap_or_default();
+            assert_eq!(read["status"], "200", "{agent}");
+            assert!(
+                whole
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .all(|(name, value)| read[name] == *value),
+                "{read}"
+            );
+        }
+        assert_eq!(super::read_beginning("not JSON, \"at\" all"), None);
+    }
 
     #[test]
     fn the_first_member_of_a_name_counts() {

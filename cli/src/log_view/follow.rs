@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use taskctl_stack::aws::client::error::{AwsError, ErrorKind};
 use taskctl_stack::aws::release::sight::look;
 use taskctl_stack::engine::{Engine, EngineError};
@@ -95,7 +94,7 @@ impl<'a> Following<'a> {
             has_read: false,
             is_failing: false,
             groups_read: Instant::now(),
-            slot_read: (Instant::now(), now()),
+            slot_read: (Instant::now(), now(source)),
         }
     }
 
@@ -140,7 +139,7 @@ impl<'a> Following<'a> {
                 self.show(&late);
             }
         }
-        let now = now();
+        let now = now(self.source);
         if self.deep.is_none()
             && let Some(window) = self.tail.deep_window(now)
         {
@@ -152,7 +151,7 @@ impl<'a> Following<'a> {
 
     /// A failed read is made up for by the next; what can never be read is an error.
     async fn look(&mut self) -> Result<(), Failure> {
-        let now = now();
+        let now = now(self.source);
         let window = self.tail.window(now);
         let reading = read(self.source, &self.groups, &window);
         match self.session.unless_stopped(reading).await? {
@@ -187,7 +186,7 @@ impl<'a> Following<'a> {
         if self.slot_read.0.elapsed() < SLOT_EVERY {
             return Ok(());
         }
-        let read_at = (Instant::now(), now());
+        let read_at = (Instant::now(), now(self.source));
         let looking = look(self.source.context());
         // A failure is retried with the next poll.
         let Ok((_, facts)) = self.session.unless_stopped(looking).await? else {
@@ -287,9 +286,9 @@ impl<'a> Following<'a> {
     }
 }
 
-/// Milliseconds since 1970.
-fn now() -> i64 {
-    Timestamp::now().as_millisecond()
+/// Milliseconds since 1970, as AWS has it: events carry its time.
+fn now(source: &CloudWatchLogs) -> i64 {
+    source.context().aws_now().as_millisecond()
 }
 
 /// Whether a call that ends so ends so again.
@@ -314,7 +313,7 @@ pub async fn follow_all(session: &Session, engine: &Engine) {
         sources: groups.iter().map(|group| group.source.clone()).collect(),
     };
     let window = Window {
-        from: now(),
+        from: now(&source),
         to: None,
         pattern: None,
     };

@@ -19,7 +19,7 @@ use crate::aws::kinds::{apigateway, cloudwatch};
 use crate::aws::read::reader::Reader;
 use crate::aws::release::control_bucket::ControlBucket;
 use crate::aws::release::gateway;
-use crate::aws::release::lease::{self, Force, Holder, Lease, LeaseRecord};
+use crate::aws::release::lease::{self, Force, Holder, Lease, LeaseRecord, Machine};
 use crate::aws::release::presence::{is_deployed, not_deployed};
 use crate::event::Endpoints;
 
@@ -54,8 +54,12 @@ impl Engine {
     }
 
     /// Acquires the lease on the stage: no other taskctl changes it, and no call is made without it.
-    pub async fn lock(&self, holder: Holder, nonce: String) -> Result<Lease, EngineError> {
-        Ok(Lease::acquire(&self.context, &self.control, holder, nonce).await?)
+    pub async fn lock(&self, holder: Holder, nonce: String, machine: &dyn Machine) -> Result<Lease, EngineError> {
+        let holder = Holder {
+            principal: Some(self.principal.clone()).filter(|principal| principal.starts_with("arn:")),
+            ..holder
+        };
+        Ok(Lease::acquire(&self.context, &self.control, holder, nonce, machine).await?)
     }
 
     /// The control bucket.
@@ -70,17 +74,20 @@ impl Engine {
 
     /// Refuses a stage that somebody is known to hold. Whether anybody does is not known where the control bucket does not answer
     /// in time.
-    pub async fn refuse_known_holder(&self, within: Duration) -> Result<(), EngineError> {
+    pub async fn refuse_known_holder(&self, within: Duration, machine: &dyn Machine) -> Result<(), EngineError> {
         let looking = tokio::time::timeout(within, lease::holder(&self.context, &self.control));
         let Ok(Ok(Some((record, silent)))) = looking.await else {
             return Ok(());
         };
-        lease::still_held(&self.context, record, silent).map_or(Ok(()), |held| Err(held.into()))
+        match lease::still_held(&self.context, record, silent, machine) {
+            Some(held) => Err(held.into()),
+            None => Ok(()),
+        }
     }
 
     /// Takes the lease away from its holder.
-    pub async fn unlock(&self, force: Force) -> Result<Option<LeaseRecord>, EngineError> {
-        Ok(lease::take_away(&self.context, &self.control, force).await?)
+    pub async fn unlock(&self, force: Force, machine: &dyn Machine) -> Result<Option<LeaseRecord>, EngineError> {
+        Ok(lease::take_away(&self.context, &self.control, force, machine).await?)
     }
 
     /// Refuses a stage that is not deployed here, with the regions in which it is.

@@ -11,6 +11,8 @@ use super::{Engine, EngineError, READS};
 use crate::aws::client::error::AwsError;
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::kind::Discovered;
+use crate::aws::kinds::lambda;
+use crate::aws::kinds::lambda::account::{Concurrency, UNRESERVED_MINIMUM};
 use crate::aws::read::reader::Reader;
 use crate::aws::release::ledger;
 use crate::aws::release::release_state;
@@ -112,6 +114,7 @@ impl Engine {
         if let Some(slots) = &slots {
             notes.extend(self.standing_release(&facts, slots).await?);
         }
+        notes.extend(note_of_cut_off(&facts));
         let request = Request {
             orphans: orphans_of_deploy(&resources, self.judged(found, &facts), &mut observed.found),
             resources,
@@ -121,6 +124,7 @@ impl Engine {
         plan.warnings.extend(compile::unrecorded_grants(&kept.unrecorded));
         let mut errors = lint(&plan, &request, &observed.found, self.registry);
         errors.extend(label_too_long(&request.resources));
+        errors.extend(self.too_much_reserved(&request.resources, &observed.found).await?);
         let sites = inputs.sites.iter();
         Ok(Planned {
             fingerprint: slots.as_ref().map(|slots| slots.fingerprint.clone()),
@@ -148,6 +152,20 @@ impl Engine {
         let (_, moved) = ledger::latest(&self.context, &self.control).await?;
         let moved = newer(moved, facts.unrecorded());
         Ok(note_of_standing(slots, moved.as_ref()))
+    }
+
+    /// Refuses reservations for functions that AWS would refuse once everything else had been made.
+    async fn too_much_reserved(
+        &self,
+        resources: &[Resource],
+        observed: &Observations,
+    ) -> Result<Option<LintError>, EngineError> {
+        let more = newly_reserved(resources, observed);
+        if more <= 0 {
+            return Ok(None);
+        }
+        let account = lambda::account::concurrency(&self.context).await?;
+        Ok(account.and_then(|account| over_the_limit(more, account)))
     }
 
     /// What can be read before the functions are packaged: all that neither their code nor which releases exist decides.
@@ -243,6 +261,26 @@ impl Engine {
     }
 }
 
+/// How many more invocations at once are reserved for functions than now.
+fn newly_reserved(resources: &[Resource], observed: &Observations) -> i32 {
+    let reserved = |model: &serde_json::Value| -> i64 { model["reserved_concurrency"].as_i64().unwrap_or(0) };
+    let functions = resources.iter().filter(|one| one.id.kind == lambda::function::KIND);
+    let more: i64 = functions
+        .map(|one| reserved(&one.desired) - observed.get(&one.id).map_or(0, |now| reserved(&now.model)))
+        .sum();
+    i32::try_from(more).unwrap_or(i32::MAX)
+}
+
+fn over_the_limit(more: i32, account: Concurrency) -> Option<LintError> {
+    let Concurrency { limit, unreserved } = account;
+    (unreserved.saturating_sub(more) < UNRESERVED_MINIMUM).then_some(LintError::ConcurrencyReserved {
+        more,
+        limit,
+        unreserved,
+        kept: UNRESERVED_MINIMUM,
+    })
+}
+
 /// Refuses a release whose label API Gateway would not take, once everything that it names had been made.
 fn label_too_long(resources: &[Resource]) -> Option<LintError> {
     let release = resources.iter().find(|one| one.id == apigateway::deployment::id())?;
@@ -269,6 +307,30 @@ fn note_of_standing(slots: &Slots, moved: Option<&MoveRecord>) -> Option<String>
     }
 }
 
+/// The note on releases that cannot be reached any more, although they are kept.
+fn note_of_cut_off(facts: &ReleaseState) -> Option<String> {
+    let mut releases = Vec::new();
+    let mut functions = BTreeSet::new();
+    for number in facts.releases.keys() {
+        let gone = facts.cut_off_in(*number);
+        if !gone.is_empty() {
+            releases.push(number.to_string());
+            functions.extend(gone);
+        }
+    }
+    let functions: Vec<&str> = functions.into_iter().collect();
+    let (them, releases) = match releases.as_slice() {
+        [] => return None,
+        [one] => ("it", format!("release {one}")),
+        many => ("them", format!("releases {}", many.join(", "))),
+    };
+    Some(format!(
+        "{releases}: the role of {} was deleted since, so Lambda refuses to run the versions in {them}; a rollback to {them} \
+         answers errors",
+        functions.join(", ")
+    ))
+}
+
 struct ReadResult {
     read: BTreeSet<ResourceId>,
     found: Observations,
@@ -277,6 +339,7 @@ struct ReadResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::short_sha256;
     use crate::release::record::DONE;
     use crate::release::retention::tests::facts;
     use crate::release::slots::slots;
@@ -284,7 +347,8 @@ mod tests {
     #[test]
     fn a_label_that_does_not_fit_is_refused_before_anything_is_made() {
         let release = |functions: usize| {
-            let versions = (0..functions).map(|place| (format!("a-function-with-a-name-{place:03}"), "17".to_owned()));
+            // Names that nothing makes shorter.
+            let versions = (0..functions).map(|place| (short_sha256(place.to_string(), 30), "17".to_owned()));
             let model = apigateway::deployment::Model {
                 release: 42,
                 fingerprint: "0".repeat(16),
@@ -302,10 +366,53 @@ mod tests {
             }]
         };
         assert_eq!(label_too_long(&release(25)), None);
-        let refused = label_too_long(&release(40)).expect("it does not fit");
+        assert_eq!(label_too_long(&release(36)), None, "it is compressed");
+        let refused = label_too_long(&release(70)).expect("it does not fit");
         assert!(
             refused.to_string().contains("of which API Gateway takes 1024"),
             "{refused}"
+        );
+    }
+
+    #[test]
+    fn reservations_that_an_account_does_not_have_are_refused() {
+        let model = |reserved: Option<i32>| serde_json::json!({"reserved_concurrency": reserved});
+        let resource = |name: &str, reserved| Resource {
+            id: ResourceId::new(lambda::function::KIND, name),
+            desired: model(reserved),
+            depends_on: Vec::new(),
+        };
+        let seen = |reserved| Observed::ours(model(reserved), crate::resource::Outputs::new());
+        let wanted = [resource("a", Some(5)), resource("b", Some(3)), resource("c", None)];
+        let standing = Observations::from([
+            (wanted[1].id.clone(), seen(Some(3))),
+            (wanted[2].id.clone(), seen(Some(1))),
+        ]);
+        assert_eq!(newly_reserved(&wanted, &Observations::new()), 8);
+        assert_eq!(newly_reserved(&wanted, &standing), 4);
+        let account = |limit, unreserved| Concurrency { limit, unreserved };
+        let refused = over_the_limit(4, account(10, 10)).expect("a new account has ten");
+        insta::assert_snapshot!(refused, @"the plan reserves 4 more invocations at once (`reserved_concurrency`), but of the 10 that the account has here 10 are not reserved, of which 100 must stay");
+        assert!(over_the_limit(900, account(1_000, 1_000)).is_none());
+        assert!(over_the_limit(901, account(1_000, 1_000)).is_some());
+    }
+
+    #[test]
+    fn releases_whose_role_was_deleted_are_named() {
+        let mut facts = facts(&[(1, 1), (2, 2), (3, 3)], 3, 3, Some(2));
+        assert_eq!(note_of_cut_off(&facts), None);
+        facts.cut_off = BTreeMap::from([("tasks".to_owned(), BTreeSet::from([1]))]);
+        assert_eq!(
+            note_of_cut_off(&facts).as_deref(),
+            Some(
+                "release 1: the role of tasks was deleted since, so Lambda refuses to run the versions in it; a rollback to it \
+                 answers errors"
+            )
+        );
+        facts.cut_off = BTreeMap::from([("tasks".to_owned(), BTreeSet::from([1, 2]))]);
+        let note = note_of_cut_off(&facts).expect("two are gone");
+        assert!(
+            note.starts_with("releases 1, 2: the role of tasks") && note.ends_with("a rollback to them answers errors")
         );
     }
 
@@ -328,6 +435,7 @@ mod tests {
             cause: Cause::Rollback,
             end: DONE.to_owned(),
             user: "ann".to_owned(),
+            principal: None,
             at: jiff::Timestamp::UNIX_EPOCH,
             millis: 1,
             fence: 1,

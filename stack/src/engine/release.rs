@@ -107,7 +107,7 @@ impl Engine {
         }
         let lifetime = self.context.clients().lifetime().await;
         match lifetime {
-            Lifetime::Ends(end) if !lifetime.outlasts(bakes, self.context.now()) => {
+            Lifetime::Ends(end) if !lifetime.outlasts(bakes, self.context.aws_now()) => {
                 Err(EngineError::SessionEnds { end, bakes })
             }
             Lifetime::Ends(_) | Lifetime::Renewed => Ok(()),

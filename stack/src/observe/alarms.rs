@@ -181,7 +181,7 @@ async fn turns(context: &Context, alarm: &str, since: Timestamp) -> Result<Vec<T
                     .alarm_name(alarm)
                     .history_item_type(HistoryItemType::StateUpdate)
                     .start_date(DateTime::from_secs(since.as_second()))
-                    .end_date(DateTime::from_secs(context.now().as_second() + 1))
+                    .end_date(DateTime::from_secs(context.aws_now().as_second() + 1))
                     .scan_by(ScanBy::TimestampDescending)
                     .set_next_token(token.clone())
                     .send()

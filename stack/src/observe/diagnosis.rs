@@ -111,7 +111,7 @@ const RESTORE: &str = "`taskctl plan` shows what is not as it was deployed, `tas
 
 /// Looks for what is wrong with a stage.
 pub async fn examine(context: &Context, control: &ControlBucket) -> Result<Vec<Symptom>, AwsError> {
-    let now = context.now();
+    let now = context.aws_now();
     let logs = CloudWatchLogs::new(context.clone());
     let of_logs = async {
         let groups = logs.groups().await?;

@@ -153,7 +153,8 @@ impl Intercept for OwnEndpoint {
 fn without_prefix(uri: &str) -> Option<String> {
     let (scheme, rest) = uri.split_once("://")?;
     let host = rest.strip_prefix("stream-")?;
-    (!host.starts_with("logs.")).then(|| format!("{scheme}://{host}"))
+    let is_of_aws = ["logs.", "logs-fips."].iter().any(|start| host.starts_with(start));
+    (!is_of_aws).then(|| format!("{scheme}://{host}"))
 }
 
 #[cfg(test)]
@@ -162,7 +163,13 @@ mod tests {
 
     #[test]
     fn only_the_services_own_host_has_a_prefix() {
-        assert_eq!(without_prefix("https://stream-logs.eu-central-1.amazonaws.com/"), None);
+        for own in [
+            "logs.eu-central-1.amazonaws.com",
+            "logs-fips.us-east-1.amazonaws.com",
+            "logs.us-east-1.api.aws",
+        ] {
+            assert_eq!(without_prefix(&format!("https://stream-{own}/")), None, "{own}");
+        }
         assert_eq!(
             without_prefix("http://stream-127.0.0.1:4580/").as_deref(),
             Some("http://127.0.0.1:4580/")

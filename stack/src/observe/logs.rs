@@ -266,6 +266,8 @@ pub async fn read(source: &dyn LogSource, groups: &[Group], window: &Window) -> 
 
 /// Follows groups. Each look reaches back over the last seconds again, some farther, and a deep one now and then over minutes,
 /// for what became visible late; a look that fails is made up for by the next one, which begins where the last good one did.
+/// Where many events come, looks reach back as far as events have been late, and the others are rarer: the same events would be
+/// read two dozen times.
 #[derive(Debug)]
 pub struct Tail {
     pattern: Option<String>,
@@ -282,18 +284,31 @@ pub struct Tail {
     early: BTreeMap<(i64, String, String), i64>,
     /// Whether events come early, too.
     has_early: bool,
+    /// New events a second, of late.
+    rate: i64,
+    /// How long after a look that should have found them events have become visible, ms; forgotten bit by bit.
+    late: i64,
 }
+
+/// New events a second from which on reading them again and again takes too many pages.
+const BUSY: i64 = 100;
 
 /// How far each look reaches back.
 const OVERLAP: Duration = Duration::from_secs(8);
 /// How far a wide look reaches back.
 const WIDE_OVERLAP: Duration = Duration::from_secs(30);
+/// Shortest that it is where many events come.
+const SHORTEST_OVERLAP: Duration = Duration::from_secs(2);
 /// Time between wide looks.
 const WIDE_EVERY: Duration = Duration::from_secs(5);
+/// The same, where many events come.
+const WIDE_EVERY_BUSY: Duration = Duration::from_secs(30);
 /// How far a deep look reaches back.
 const DEEP_OVERLAP: Duration = Duration::from_secs(300);
 /// Time between deep looks.
 const DEEP_EVERY: Duration = Duration::from_secs(30);
+/// The same, where many events come.
+const DEEP_EVERY_BUSY: Duration = Duration::from_secs(300);
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
@@ -311,7 +326,32 @@ impl Tail {
             seen: BTreeMap::new(),
             early: BTreeMap::new(),
             has_early: false,
+            rate: 0,
+            late: 0,
         }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.rate >= BUSY
+    }
+
+    /// How far a look reaches back.
+    fn overlap(&self) -> Duration {
+        if !self.is_busy() {
+            return OVERLAP;
+        }
+        let enough = u64::try_from(self.late + self.late / 4 + 1_000).unwrap_or_default();
+        Duration::from_millis(enough).clamp(SHORTEST_OVERLAP, OVERLAP)
+    }
+
+    /// Learns how many events come and how late, from the new ones of a look at `now` that followed one at `before`.
+    fn learn(&mut self, before: i64, now: i64, new: &[LogEvent]) {
+        let seconds = ((now - before) / 1_000).max(1);
+        let count = i64::try_from(new.len()).unwrap_or(i64::MAX);
+        self.rate = (self.rate * 3 + count / seconds) / 4;
+        let oldest = new.iter().map(|event| event.timestamp).min();
+        let late = oldest.map_or(0, |oldest| (before - oldest).clamp(0, millis(OVERLAP)));
+        self.late = late.max(self.late - self.late / 16);
     }
 
     /// Events that came early, without ids: those that have not been shown. The looks that find them later leave them out.
@@ -330,17 +370,19 @@ impl Tail {
     pub fn window(&self, now: i64) -> Window {
         match self.is_wide(now) {
             true => self.back(self.wide, WIDE_OVERLAP, None),
-            false => self.back(self.good, OVERLAP, None),
+            false => self.back(self.good, self.overlap(), None),
         }
     }
 
     fn is_wide(&self, now: i64) -> bool {
-        now - self.wide >= millis(WIDE_EVERY)
+        let every = if self.is_busy() { WIDE_EVERY_BUSY } else { WIDE_EVERY };
+        now - self.wide >= millis(every)
     }
 
     /// What a deep look at `now` reads beside, when one is due. It takes longer than a look, so it runs beside the looks.
     pub fn deep_window(&self, now: i64) -> Option<Window> {
-        let is_due = now - self.deep >= millis(DEEP_EVERY);
+        let every = if self.is_busy() { DEEP_EVERY_BUSY } else { DEEP_EVERY };
+        let is_due = now - self.deep >= millis(every);
         is_due.then(|| self.back(self.deep, DEEP_OVERLAP, Some(now - millis(WIDE_OVERLAP))))
     }
 
@@ -358,8 +400,9 @@ impl Tail {
         if self.is_wide(now) {
             self.wide = now;
         }
-        self.good = now;
+        let before = std::mem::replace(&mut self.good, now);
         let new = self.new_of(events);
+        self.learn(before, now, &new);
         // What no look reaches any more need not be known.
         let oldest = (self.deep.min(now) - 2 * millis(DEEP_OVERLAP)).max(self.begin);
         self.seen = self.seen.split_off(&(oldest, String::new()));
@@ -610,6 +653,78 @@ mod tests {
         assert!(failed > 10, "{failed} looks were refused");
         let ids: BTreeSet<&str> = shown.iter().map(|event| event.id.as_str()).collect();
         assert_eq!((shown.len(), ids.len()), (20_000, 20_000));
+    }
+
+    /// A group that gets an event every so many ms for ever, up to 2 s late; each thousandth shows 20 s late.
+    struct Steady {
+        every: i64,
+        now: Mutex<i64>,
+        read: Mutex<usize>,
+    }
+
+    #[async_trait]
+    impl LogSource for Steady {
+        async fn page(&self, group: &Group, window: &Window, _: Option<String>) -> Result<Page, AwsError> {
+            let now = *self.now.lock().unwrap();
+            let to = window.to.unwrap_or(i64::MAX).min(now + 1);
+            let shows = |number: i64| {
+                let late = if number % 1_000 == 0 {
+                    20_000
+                } else {
+                    (number * 7919) % 2_000
+                };
+                number * self.every + late
+            };
+            let first = (window.from + self.every - 1) / self.every;
+            let numbers = (first..).take_while(|number| number * self.every < to);
+            let events = numbers.filter(|number| shows(*number) <= now).map(|number| LogEvent {
+                id: format!("e{number}"),
+                source: group.source.clone(),
+                stream: "s".to_owned(),
+                timestamp: number * self.every,
+                message: String::new(),
+            });
+            let events: Vec<LogEvent> = events.collect();
+            *self.read.lock().unwrap() += events.len();
+            Ok(Page { events, next: None })
+        }
+    }
+
+    /// How many events are read for each that is shown, over a quarter of an hour.
+    async fn read_for_each(every: i64) -> usize {
+        let source = Steady {
+            every,
+            now: Mutex::default(),
+            read: Mutex::default(),
+        };
+        let groups = &groups()[..1];
+        let mut tail = Tail::from(0, None);
+        let mut shown = HashSet::new();
+        for now in (0..900_000).step_by(1_000) {
+            *source.now.lock().unwrap() = now;
+            let found = read(&source, groups, &tail.window(now)).await.unwrap();
+            let mut new = tail.looked(now, found);
+            if let Some(window) = tail.deep_window(now) {
+                let found = read(&source, groups, &window).await.unwrap();
+                new.extend(tail.looked_deep(now, found));
+            }
+            for event in new {
+                assert!(shown.insert(event.id.clone()), "{} is shown twice", event.id);
+                let seen_after = now - event.timestamp;
+                assert!(seen_after < 60_000, "{} is shown after {seen_after} ms", event.id);
+            }
+        }
+        let due = usize::try_from(840_000 / every).unwrap();
+        assert!((0..due).all(|number| shown.contains(&format!("e{number}"))));
+        let read = *source.read.lock().unwrap();
+        read / shown.len()
+    }
+
+    #[tokio::test]
+    async fn at_volume_events_are_read_a_few_times_and_not_two_dozen() {
+        let (few, many) = (read_for_each(100).await, read_for_each(4).await);
+        assert!((20..28).contains(&few), "{few}");
+        assert!(many <= 9, "{many}");
     }
 
     #[tokio::test]

@@ -56,6 +56,21 @@ pub enum LintError {
         /// Characters that are taken.
         most: usize,
     },
+    /// More invocations would be reserved than the account has.
+    #[error(
+        "the plan reserves {more} more invocations at once (`reserved_concurrency`), but of the {limit} that the account has here \
+         {unreserved} are not reserved, of which {kept} must stay"
+    )]
+    ConcurrencyReserved {
+        /// How many more.
+        more: i32,
+        /// What the account has.
+        limit: i32,
+        /// What is not reserved now.
+        unreserved: i32,
+        /// What AWS keeps unreserved.
+        kept: i32,
+    },
 }
 
 impl LintError {
@@ -77,6 +92,10 @@ impl LintError {
             ),
             Self::Cycle(_) => "remove one of the references in the template".to_owned(),
             Self::Duplicate(_) => "remove one of the two from the template".to_owned(),
+            Self::ConcurrencyReserved { .. } => {
+                "lower `reserved_concurrency` or leave it out, or raise \"Concurrent executions\" of AWS Lambda in Service Quotas"
+                    .to_owned()
+            }
             Self::LabelTooLong { .. } => {
                 "give the functions shorter logical names, or move some to another stack".to_owned()
             }

@@ -20,6 +20,9 @@ pub struct Release {
     pub commit: Option<String>,
     /// Who deployed it; none when the ledger does not say.
     pub user: Option<String>,
+    /// ARN of the AWS principal that deployed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
     /// When its deploy ended.
     #[serde(serialize_with = "crate::time::serialize_known")]
     #[schemars(with = "Option<jiff::Timestamp>")]
@@ -96,6 +99,7 @@ pub fn releases(facts: &ReleaseState, records: &[ReleaseRecord], moves: &[MoveRe
                 .and_then(|label| label.commit.clone())
                 .or_else(|| record.and_then(|record| record.commit.clone())),
             user: record.map(|record| record.user.clone()),
+            principal: record.and_then(|record| record.principal.clone()),
             at: record.map(|record| record.at),
             millis: record.map(|record| record.millis),
             changes: record.map(|record| record.changes),
@@ -139,6 +143,7 @@ mod tests {
             live: Some(slot(3, "2")),
             preview: Some(slot(4, "")),
             versions: BTreeMap::new(),
+            cut_off: BTreeMap::new(),
             diverted: BTreeMap::new(),
         };
         let told: Vec<(u64, &str, Option<String>)> = releases(&facts, &[], &[])

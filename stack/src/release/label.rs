@@ -3,20 +3,30 @@
 //!
 //! `r42 3f9a1c2b4d5e6f70 format=2 grants=5f0c… counter=3,health=3,tasks=17 git=1a2b3c4d site=0123456789ab@shop-dev-site-…`
 //!
-//! Format 1 has neither `format` nor `grants`. A label of a format that is not known here says its number and fingerprint, no
+//! Format 1 has neither `format` nor `grants`. Where the versions of many functions would not fit, format 3 has them compressed
+//! (`packed=`): names, then versions, deflated, in base64. A label of a format that is not known here says its number and fingerprint, no
 //! more; what would act on it asks [`too_new`] first.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use miniz_oxide::deflate::compress_to_vec;
+use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use serde::{Deserialize, Serialize};
 
 /// API Gateway keeps at most 1,024 characters of a description.
 /// <https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-deployments.html>
 pub const MAX_LENGTH: usize = 1_024;
 
-/// The newest format of labels that is read here, and the one that is written.
-pub const FORMAT: u32 = 2;
+/// The newest format of labels that is read here: the one of labels that need it.
+pub const FORMAT: u32 = 3;
+/// The format of labels that fit as they are.
+pub const PLAIN: u32 = 2;
+
+/// What compressed versions may come to, bytes.
+const UNPACKED_LIMIT: usize = 1 << 16;
 
 /// A parsed label.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +53,29 @@ pub fn too_new<'a>(mut labels: impl Iterator<Item = &'a ReleaseLabel>) -> Option
 }
 
 impl ReleaseLabel {
+    /// The same label in the plainest format in which it fits, or the shortest.
+    #[must_use]
+    pub fn fitting(self) -> Self {
+        let plain = Self { format: PLAIN, ..self };
+        if plain.length() <= MAX_LENGTH {
+            return plain;
+        }
+        let packed = Self {
+            format: FORMAT,
+            ..plain.clone()
+        };
+        if packed.length() < plain.length() {
+            packed
+        } else {
+            plain
+        }
+    }
+
+    /// Characters that it takes.
+    pub fn length(&self) -> usize {
+        self.to_string().chars().count()
+    }
+
     /// Reads a description; none when it is not a label.
     pub fn parse(description: &str) -> Option<Self> {
         let mut words = description.split(' ');
@@ -65,6 +98,8 @@ impl ReleaseLabel {
             }
             if let Some(found) = word.strip_prefix("grants=").filter(|_| format > 1) {
                 grants = Some(found.to_owned());
+            } else if let Some(packed) = word.strip_prefix(PACKED).filter(|_| format > PLAIN) {
+                versions.extend(unpack(packed)?);
             } else if let Some(found) = word.strip_prefix("git=") {
                 commit = Some(found.to_owned());
             } else if let Some((site, bucket)) = word.strip_prefix("site=").and_then(|found| found.split_once('@')) {
@@ -97,7 +132,9 @@ impl fmt::Display for ReleaseLabel {
         if let Some(grants) = &self.grants {
             write!(f, " grants={grants}")?;
         }
-        if !self.versions.is_empty() {
+        if self.format > PLAIN {
+            write!(f, " {PACKED}{}", pack(&self.versions))?;
+        } else if !self.versions.is_empty() {
             let pairs: Vec<String> = self
                 .versions
                 .iter()
@@ -115,10 +152,95 @@ impl fmt::Display for ReleaseLabel {
     }
 }
 
+/// What comes before compressed versions.
+const PACKED: &str = "packed=";
+
+/// Versions by function, compressed.
+fn pack(versions: &BTreeMap<String, String>) -> String {
+    let join = |texts: Vec<&str>| texts.join(",");
+    let names = join(versions.keys().map(String::as_str).collect());
+    let numbers = join(versions.values().map(String::as_str).collect());
+    URL_SAFE_NO_PAD.encode(compress_to_vec(format!("{names};{numbers}").as_bytes(), 10))
+}
+
+fn unpack(packed: &str) -> Option<BTreeMap<String, String>> {
+    let packed = URL_SAFE_NO_PAD.decode(packed).ok()?;
+    let text = decompress_to_vec_with_limit(&packed, UNPACKED_LIMIT).ok()?;
+    let text = String::from_utf8(text).ok()?;
+    let (names, numbers) = text.split_once(';')?;
+    let split = |text: &str| -> Vec<String> {
+        let parts = text.split(',').filter(|part| !part.is_empty());
+        parts.map(str::to_owned).collect()
+    };
+    let (names, numbers) = (split(names), split(numbers));
+    (names.len() == numbers.len()).then(|| names.into_iter().zip(numbers).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// A label of so many functions that are called like this, with a commit and a web site.
+    fn of_many(names: impl Iterator<Item = String>) -> ReleaseLabel {
+        ReleaseLabel {
+            number: 1_234,
+            fingerprint: "0123456789abcdef".to_owned(),
+            versions: names
+                .zip(1..)
+                .map(|(name, number)| (name, (number * 7 % 300).to_string()))
+                .collect(),
+            commit: Some("0123abcd+".to_owned()),
+            sites: BTreeMap::from([(
+                "shop-production-site-123456789012-eu-central-1".to_owned(),
+                "0123456789ab".to_owned(),
+            )]),
+            format: PLAIN,
+            grants: Some("0123456789abcdef".repeat(2)),
+        }
+    }
+
+    proptest! {
+        /// However many functions there are: what fits stays as it was, what does not gets shorter, and all is read again.
+        #[test]
+        fn a_label_takes_the_plainest_format_that_fits(names in prop::collection::btree_set("[a-z][a-z0-9-]{0,30}", 0..120)) {
+            let plain = of_many(names.into_iter());
+            let label = plain.clone().fitting();
+            match plain.length() <= MAX_LENGTH {
+                true => prop_assert_eq!(&label, &plain),
+                false => prop_assert!(label.length() <= plain.length()),
+            }
+            prop_assert_eq!(ReleaseLabel::parse(&label.to_string()), Some(label));
+        }
+    }
+
+    /// A hundred and twenty functions with names of people's, which once was refused beyond sixty.
+    #[test]
+    fn labels_of_large_stacks_fit() {
+        let nouns = "order customer invoice payment refund basket product price stock shipment address coupon";
+        let verbs = "create get list update delete search export import notify archive";
+        let nouns = nouns
+            .split(' ')
+            .flat_map(|noun| verbs.split(' ').map(move |verb| format!("{noun}-{verb}")));
+        let label = of_many(nouns);
+        assert_eq!(label.versions.len(), 120);
+        assert!(label.length() > MAX_LENGTH + MAX_LENGTH / 2, "{}", label.length());
+        let length = label.fitting().length();
+        assert!(length <= MAX_LENGTH, "{length}");
+    }
+
+    #[test]
+    fn what_is_not_packed_is_no_label() {
+        for packed in [
+            "",
+            "!",
+            "AAAA",
+            &pack(&BTreeMap::from([("a,b".to_owned(), "1".to_owned())])),
+        ] {
+            let text = format!("r3 0123456789abcdef format=3 grants=aa {PACKED}{packed}");
+            assert_eq!(ReleaseLabel::parse(&text), None, "{packed}");
+        }
+    }
 
     proptest! {
         #[test]
@@ -135,7 +257,7 @@ mod tests {
                 versions: versions.into_iter().map(|(name, version)| (name, version.to_string())).collect(),
                 commit,
                 sites,
-                format: if grants.is_some() { FORMAT } else { 1 },
+                format: if grants.is_some() { PLAIN } else { 1 },
                 grants,
             };
             prop_assert_eq!(ReleaseLabel::parse(&label.to_string()), Some(label));
@@ -173,7 +295,7 @@ mod tests {
                 "shop-production-site-123456789012-eu-central-1".to_owned(),
                 "0123456789ab".to_owned(),
             )]),
-            format: FORMAT,
+            format: PLAIN,
             grants: Some("0".repeat(32)),
         };
         assert!(label.to_string().len() <= MAX_LENGTH, "{}", label.to_string().len());

@@ -49,6 +49,9 @@ pub struct ReleaseRecord {
     pub commit: Option<String>,
     /// Who deployed it.
     pub user: String,
+    /// ARN of the AWS principal that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
     /// When the deploy ended.
     #[serde(serialize_with = "crate::time::serialize")]
     pub at: jiff::Timestamp,
@@ -107,6 +110,9 @@ pub struct MoveRecord {
     pub end: String,
     /// Who.
     pub user: String,
+    /// ARN of the AWS principal that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
     /// When it ended.
     #[serde(serialize_with = "crate::time::serialize")]
     #[schemars(with = "jiff::Timestamp")]
@@ -148,6 +154,7 @@ impl MoveRecord {
             cause,
             end: DONE.to_owned(),
             user: (*fields.get("user")?).to_owned(),
+            principal: None,
             at: jiff::Timestamp::from_millisecond(fields.get("at")?.parse().ok()?).ok()?,
             millis: fields.get("millis")?.parse().ok()?,
             fence: 0,
@@ -163,9 +170,40 @@ pub fn newer(one: Option<MoveRecord>, other: Option<MoveRecord>) -> Option<MoveR
     one.into_iter().chain(other).max_by_key(|made| made.at)
 }
 
+/// The user where the environment names none.
+pub const NO_USER: &str = "unknown";
+
+/// Whose credentials a principal's ARN says they are: `assumed-role/Deployer/run-42`, `user/ada`, `root`.
+pub fn session(principal: &str) -> Option<&str> {
+    principal.splitn(6, ':').nth(5).filter(|session| !session.is_empty())
+}
+
+/// Who did something, for people: where the environment named no user, AWS did.
+pub fn who<'a>(user: &'a str, principal: Option<&'a str>) -> &'a str {
+    match principal.and_then(session) {
+        Some(session) if user == NO_USER => session,
+        Some(_) | None => user,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_the_environment_does_not_name_is_named_by_aws() {
+        let role = "arn:aws:sts::123456789012:assumed-role/Deployer/run:42";
+        for (user, principal, expected) in [
+            (NO_USER, Some(role), "assumed-role/Deployer/run:42"),
+            (NO_USER, Some("arn:aws:iam::123456789012:user/ada"), "user/ada"),
+            (NO_USER, Some("arn:aws:iam::123456789012:root"), "root"),
+            (NO_USER, Some("-"), NO_USER),
+            (NO_USER, None, NO_USER),
+            ("ada", Some(role), "ada"),
+        ] {
+            assert_eq!(who(user, principal), expected);
+        }
+    }
 
     fn made() -> MoveRecord {
         MoveRecord {
@@ -174,6 +212,7 @@ mod tests {
             cause: Cause::Promote,
             end: DONE.to_owned(),
             user: "ann@vm".to_owned(),
+            principal: Some("arn:aws:iam::123456789012:user/ann".to_owned()),
             at: jiff::Timestamp::UNIX_EPOCH,
             millis: 20,
             fence: 7,
@@ -202,6 +241,7 @@ mod tests {
                 back,
                 Some(MoveRecord {
                     user: "ann-vm".to_owned(),
+                    principal: None,
                     ..moved
                 })
             );

@@ -19,6 +19,8 @@ pub struct ReleaseState {
     pub preview: Option<SlotState>,
     /// Published versions by logical function name: number and fingerprint, oldest first.
     pub versions: BTreeMap<String, Vec<(u64, String)>>,
+    /// Versions whose role was deleted since they were published, by logical function name: Lambda runs them no more.
+    pub cut_off: BTreeMap<String, BTreeSet<u64>>,
     /// Functions whose alias under live sends requests elsewhere, with the fingerprint of its version.
     pub diverted: BTreeMap<String, String>,
 }
@@ -214,6 +216,20 @@ impl ReleaseState {
         releases.flatten().collect()
     }
 
+    /// Functions of a release whose versions there were published under a role that is gone.
+    pub fn cut_off_in(&self, release: u64) -> BTreeSet<&str> {
+        let label = self.releases.get(&release);
+        let versions = label.into_iter().flat_map(|label| &label.versions);
+        let is_cut_off = |name: &String, version: &String| {
+            let gone = self.cut_off.get(name);
+            gone.is_some_and(|gone| version.parse().is_ok_and(|version: u64| gone.contains(&version)))
+        };
+        versions
+            .filter(|(name, version)| is_cut_off(name, version))
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+
     /// Functions that live, preview or the release before live need, with one such release.
     pub fn needed_functions(&self) -> BTreeMap<String, u64> {
         let slots = [&self.live, &self.preview].into_iter().flatten();
@@ -236,21 +252,14 @@ pub fn slots(facts: &ReleaseState, fingerprint: &str, functions: &BTreeMap<Strin
     let live_color = facts.live.as_ref().and_then(|slot| slot.variables.color());
     let holds = |release: Option<u64>| {
         release.filter(|number| {
-            facts
-                .releases
-                .get(number)
-                .is_some_and(|label| label.fingerprint == fingerprint)
+            let label = facts.releases.get(number);
+            label.is_some_and(|label| label.fingerprint == fingerprint) && facts.cut_off_in(*number).is_empty()
         })
     };
     let standing = holds(live).or_else(|| holds(preview));
     // With neither slot made yet, an earlier run was cut off between the deployment and its slots.
     let orphan = if live.is_none() && preview.is_none() {
-        facts
-            .releases
-            .iter()
-            .rev()
-            .find(|(_, label)| label.fingerprint == fingerprint)
-            .map(|(number, _)| *number)
+        facts.releases.keys().rev().find_map(|number| holds(Some(*number)))
     } else {
         let newest = facts.releases.keys().next_back().copied();
         holds(newest).filter(|number| live.is_none_or(|live| *number > live))
@@ -288,9 +297,10 @@ pub fn slots(facts: &ReleaseState, fingerprint: &str, functions: &BTreeMap<Strin
         .iter()
         .map(|(name, wanted)| {
             let known = facts.versions.get(name).map(Vec::as_slice).unwrap_or_default();
+            let gone = facts.cut_off.get(name);
             let same = known
                 .iter()
-                .filter(|(_, fingerprint)| fingerprint == wanted)
+                .filter(|(number, fingerprint)| fingerprint == wanted && gone.is_none_or(|gone| !gone.contains(number)))
                 .map(|(number, _)| *number)
                 .max();
             let next = known.iter().map(|(number, _)| *number).max().unwrap_or(0) + 1;
@@ -416,6 +426,29 @@ mod tests {
             (promoted.release, promoted.is_new, promoted.live.release),
             (2, false, 2)
         );
+    }
+
+    /// Its content is as wanted, and Lambda does not run it.
+    #[test]
+    fn a_release_whose_role_was_deleted_is_made_again() {
+        let wanted = BTreeMap::from([("tasks".to_owned(), "f".to_owned())]);
+        let mut facts = ReleaseState::default();
+        let first = slots(&facts, "aa", &wanted, GoLive::AtOnce);
+        apply(&mut facts, &first, "aa");
+        facts.versions = BTreeMap::from([("tasks".to_owned(), vec![(1, "f".to_owned())])]);
+        if let Some(label) = facts.releases.get_mut(&1) {
+            label.versions = BTreeMap::from([("tasks".to_owned(), "1".to_owned())]);
+        }
+        let again = |facts: &ReleaseState| {
+            let slots = slots(facts, "aa", &wanted, GoLive::AtOnce);
+            (slots.release, slots.is_new, slots.versions["tasks"])
+        };
+        assert_eq!(again(&facts), (1, false, 1));
+        facts.cut_off = BTreeMap::from([("tasks".to_owned(), BTreeSet::from([1]))]);
+        assert_eq!(again(&facts), (2, true, 2));
+        // A run was cut off after it had published.
+        facts.versions = BTreeMap::from([("tasks".to_owned(), vec![(1, "f".to_owned()), (2, "f".to_owned())])]);
+        assert_eq!(again(&facts), (2, true, 2));
     }
 
     #[test]

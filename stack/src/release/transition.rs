@@ -346,6 +346,7 @@ pub(crate) mod tests {
             live: Some(slot(live, &variables)),
             preview: Some(slot(preview, &[])),
             versions: BTreeMap::new(),
+            cut_off: BTreeMap::new(),
             diverted: BTreeMap::new(),
         }
     }

@@ -70,6 +70,11 @@ pub const ACCOUNT_BLOCKS: &str = "Block Public Access of the account refuses it,
 pub const ACCOUNT_BLOCKS_HINT: &str = "let the account have public buckets (S3 console: Block Public Access settings for this account; \
      `aws s3control put-public-access-block`), or take the web site out of the template; then run the same command again";
 
+/// What to do about the role that API Gateway cannot make.
+const SERVICE_ROLE_HINT: &str = "the first API of an account makes the role AWSServiceRoleForAPIGateway: let somebody who may run `aws iam \
+     create-service-linked-role --aws-service-name ops.apigateway.amazonaws.com` once, or add iam:CreateServiceLinkedRole to the \
+     deployer's policy (`taskctl export policy` prints a sufficient one); then run the same command again";
+
 /// What codes mean in every service.
 const GENERAL: &[Rule] = &[
     rule(
@@ -349,6 +354,9 @@ impl AwsError {
         if let Some((policy, remedy)) = above.iter().find(|(policy, _)| denied_by(policy)) {
             return format!("a {policy} denies {lacking}: {remedy}; then run the same command again");
         }
+        if self.is_about_a_service_role() {
+            return SERVICE_ROLE_HINT.to_owned();
+        }
         // S3 answers the same for a bucket of another account.
         let owner = match (self.service, &action) {
             ("s3", None) => ", or another account owns the bucket",
@@ -357,6 +365,13 @@ impl AwsError {
         format!(
             "the caller lacks {lacking}{owner}; add it to the deployer's policy (`taskctl export policy` prints a sufficient one) and run the same command again"
         )
+    }
+
+    /// Whether API Gateway could not make the role that it needs in an account: with its first API.
+    /// <https://github.com/amplify-education/serverless-domain-manager/issues/112>
+    fn is_about_a_service_role(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        message.contains("service linked role") || message.contains("iam:createservicelinkedrole")
     }
 
     /// Whether a quota is one that Service Quotas does not raise: the sizes of IAM's and Lambda's policies.
@@ -744,6 +759,30 @@ mod tests {
         check("iam", "NoSuchEntity", detached, ErrorKind::Invalid);
         check("s3", "InvalidToken", "", ErrorKind::Credentials);
         check("s3", "TokenRefreshRequired", "", ErrorKind::Credentials);
+    }
+
+    #[test]
+    fn the_role_that_api_gateway_makes_for_itself_is_named() {
+        for (code, message) in [
+            (
+                "AccessDeniedException",
+                "Caller does not have permissions to create a Service Linked Role",
+            ),
+            (
+                "BadRequestException",
+                "Caller does not have permissions to create a Service Linked Role.",
+            ),
+            (
+                "AccessDeniedException",
+                "User: arn:aws:iam::1:user/x is not authorized to perform: iam:CreateServiceLinkedRole on resource: \
+                 arn:aws:iam::1:role/aws-service-role/ops.apigateway.amazonaws.com/AWSServiceRoleForAPIGateway",
+            ),
+        ] {
+            let kind = classify(own("apigateway"), Some(code), message, Some(403));
+            assert_eq!(kind, ErrorKind::Denied, "{code}");
+            let hint = AwsError::own("apigateway", "CreateApi", kind, message).hint();
+            assert_eq!(hint.as_deref(), Some(SERVICE_ROLE_HINT));
+        }
     }
 
     /// A permission that an organization or a boundary denies is not added to the caller's policy.

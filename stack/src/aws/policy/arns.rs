@@ -14,6 +14,9 @@ use crate::template::names::Names;
 /// Services that invoke functions of a stack.
 const INVOKERS: &[&str] = &["apigateway.amazonaws.com", "events.amazonaws.com"];
 
+/// API Gateway, where it acts in an account itself.
+const API_GATEWAY: &str = "ops.apigateway.amazonaws.com";
+
 type Conditions = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 /// One condition.
@@ -57,6 +60,7 @@ impl Arns<'_> {
                 conditions.extend(not_of_others());
                 conditions
             }
+            Reach::ServiceRole => condition("StringEquals", "iam:AWSServiceName", [API_GATEWAY]),
             Reach::ApiChanges | Reach::ApiRemovals if self.standing.apis.is_empty() => {
                 self.tags("StringEquals", "aws:ResourceTag")
             }
@@ -255,7 +259,7 @@ impl Arns<'_> {
         let wanted = self.wanted;
         let mut parts = BTreeSet::new();
         if wanted.contains(&Commands::Release) {
-            parts.insert("/deployments/*");
+            parts.extend(["/deployments/*", "/stages/*/routesettings/*"]);
         }
         if wanted.contains(&Commands::Destroy) {
             parts.insert("");
@@ -358,6 +362,11 @@ impl Arns<'_> {
             // Names of roles end in the region.
             Reach::PassRoles | Reach::RolePermissions | Reach::Roles => {
                 vec![identity.role_arn(&self.names().role_path(), &format!("*-{region}"))]
+            }
+            // https://docs.aws.amazon.com/apigateway/latest/developerguide/using-service-linked-roles.html
+            Reach::ServiceRole => {
+                let path = format!("/aws-service-role/{API_GATEWAY}/");
+                vec![identity.role_arn(&path, "AWSServiceRoleForAPIGateway")]
             }
             Reach::Rules => vec![identity.arn("events", &format!("rule/{}", self.derived()))],
             Reach::Sites => {

@@ -429,9 +429,16 @@ mod tests {
         );
         assert_eq!(
             allowing(&release, "apigateway:DELETE"),
-            "ApiRemovals: arn:aws:apigateway:eu-central-1::/apis/a1b2c3/deployments/* {}"
+            "ApiRemovals: arn:aws:apigateway:eu-central-1::/apis/a1b2c3/deployments/* \
+             arn:aws:apigateway:eu-central-1::/apis/a1b2c3/stages/*/routesettings/* {}"
         );
         let first = policy(&[Commands::Deploy], "", &Standing::default());
+        assert_eq!(
+            allowing(&first, "iam:CreateServiceLinkedRole"),
+            "ServiceRole: arn:aws:iam::123456789012:role/aws-service-role/ops.apigateway.amazonaws.com/AWSServiceRoleForAPIGateway \
+             {\"StringEquals\":{\"iam:AWSServiceName\":[\"ops.apigateway.amazonaws.com\"]}}"
+        );
+        assert_eq!(allowing(&release, "iam:CreateServiceLinkedRole"), "");
         let by = |key: &str| format!(r#"{{"StringEquals":{{"aws:{key}/app":["shop"],"aws:{key}/stage":["prod"]}}"#);
         let post = allowing(&first, "apigateway:POST");
         for (sid, condition) in [("ApiChanges", by("ResourceTag")), ("NewApi", by("RequestTag"))] {

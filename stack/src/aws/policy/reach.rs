@@ -41,6 +41,8 @@ pub enum Reach {
     Roles,
     /// The stack's EventBridge rules.
     Rules,
+    /// The role that API Gateway makes for itself with the first API of an account.
+    ServiceRole,
     /// Buckets of web sites, and their pages.
     Sites,
     /// The stack's tables.

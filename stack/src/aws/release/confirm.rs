@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::driver::{Probe, is_at_target};
+use super::driver::{Checked, Probe, is_at_target};
 use crate::aws::client::context::Context;
+use crate::aws::client::op::op;
 use crate::aws::kinds::apigateway::stage::PREVIEW;
 use crate::event::{Event, Evidence, millis};
 use crate::release::machine::Outcome;
@@ -25,6 +26,8 @@ pub(super) const PERMITTED_WITHIN: Duration = Duration::from_secs(20);
 const REACHED_WITHIN: Duration = Duration::from_secs(3);
 /// Right answers in a row that each path in preview gives: what was made a moment ago is not known everywhere at once.
 const PREVIEWED: u32 = 3;
+/// Pause before the request checks run again.
+const CHECK_AGAIN: Duration = Duration::from_secs(2);
 /// Pause after a wrong answer.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -104,7 +107,7 @@ pub(super) async fn check(context: &Context, transition: &Transition, outside: &
         Ok(asked) => asked,
         Err(outcome) => return outcome,
     };
-    let checked = outside.check(&transition.preview_url).await;
+    let checked = run_checks(context, transition, outside).await;
     if context.cancel().is_cancelled() {
         return Outcome::Interrupted;
     }
@@ -117,6 +120,55 @@ pub(super) async fn check(context: &Context, transition: &Transition, outside: &
         assertions: asked + checked.assertions,
     });
     Outcome::Good
+}
+
+/// Runs the request checks; those of a release that was deployed a moment ago again as long as one is answered with 5xx: what its
+/// functions were given is not known everywhere yet, and the probes do not reach all of them.
+async fn run_checks(context: &Context, transition: &Transition, outside: &dyn Probe) -> Checked {
+    let began = Instant::now();
+    let mut until = None;
+    loop {
+        let checked = outside.check(&transition.preview_url).await;
+        if !checked.has_server_error || context.cancel().is_cancelled() {
+            return checked;
+        }
+        let until = match until {
+            Some(until) => until,
+            None => *until.insert(began + young_for(context, transition).await),
+        };
+        if Instant::now() >= until {
+            return checked;
+        }
+        context.emit(Event::Note {
+            message: format!(
+                "request checks are repeated: one was answered with 5xx, and release {} was deployed a moment ago",
+                transition.to
+            ),
+        });
+        tokio::time::sleep(CHECK_AGAIN).await;
+    }
+}
+
+/// How long the functions of a release may still fail since it was deployed.
+async fn young_for(context: &Context, transition: &Transition) -> Duration {
+    let client = &context.clients().apigateway;
+    let deployment = context
+        .call(op("apigateway", "GetDeployment"), || {
+            client
+                .get_deployment()
+                .api_id(&transition.api_id)
+                .deployment_id(&transition.deployment)
+                .send()
+        })
+        .await;
+    let deployed = deployment
+        .ok()
+        .and_then(|deployment| deployment.created_date().map(|at| at.secs()));
+    let age = deployed.map(|at| context.aws_now().as_second().saturating_sub(at));
+    let age = age
+        .and_then(|age| u64::try_from(age.max(0)).ok())
+        .map(Duration::from_secs);
+    age.map_or(Duration::ZERO, |age| PERMITTED_WITHIN.saturating_sub(age))
 }
 
 /// Asks each path in preview until it is answered as it should be, a few times in a row. Returns how many were.
@@ -376,7 +428,6 @@ mod tests {
     use super::*;
     use crate::aws::client::context::tests::{identity, recorded};
     use crate::aws::client::fake;
-    use crate::aws::release::driver::Checked;
     use crate::event::{Endpoints, Recorder};
     use crate::release::answer::Answer;
     use crate::release::answer::tests::answer;
@@ -594,5 +645,62 @@ mod tests {
             refused,
             Err(Outcome::Bad("preview /orders/0: connection refused".to_owned()))
         );
+    }
+
+    /// A release whose checks are answered so, run by run; the last one stays.
+    struct Checks(std::sync::Mutex<Vec<bool>>);
+
+    #[async_trait]
+    impl Probe for Checks {
+        async fn get(&self, _: &str) -> Result<Answer, String> {
+            Ok(of_release("2"))
+        }
+
+        async fn run(&self, _: &str, _: &[(&str, String)]) -> Result<(), String> {
+            Ok(())
+        }
+
+        async fn check(&self, _: &str) -> Checked {
+            let mut runs = self.0.lock().unwrap();
+            let is_failing = if runs.len() > 1 { runs.remove(0) } else { runs[0] };
+            Checked {
+                failures: if is_failing {
+                    vec!["orders (GET /orders): 500".to_owned()]
+                } else {
+                    Vec::new()
+                },
+                has_server_error: is_failing,
+                ..Checked::default()
+            }
+        }
+    }
+
+    /// What comes of the checks of a release that was deployed so many seconds ago, how long they took, and the notes.
+    async fn checked(deployed_ago: i64, runs: &[bool]) -> (Outcome, u64, usize) {
+        let clients = fake::clients("eu-central-1", move |call| {
+            assert_eq!(call.operation, "GET /v2/apis/a1/deployments/d2");
+            let at = jiff::Timestamp::from_second(-deployed_ago).unwrap();
+            (200, format!(r#"{{"createdDate":"{at}"}}"#).into_bytes())
+        });
+        let (context, recorder) = recorded(identity(), clients);
+        let gateway = Gateway {
+            api_id: "a1".to_owned(),
+            ..Gateway::default()
+        };
+        let transition = promotion(&gateway, &facts(1, 2, None)).unwrap().unwrap();
+        let outside = Checks(std::sync::Mutex::new(runs.to_vec()));
+        let began = Instant::now();
+        let outcome = check(&context, &transition, &outside).await;
+        (outcome, began.elapsed().as_secs(), notes(&recorder).len())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn checks_of_a_release_of_a_moment_ago_are_repeated_on_5xx() {
+        let refused = Outcome::Bad("orders (GET /orders): 500".to_owned());
+        assert_eq!(checked(3, &[true, true, false]).await, (Outcome::Good, 4, 2));
+        let (outcome, took, _) = checked(3, &[true]).await;
+        assert_eq!(outcome, refused);
+        assert!((17..20).contains(&took), "{took}");
+        assert_eq!(checked(60, &[true, false]).await, (refused, 0, 0));
     }
 }

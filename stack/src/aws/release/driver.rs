@@ -19,7 +19,7 @@ use super::traffic_shift::{self, Shares, StillSet};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::op::{Op, op};
-use crate::aws::kinds::apigateway::stage::{LIVE, stage_of};
+use crate::aws::kinds::apigateway::stage::{LIVE, drop_settings_of_gone_routes, names_gone_route, stage_of};
 use crate::aws::kinds::apigateway::state::ApiState;
 use crate::aws::kinds::events::warmup_rule;
 use crate::aws::kinds::site;
@@ -52,6 +52,8 @@ pub struct Checked {
     pub assertions: usize,
     /// One line for each check that failed.
     pub failures: Vec<String>,
+    /// Whether one of them was answered with 5xx.
+    pub has_server_error: bool,
 }
 
 /// How a transition went.
@@ -355,6 +357,10 @@ impl Run<'_> {
             },
             end,
             user: self.user.to_owned(),
+            principal: match self.hold {
+                Hold::Lease(lease) => lease.principal(),
+                Hold::Unlocked => None,
+            },
             at: self.context.now(),
             millis: millis(self.began.elapsed()),
             fence: match self.hold {
@@ -585,7 +591,7 @@ fn emit_moved(context: &Context, transition: &Transition) {
     });
 }
 
-/// The one call.
+/// The one call. Settings of a route that is gone, which an interrupted deploy has left, are no reason not to move: they go.
 async fn switch(
     context: &Context,
     call: Op,
@@ -594,16 +600,92 @@ async fn switch(
     variables: SlotVariables,
 ) -> Result<(), AwsError> {
     let client = &context.clients().apigateway;
-    context
-        .call(call, || {
+    let (api_id, live) = (&transition.api_id, stage_of(LIVE));
+    let move_live = || {
+        context.call(call, || {
             client
                 .update_stage()
-                .api_id(&transition.api_id)
-                .stage_name(stage_of(LIVE))
+                .api_id(api_id)
+                .stage_name(live)
                 .deployment_id(deployment)
                 .set_stage_variables(Some(variables.as_map().clone().into_iter().collect()))
                 .send()
         })
-        .await
-        .map(drop)
+    };
+    let moved = match move_live().await {
+        Err(error) if names_gone_route(&error) => {
+            drop_settings_of_gone_routes(context, api_id, live).await?;
+            move_live().await
+        }
+        other => other,
+    };
+    moved.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::aws::client::context::tests::{context_over, identity};
+    use crate::aws::client::fake;
+    use crate::release::transition::{Gateway, promotion};
+
+    /// A deploy was interrupted between a route's deletion and its settings' on live.
+    #[tokio::test(start_paused = true)]
+    async fn settings_of_a_route_that_is_gone_do_not_keep_live_from_moving() {
+        let made = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&made);
+        let clients = fake::clients("eu-central-1", move |call| {
+            let mut seen = seen.lock();
+            let is_clean = seen.iter().any(|made: &String| made.starts_with("DELETE"));
+            let (status, body) = match call.operation.as_str() {
+                "PATCH /v2/apis/a1/stages/%24default" if !is_clean => (
+                    404,
+                    r#"{"message":"Unable to find Route by key GET /old within the provided RouteSettings"}"#,
+                ),
+                "GET /v2/apis/a1/stages/%24default" => (
+                    200,
+                    r#"{"stageName":"$default","routeSettings":{"GET /old":{},"GET /kept":{}}}"#,
+                ),
+                "GET /v2/apis/a1/routes" => (200, r#"{"items":[{"routeKey":"GET /kept"}]}"#),
+                _ => (200, "{}"),
+            };
+            seen.push(call.operation);
+            (status, body.as_bytes().to_vec())
+        });
+        let gateway = Gateway {
+            api_id: "a1".to_owned(),
+            ..Gateway::default()
+        };
+        let facts = transition::tests::facts(1, 2, None);
+        let transition = promotion(&gateway, &facts).expect("it is possible").expect("one waits");
+        let context = context_over(identity(), clients);
+        let call = op("apigateway", "UpdateStage");
+        let moved = switch(
+            &context,
+            call,
+            &transition,
+            &transition.deployment,
+            forward(&transition),
+        )
+        .await;
+        assert_eq!(moved, Ok(()));
+        let made = made.lock();
+        let changes: Vec<&str> = made
+            .iter()
+            .map(String::as_str)
+            .filter(|one| !one.starts_with("GET"))
+            .collect();
+        assert_eq!(
+            changes,
+            [
+                "PATCH /v2/apis/a1/stages/%24default",
+                "DELETE /v2/apis/a1/stages/%24default/routesettings/GET%20%2Fold",
+                "PATCH /v2/apis/a1/stages/%24default"
+            ]
+        );
+    }
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::control_bucket::{Condition, ControlBucket};
 use crate::aws::client::context::{Clock, Context, LeaseGuard};
 use crate::aws::client::error::{AwsError, ErrorKind};
+use crate::release::record::session;
 
 /// How long a lease lives without being renewed.
 pub const LIFETIME: Duration = Duration::from_secs(60);
@@ -38,6 +39,62 @@ pub struct Holder {
     pub command: String,
     /// Process id.
     pub pid: u32,
+    /// Which process of its machine it is; none where that could not be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
+    /// ARN of the AWS principal whose credentials are used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+}
+
+/// What tells a process from another one that gets its number later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Process {
+    /// The boot of its machine, and the processes that can be seen from there: those of a container are others.
+    pub boot: String,
+    /// When it started, as the system writes it.
+    pub started: String,
+}
+
+/// The machine that this runs on.
+pub trait Machine: Send + Sync {
+    /// Its name.
+    fn host(&self) -> &str;
+    /// Its boot, and the processes that can be seen; none where that cannot be found out.
+    fn boot(&self) -> Option<String>;
+    /// When a process started.
+    fn started(&self, pid: u32) -> Started;
+}
+
+/// When a process started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Started {
+    /// Then.
+    At(String),
+    /// There is no such process.
+    Never,
+    /// It cannot be seen.
+    Unknown,
+}
+
+impl Holder {
+    /// Whether it has surely ended: it ran on this machine since its last start, and its process is gone or its number has
+    /// another one.
+    fn is_dead(&self, machine: &dyn Machine) -> bool {
+        let Some(process) = &self.process else { return false };
+        let is_here = self.host == machine.host() && machine.boot().as_ref() == Some(&process.boot);
+        is_here
+            && match machine.started(self.pid) {
+                Started::At(at) => at != process.started,
+                Started::Never => true,
+                Started::Unknown => false,
+            }
+    }
+
+    /// What its credentials are for, in a few words: `assumed-role/Deployer/run-42`.
+    pub fn session(&self) -> Option<&str> {
+        self.principal.as_deref().and_then(session)
+    }
 }
 
 /// The lease as it is stored.
@@ -61,15 +118,22 @@ pub struct LeaseRecord {
 }
 
 impl LeaseRecord {
-    /// Who holds it, with which command, for how long: `ann@vm: taskctl deploy, for 12 s (process 21811)`.
+    /// Who holds it, with which command, for how long: `ann@vm as user/ann: taskctl deploy, for 12 s (process 21811)`.
     pub fn described(&self, for_seconds: i64) -> String {
         let Holder {
             user,
             host,
             command,
             pid,
+            process: _,
+            principal: _,
         } = &self.holder;
-        format!("{user}@{host}: {command}, for {} s (process {pid})", for_seconds.max(0))
+        let session = self.holder.session();
+        let session = session.map(|session| format!(" as {session}")).unwrap_or_default();
+        format!(
+            "{user}@{host}{session}: {command}, for {} s (process {pid})",
+            for_seconds.max(0)
+        )
     }
 }
 
@@ -193,6 +257,7 @@ pub async fn take_away(
     context: &Context,
     bucket: &ControlBucket,
     force: Force,
+    machine: &dyn Machine,
 ) -> Result<Option<LeaseRecord>, LeaseError> {
     let key = key(context);
     let Some(stored) = bucket.get(context, &key).await? else {
@@ -202,8 +267,7 @@ pub async fn take_away(
         bucket.delete(context, &key, &stored.etag).await?;
         return Ok(None);
     };
-    let silent = Duration::from_secs(u64::try_from(stored.age_seconds).unwrap_or(0));
-    let left = (LIFETIME + GRACE).checked_sub(silent).filter(|left| !left.is_zero());
+    let left = held_for(&current, stored.age_seconds, machine);
     if let (Force::Expired, Some(left)) = (force, left) {
         return Err(held(context, current, left));
     }
@@ -214,10 +278,21 @@ pub async fn take_away(
 }
 
 /// That a lease is still somebody's, by how long it has been silent.
-pub fn still_held(context: &Context, current: LeaseRecord, silent_seconds: i64) -> Option<LeaseError> {
-    let silent = Duration::from_secs(u64::try_from(silent_seconds).unwrap_or(0));
-    let left = (LIFETIME + GRACE).checked_sub(silent).filter(|left| !left.is_zero())?;
+pub fn still_held(
+    context: &Context,
+    current: LeaseRecord,
+    silent_seconds: i64,
+    machine: &dyn Machine,
+) -> Option<LeaseError> {
+    let left = held_for(&current, silent_seconds, machine)?;
     Some(held(context, current, left))
+}
+
+/// How much longer a lease is its holder's; none when it is free. That of a holder that has surely ended is free at once.
+fn held_for(current: &LeaseRecord, silent_seconds: i64, machine: &dyn Machine) -> Option<Duration> {
+    let silent = Duration::from_secs(u64::try_from(silent_seconds).unwrap_or(0));
+    let left = (LIFETIME + GRACE).checked_sub(silent);
+    left.filter(|left| !left.is_zero() && !current.holder.is_dead(machine))
 }
 
 fn held(context: &Context, current: LeaseRecord, left: Duration) -> LeaseError {
@@ -245,6 +320,7 @@ async fn take(
     bucket: &ControlBucket,
     key: &str,
     record: &mut LeaseRecord,
+    machine: &dyn Machine,
 ) -> Result<Taken, LeaseError> {
     let mut expired: Option<String> = None;
     let (mut is_ensured, mut is_after_canary) = (false, false);
@@ -281,8 +357,7 @@ async fn take(
                     is_after_canary,
                 });
             }
-            let silent = Duration::from_secs(u64::try_from(stored.age_seconds).unwrap_or(0));
-            if let Some(left) = (LIFETIME + GRACE).checked_sub(silent).filter(|left| !left.is_zero()) {
+            if let Some(left) = held_for(&current, stored.age_seconds, machine) {
                 return Err(held(context, current, left));
             }
             record.fence = current.fence + 1;
@@ -301,6 +376,7 @@ impl Lease {
         bucket: &ControlBucket,
         holder: Holder,
         nonce: String,
+        machine: &dyn Machine,
     ) -> Result<Self, LeaseError> {
         let key = key(context);
         let mut record = LeaseRecord {
@@ -315,7 +391,7 @@ impl Lease {
             etag,
             sent,
             is_after_canary,
-        } = take(context, bucket, &key, &mut record).await?;
+        } = take(context, bucket, &key, &mut record, machine).await?;
         let state = Arc::new(State {
             clock: Arc::clone(context.clock()),
             news: Notify::new(),
@@ -350,6 +426,11 @@ impl Lease {
     /// The fencing number.
     pub fn fence(&self) -> u64 {
         self.state.inner.lock().record.fence
+    }
+
+    /// ARN of the AWS principal of its holder.
+    pub fn principal(&self) -> Option<String> {
+        self.state.inner.lock().record.holder.principal.clone()
     }
 
     /// Whether the holder before died in a canary: weights are set, whatever reads of aliases show.
@@ -456,4 +537,79 @@ async fn renew(context: Context, bucket: ControlBucket, key: String, state: Arc<
 
 fn lose(state: &State) {
     state.inner.lock().standing = Standing::Lost;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine on which process 7 started then.
+    struct Here(&'static str, Started);
+
+    impl Machine for Here {
+        fn host(&self) -> &str {
+            self.0
+        }
+
+        fn boot(&self) -> Option<String> {
+            Some("boot-1".to_owned())
+        }
+
+        fn started(&self, pid: u32) -> Started {
+            assert_eq!(pid, 7);
+            self.1.clone()
+        }
+    }
+
+    fn record(boot: Option<&str>) -> LeaseRecord {
+        LeaseRecord {
+            holder: Holder {
+                user: "ann".to_owned(),
+                host: "vm".to_owned(),
+                command: "taskctl deploy".to_owned(),
+                pid: 7,
+                process: boot.map(|boot| Process {
+                    boot: boot.to_owned(),
+                    started: "100".to_owned(),
+                }),
+                principal: Some("arn:aws:sts::123456789012:assumed-role/Deployer/run-42".to_owned()),
+            },
+            since: jiff::Timestamp::UNIX_EPOCH,
+            fence: 1,
+            nonce: "n".to_owned(),
+            renewals: 0,
+            progress: None,
+        }
+    }
+
+    #[test]
+    fn the_lease_of_a_process_of_this_machine_that_is_gone_is_free_at_once() {
+        let at = |text: &str| Started::At(text.to_owned());
+        for (boot, host, started, expected) in [
+            (Some("boot-1"), "vm", at("100"), Some(90)),
+            (Some("boot-1"), "vm", Started::Never, None),
+            // Its number has another process.
+            (Some("boot-1"), "vm", at("200"), None),
+            (Some("boot-1"), "vm", Started::Unknown, Some(90)),
+            // Of another machine, of another container, of a taskctl that did not write it down.
+            (Some("boot-1"), "other", Started::Never, Some(90)),
+            (Some("boot-0"), "vm", Started::Never, Some(90)),
+            (None, "vm", Started::Never, Some(90)),
+        ] {
+            let left = held_for(&record(boot), 10, &Here(host, started.clone()));
+            assert_eq!(left, expected.map(Duration::from_secs), "{boot:?} {host} {started:?}");
+        }
+        assert_eq!(held_for(&record(None), 100, &Here("vm", at("100"))), None);
+    }
+
+    #[test]
+    fn a_lease_says_whose_credentials_its_holder_has() {
+        assert_eq!(
+            record(None).described(12),
+            "ann@vm as assumed-role/Deployer/run-42: taskctl deploy, for 12 s (process 7)"
+        );
+        let stored = r#"{"user":"ann","host":"vm","command":"taskctl deploy","pid":7}"#;
+        let former: Holder = serde_json::from_str(stored).expect("a holder of the version before");
+        assert_eq!((former.process, former.principal), (None, None));
+    }
 }

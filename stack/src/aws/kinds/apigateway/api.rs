@@ -111,6 +111,8 @@ static SPEC: Spec = Spec {
         "apigateway:DELETE",
         "apigateway:TagResource",
         "apigateway:UntagResource",
+        // By API Gateway, with the first API of an account.
+        "iam:CreateServiceLinkedRole",
     ],
     delete_actions: &["apigateway:DELETE"],
     rollback: Rollback::Immediate,
@@ -120,6 +122,7 @@ static SPEC: Spec = Spec {
     reaches: &[
         ("apigateway:DELETE", Reach::ApiRemovals),
         ("apigateway:UntagResource", Reach::ApiRemovals),
+        ("iam:CreateServiceLinkedRole", Reach::ServiceRole),
     ],
     ..Spec::of(&apigateway::SERVICE)
 };

@@ -18,7 +18,7 @@ use crate::aws::kinds::lambda;
 use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback};
-use crate::release::label::{FORMAT, ReleaseLabel};
+use crate::release::label::{PLAIN, ReleaseLabel};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
 
 /// The kind.
@@ -58,14 +58,15 @@ impl Model {
             versions,
             commit,
             sites,
-            format: FORMAT,
+            format: PLAIN,
             grants: Some(grants),
         }
+        .fitting()
     }
 
     /// Characters of the label, by the versions that are expected.
     pub fn label_length(&self) -> usize {
-        self.label(self.versions.clone()).to_string().chars().count()
+        self.label(self.versions.clone()).length()
     }
 }
 

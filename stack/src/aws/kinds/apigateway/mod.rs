@@ -29,6 +29,8 @@ pub static SERVICE: Service = Service {
         // The resource policy of CloudWatch Logs, to which API Gateway adds each access log, has 5,120 characters.
         // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
         rule(&["BadRequest"], "policy document length breaking", ErrorKind::Quota),
+        // https://docs.aws.amazon.com/apigateway/latest/developerguide/using-service-linked-roles.html
+        rule(&["BadRequest"], "create a service linked role", ErrorKind::Denied),
         rule(&["Conflict"], "concurrent", ErrorKind::Busy),
         rule(&["Conflict"], "in progress", ErrorKind::Busy),
         rule(&["ConcurrentModification"], "", ErrorKind::Busy),

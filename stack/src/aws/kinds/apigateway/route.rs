@@ -91,9 +91,14 @@ impl Kind for ApiRoute {
         let Some(api) = reader.api().await? else {
             return Ok(Vec::new());
         };
-        let found = api.routes.iter().map(|route| Discovered {
-            id: ResourceId::new(SPEC.name, route.route_key().unwrap_or_default()),
-            outputs: route_outputs(api.id(), route),
+        let found = api.routes.iter().map(|route| {
+            let key = route.route_key().unwrap_or_default();
+            let mut outputs = route_outputs(api.id(), route);
+            outputs.extend(stages_with_settings(&api, key).map(|stages| (SETTINGS.to_owned(), stages)));
+            Discovered {
+                id: ResourceId::new(SPEC.name, key),
+                outputs,
+            }
         });
         Ok(found.collect())
     }
@@ -148,12 +153,18 @@ impl Kind for ApiRoute {
         Ok(observed.outputs.clone())
     }
 
-    async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
+    /// Its settings go first: they would outlive it, and AWS refuses every change of a stage that has settings of a route that is
+    /// gone.
+    async fn delete(&self, context: &Context, id: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
         let (Some(api_id), Some(route_id)) = (outputs.get("api_id"), outputs.get("route_id")) else {
             return Ok(());
         };
         let client = &context.clients().apigateway;
         let _turn = context.serial(format!("api/{api_id}")).await;
+        let stages = outputs.get(SETTINGS).map(String::as_str).unwrap_or_default();
+        for stage in stages.split_whitespace() {
+            apigateway::stage::drop_route_settings(context, api_id, stage, &id.name).await?;
+        }
         let deleted = context
             .call(op("apigateway", "DeleteRoute"), || {
                 client.delete_route().api_id(api_id).route_id(route_id).send()
@@ -188,4 +199,80 @@ fn route_outputs(api_id: &str, route: &Route) -> Outputs {
         ("api_id", api_id.to_owned()),
         ("route_id", route.route_id().unwrap_or_default().to_owned()),
     ])
+}
+
+/// Output with the stages that have settings of a route, parted by spaces.
+const SETTINGS: &str = "settings";
+
+/// The stages that have settings of a route; none when none has.
+fn stages_with_settings(api: &ApiState, key: &str) -> Option<String> {
+    let stages = api.stages.iter();
+    let with = stages.filter(|stage| {
+        stage
+            .route_settings()
+            .is_some_and(|settings| settings.contains_key(key))
+    });
+    let names: Vec<&str> = with.filter_map(|stage| stage.stage_name()).collect();
+    (!names.is_empty()).then(|| names.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aws_sdk_apigatewayv2::types::{RouteSettings, Stage};
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::aws::client::context::tests::{context_over, identity};
+    use crate::aws::client::fake;
+
+    #[test]
+    fn stages_that_have_settings_of_a_route_are_known() {
+        let stage = |name: &str, key: &str| {
+            let settings = RouteSettings::builder().throttling_burst_limit(5).build();
+            Stage::builder().stage_name(name).route_settings(key, settings).build()
+        };
+        let api = ApiState {
+            api: aws_sdk_apigatewayv2::types::Api::builder().api_id("a1").build(),
+            routes: Vec::new(),
+            integrations: Vec::new(),
+            stages: vec![
+                stage("$default", "GET /a"),
+                stage("preview", "GET /a"),
+                stage("own", "GET /b"),
+            ],
+            deployments: Vec::new(),
+            duplicates: Vec::new(),
+        };
+        let with = |key: &str| stages_with_settings(&api, key);
+        assert_eq!(with("GET /a").as_deref(), Some("$default preview"));
+        assert_eq!(with("GET /c"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn settings_of_a_route_go_before_it() {
+        let made = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&made);
+        let clients = fake::clients("eu-central-1", move |call| {
+            seen.lock().push(call.operation);
+            (204, Vec::new())
+        });
+        let context = context_over(identity(), clients);
+        let outputs = outputs([
+            ("api_id", "a1".to_owned()),
+            ("route_id", "r1".to_owned()),
+            (SETTINGS, "$default preview".to_owned()),
+        ]);
+        let id = ResourceId::new(KIND, "GET /a");
+        assert_eq!(ApiRoute.delete(&context, &id, &outputs).await, Ok(()));
+        assert_eq!(
+            made.lock().as_slice(),
+            [
+                "DELETE /v2/apis/a1/stages/%24default/routesettings/GET%20%2Fa",
+                "DELETE /v2/apis/a1/stages/preview/routesettings/GET%20%2Fa",
+                "DELETE /v2/apis/a1/routes/r1"
+            ]
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! Slot of the HTTP API: the gateway stage `$default` (live) or `preview`, pinned to a deployment. One `UpdateStage`
 //! moves all routes and functions at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -414,17 +414,7 @@ async fn remove_settings(
     let stage = &desired.stage;
     let former_routes = observed.routes.keys().filter(|key| !desired.routes.contains_key(*key));
     for key in former_routes {
-        let deleted = context
-            .call(op("apigateway", "DeleteRouteSettings"), || {
-                client
-                    .delete_route_settings()
-                    .api_id(api_id)
-                    .stage_name(stage)
-                    .route_key(key)
-                    .send()
-            })
-            .await;
-        gone(deleted.map(drop))?;
+        drop_route_settings(context, api_id, stage, key).await?;
     }
     if desired.access_log.is_none() && changes.touch("access_log") {
         let deleted = context
@@ -437,6 +427,48 @@ async fn remove_settings(
             })
             .await;
         gone(deleted.map(drop))?;
+    }
+    Ok(())
+}
+
+/// Takes the settings of a route off a stage.
+pub(super) async fn drop_route_settings(
+    context: &Context,
+    api_id: &str,
+    stage: &str,
+    key: &str,
+) -> Result<(), AwsError> {
+    let client = &context.clients().apigateway;
+    let deleted = context
+        .call(op("apigateway", "DeleteRouteSettings").even_when_stopped(), || {
+            client
+                .delete_route_settings()
+                .api_id(api_id)
+                .stage_name(stage)
+                .route_key(key)
+                .send()
+        })
+        .await;
+    gone(deleted.map(drop))
+}
+
+/// Whether AWS refuses a change of a stage because it has settings of a route that is gone: they outlive it, and every change
+/// of the stage checks them all. <https://github.com/aws/serverless-application-model/issues/1939>
+pub fn names_gone_route(error: &AwsError) -> bool {
+    error.kind == ErrorKind::NotFound && error.message.contains("Unable to find Route by key")
+}
+
+/// Takes the settings of routes that are gone off a stage: a run that was interrupted has left them.
+pub async fn drop_settings_of_gone_routes(context: &Context, api_id: &str, stage: &str) -> Result<(), AwsError> {
+    let client = &context.clients().apigateway;
+    let read = context.call(op("apigateway", "GetStage").even_when_stopped(), || {
+        client.get_stage().api_id(api_id).stage_name(stage).send()
+    });
+    let (read, routes) = futures::try_join!(read, apigateway::state::routes(context, api_id))?;
+    let routes: BTreeSet<&str> = routes.iter().filter_map(|route| route.route_key()).collect();
+    let settings = read.route_settings().into_iter().flatten();
+    for (key, _) in settings.filter(|(key, _)| !routes.contains(key.as_str())) {
+        drop_route_settings(context, api_id, stage, key).await?;
     }
     Ok(())
 }

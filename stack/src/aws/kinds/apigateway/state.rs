@@ -164,7 +164,8 @@ async fn in_use(context: &Context, candidates: &mut Vec<Api>) -> Result<Api, Aws
     Ok(candidates.remove(chosen))
 }
 
-async fn routes(context: &Context, api: &str) -> Result<Vec<Route>, AwsError> {
+/// All routes of an API.
+pub async fn routes(context: &Context, api: &str) -> Result<Vec<Route>, AwsError> {
     let client = &context.clients().apigateway;
     let items = context.pages(|token| async move {
         let page = context

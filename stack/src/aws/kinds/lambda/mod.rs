@@ -1,5 +1,6 @@
 //! Lambda.
 
+pub mod account;
 pub mod function;
 pub mod permission;
 pub mod staging;

@@ -168,13 +168,12 @@ impl Kind for LambdaPermission {
     async fn read(
         &self,
         reader: &Reader,
-        _: &ResourceId,
+        id: &ResourceId,
         desired: &Model,
     ) -> Result<Option<Observed<Model>>, AwsError> {
         let context = reader.context();
-        let Some(alias) =
-            crate::aws::kinds::lambda::version::find(reader, &desired.function, &desired.fingerprint).await?
-        else {
+        let found = lambda::version::find(reader, id, &desired.function, &desired.fingerprint).await?;
+        let Some(alias) = found else {
             return Ok(None);
         };
         let alias = alias.name();
@@ -214,8 +213,7 @@ impl Kind for LambdaPermission {
             // A version of a former release: it is not part of this run.
             Err(unmade) => {
                 let reader = Reader::confirming(context.clone());
-                let found =
-                    crate::aws::kinds::lambda::version::find(&reader, &desired.function, &desired.fingerprint).await?;
+                let found = lambda::version::find(&reader, id, &desired.function, &desired.fingerprint).await?;
                 found.ok_or(unmade)?.name()
             }
         };

@@ -1,6 +1,8 @@
 //! Published version of a function, with its alias `v{n}`. Versions are immutable; the alias exists so that each version
 //! can have its own invoke permission and, during a canary, its own weights. The alias's description carries the
-//! fingerprint of what the version contains: that is how a version is found again without asking for each.
+//! fingerprint of what the version contains: that is how a version is found again without asking for each. It also carries
+//! the id of the role that the version was published under: once that role is deleted Lambda cannot decrypt the version's
+//! variables any more, whatever role has the name now.
 
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::error::{found, gone};
 use crate::aws::client::op::op;
+use crate::aws::kinds::iam;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::lambda;
 use crate::aws::policy::reach::Reach;
@@ -65,6 +68,8 @@ pub struct VersionAlias {
     pub version: u64,
     /// Fingerprint of what the version contains.
     pub fingerprint: String,
+    /// Id of the role that it was published under; none where a taskctl made it that did not write it down.
+    pub role_id: Option<String>,
     /// `own version`, or where it was moved.
     pub routing: String,
 }
@@ -73,7 +78,11 @@ impl VersionAlias {
     /// Reads an alias; none when it is not one of ours.
     pub fn parse(alias: &AliasConfiguration) -> Option<Self> {
         let version: u64 = alias.name()?.strip_prefix('v')?.parse().ok()?;
-        let fingerprint = alias.description()?.strip_prefix("taskctl ")?.to_owned();
+        let content = alias.description()?.strip_prefix(OURS)?;
+        let (fingerprint, role_id) = match content.split_once(ROLE) {
+            Some((fingerprint, role_id)) => (fingerprint, Some(role_id.to_owned())),
+            None => (content, None),
+        };
         let target = alias.function_version().unwrap_or_default();
         let mut weights: Vec<String> = alias
             .routing_config()
@@ -93,9 +102,20 @@ impl VersionAlias {
         };
         Some(Self {
             version,
-            fingerprint,
+            fingerprint: fingerprint.to_owned(),
+            role_id,
             routing,
         })
+    }
+
+    /// Whether its role was deleted since it was published. `role_id` is the id of the role that has the name now.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html>
+    pub fn is_cut_off(&self, role_id: Option<&str>) -> bool {
+        match (role_id, &self.role_id) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(now), Some(then)) => now != then,
+        }
     }
 
     /// `v{n}`.
@@ -104,14 +124,42 @@ impl VersionAlias {
     }
 }
 
-/// The newest alias with this fingerprint.
-pub async fn find(reader: &Reader, function: &str, fingerprint: &str) -> Result<Option<VersionAlias>, AwsError> {
+/// What the descriptions of our aliases begin with.
+const OURS: &str = "taskctl ";
+/// What comes before the role's id in them.
+const ROLE: &str = " role=";
+
+/// An alias's description.
+fn description(fingerprint: &str, role_id: Option<&str>) -> String {
+    let role = role_id.map(|id| format!("{ROLE}{id}")).unwrap_or_default();
+    format!("{OURS}{fingerprint}{role}")
+}
+
+/// The newest alias with this fingerprint whose role is still there. A version of a former release (`tasks.v3`, `tasks.live`)
+/// is found whatever became of its role.
+pub async fn find(
+    reader: &Reader,
+    id: &ResourceId,
+    function: &str,
+    fingerprint: &str,
+) -> Result<Option<VersionAlias>, AwsError> {
     let aliases = reader.aliases(function).await?;
-    Ok(aliases
+    let mut same: Vec<VersionAlias> = aliases
         .iter()
         .filter_map(VersionAlias::parse)
         .filter(|alias| alias.fingerprint == fingerprint)
-        .max_by_key(|alias| alias.version))
+        .collect();
+    if !same.is_empty() && !id.name.contains('.') {
+        let role_id = role_id(reader, &id.name).await?;
+        same.retain(|alias| !alias.is_cut_off(role_id.as_deref()));
+    }
+    Ok(same.into_iter().max_by_key(|alias| alias.version))
+}
+
+/// Id of the role of a function, by its logical name.
+pub async fn role_id(reader: &Reader, logical: &str) -> Result<Option<String>, AwsError> {
+    let role = reader.context().identity().names().role(logical);
+    reader.role_id(&role).await
 }
 
 #[async_trait]
@@ -133,10 +181,10 @@ impl Kind for LambdaVersion {
     async fn read(
         &self,
         reader: &Reader,
-        _: &ResourceId,
+        id: &ResourceId,
         desired: &Model,
     ) -> Result<Option<Observed<Model>>, AwsError> {
-        let Some(alias) = find(reader, &desired.function, &desired.fingerprint).await? else {
+        let Some(alias) = find(reader, id, &desired.function, &desired.fingerprint).await? else {
             return Ok(None);
         };
         let outputs = version_outputs(reader.context(), &desired.function, alias.version);
@@ -160,23 +208,11 @@ impl Kind for LambdaVersion {
             fingerprint,
             routing: _,
         } = desired;
-        let client = &context.clients().lambda;
         let _turn = context.serial(format!("lambda/{function}")).await;
         let working_copy = context.outputs(&ResourceId::new(lambda::function::KIND, id.name.clone()));
         let version = match working_copy.get("published") {
             Some(version) => version.clone(),
-            None => {
-                let published = context
-                    .call(op("lambda", "PublishVersion"), || {
-                        client
-                            .publish_version()
-                            .function_name(function)
-                            .description(format!("taskctl {fingerprint}"))
-                            .send()
-                    })
-                    .await?;
-                published.version.unwrap_or_default()
-            }
+            None => publish(context, function, fingerprint).await?,
         };
         let number: u64 = version.parse().map_err(|_| {
             AwsError::own(
@@ -188,9 +224,10 @@ impl Kind for LambdaVersion {
         })?;
         let alias = format!("v{number}");
         if working_copy.get("published_alias") != Some(&alias) {
-            match create_alias(context, function, &version, fingerprint).await {
+            let content = description(fingerprint, iam::role::id_of(context, &id.name).as_deref());
+            match create_alias(context, function, &version, &content).await {
                 Err(error) if error.kind == ErrorKind::AlreadyExists => {
-                    point(context, function, number, &format!("taskctl {fingerprint}")).await?;
+                    point(context, function, number, Some(&content)).await?;
                 }
                 other => other?,
             }
@@ -209,7 +246,7 @@ impl Kind for LambdaVersion {
     ) -> Result<Outputs, AwsError> {
         let Model {
             function,
-            fingerprint,
+            fingerprint: _,
             routing: _,
         } = desired;
         let version: u64 = observed
@@ -218,7 +255,7 @@ impl Kind for LambdaVersion {
             .and_then(|text| text.parse().ok())
             .unwrap_or_default();
         let _turn = context.serial(format!("lambda/{function}")).await;
-        point(context, function, version, &format!("taskctl {fingerprint}")).await?;
+        point(context, function, version, None).await?;
         Ok(version_outputs(context, function, version))
     }
 
@@ -269,16 +306,37 @@ async fn active(context: &Context, function: &str, version: &str) -> Result<(), 
     context.poll("version to become active", PENDING, look).await
 }
 
-/// Whether a version of this content is there: a template that goes back to what it was needs no other one.
-pub(super) async fn is_published(context: &Context, function: &str, fingerprint: &str) -> Result<bool, AwsError> {
-    let aliases = list_aliases(context, function).await?;
-    let mut versions = aliases.iter().filter_map(VersionAlias::parse);
-    Ok(versions.any(|version| version.fingerprint == fingerprint))
+/// Publishes a function as it is. Returns the version's number: the last one's where nothing has changed since.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_PublishVersion.html>
+pub(super) async fn publish(context: &Context, function: &str, fingerprint: &str) -> Result<String, AwsError> {
+    let client = &context.clients().lambda;
+    let published = context
+        .call(op("lambda", "PublishVersion"), || {
+            client
+                .publish_version()
+                .function_name(function)
+                .description(description(fingerprint, None))
+                .send()
+        })
+        .await?;
+    Ok(published.version.unwrap_or_default())
 }
 
-async fn create_alias(context: &Context, function: &str, version: &str, fingerprint: &str) -> Result<(), AwsError> {
+/// The versions that have an alias of ours.
+pub(super) async fn named(context: &Context, function: &str) -> Result<Vec<VersionAlias>, AwsError> {
+    let aliases = list_aliases(context, function).await?;
+    Ok(aliases.iter().filter_map(VersionAlias::parse).collect())
+}
+
+/// Whether a version of this content can be used: a template that goes back to what it was needs no other one.
+pub(super) fn has_content(versions: &[VersionAlias], fingerprint: &str, role_id: Option<&str>) -> bool {
+    let mut same = versions.iter().filter(|version| version.fingerprint == fingerprint);
+    same.any(|version| role_id.is_none() || !version.is_cut_off(role_id))
+}
+
+async fn create_alias(context: &Context, function: &str, version: &str, content: &str) -> Result<(), AwsError> {
     let client = &context.clients().lambda;
-    let (alias, description) = (format!("v{version}"), format!("taskctl {fingerprint}"));
+    let alias = format!("v{version}");
     context
         .call(op("lambda", "CreateAlias").just_made(), || {
             client
@@ -286,7 +344,7 @@ async fn create_alias(context: &Context, function: &str, version: &str, fingerpr
                 .function_name(function)
                 .name(&alias)
                 .function_version(version)
-                .description(&description)
+                .description(content)
                 .send()
         })
         .await
@@ -294,13 +352,19 @@ async fn create_alias(context: &Context, function: &str, version: &str, fingerpr
 }
 
 /// Gives a version its alias while its function still changes; none when that does not work yet.
-pub async fn name_early(context: &Context, function: &str, version: &str, fingerprint: &str) -> Option<String> {
-    let made = create_alias(context, function, version, fingerprint).await;
+pub(super) async fn name_early(
+    context: &Context,
+    function: &str,
+    version: &str,
+    fingerprint: &str,
+    role_id: Option<&str>,
+) -> Option<String> {
+    let made = create_alias(context, function, version, &description(fingerprint, role_id)).await;
     made.is_ok().then(|| format!("v{version}"))
 }
 
-/// Points an alias at its own version and clears its weights.
-async fn point(context: &Context, function: &str, version: u64, description: &str) -> Result<(), AwsError> {
+/// Points an alias at its own version and clears its weights; without a description it keeps its own.
+async fn point(context: &Context, function: &str, version: u64, description: Option<&str>) -> Result<(), AwsError> {
     let client = &context.clients().lambda;
     let alias = format!("v{version}");
     context
@@ -310,7 +374,7 @@ async fn point(context: &Context, function: &str, version: u64, description: &st
                 .function_name(function)
                 .name(&alias)
                 .function_version(version.to_string())
-                .description(description)
+                .set_description(description.map(str::to_owned))
                 .routing_config(
                     AliasRoutingConfiguration::builder()
                         .set_additional_version_weights(Some(Default::default()))
@@ -390,7 +454,7 @@ impl Reader {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::aws::client::context::tests::{context_over, identity};
@@ -417,18 +481,86 @@ mod tests {
         assert_eq!(failed.message, "version 7 of shop-dev-tasks could not be made ready");
     }
 
+    fn aliases() -> Value {
+        let alias =
+            |name: &str, description: &str| json!({"Name": name, "FunctionVersion": "1", "Description": description});
+        json!({"Aliases": [
+            alias("v1", "taskctl aa"),
+            alias("v2", "taskctl bb role=AROAOLD"),
+            alias("v3", "taskctl cc role=AROAOLD"),
+            alias("v4", "taskctl cc role=AROANEW"),
+            alias("own", "taskctl dd"),
+        ]})
+    }
+
     #[tokio::test(start_paused = true)]
     async fn content_that_a_version_has_is_published() {
-        let fake = fake::clients("eu-central-1", |_| {
-            let alias = |name: &str, description: &str| json!({"Name": name, "FunctionVersion": "1", "Description": description});
-            let aliases =
-                json!({"Aliases": [alias("v1", "taskctl aa"), alias("v2", "taskctl bb"), alias("own", "taskctl cc")]});
-            (200, aliases.to_string().into_bytes())
-        });
+        let fake = fake::clients("eu-central-1", |_| (200, aliases().to_string().into_bytes()));
         let context = context_over(identity(), fake);
-        for (fingerprint, expected) in [("aa", true), ("bb", true), ("cc", false), ("dd", false)] {
-            let is_published = is_published(&context, "shop-dev-tasks", fingerprint).await;
-            assert_eq!(is_published, Ok(expected), "{fingerprint}");
+        let versions = named(&context, "shop-dev-tasks").await.expect("they are listed");
+        for (fingerprint, role_id, expected) in [
+            ("aa", Some("AROANEW"), true),
+            ("bb", Some("AROAOLD"), true),
+            ("bb", Some("AROANEW"), false),
+            ("bb", None, true),
+            ("cc", Some("AROANEW"), true),
+            ("dd", Some("AROANEW"), false),
+            ("ee", Some("AROANEW"), false),
+        ] {
+            let has = has_content(&versions, fingerprint, role_id);
+            assert_eq!(has, expected, "{fingerprint} {role_id:?}");
+        }
+    }
+
+    /// The version of some content that is found while a role has this id; without one there is no such role.
+    async fn version_found(name: &str, fingerprint: &str, role_id: Option<&'static str>) -> Option<u64> {
+        let fake = fake::clients("eu-central-1", move |call| {
+            let role = role_id.map(|id| {
+                let name = "shop-dev-tasks-eu-central-1";
+                format!(
+                    "<member><Path>/</Path><RoleName>{name}</RoleName><RoleId>{id}</RoleId><Arn>a</Arn>\
+                     <CreateDate>2026-01-01T00:00:00Z</CreateDate></member>"
+                )
+            });
+            match call.operation.as_str() {
+                "ListRoles" => {
+                    let roles = role.unwrap_or_default();
+                    let text = format!(
+                        "<ListRolesResponse><ListRolesResult><Roles>{roles}</Roles><IsTruncated>false</IsTruncated>\
+                         </ListRolesResult></ListRolesResponse>"
+                    );
+                    (200, text.into_bytes())
+                }
+                "GetRole" => {
+                    let text =
+                        "<ErrorResponse><Error><Code>NoSuchEntity</Code><Message>no</Message></Error></ErrorResponse>";
+                    (404, text.as_bytes().to_vec())
+                }
+                _ => (200, aliases().to_string().into_bytes()),
+            }
+        });
+        let reader = Reader::new(context_over(identity(), fake));
+        let id = ResourceId::new(KIND, name);
+        let found = find(&reader, &id, "shop-dev-tasks", fingerprint).await;
+        found.expect("it is read").map(|version| version.version)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_whose_role_was_deleted_is_not_found_again() {
+        for (name, fingerprint, role_id, expected) in [
+            ("tasks", "bb", Some("AROAOLD"), Some(2)),
+            ("tasks", "bb", Some("AROANEW"), None),
+            ("tasks", "bb", None, None),
+            // It may be asked who can call it, and its weights are taken back.
+            ("tasks.v2", "bb", Some("AROANEW"), Some(2)),
+            ("tasks", "cc", Some("AROAOLD"), Some(3)),
+            ("tasks", "cc", Some("AROANEW"), Some(4)),
+            // Made by a taskctl that did not write the role down.
+            ("tasks", "aa", Some("AROANEW"), Some(1)),
+            ("tasks", "aa", None, None),
+        ] {
+            let found = version_found(name, fingerprint, role_id).await;
+            assert_eq!(found, expected, "{name} {fingerprint} {role_id:?}");
         }
     }
 }

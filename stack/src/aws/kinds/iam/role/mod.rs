@@ -210,7 +210,12 @@ impl Kind for IamRole {
             }
         };
         let Some(details) = details else { return Ok(None) };
-        let outputs = role_outputs(context, &details.role.path, &details.role.role_name);
+        let outputs = role_outputs(
+            context,
+            &details.role.path,
+            &details.role.role_name,
+            &details.role.role_id,
+        );
         let model = model(context, details).await?;
         let ownership = ownership(context, &model.tags);
         Ok(Some(Observed {
@@ -232,7 +237,7 @@ impl Kind for IamRole {
             .filter(|role| role.role_name.ends_with(&suffix));
         let found = roles.map(|role| Discovered {
             id: ResourceId::new(SPEC.name, logical(context.identity(), &role.role_name, &suffix)),
-            outputs: role_outputs(context, &role.path, &role.role_name),
+            outputs: role_outputs(context, &role.path, &role.role_name, &role.role_id),
         });
         Ok(found.collect())
     }
@@ -257,7 +262,7 @@ impl Kind for IamRole {
         let client = &context.clients().iam;
         let trust = trust.to_json();
         let tags = iam_tags(tags)?;
-        context
+        let made = context
             .call(op("iam", "CreateRole"), || {
                 client
                     .create_role()
@@ -278,7 +283,8 @@ impl Kind for IamRole {
             attach(context, op("iam", "AttachRolePolicy").just_made(), name, arn).await?;
         }
         context.grant(&id.name);
-        Ok(role_outputs(context, path, name))
+        let role_id = made.role.map(|role| role.role_id).unwrap_or_default();
+        Ok(role_outputs(context, path, name, &role_id))
     }
 
     async fn update(
@@ -291,7 +297,7 @@ impl Kind for IamRole {
     ) -> Result<Outputs, AwsError> {
         let Model {
             name,
-            path,
+            path: _,
             description: _,
             trust,
             policy,
@@ -328,7 +334,7 @@ impl Kind for IamRole {
         if changes.touch("tags") {
             retag(context, name, &observed.model.tags, tags).await?;
         }
-        Ok(role_outputs(context, path, name))
+        Ok(observed.outputs.clone())
     }
 
     async fn delete(&self, context: &Context, _: &ResourceId, outputs: &Outputs) -> Result<(), AwsError> {
@@ -376,8 +382,21 @@ fn check(model: &Model) -> Result<(), AwsError> {
     })
 }
 
-fn role_outputs(context: &Context, path: &str, name: &str) -> Outputs {
-    outputs([("name", name.to_owned()), ("arn", arn(context, path, name))])
+/// Output with the id that a role gets when it is made: one that was deleted and made again has another.
+const ID: &str = "role_id";
+
+fn role_outputs(context: &Context, path: &str, name: &str, id: &str) -> Outputs {
+    outputs([
+        ("name", name.to_owned()),
+        ("arn", arn(context, path, name)),
+        (ID, id.to_owned()),
+    ])
+}
+
+/// The id of a function's role, once this run has read or made it.
+pub fn id_of(context: &Context, function: &str) -> Option<String> {
+    let role = context.outputs(&ResourceId::new(KIND, function));
+    role.get(ID).filter(|id| !id.is_empty()).cloned()
 }
 
 #[cfg(test)]

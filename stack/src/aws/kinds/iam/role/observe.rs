@@ -13,6 +13,7 @@ use crate::aws::client::error::{AwsError, ErrorKind, found};
 use crate::aws::client::op::op;
 use crate::aws::client::tags::{Tags, managed};
 use crate::aws::policy::document::{Document, ParseError};
+use crate::aws::read::reader::{Cells, Reader};
 
 /// A role with everything that ListRoles does not tell.
 pub(super) struct Details {
@@ -101,6 +102,30 @@ async fn details(context: &Context, name: &str) -> Result<Option<Details>, AwsEr
         inline,
         attached,
     }))
+}
+
+/// Ids of roles that a listing has not shown, by name.
+#[derive(Default)]
+struct Asked(Cells<String, Option<String>>);
+
+impl Reader {
+    /// The id that a role got when it was made; none when there is no such role. A listing lags behind, so one that it lacks
+    /// is asked for.
+    pub async fn role_id(&self, name: &str) -> Result<Option<String>, AwsError> {
+        let mut listed = self.roles().await?.iter();
+        if let Some(role) = listed.find(|role| role.role_name == name) {
+            return Ok(Some(role.role_id.clone()));
+        }
+        let context = self.context();
+        let client = &context.clients().iam;
+        let ask = async {
+            let answer = context
+                .call(op("iam", "GetRole"), || client.get_role().role_name(name).send())
+                .await;
+            Ok::<_, AwsError>(found(answer)?.and_then(|answer| answer.role).map(|role| role.role_id))
+        };
+        self.extension::<Asked>().0.get(name.to_owned(), ask).await
+    }
 }
 
 /// Names of a role's inline policies; none when there is no such role.

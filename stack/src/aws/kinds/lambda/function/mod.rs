@@ -20,6 +20,7 @@ use crate::aws::client::op::op;
 use crate::aws::client::tags::{self, Difference, Tags};
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::events;
+use crate::aws::kinds::iam;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::lambda;
 use crate::aws::kinds::lambda::permission::Statements;
@@ -31,7 +32,7 @@ use crate::plan::{Replacement, Rollback, Scope};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
 
 pub use observe::{FunctionState, state, urls};
-use observe::{get, names, observed, other_callers, read_tags};
+use observe::{get, is_cut_off, names, observed, other_callers, read_tags};
 
 /// The kind.
 pub struct LambdaFunction;
@@ -89,6 +90,8 @@ pub struct Model {
 
 /// Status of a function whose last change went through.
 pub const READY: &str = "ready";
+/// Status of a function whose role is not the one that it was given: Lambda's right to decrypt its variables was the former role's.
+pub const CUT_OFF: &str = "its role was deleted since";
 /// Stands for the function itself among its aliases; no alias can be called so.
 pub const ITSELF: &str = "(function)";
 
@@ -132,6 +135,7 @@ static SPEC: Spec = Spec {
     title: "Lambda function",
     documentation: "https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html",
     read_actions: &[
+        "lambda:GetAccountSettings",
         "lambda:GetFunction",
         "lambda:GetPolicy",
         "lambda:ListAliases",
@@ -169,6 +173,7 @@ static SPEC: Spec = Spec {
     serves_function: true,
     reach: Reach::Functions,
     reaches: &[
+        ("lambda:GetAccountSettings", Reach::Account),
         ("lambda:ListFunctions", Reach::Account),
         ("iam:PassRole", Reach::PassRoles),
         ("s3:*", Reach::ControlObjects),
@@ -235,18 +240,24 @@ impl Kind for LambdaFunction {
     async fn read(
         &self,
         reader: &Reader,
-        _: &ResourceId,
+        id: &ResourceId,
         desired: &Model,
     ) -> Result<Option<Observed<Model>>, AwsError> {
         let context = reader.context();
         let Some(answer) = get(context, &desired.name).await? else {
             return Ok(None);
         };
-        let (other_callers, urls) =
-            futures::try_join!(other_callers(reader, &desired.name), urls(context, &desired.name))?;
+        let (other_callers, urls, is_cut_off) = futures::try_join!(
+            other_callers(reader, &desired.name),
+            urls(context, &desired.name),
+            is_cut_off(reader, id, &desired.name)
+        )?;
         let mut observed = observed(context, desired, &answer);
         observed.model.other_callers = other_callers;
         observed.model.urls = urls;
+        if is_cut_off && observed.model.status == READY {
+            observed.model.status = CUT_OFF.to_owned();
+        }
         Ok(Some(observed))
     }
 
@@ -332,13 +343,12 @@ impl Kind for LambdaFunction {
     async fn update(
         &self,
         context: &Context,
-        _: &ResourceId,
+        id: &ResourceId,
         desired: &Model,
         observed: &Observed<Model>,
         changes: &Fields,
     ) -> Result<Outputs, AwsError> {
         let name = &desired.name;
-        let client = &context.clients().lambda;
         let _turn = context.serial(format!("lambda/{name}")).await;
         let mut outputs = identity_outputs(context, name);
         revoke_others(context, name, &observed.model).await?;
@@ -347,25 +357,8 @@ impl Kind for LambdaFunction {
             settle(context, name, "configuration to take effect").await?;
         }
         if changes.touch_any(&["code_sha256", "architecture", "status"]) {
-            let fingerprint = desired.fingerprint();
-            let (place, is_published) = futures::try_join!(
-                context.stage(&desired.code_sha256),
-                lambda::version::is_published(context, name, &fingerprint)
-            )?;
-            let updated = context
-                .call(op("lambda", "UpdateFunctionCode"), || {
-                    client
-                        .update_function_code()
-                        .function_name(name)
-                        .s3_bucket(&place.bucket)
-                        .s3_key(&place.key)
-                        .architectures(Architecture::from(desired.architecture.as_str()))
-                        .publish(!is_published)
-                        .send()
-                })
-                .await?;
-            let published = updated.version.filter(|version| !is_published && version != "$LATEST");
-            outputs.extend(settle_and_name(context, desired, published).await?);
+            let role_id = iam::role::id_of(context, &id.name);
+            outputs.extend(put_code(context, desired, role_id.as_deref()).await?);
         }
         if changes.touch("reserved_concurrency") {
             put_concurrency(context, name, desired.reserved_concurrency).await?;
@@ -412,12 +405,75 @@ fn plain(request: UpdateFunctionConfigurationFluentBuilder) -> UpdateFunctionCon
         .set_file_system_configs(Some(Vec::new()))
 }
 
+/// Writes the code, and publishes it unless a version has this content already.
+async fn put_code(context: &Context, desired: &Model, role_id: Option<&str>) -> Result<Outputs, AwsError> {
+    let (name, client) = (&desired.name, &context.clients().lambda);
+    let (place, versions) = futures::try_join!(
+        context.stage(&desired.code_sha256),
+        lambda::version::named(context, name)
+    )?;
+    let is_published = lambda::version::has_content(&versions, &desired.fingerprint(), role_id);
+    let updated = context
+        .call(op("lambda", "UpdateFunctionCode"), || {
+            client
+                .update_function_code()
+                .function_name(name)
+                .s3_bucket(&place.bucket)
+                .s3_key(&place.key)
+                .architectures(Architecture::from(desired.architecture.as_str()))
+                .publish(!is_published)
+                .send()
+        })
+        .await?;
+    let published = updated.version.filter(|version| !is_published && version != "$LATEST");
+    let former = |version: &String| versions.iter().any(|known| known.version.to_string() == *version);
+    let published = match published {
+        Some(version) if former(&version) => {
+            settle(context, name, "code to take effect").await?;
+            Some(publish_again(context, desired).await?)
+        }
+        other => other,
+    };
+    settle_and_name(context, desired, published, role_id).await
+}
+
+/// Publishes content that the last version has, which cannot be used: AWS answers with that version as long as nothing has
+/// changed since, so a version with another description comes in between.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_PublishVersion.html>
+async fn publish_again(context: &Context, desired: &Model) -> Result<String, AwsError> {
+    let (name, client) = (&desired.name, &context.clients().lambda);
+    let between = Model {
+        description: Some("Between two versions with the same content".to_owned()),
+        ..desired.clone()
+    };
+    let publish = async |model: &Model| {
+        configure(context, model, false).await?;
+        settle(context, name, "configuration to take effect").await?;
+        lambda::version::publish(context, name, &desired.fingerprint()).await
+    };
+    let spare = publish(&between).await?;
+    let version = publish(desired).await?;
+    let deleted = context
+        .call(op("lambda", "DeleteFunction"), || {
+            client.delete_function().function_name(name).qualifier(&spare).send()
+        })
+        .await;
+    gone(deleted.map(drop))?;
+    Ok(version)
+}
+
 /// Waits for a change of code, and meanwhile gives the version that it published its alias (a function that is pending takes none). One
 /// that could not be made is made with the version.
-async fn settle_and_name(context: &Context, desired: &Model, published: Option<String>) -> Result<Outputs, AwsError> {
+async fn settle_and_name(
+    context: &Context,
+    desired: &Model,
+    published: Option<String>,
+    role_id: Option<&str>,
+) -> Result<Outputs, AwsError> {
+    let fingerprint = &desired.fingerprint();
     let naming = async {
         match &published {
-            Some(version) => lambda::version::name_early(context, &desired.name, version, &desired.fingerprint()).await,
+            Some(version) => lambda::version::name_early(context, &desired.name, version, fingerprint, role_id).await,
             None => None,
         }
     };
@@ -590,4 +646,59 @@ async fn delete_url(context: &Context, name: &str, qualifier: Option<&str>) -> R
         })
         .await;
     gone(deleted.map(drop))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use serde_json::json;
+
+    use super::*;
+    use crate::aws::client::context::tests::{context_over, identity};
+    use crate::aws::client::fake;
+
+    /// The calls that change something, of publishing content that version 3 has, whose role was deleted.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_dead_version_has_is_published_under_another_number() {
+        let made = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&made);
+        // AWS's rule: what has not changed since the last version is that version.
+        let state = Mutex::new((String::new(), String::new(), 3));
+        let clients = fake::clients("eu-central-1", move |call| {
+            let (method, path) = call.operation.split_once(' ').expect("a path");
+            let body: serde_json::Value = serde_json::from_slice(&call.body).unwrap_or_default();
+            let mut state = state.lock();
+            if method != "GET" {
+                let qualifier = call.fields.get("Qualifier").cloned().unwrap_or_default();
+                seen.lock().push(format!(
+                    "{method} {}{qualifier}",
+                    path.rsplit('/').next().unwrap_or_default()
+                ));
+            }
+            if let (Some(text), "PUT") = (body["Description"].as_str(), method) {
+                state.0 = text.to_owned();
+            }
+            if path.ends_with("/versions") && state.0 != state.1 {
+                (state.1, state.2) = (state.0.clone(), state.2 + 1);
+            }
+            let answer = json!({"Version": state.2.to_string(), "Configuration": {"State": "Active"}});
+            (200, answer.to_string().into_bytes())
+        });
+        let context = context_over(identity(), clients);
+        let desired = LambdaFunction.examples().swap_remove(0);
+        let version = publish_again(&context, &desired).await.expect("it is published");
+        assert_eq!(version, "5");
+        assert_eq!(
+            made.lock().as_slice(),
+            [
+                "PUT configuration",
+                "POST versions",
+                "PUT configuration",
+                "POST versions",
+                "DELETE shop-dev-tasks4"
+            ]
+        );
+    }
 }

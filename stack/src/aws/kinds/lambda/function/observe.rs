@@ -14,10 +14,11 @@ use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, found};
 use crate::aws::client::op::op;
 use crate::aws::client::tags::{Tags, managed};
+use crate::aws::kinds::lambda;
 use crate::aws::kinds::lambda::permission::Statements;
 use crate::aws::kinds::lambda::version::VersionAlias;
 use crate::aws::read::reader::{Reader, ownership};
-use crate::resource::Observed;
+use crate::resource::{Observed, ResourceId};
 
 pub(super) async fn get(context: &Context, name: &str) -> Result<Option<GetFunctionOutput>, AwsError> {
     get_version(context, name, None).await
@@ -198,6 +199,17 @@ pub(super) async fn other_callers(reader: &Reader, name: &str) -> Result<BTreeMa
     Ok(all
         .filter_map(|(alias, statements)| Some((alias, statements.filter(|all| !all.is_empty())?)))
         .collect())
+}
+
+/// Whether a function was last published under a role that is gone.
+pub(super) async fn is_cut_off(reader: &Reader, id: &ResourceId, name: &str) -> Result<bool, AwsError> {
+    let aliases = reader.aliases(name).await?;
+    let versions = aliases.iter().filter_map(VersionAlias::parse);
+    let Some(newest) = versions.max_by_key(|version| version.version) else {
+        return Ok(false);
+    };
+    let role_id = lambda::version::role_id(reader, &id.name).await?;
+    Ok(newest.is_cut_off(role_id.as_deref()))
 }
 
 /// The URLs under which a function can be called past the API: who may, by what is called.

@@ -46,7 +46,7 @@ pub async fn public_access_block(context: &Context) -> Result<Option<PublicAcces
 /// Refuses to open a bucket to everyone in an account that keeps buckets closed.
 pub(super) async fn let_public(context: &Context, bucket: &str) -> Result<(), AwsError> {
     match public_access_block(context).await? {
-        Some(block) if block.block_public_policy || block.restrict_public_buckets => Err(blocks(bucket)),
+        Some(block) if block.keeps_closed() => Err(blocks(bucket)),
         Some(_) | None => Ok(()),
     }
 }

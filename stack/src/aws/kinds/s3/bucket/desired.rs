@@ -54,6 +54,11 @@ pub struct PublicAccessBlock {
 }
 
 impl PublicAccessBlock {
+    /// Whether nobody but the account gets into a bucket by its policy.
+    pub fn keeps_closed(&self) -> bool {
+        self.block_public_policy || self.restrict_public_buckets
+    }
+
     /// As S3 tells it: what it leaves out is not blocked.
     pub(super) fn of(block: &PublicAccessBlockConfiguration) -> Self {
         Self {
