@@ -40,6 +40,8 @@ def main():
         found = {}
         for label, commit in (("now", "HEAD"), ("before", options.before)):
             found[label] = Clone(folder / label, commit).measure(options.saves)
+            for what, figure in found[label].items():
+                print(f"{label}: {what}: {figure['wall']:.1f} s", file=sys.stderr)
     show(found)
 
 
@@ -107,7 +109,7 @@ class Clone:
         try:
             taken = []
             for number in range(1, saves + 1):
-                self.until(process, path, lambda: path.read_text().count("waiting for a change") >= number)
+                self.until(process, path, lambda: path.read_text().count('"event":"finished"') >= number)
                 before = release(url)
                 self.change()
                 saved = time.monotonic()

@@ -186,7 +186,7 @@ def dev(stack, folder):
         return [event for event in map(json.loads, lines) if event["event"] == name]
 
     def waits():
-        return sum(event["message"].startswith("waiting for a change") for event in events("note"))
+        return len(events("finished"))
 
     def until(is_so):
         began = time.monotonic()
