@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_sdk_apigatewayv2::types::Stage;
 use aws_sdk_cloudwatch::types::MetricAlarm;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
-use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, stage_of};
+use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, set_variables, stage_of};
 use crate::aws::kinds::apigateway::state::ApiState;
 use crate::aws::kinds::kind::Discovered;
 use crate::aws::kinds::lambda;
@@ -32,7 +31,7 @@ use crate::event::Endpoints;
 use crate::plan::Counts;
 use crate::release::label::ReleaseLabel;
 use crate::release::record::{Cause, MoveRecord, ReleaseRecord, newer};
-use crate::release::slots::{SlotVariables, is_set};
+use crate::release::slots::SlotVariables;
 use crate::release::transition::VersionAlias;
 use crate::resource::ResourceId;
 
@@ -364,7 +363,7 @@ async fn read_with(
         listing
     )?;
     let api = api.as_deref();
-    let unrecorded = api.and_then(|state| variables(state.stage(stage_of(LIVE))?).unrecorded());
+    let unrecorded = api.and_then(|state| set_variables::<SlotVariables>(state.stage(stage_of(LIVE))?).unrecorded());
     let last_move = newer(last_move, unrecorded);
     let slot = |slot: &str| api.and_then(|state| slot_status(state, slot));
     let since = |live: &SlotStatus| live_since(live.release?, last_move.as_ref(), last_release.as_ref());
@@ -580,17 +579,10 @@ fn live_since(release: u64, moved: Option<&MoveRecord>, deployed: Option<&Releas
     moved.or(deployed)
 }
 
-fn variables(stage: &Stage) -> SlotVariables {
-    let set = stage.stage_variables().into_iter().flatten();
-    set.filter(|(_, text)| is_set(text))
-        .map(|(key, text)| (key.clone(), text.clone()))
-        .collect()
-}
-
 fn slot_status(state: &ApiState, slot: &str) -> Option<SlotStatus> {
     let stage = state.stage(stage_of(slot))?;
     let label = stage.deployment_id().and_then(|id| state.release_of(id));
-    let variables = variables(stage);
+    let variables: SlotVariables = set_variables(stage);
     Some(SlotStatus {
         color: variables.color().map(|color| color.as_str().to_owned()),
         release: label.as_ref().map(|label| label.number),

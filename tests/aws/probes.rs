@@ -293,33 +293,29 @@ async fn until_it_answers(sandbox: &Sandbox, api: &OwnApi) -> String {
     format!("answers {seen:?}, {last_bad}")
 }
 
-async fn alias_and_permission(sandbox: &Sandbox) -> Result<String, String> {
-    let api = OwnApi::make(sandbox, "tcprobe-permission").await?;
-    alias(sandbox, "probe-permission").await?;
-    api.lead_to(sandbox, "probe-permission").await?;
+/// Leads an API of its own to a new alias, permits it from `source` below the API, and says how it answers.
+async fn reached(sandbox: &Sandbox, name: &str, source: &str) -> Result<String, String> {
+    let api = OwnApi::make(sandbox, &format!("tc{name}")).await?;
+    alias(sandbox, name).await?;
+    api.lead_to(sandbox, name).await?;
     let source = format!(
-        "arn:aws:execute-api:{}:{}:{}/*/*",
+        "arn:aws:execute-api:{}:{}:{}/{source}",
         sandbox.region, sandbox.account, api.id
     );
-    permit(sandbox, "probe-permission", &source).await?;
+    permit(sandbox, name, &source).await?;
     let said = until_it_answers(sandbox, &api).await;
     api.delete(sandbox).await?;
-    drop_alias(sandbox, "probe-permission").await?;
+    drop_alias(sandbox, name).await?;
+    Ok(said)
+}
+
+async fn alias_and_permission(sandbox: &Sandbox) -> Result<String, String> {
+    let said = reached(sandbox, "probe-permission", "*/*").await?;
     Ok(format!("a new alias with a new permission: {said}"))
 }
 
 async fn default_source_arn(sandbox: &Sandbox) -> Result<String, String> {
-    let api = OwnApi::make(sandbox, "tcprobe-source").await?;
-    alias(sandbox, "probe-source").await?;
-    api.lead_to(sandbox, "probe-source").await?;
-    let source = format!(
-        "arn:aws:execute-api:{}:{}:{}/$default/GET/health",
-        sandbox.region, sandbox.account, api.id
-    );
-    permit(sandbox, "probe-source", &source).await?;
-    let said = until_it_answers(sandbox, &api).await;
-    api.delete(sandbox).await?;
-    drop_alias(sandbox, "probe-source").await?;
+    let said = reached(sandbox, "probe-source", "$default/GET/health").await?;
     Ok(format!("with SourceArn …/$default/GET/health: {said}"))
 }
 

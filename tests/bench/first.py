@@ -16,7 +16,6 @@ import re
 import resource
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,8 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+from stack import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMAND = re.compile(r"^\$ (cargo run .*-- deploy --local.*)$", re.MULTILINE)
@@ -134,12 +135,6 @@ def release(url: str) -> str | None:
         return urllib.request.urlopen(url).headers["x-release"]
     except urllib.error.URLError:
         return None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def show(found):

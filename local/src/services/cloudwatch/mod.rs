@@ -114,6 +114,27 @@ pub(crate) struct Alarm {
     pub history: Vec<HistoryItem>,
 }
 
+#[cfg(test)]
+impl Alarm {
+    /// An alarm of unit tests, made and changed at the beginning of time.
+    fn configured(configuration: &Value, state: AlarmState) -> Self {
+        Self {
+            account: "000000000000".to_owned(),
+            region: "eu-central-1".to_owned(),
+            name: "a".to_owned(),
+            configuration: configuration.as_object().cloned().unwrap_or_default(),
+            configured_at: 0.0,
+            state,
+            reason: String::new(),
+            reason_data: None,
+            state_updated_at: 0.0,
+            transitioned_at: 0.0,
+            tags: BTreeMap::new(),
+            history: Vec::new(),
+        }
+    }
+}
+
 /// State of an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -123,25 +123,10 @@ fn place(region: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn message(configuration: &Value) -> Value {
-        let alarm = Alarm {
-            account: "000000000000".to_owned(),
-            region: "eu-central-1".to_owned(),
-            name: "a".to_owned(),
-            configuration: configuration.as_object().cloned().unwrap_or_default(),
-            configured_at: 0.0,
-            state: AlarmState::Ok,
-            reason: String::new(),
-            reason_data: None,
-            state_updated_at: 0.0,
-            transitioned_at: 0.0,
-            tags: BTreeMap::new(),
-            history: Vec::new(),
-        };
+        let alarm = Alarm::configured(configuration, AlarmState::Ok);
         let notification = of(&alarm, AlarmState::Alarm, "why", 60);
         assert_eq!(notification.subject, "ALARM: \"a\" in EU (Frankfurt)");
         serde_json::from_str(&notification.message).unwrap_or_default()

@@ -168,8 +168,6 @@ fn were(number: usize, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     const AT: i64 = 1_772_366_340;
@@ -180,20 +178,7 @@ mod tests {
         if let (Some(kept), Some(more)) = (configuration.as_object_mut(), more.as_object()) {
             kept.extend(more.clone());
         }
-        let alarm = Alarm {
-            account: String::new(),
-            region: String::new(),
-            name: String::new(),
-            configuration: configuration.as_object().cloned().unwrap_or_default(),
-            configured_at: 0.0,
-            state,
-            reason: String::new(),
-            reason_data: None,
-            state_updated_at: 0.0,
-            transitioned_at: 0.0,
-            tags: BTreeMap::new(),
-            history: Vec::new(),
-        };
+        let alarm = Alarm::configured(&configuration, state);
         let point = |(place, value): (i64, &Option<f64>)| Point {
             at: AT - place * 60,
             value: *value,

@@ -186,11 +186,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
     use super::*;
-
-    const OWNER: Owner<'static> = Owner {
-        account: "000000000000",
-        region: "eu-central-1",
-    };
+    use crate::services::lambda::TEST_OWNER as OWNER;
 
     fn refusal(text: &str) -> (u16, &'static str) {
         let fault = parse_name(OWNER, text).unwrap_err();

@@ -231,11 +231,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    const OWNER: Owner<'static> = Owner {
-        account: "000000000000",
-        region: "eu-central-1",
-    };
+    use crate::services::lambda::TEST_OWNER as OWNER;
 
     #[test]
     fn all_faults_are_said_at_once() {

@@ -106,13 +106,7 @@ impl Functions {
                     States::Begun(Change::Creation),
                 ));
             }
-            let arn = record.arn();
-            Ok(view::configuration(
-                record,
-                &record.latest,
-                &arn,
-                States::Begun(Change::Update),
-            ))
+            Ok(updating(record))
         };
         if input.dry_run == Some(true) {
             let mut copy = self.read(owner, name, |record| Ok(record.clone()))?;
@@ -131,13 +125,7 @@ impl Functions {
             self.check_update(record, input.revision_id.as_deref())?;
             update_configuration(owner, &mut record.latest.configuration, input)?;
             self.updated(record);
-            let arn = record.arn();
-            Ok(view::configuration(
-                record,
-                &record.latest,
-                &arn,
-                States::Begun(Change::Update),
-            ))
+            Ok(updating(record))
         })
     }
 
@@ -342,6 +330,11 @@ pub(super) fn find<'record>(
         .version(name)
         .map(|version| (version, arn))
         .ok_or_else(|| owner.unknown(&record.name, Some(qualifier)))
+}
+
+/// What the answer to an update shows: it takes effect a moment later.
+fn updating(record: &FunctionRecord) -> Value {
+    view::configuration(record, &record.latest, &record.arn(), States::Begun(Change::Update))
 }
 
 fn one_architecture(given: Option<Vec<Architecture>>) -> Result<Architecture, Fault> {

@@ -102,6 +102,13 @@ pub(crate) struct Owner<'call> {
     pub region: &'call str,
 }
 
+/// The owner of the functions of unit tests.
+#[cfg(test)]
+const TEST_OWNER: Owner<'static> = Owner {
+    account: "000000000000",
+    region: "eu-central-1",
+};
+
 /// A zip that came with a call, written to disk and named by its hash.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredCode {

@@ -92,12 +92,7 @@ mod tests {
     use crate::keys::Keys;
     use crate::ports::FunctionSource as _;
     use crate::services::Fault;
-    use crate::services::lambda::{Downloads, Functions, Owner, StoredCode};
-
-    const OWNER: Owner<'static> = Owner {
-        account: "000000000000",
-        region: "eu-central-1",
-    };
+    use crate::services::lambda::{Downloads, Functions, StoredCode, TEST_OWNER as OWNER};
 
     fn functions(directory: &Path, settling_ms: u64) -> Functions {
         let downloads = Downloads {

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::aws::client::error::{AwsError, ErrorKind};
-use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, stage_of};
+use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, set_variables, stage_of};
 use crate::aws::kinds::apigateway::state::ApiState;
 use crate::aws::kinds::lambda;
 use crate::aws::kinds::lambda::version::{OWN_VERSION, VersionAlias};
 use crate::aws::read::reader::Reader;
 use crate::release::label::{FORMAT, too_new};
-use crate::release::slots::{ReleaseState, SlotState, is_set};
+use crate::release::slots::{ReleaseState, SlotState};
 
 /// What a function's aliases tell.
 struct Published {
@@ -129,12 +129,6 @@ fn slot(api: &ApiState, slot: &str) -> Option<SlotState> {
     Some(SlotState {
         release: api.release_of(&deployment).map(|label| label.number),
         deployment,
-        variables: stage
-            .stage_variables()
-            .into_iter()
-            .flatten()
-            .filter(|(_, value)| is_set(value))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect(),
+        variables: set_variables(stage),
     })
 }

@@ -320,6 +320,15 @@ impl Context {
     }
 }
 
+/// The variables of a gateway stage that say anything.
+pub fn set_variables<C: FromIterator<(String, String)>>(stage: &Stage) -> C {
+    let variables = stage.stage_variables().into_iter().flatten();
+    variables
+        .filter(|(_, value)| is_set(value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
 /// A gateway stage's settings.
 fn observed(api: &ApiState, stage: &Stage) -> Model {
     let defaults = stage.default_route_settings();
@@ -327,13 +336,7 @@ fn observed(api: &ApiState, stage: &Stage) -> Model {
     Model {
         stage: stage.stage_name().unwrap_or_default().to_owned(),
         release: label.map(|label: ReleaseLabel| label.number),
-        variables: stage
-            .stage_variables()
-            .into_iter()
-            .flatten()
-            .filter(|(_, value)| is_set(value))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect(),
+        variables: set_variables(stage),
         auto_deploy: stage.auto_deploy().unwrap_or(false),
         throttle_rate: defaults.and_then(RouteSettings::throttling_rate_limit).unwrap_or(0.0),
         throttle_burst: defaults.and_then(RouteSettings::throttling_burst_limit).unwrap_or(0),
