@@ -27,8 +27,8 @@ use taskctl_local::gateway::{Gateway, GatewayPorts};
 use taskctl_local::ports::{
     ApiSnapshot, ApiSource, Architecture, Completed, DeploymentSnapshot, ExecuteApiEndpoint, FunctionAddress,
     FunctionCode, FunctionNotFound, FunctionSource, FunctionVersion, IntegrationSnapshot, InvokeKind, InvokeOutcome,
-    InvokeRequest, Invoker, LogEvent, LogFormat, LogSink, LogTail, MetricDatum, MetricSink, Resolved, RouteSettings,
-    RouteSnapshot, StageSnapshot, TracingMode, WeightedVersion,
+    InvokeRequest, Invoker, LogEvent, LogFormat, LogSink, LogTail, MetricDatum, MetricSink, MissingGroup, Resolved,
+    RouteSettings, RouteSnapshot, StageSnapshot, TracingMode, WeightedVersion,
 };
 use taskctl_local::runtime::{RuntimeConfig, RuntimeHost, RuntimePorts};
 use taskctl_local::{Keys, LocalOptions};
@@ -123,7 +123,7 @@ impl ApiSource for Fixed {
 }
 
 impl LogSink for Fixed {
-    fn put(&self, _region: &str, _group: &str, _stream: &str, _events: Vec<LogEvent>) {}
+    fn put(&self, _region: &str, _group: &str, _stream: &str, _events: Vec<LogEvent>, _missing: MissingGroup) {}
 }
 
 impl MetricSink for Fixed {

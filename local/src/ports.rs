@@ -486,10 +486,20 @@ pub struct LogEvent {
     pub message: String,
 }
 
-/// Takes log lines, never waits. Groups and streams are made when they are missing.
+/// What becomes of lines whose log group is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MissingGroup {
+    /// The group is made, as Lambda does.
+    Made,
+    /// The lines are lost: the resource policy of a delivery allows streams and events, never a group
+    /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-vended-logs-permissions.html>).
+    Lost,
+}
+
+/// Takes log lines, never waits. Streams are made when they are missing.
 pub trait LogSink: Send + Sync {
     /// Hands over lines of one stream, oldest first.
-    fn put(&self, region: &str, group: &str, stream: &str, events: Vec<LogEvent>);
+    fn put(&self, region: &str, group: &str, stream: &str, events: Vec<LogEvent>, missing: MissingGroup);
 }
 
 /// A measured value.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use serde_json::Value;
 use taskctl_stack::aws::client::clients::Clients;
-use taskctl_tests::Project;
+use taskctl_tests::{Project, eventually};
 
 /// Obeyed by terminals (C0, C1, directions), by GitHub's runner in both of its forms, and by spreadsheets.
 const EVIL: &str = "=cmd|' /C calc'!A0\u{1b}]0;t\u{7}\u{1b}[31m\u{9b}31m\u{202e}\r::error::forged\n  ::add-mask::x\n##[error]forged\u{2028}::error::forged";
@@ -171,5 +171,27 @@ fn log_lines_stay_text_in_every_form() {
             }
         }
     }
+
+    // A group of access logs that was deleted is not made again by the requests that follow, unlike a function's.
+    runtime.block_on(async {
+        let logs = project.clients().await.logs;
+        let prefix = format!("/aws/vendedlogs/taskctl/{}/dev/", project.app);
+        let groups = || logs.describe_log_groups().log_group_name_prefix(&prefix).send();
+        let name = groups().await.unwrap().log_groups()[0]
+            .log_group_name()
+            .unwrap()
+            .to_owned();
+        logs.delete_log_group().log_group_name(name).send().await.unwrap();
+        // The lines of the second request are brought over after those of the first.
+        for _ in 0..2 {
+            let answer = ureq::get(format!("{}/health", project.live("dev"))).call().unwrap();
+            let request = answer.headers()["x-request-id"].to_str().unwrap();
+            eventually("the request is logged", Duration::from_secs(30), || {
+                let run = project.run(&["logs", "health", "--request-id", request, "--format", "json"]);
+                (!run.out.is_empty()).then_some(())
+            });
+        }
+        assert_eq!(groups().await.unwrap().log_groups().len(), 0);
+    });
     project.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
 }

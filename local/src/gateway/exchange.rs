@@ -21,7 +21,7 @@ use super::state::ApiState;
 use super::target::{self, Malformed};
 use super::throttle::Admission;
 use crate::hosts;
-use crate::ports::{ApiSnapshot, ExecuteApiEndpoint, LogEvent, StageSnapshot};
+use crate::ports::{ApiSnapshot, ExecuteApiEndpoint, LogEvent, MissingGroup, StageSnapshot};
 
 /// Largest request body, bytes: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>.
 const BODY_LIMIT: usize = 10 * 1024 * 1024;
@@ -305,10 +305,13 @@ fn note(state: &ApiState, record: &Record<'_>) {
             timestamp_ms: record.time.as_millisecond(),
             message: access_log::render(&log.format, record),
         };
-        state
-            .ports
-            .logs
-            .put(region, log.log_group(), &state.log_stream, vec![event]);
+        state.ports.logs.put(
+            region,
+            log.log_group(),
+            &state.log_stream,
+            vec![event],
+            MissingGroup::Lost,
+        );
     }
     state
         .ports

@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::report::{InitReport, Report};
 use super::variables::region_of;
 use crate::deps::Deps;
-use crate::ports::{FunctionVersion, LogEvent, LogFormat, LogSink, MetricSink};
+use crate::ports::{FunctionVersion, LogEvent, LogFormat, LogSink, MetricSink, MissingGroup};
 
 /// Bytes of log that `Invoke` returns at most.
 const TAIL_LIMIT: usize = 4 * 1024;
@@ -138,6 +138,7 @@ impl EnvironmentLog {
                 &self.version.log_group,
                 &self.stream,
                 std::mem::take(&mut self.events),
+                MissingGroup::Made,
             );
         }
     }

@@ -15,7 +15,7 @@ use taskctl_local::deps::Deps;
 use taskctl_local::ports::{
     ApiSnapshot, ApiSource, Architecture, Completed, FunctionAddress, FunctionCode, FunctionNotFound, FunctionSource,
     FunctionVersion, InvokeKind, InvokeOutcome, InvokeRequest, Invoker as _, LogEvent, LogFormat, LogSink, LogTail,
-    MetricDatum, MetricSink, Resolved, TracingMode, WeightedVersion,
+    MetricDatum, MetricSink, MissingGroup, Resolved, TracingMode, WeightedVersion,
 };
 use taskctl_local::runtime::{RuntimeConfig, RuntimeHost, RuntimePorts};
 use tempfile::TempDir;
@@ -80,7 +80,7 @@ impl ApiSource for Memory {
 }
 
 impl LogSink for Memory {
-    fn put(&self, _region: &str, group: &str, stream: &str, events: Vec<LogEvent>) {
+    fn put(&self, _region: &str, group: &str, stream: &str, events: Vec<LogEvent>, _missing: MissingGroup) {
         let mut lines = self.lines.lock().unwrap();
         lines.extend(
             events

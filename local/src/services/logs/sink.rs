@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::keys::DEFAULT_ACCOUNT;
-use crate::ports::{LogEvent, LogSink};
+use crate::ports::{LogEvent, LogSink, MissingGroup};
 use crate::protocol::emulator_client::{Caller, EmulatorClient, EmulatorError};
 use crate::services::rhythm::Rhythm;
 
@@ -23,8 +23,8 @@ const EVENT_OVERHEAD: usize = 26;
 /// Events that wait at most; beyond it the oldest are lost, and that is logged.
 const QUEUE: usize = 200_000;
 
-/// A log stream: region, group, stream.
-type Stream = (String, String, String);
+/// A log stream: region, group, stream; and what becomes of its lines without the group.
+type Stream = (String, String, String, MissingGroup);
 
 /// Takes log lines and brings them over in the background.
 #[derive(Default)]
@@ -40,7 +40,7 @@ struct Logs {
 }
 
 impl LogSink for LogDelivery {
-    fn put(&self, region: &str, group: &str, stream: &str, mut events: Vec<LogEvent>) {
+    fn put(&self, region: &str, group: &str, stream: &str, mut events: Vec<LogEvent>, missing: MissingGroup) {
         let mut logs = self.logs.lock();
         let room = QUEUE.saturating_sub(logs.waiting);
         if events.len() > room {
@@ -49,7 +49,7 @@ impl LogSink for LogDelivery {
         }
         logs.waiting += events.len();
         logs.streams
-            .entry((region.to_owned(), group.to_owned(), stream.to_owned()))
+            .entry((region.to_owned(), group.to_owned(), stream.to_owned(), missing))
             .or_default()
             .append(&mut events);
     }
@@ -118,7 +118,7 @@ fn batches(events: &[LogEvent]) -> Vec<&[LogEvent]> {
     batches
 }
 
-/// Puts events; makes the stream on its first use, and the group when it is missing, as Lambda does.
+/// Puts events; makes the stream on its first use, and a missing group where its writer may.
 async fn put_events(
     emulator: &EmulatorClient,
     caller: &Caller,
@@ -131,11 +131,14 @@ async fn put_events(
             .json(caller, "logs", &format!("Logs_20140328.{operation}"), &input)
             .await
     };
-    let (_, group, name) = stream;
+    let (_, group, name, missing) = stream;
     if !known.contains(stream) {
         let of_stream = json!({"logGroupName": group, "logStreamName": name});
         let mut made = call("CreateLogStream", of_stream.clone()).await;
         if made.as_ref().is_err_and(|error| error.is("ResourceNotFoundException")) {
+            if *missing == MissingGroup::Lost {
+                return Ok(());
+            }
             ignore_existing(call("CreateLogGroup", json!({"logGroupName": group})).await)?;
             made = call("CreateLogStream", of_stream).await;
         }
