@@ -3,17 +3,19 @@
 Beside what the emulator does by itself:
 - its state is written to disk soon after a change, not only at the end, so that a crash loses seconds at most;
 - it ends (and saves) when the process that started it is gone;
+- it says how its queues are, for CloudWatch;
 - it waits for a predecessor that is still saving the same state.
 """
 
 import asyncio
 import fcntl
+import json
 import os
 import re
 import signal
 import time
 
-QUIET = re.compile(r"^(Describe|Get|List|Head|Query|Scan|BatchGet|Filter|Lookup|Search|Test|StartQuery|StopQuery)")
+QUIET = re.compile(r"^(Describe|Get|List|Head|Query|Scan|BatchGet|Filter|Lookup|Search|Test|StartQuery|StopQuery|Receive)")
 CREDENTIAL = re.compile(rb"Credential=[^/,\s]*/[^/]*/[^/]*/([a-z0-9-]+)/aws4_request")
 STATE_KEYS = {
     b"dynamodb": "dynamodb",
@@ -136,15 +138,19 @@ async def serve(parent):
     from hypercorn.config import Config
     from ministack import app as emulator
     from ministack.core import iam_evaluator, persistence
-    from ministack.services import cloudwatch, dynamodb
+    from ministack.services import cloudwatch, dynamodb, sqs
 
     look_up_metrics(cloudwatch)
     parse_once(dynamodb)
     simulate_with_paths(iam_evaluator)
     saver = Saver(emulator, persistence)
+    figures = QueueFigures(sqs, saver)
 
     async def application(scope, receive, send):
         if scope["type"] == "http":
+            if scope["path"] == FIGURES:
+                await answer(send, figures.take())
+                return
             saver.note(scope)
         await emulator.app(scope, receive, send)
 
@@ -173,6 +179,85 @@ async def serve(parent):
         await hypercorn_serve(application, config, shutdown_trigger=shutdown)
     finally:
         saving.cancel()
+
+
+# Where the local target asks for the figures of queues. The endpoint lets nobody else come here.
+FIGURES = "/_taskctl/queues"
+
+
+async def answer(send, value):
+    """Answers a request with JSON."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": json.dumps(value).encode()})
+
+
+class QueueFigures:
+    """What CloudWatch shows of queues: what was sent, received and deleted since it was asked for last, and what is there."""
+
+    def __init__(self, sqs, saver):
+        self.sqs = sqs
+        self.saver = saver
+        self.counts = {}
+        handlers = sqs._HANDLERS
+        for operation, figure in (("SendMessage", "sent"), ("ReceiveMessage", "received"), ("DeleteMessage", "deleted")):
+            handlers[operation] = self.counted(handlers[operation], figure)
+        for operation, figure in (("SendMessageBatch", "sent"), ("DeleteMessageBatch", "deleted")):
+            handlers[operation] = self.counted(handlers[operation], figure)
+
+    def counted(self, handle, figure):
+        """A handler whose results are counted. A call of one message counts one."""
+
+        async def handled(data, url):
+            result = handle(data, url)
+            if asyncio.iscoroutine(result):
+                result = await result
+            arn = self.sqs._get_q(data.get("QueueUrl", url))["attributes"]["QueueArn"]
+            counts = self.counts.setdefault(arn, {})
+            if figure == "received":
+                count = len(result.get("Messages", []))
+                if count == 0:
+                    counts["empty"] = counts.get("empty", 0) + 1
+                else:
+                    # One that finds nothing changes nothing: pollers wait for messages all the time.
+                    self.saver.changed.setdefault("sqs", time.monotonic())
+            else:
+                count = len(result["Successful"]) if "Successful" in result else 1
+            counts[figure] = counts.get(figure, 0) + count
+            return result
+
+        return handled
+
+    def take(self):
+        """The figures of all queues."""
+        now, counts, self.counts = time.time(), self.counts, {}
+        return [self.of(queue, now, counts) for _, queue in self.sqs._queues.all_items()]
+
+    def of(self, queue, now, counts):
+        """The figures of a queue."""
+        self.sqs._refresh_counts(queue)
+        attributes = queue["attributes"]
+        region, account, name = attributes["QueueArn"].split(":")[3:6]
+        oldest = now
+        for message in queue["messages"]:
+            since = message.get("sent_at", now)
+            if "DeadLetterQueueSourceArn" in message.get("sys", {}):
+                # The age of a dead letter is that of its death.
+                since = message.setdefault("dead_since", now)
+            oldest = min(oldest, since)
+        return {
+            "account": account,
+            "region": region,
+            "name": name,
+            "visible": int(attributes["ApproximateNumberOfMessages"]),
+            "in_flight": int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+            "delayed": int(attributes["ApproximateNumberOfMessagesDelayed"]),
+            "age": now - oldest,
+            "sent": 0,
+            "received": 0,
+            "deleted": 0,
+            "empty": 0,
+            **counts.get(attributes["QueueArn"], {}),
+        }
 
 
 # A key condition that names a partition and nothing else.

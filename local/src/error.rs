@@ -97,6 +97,15 @@ pub enum LocalError {
         /// Its process id.
         pid: u32,
     },
+    /// Something was asked of a local target that does not run.
+    #[error("the local target is not running")]
+    NotRunning,
+    /// No schedule was fired.
+    #[error("{reason}")]
+    NotFired {
+        /// Why not.
+        reason: String,
+    },
     /// Another process already serves this root.
     #[error("another process already serves {root}")]
     AlreadyServed {
@@ -162,6 +171,8 @@ impl LocalError {
             Self::Daemon { advice, log, .. } => Some(advice.clone().unwrap_or_else(|| format!("see {}", log.display()))),
             Self::StillRunning { pid } => Some(format!("end it with: kill -9 {pid}")),
             Self::AlreadyServed { .. } => Some("see `taskctl local status`; stop it with `taskctl local down`".to_owned()),
+            Self::NotRunning => Some("start it with `taskctl local up`".to_owned()),
+            Self::NotFired { .. } => Some("`aws scheduler list-schedules` lists them, after eval \"$(taskctl local env)\"".to_owned()),
             Self::Io { .. } => None,
         }
     }

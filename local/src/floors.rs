@@ -38,7 +38,9 @@ const FLOORS: [(&str, &[&str]); 18] = [
 ];
 
 /// Shared by the services; beyond it only `tagging` imports others, whose tags it lists.
-const SHARED: [&str; 6] = ["compat", "iam", "reply", "rhythm", "fault", "required"];
+const SHARED: [&str; 8] = [
+    "compat", "fault", "iam", "pattern", "queues", "reply", "required", "rhythm",
+];
 
 #[test]
 fn imports_point_down() {

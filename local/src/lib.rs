@@ -27,8 +27,8 @@ mod services;
 mod targets;
 
 pub use daemon::{
-    ApiStatus, Ended, Incident, LocalState, LocalStatus, PartState, PartStatus, UpProgress, down, list, reset, serve,
-    status, up,
+    ApiStatus, Ended, Incident, LocalState, LocalStatus, PartState, PartStatus, UpProgress, down, fire, list, reset,
+    serve, status, up,
 };
 pub use error::LocalError;
 pub use keys::{Credentials, DEFAULT_ACCOUNT, Keys, credentials, is_account};

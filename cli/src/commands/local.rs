@@ -3,7 +3,7 @@
 mod env;
 
 use taskctl_local::{
-    Ended, LocalOptions, LocalState, LocalStatus, PartState, ServeSettings, down, list, reset, serve, status,
+    Ended, LocalOptions, LocalState, LocalStatus, PartState, ServeSettings, down, fire, list, reset, serve, status,
 };
 use taskctl_stack::event::Event;
 use tokio::runtime::Builder;
@@ -27,6 +27,7 @@ Examples:
   taskctl local status
   taskctl local list
   eval \"$(taskctl local env)\" && aws dynamodb list-tables
+  taskctl local fire nightly
   taskctl local reset --yes";
 
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -43,6 +44,11 @@ pub enum Command {
     Reset,
     /// Print environment variables for other AWS clients: eval "$(taskctl local env)"
     Env(env::Args),
+    /// Fire a schedule now, whether it is due or not
+    Fire {
+        /// Name of the schedule on AWS, or the one in the template where no other ends with it
+        schedule: String,
+    },
     /// Run the background process
     #[command(hide = true)]
     Serve {
@@ -54,7 +60,13 @@ pub enum Command {
 pub fn run(invocation: &Invocation, command: Command) -> Exit {
     match command {
         Command::Serve { settings } => background(invocation, settings),
-        Command::Up | Command::Down | Command::Status | Command::List | Command::Reset | Command::Env(_) => {
+        Command::Up
+        | Command::Down
+        | Command::Status
+        | Command::List
+        | Command::Reset
+        | Command::Fire { .. }
+        | Command::Env(_) => {
             let purpose = match command {
                 Command::Up | Command::Status | Command::List | Command::Env(_) => Purpose::Answer,
                 _ => Purpose::Change,
@@ -71,6 +83,11 @@ pub fn run(invocation: &Invocation, command: Command) -> Exit {
                     }
                     Command::List => show_all(&session, &list(&options.cache).await?),
                     Command::Down => end(&session, &options).await,
+                    Command::Fire { schedule } => {
+                        let arn = fire(&options, &schedule).await?;
+                        report(&session, &format!("fired {arn}"));
+                        Ok(Exit::Ok)
+                    }
                     Command::Reset => start_over(&session, &options).await,
                     Command::Status | Command::Serve { .. } => answer(&session, &status(&options).await),
                 }

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use ::http::Request;
+use ::http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use super::port::{ENDPOINT, WEBSITES, holder, listen};
 use super::record::{DaemonRecord, StartFailure, is_served};
+use super::serve::FIRE;
 use super::status::{LocalState, LocalStatus, PartState};
 use crate::emulator;
 use crate::error::LocalError;
@@ -335,12 +337,33 @@ async fn settled(options: &LocalOptions, progress: &mut impl FnMut(UpProgress)) 
     }
 }
 
+/// Has a schedule fired now, named as AWS names it, or by the end of that. Returns its ARN.
+pub async fn fire(options: &LocalOptions, schedule: &str) -> Result<String, LocalError> {
+    let status = running(options).await.ok_or(LocalError::NotRunning)?;
+    let name = utf8_percent_encode(schedule, NON_ALPHANUMERIC);
+    let path = format!("{OWN_PATHS}{FIRE}{name}");
+    let answer = exchange(options, status.ports.endpoint, Method::POST, &path).await;
+    let (status, body) = answer.ok_or(LocalError::NotRunning)?;
+    let text = String::from_utf8_lossy(&body).into_owned();
+    match status.is_success() {
+        true => Ok(text),
+        false => Err(LocalError::NotFired { reason: text }),
+    }
+}
+
 /// Asks the process that listens on the endpoint's port. `None` when none answers, or one of another root.
 async fn ask(options: &LocalOptions, port: u16) -> Option<LocalStatus> {
+    let (_, body) = exchange(options, port, Method::GET, &format!("{OWN_PATHS}status")).await?;
+    let status: LocalStatus = serde_json::from_slice(&body).ok()?;
+    (status.root == options.root).then_some(status)
+}
+
+/// A request of the operator on an own path of the process that listens on the endpoint's port.
+async fn exchange(options: &LocalOptions, port: u16, method: Method, path: &str) -> Option<(StatusCode, bytes::Bytes)> {
     let keys = Keys::read(options).ok().flatten()?;
-    let url = format!("http://127.0.0.1:{port}{OWN_PATHS}status");
+    let url = format!("http://127.0.0.1:{port}{path}");
     let signable = Signable {
-        method: "GET",
+        method: method.as_str(),
         url: &url,
         headers: &[],
         body: Payload::Bytes(b""),
@@ -350,25 +373,18 @@ async fn ask(options: &LocalOptions, port: u16) -> Option<LocalStatus> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
         let connection = tokio::spawn(connection);
-        let mut request = Request::get(format!("{OWN_PATHS}status")).header("host", format!("127.0.0.1:{port}"));
+        let mut request = Request::builder().method(&method).uri(path);
+        request = request.header("host", format!("127.0.0.1:{port}"));
         for (name, value) in &signed {
             request = request.header(name, value);
         }
         let request = request.body(Empty::<bytes::Bytes>::new()).ok()?;
-        let body = sender
-            .send_request(request)
-            .await
-            .ok()?
-            .into_body()
-            .collect()
-            .await
-            .ok()?
-            .to_bytes();
+        let (parts, body) = sender.send_request(request).await.ok()?.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
         connection.abort();
-        serde_json::from_slice::<LocalStatus>(&body).ok()
+        Some((parts.status, body))
     };
-    let status = tokio::time::timeout(ASK_TIMEOUT, exchange).await.ok()??;
-    (status.root == options.root).then_some(status)
+    tokio::time::timeout(ASK_TIMEOUT, exchange).await.ok()?
 }
 
 fn spawn(options: &LocalOptions, daemon: &DaemonCommand, venv: PathBuf) -> Result<Child, LocalError> {

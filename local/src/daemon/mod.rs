@@ -8,6 +8,6 @@ mod record;
 mod serve;
 mod status;
 
-pub use client::{Ended, UpProgress, down, list, reset, status, up};
+pub use client::{Ended, UpProgress, down, fire, list, reset, status, up};
 pub use serve::serve;
 pub use status::{ApiStatus, Incident, LocalState, LocalStatus, PartState, PartStatus};

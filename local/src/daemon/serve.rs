@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::http::request::Parts;
-use ::http::{Request, Response, StatusCode};
+use ::http::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -27,7 +28,7 @@ use crate::files;
 use crate::gateway::{Gateway, GatewayPorts};
 use crate::keys::Keys;
 use crate::options::{LocalOptions, Ports, ServeSettings};
-use crate::ports::Invoker;
+use crate::ports::{Invoker, MetricSink};
 use crate::protocol::OWN_PATHS;
 use crate::protocol::emulator_client::EmulatorClient;
 use crate::protocol::http::{Body, answer, full};
@@ -37,11 +38,17 @@ use crate::services::apigateway::{ApiEvent, ApiSummary, Apis};
 use crate::services::cloudwatch::metric_sink::MetricDelivery;
 use crate::services::cloudwatch::{self, Alarms};
 use crate::services::compat::{MEMORY_FILE, Memory};
-use crate::services::events::schedule::Schedules;
+use crate::services::events::schedule::Rules;
+use crate::services::lambda::mappings::Mappings;
+use crate::services::lambda::mappings::poller::Pollers;
 use crate::services::lambda::{Downloads, Functions};
 use crate::services::logs::insights::Queries;
 use crate::services::logs::sink::LogDelivery;
 use crate::services::s3::websites::{WebsiteServer, Websites};
+use crate::services::scheduler::Schedules;
+use crate::services::scheduler::clock::Clock;
+use crate::services::sqs::metrics as queue_metrics;
+use crate::services::sqs::move_tasks::MoveTasks;
 
 /// How long the emulator may take to answer after its start.
 const EMULATOR_START: Duration = Duration::from_secs(45);
@@ -147,7 +154,10 @@ struct Stores {
     alarms: Arc<Alarms>,
     apis: Arc<Apis>,
     functions: Arc<Functions>,
+    mappings: Arc<Mappings>,
     memory: Arc<Memory>,
+    move_tasks: Arc<MoveTasks>,
+    schedules: Arc<Schedules>,
     websites: Arc<Websites>,
 }
 
@@ -173,7 +183,10 @@ impl Stores {
                 downloads,
                 options.settling_ms,
             )?),
+            mappings: Arc::new(Mappings::open(state.join("mappings.json"), options.settling_ms)?),
             memory: Arc::new(Memory::open(state.join(MEMORY_FILE))?),
+            move_tasks: Arc::new(MoveTasks::open(state.join("move-tasks.json"))?),
+            schedules: Arc::new(Schedules::open(state.join("schedules.json"), options.settling_ms)?),
             websites: Arc::new(Websites::open(state.join("websites.json"))?),
         };
         Ok((stores, api_events))
@@ -216,6 +229,7 @@ impl Running {
 
         let (stop_requests, stopped) = watch::channel(false);
         let mut requests = JoinSet::new();
+        let queue_metrics_sink: Arc<dyn MetricSink> = Arc::clone(&sinks.metrics) as _;
         let gateway_ports = GatewayPorts {
             apis: Arc::clone(&stores.apis) as _,
             functions: Arc::clone(&stores.functions) as _,
@@ -231,13 +245,31 @@ impl Running {
             client.clone(),
             stopped.clone(),
         ));
-        let schedules = Schedules {
+        let rules = Rules {
             memory: Arc::clone(&stores.memory),
             emulator: client.clone(),
             functions: Arc::clone(&stores.functions) as _,
             invoker: Arc::clone(&runtime) as _,
         };
-        requests.spawn(schedules.run(stopped.clone()));
+        requests.spawn(rules.run(stopped.clone()));
+        let clock = Clock {
+            schedules: Arc::clone(&stores.schedules),
+            emulator: client.clone(),
+            invoker: Arc::clone(&runtime) as _,
+            metrics: Arc::clone(&queue_metrics_sink),
+        };
+        requests.spawn(clock.run(stopped.clone()));
+        let pollers = Pollers {
+            mappings: Arc::clone(&stores.mappings),
+            emulator: client.clone(),
+            functions: Arc::clone(&stores.functions) as _,
+            invoker: Arc::clone(&runtime) as _,
+        };
+        requests.spawn(pollers.run(stopped.clone()));
+        requests.spawn(queue_metrics::run(client.clone(), queue_metrics_sink, stopped.clone()));
+        let move_tasks = Arc::clone(&stores.move_tasks);
+        let (of_tasks, stop_tasks) = (client.clone(), stopped.clone());
+        requests.spawn(async move { move_tasks.run(of_tasks, stop_tasks).await });
         let website_server = Arc::new(WebsiteServer {
             websites: Arc::clone(&stores.websites),
             emulator: client.clone(),
@@ -296,14 +328,18 @@ fn endpoint(
             website_port: ports.websites,
             apis: Arc::clone(&stores.apis),
             functions: Arc::clone(&stores.functions),
+            schedules: Arc::clone(&stores.schedules),
         }),
         services: Services {
             emulator: client.clone(),
             apis: stores.apis,
             functions: stores.functions,
+            mappings: stores.mappings,
             invoker,
             alarms: stores.alarms,
             memory: stores.memory,
+            move_tasks: stores.move_tasks,
+            schedules: stores.schedules,
             queries: Queries::default(),
             websites: stores.websites,
             keys,
@@ -448,13 +484,17 @@ fn exit_text(status: Option<ExitStatus>) -> String {
     status.map_or_else(|| "unknown status".to_owned(), |status| status.to_string())
 }
 
-/// The local target's own paths: status and code.
+/// The own path that fires the schedule whose name follows.
+pub(super) const FIRE: &str = "fire/";
+
+/// The local target's own paths: status, code, and firing schedules.
 struct Own {
     board: Arc<StatusBoard>,
     websites: Arc<Websites>,
     website_port: u16,
     apis: Arc<Apis>,
     functions: Arc<Functions>,
+    schedules: Arc<Schedules>,
 }
 
 impl Own {
@@ -482,7 +522,7 @@ impl Own {
 }
 
 impl OwnPaths for Own {
-    fn answer(&self, parts: &Parts) -> Response<Body> {
+    fn answer(&self, parts: &Parts, by_operator: bool) -> Response<Body> {
         let path = parts.uri.path().strip_prefix(OWN_PATHS).unwrap_or_default();
         if path == "status" {
             return answer(
@@ -490,6 +530,16 @@ impl OwnPaths for Own {
                 "application/json",
                 serde_json::to_vec(&self.status()).unwrap_or_default(),
             );
+        }
+        if let Some(name) = path
+            .strip_prefix(FIRE)
+            .filter(|_| parts.method == Method::POST && by_operator)
+        {
+            let name = percent_decode_str(name).decode_utf8_lossy();
+            let fired = self.schedules.ask(&name);
+            let (status, text) = fired.map_or_else(|fault| (fault.status, fault.message), |arn| (200, arn));
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            return answer(status, "text/plain", text);
         }
         let code = path.strip_prefix("code/").and_then(|hash| self.functions.code(hash));
         match code {

@@ -85,6 +85,7 @@ impl Authorizer {
         let permissions = self.permissions(emulator, &caller, role).await;
         let by_tags = permissions.asks_for_tags();
         for mut one in wanted {
+            tags.complete(&mut one);
             if by_tags {
                 one.context.extend(tags.keys(&caller, &one.resource).await);
             }

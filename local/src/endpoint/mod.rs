@@ -28,8 +28,8 @@ use crate::services::s3::cors;
 
 /// Answers requests on [`OWN_PATHS`].
 pub(crate) trait OwnPaths: Send + Sync {
-    /// Answers one.
-    fn answer(&self, parts: &Parts) -> Response<Body>;
+    /// Answers one, of the operator or of who acts as a role.
+    fn answer(&self, parts: &Parts, by_operator: bool) -> Response<Body>;
 }
 
 /// The endpoint.
@@ -91,13 +91,15 @@ impl Endpoint {
 
     async fn answer(&self, call: &Call, session: Option<&Session>, parts: Parts, body: Body) -> Response<Body> {
         if parts.uri.path().starts_with(OWN_PATHS) {
-            return self.own.answer(&parts);
+            return self.own.answer(&parts, session.is_none());
         }
         let tags = ResourceTags {
             emulator: &self.services.emulator,
             apis: &self.services.apis,
             functions: &self.services.functions,
             alarms: &self.services.alarms,
+            mappings: &self.services.mappings,
+            schedules: &self.services.schedules,
         };
         let body = match session {
             None => body,

@@ -12,7 +12,10 @@ use crate::protocol::xml::Element;
 use crate::services::apigateway::Apis;
 use crate::services::cloudwatch::Alarms;
 use crate::services::iam::policy::RESOURCE_TAG;
-use crate::services::lambda::Functions;
+use crate::services::iam::required::Required;
+use crate::services::lambda::mappings::Mappings;
+use crate::services::lambda::{FUNCTION_ARN, Functions};
+use crate::services::scheduler::Schedules;
 
 /// The sources of tags.
 pub(crate) struct ResourceTags<'a> {
@@ -20,6 +23,8 @@ pub(crate) struct ResourceTags<'a> {
     pub apis: &'a Apis,
     pub functions: &'a Functions,
     pub alarms: &'a Alarms,
+    pub mappings: &'a Mappings,
+    pub schedules: &'a Schedules,
 }
 
 impl ResourceTags<'_> {
@@ -30,6 +35,15 @@ impl ResourceTags<'_> {
         tags.into_iter().map(key).collect()
     }
 
+    /// The condition keys that are known of a resource besides its tags. Those of the request come first.
+    pub(super) fn complete(&self, wanted: &mut Required) {
+        if !wanted.context.contains_key(FUNCTION_ARN)
+            && let Some(function) = self.mappings.function_of(&wanted.resource)
+        {
+            wanted.context.insert(FUNCTION_ARN.to_owned(), function);
+        }
+    }
+
     async fn of(&self, caller: &Caller, arn: &str) -> BTreeMap<String, String> {
         let parts: Vec<&str> = arn.splitn(6, ':').collect();
         let (Some(service), Some(resource)) = (parts.get(2), parts.get(5)) else {
@@ -38,12 +52,16 @@ impl ResourceTags<'_> {
         match *service {
             "apigateway" => self.of_api(caller, resource),
             "cloudwatch" => among(self.alarms.tagged(caller), arn),
+            "lambda" if resource.starts_with("event-source-mapping:") => {
+                among(self.mappings.tagged(&caller.account, &caller.region), arn)
+            }
             "lambda" => {
                 // A version and an alias have the tags of their function.
                 let function: Vec<&str> = arn.split(':').take(7).collect();
                 let all = self.functions.tagged(&caller.account, &caller.region);
                 among(all, &function.join(":"))
             }
+            "scheduler" => among(self.schedules.tagged(caller), arn),
             "logs" => {
                 let group = resource.strip_prefix("log-group:").unwrap_or(resource);
                 let group = group.split(':').next().unwrap_or_default();

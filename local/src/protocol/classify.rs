@@ -24,8 +24,12 @@ pub(crate) enum Service {
     Logs,
     /// Buckets and objects.
     S3,
+    /// Schedules.
+    Scheduler,
     /// Topics.
     Sns,
+    /// Queues.
+    Sqs,
     /// Identity.
     Sts,
     /// Resource Groups Tagging API.
@@ -50,6 +54,17 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// A call that the local target makes itself, in an account.
+    pub(crate) fn internal(signed_for: &str, region: &str, account: &str) -> Self {
+        Self {
+            service: by_signing_name(signed_for),
+            signed_for: signed_for.to_owned(),
+            operation: None,
+            region: region.to_owned(),
+            account: account.to_owned(),
+        }
+    }
+
     /// The call of a request that is signed for a service in a region, in the account of its signer.
     pub(crate) fn of(parts: &Parts, signed_for: &str, region: &str, account: &str) -> Self {
         let target = header_text(&parts.headers, "x-amz-target").and_then(|target| target.rsplit_once('.'));
@@ -89,7 +104,9 @@ fn by_signing_name(name: &str) -> Service {
         "lambda" => Service::Lambda,
         "logs" => Service::Logs,
         "s3" | "s3express" => Service::S3,
+        "scheduler" => Service::Scheduler,
         "sns" => Service::Sns,
+        "sqs" => Service::Sqs,
         "sts" => Service::Sts,
         "tagging" => Service::Tagging,
         _ => Service::Other,
@@ -182,12 +199,12 @@ mod tests {
         check("iam", "/", &[], Service::Iam, None);
         // A path or target of another service does not change it.
         check("s3", "/2015-03-31/functions", &[], Service::S3, None);
-        check("sqs", "/", &target, Service::Other, Some("DescribeTable"));
+        check("sqs", "/", &target, Service::Sqs, Some("DescribeTable"));
         check(
             "sqs",
             "/v2/apis?X-Amz-Credential=k/d/r/apigateway/aws4_request",
             &[],
-            Service::Other,
+            Service::Sqs,
             None,
         );
     }

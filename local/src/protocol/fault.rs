@@ -38,6 +38,8 @@ impl Style {
             | Service::Events
             | Service::Logs
             | Service::Tagging
+            | Service::Scheduler
+            | Service::Sqs
             | Service::Other => Self::Json,
         }
     }

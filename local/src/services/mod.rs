@@ -13,12 +13,16 @@ pub(crate) mod iam;
 pub(crate) mod lambda;
 pub(crate) mod logs;
 pub(crate) mod s3;
+pub(crate) mod scheduler;
 mod sns;
+pub(crate) mod sqs;
 mod sts;
 mod tagging;
 
 mod fault;
 pub(crate) mod other;
+mod pattern;
+mod queues;
 mod reply;
 pub(crate) mod required;
 mod rhythm;
@@ -33,9 +37,12 @@ use self::cloudwatch::Alarms;
 use self::compat::Memory;
 pub(crate) use self::fault::Fault;
 use self::lambda::Functions;
+use self::lambda::mappings::Mappings;
 use self::logs::insights::Queries;
 pub(crate) use self::reply::{Reply, new_id, now, page};
 use self::s3::websites::Websites;
+use self::scheduler::Schedules;
+use self::sqs::move_tasks::MoveTasks;
 use crate::keys::{Keys, Session};
 use crate::ports::Invoker;
 use crate::protocol::classify::{Call, Service};
@@ -50,12 +57,18 @@ pub(crate) struct Services {
     pub apis: Arc<Apis>,
     /// Functions.
     pub functions: Arc<Functions>,
+    /// Event source mappings of functions.
+    pub mappings: Arc<Mappings>,
     /// Runs functions.
     pub invoker: Arc<dyn Invoker>,
     /// CloudWatch alarms.
     pub alarms: Arc<Alarms>,
     /// State that the emulator loses.
     pub memory: Arc<Memory>,
+    /// Schedules of EventBridge Scheduler.
+    pub schedules: Arc<Schedules>,
+    /// Message move tasks of queues.
+    pub move_tasks: Arc<MoveTasks>,
     /// Logs Insights queries and their results.
     pub queries: Queries,
     /// Buckets that are websites.
@@ -83,7 +96,9 @@ impl Services {
             Service::DynamoDb => self.call_dynamodb(call, parts, body).await,
             Service::Events => self.call_events(call, parts, body).await,
             Service::Logs => self.call_logs(call, parts, body).await,
+            Service::Scheduler => self.call_scheduler(call, &parts, body).await,
             Service::Sns => self.call_sns(call, parts, body).await,
+            Service::Sqs => self.call_sqs(call, parts, body).await,
             Service::Tagging => self.call_tagging(call, parts, body).await,
             Service::Sts => self.call_sts(session, parts, body).await,
             Service::Iam => self.call_iam(call, parts, body).await,

@@ -22,6 +22,7 @@ const WITH_CAPITAL: [&str; 3] = ["AccessDeniedException", "ResourceNotFoundExcep
 pub(super) enum Style {
     ApiGateway,
     Lambda,
+    Scheduler,
 }
 
 /// A successful answer of a REST-JSON service.
@@ -105,6 +106,7 @@ pub(super) fn respond(result: Result<Reply, Fault>, style: Style) -> Response<Bo
             let mut body = json!({});
             body[match style {
                 Style::Lambda if WITH_CAPITAL.contains(&code) => "Message",
+                Style::Scheduler => "Message",
                 Style::ApiGateway | Style::Lambda => "message",
             }] = message.into();
             for (name, value) in fields {

@@ -52,7 +52,8 @@ pub(crate) fn required(
         Service::Iam => at.iam(&form(body), role),
         Service::Sns => at.sns(&form(body)),
         Service::Sts => at.sts(&form(body)),
-        Service::Other => at.other(parts, body, found),
+        Service::Scheduler => at.scheduler(parts, &json(body)),
+        Service::Other | Service::Sqs => at.other(parts, body, found),
     }
 }
 

@@ -169,7 +169,12 @@ impl World {
 
     /// Makes a role that functions can have.
     pub async fn role(&self, name: &str) -> String {
-        let trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]});
+        self.role_of(name, "lambda.amazonaws.com").await
+    }
+
+    /// Makes a role that a service can take on.
+    pub async fn role_of(&self, name: &str, service: &str) -> String {
+        let trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}]});
         let parameters = [
             ("Action", "CreateRole"),
             ("Version", "2010-05-08"),
@@ -180,12 +185,31 @@ impl World {
         format!("arn:aws:iam::000000000000:role/{name}")
     }
 
+    /// Lets a role do something with a resource.
+    pub async fn allow(&self, role: &str, action: &str, resource: &str) {
+        let statement = json!({"Effect": "Allow", "Action": action, "Resource": resource});
+        let document = json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
+        let parameters = [
+            ("Action", "PutRolePolicy"),
+            ("Version", "2010-05-08"),
+            ("RoleName", role),
+            ("PolicyName", &action.replace([':', '*'], "-")),
+            ("PolicyDocument", &document),
+        ];
+        self.query("iam", &parameters).await.ok();
+    }
+
     /// Makes a function that answers with `says` and its version.
     pub async fn function(&self, name: &str, says: &str) -> Value {
+        self.function_of(name, &package(says)).await
+    }
+
+    /// Makes a function of a package.
+    pub async fn function_of(&self, name: &str, package: &[u8]) -> Value {
         let role = self.role(&format!("{name}-role")).await;
         let input = json!({
             "FunctionName": name, "Runtime": "provided.al2023", "Role": role, "Handler": "bootstrap", "Timeout": 20,
-            "MemorySize": 256, "Architectures": [architecture()], "Code": {"ZipFile": BASE64.encode(package(says))},
+            "MemorySize": 256, "Architectures": [architecture()], "Code": {"ZipFile": BASE64.encode(package)},
             "Tags": {"app": "x"},
         });
         self.rest("lambda", "POST", "/2015-03-31/functions", input)
@@ -278,6 +302,11 @@ while True:
     urllib.request.urlopen(urllib.request.Request(base + request + "/response", data=body.encode()))
 "#
     );
+    zipped(&program)
+}
+
+/// A zip with this `bootstrap`.
+pub fn zipped(program: &str) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let file = zip::write::SimpleFileOptions::default().unix_permissions(0o755);
     zip.start_file("bootstrap", file).unwrap();

@@ -18,14 +18,14 @@ use crate::services::compat::Memory;
 const INTERVAL: Duration = Duration::from_secs(15);
 
 /// Fires rules on schedule.
-pub(crate) struct Schedules {
+pub(crate) struct Rules {
     pub memory: Arc<Memory>,
     pub emulator: EmulatorClient,
     pub functions: Arc<dyn FunctionSource>,
     pub invoker: Arc<dyn Invoker>,
 }
 
-impl Schedules {
+impl Rules {
     /// Fires due rules until `stop`. A rule fires first one interval after it was seen.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut due: HashMap<String, Instant> = HashMap::new();

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::services::iam::required::{Actions, Required};
 
+/// The condition key of a mapping's function, lower case.
+pub(crate) const FUNCTION_ARN: &str = "lambda:functionarn";
+
 impl Actions<'_> {
     pub(in crate::services) fn lambda(&self, parts: &Parts, input: &Value) -> Vec<Required> {
         let path = decode(parts.uri.path());
@@ -75,11 +78,38 @@ impl Actions<'_> {
             (&Method::DELETE, ["functions", name, "policy", _]) => one("RemovePermission", arn(name)),
             (&Method::GET, ["functions", name, "urls"]) => one("ListFunctionUrlConfigs", arn(name)),
             (method, ["functions", name, "url"]) => one(url_action(method), qualified(name)),
+            (method, ["event-source-mappings", rest @ ..]) => self.mapping(method, rest, input),
             (&Method::PUT, ["functions", name, "concurrency"]) => one("PutFunctionConcurrency", arn(name)),
             (&Method::DELETE, ["functions", name, "concurrency"]) => one("DeleteFunctionConcurrency", arn(name)),
             (method, ["tags", arn @ ..]) => one(tag_action(method), arn.join("/")),
             _ => one("Unknown", "*".to_owned()),
         }
+    }
+
+    /// Policies can bound which functions mappings are of; those of one that is there are known by its ARN.
+    /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html>
+    fn mapping(&self, method: &Method, rest: &[&str], input: &Value) -> Vec<Required> {
+        let arn = |id: &str| self.arn("lambda", &format!("event-source-mapping:{id}"));
+        let (action, resource) = match (method, rest) {
+            (&Method::GET, []) => ("ListEventSourceMappings", "*".to_owned()),
+            (_, []) => ("CreateEventSourceMapping", "*".to_owned()),
+            (&Method::GET, [id, ..]) => ("GetEventSourceMapping", arn(id)),
+            (&Method::DELETE, [id, ..]) => ("DeleteEventSourceMapping", arn(id)),
+            (_, [id, ..]) => ("UpdateEventSourceMapping", arn(id)),
+        };
+        let mut wanted = self.on(format!("lambda:{action}"), resource);
+        if let Some(function) = input["FunctionName"].as_str() {
+            let function = match function.starts_with("arn:") {
+                true => function.to_owned(),
+                false => self.arn("lambda", &format!("function:{function}")),
+            };
+            wanted.context.insert(FUNCTION_ARN.to_owned(), function);
+        }
+        let mut all = vec![wanted];
+        if rest.is_empty() && input["Tags"].is_object() {
+            all.push(self.on("lambda:TagResource", arn("*")));
+        }
+        all
     }
 
     /// Policies can bound whom a permission is for.

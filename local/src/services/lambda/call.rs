@@ -9,6 +9,7 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
+use super::mappings::is_of_mappings;
 use super::{CodeInput, Needs, Owner, StoredCode, addressed, check_shape, needs};
 use crate::ports::{Completed, FunctionError, InvokeKind, InvokeOutcome, InvokeRequest, LogTail, ThrottleReason};
 use crate::protocol::classify::{Call, header_text};
@@ -47,7 +48,11 @@ impl Services {
                 Err(fault) => respond(Err(fault), Style::Lambda),
             };
         }
-        respond(self.call_functions(call, parts, &body, needs).await, Style::Lambda)
+        let result = match is_of_mappings(parts.uri.path()) {
+            true => self.call_mappings(call, parts, &body).await,
+            false => self.call_functions(call, parts, &body, needs).await,
+        };
+        respond(result, Style::Lambda)
     }
 
     async fn call_functions(&self, call: &Call, parts: &Parts, body: &[u8], needs: Needs) -> Result<Reply, Fault> {

@@ -8,6 +8,7 @@ mod address;
 mod call;
 mod constraints;
 mod functions;
+pub(crate) mod mappings;
 mod model;
 mod policy;
 mod publishing;
@@ -28,6 +29,7 @@ use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
+pub(crate) use self::actions::FUNCTION_ARN;
 pub(crate) use self::model::CodeInput;
 use self::model::{FunctionRecord, Version, function_arn};
 pub(crate) use self::rest::{Needs, addressed, check_shape, needs};

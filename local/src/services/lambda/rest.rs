@@ -58,7 +58,7 @@ pub(crate) fn check_shape(owner: Owner<'_>, needs: Needs, path: &str, query: &st
     if needs != Needs::CodeAndRole {
         addressed(owner, path, query)?;
     }
-    check_function(&read(body)?)
+    check_function(&parsed(body)?)
 }
 
 impl Functions {
@@ -87,7 +87,7 @@ impl Functions {
             ("GET", [_, "account-settings"]) => ok(self.account_settings(owner)),
             ("GET", [_, "tags", arn @ ..]) => ok(json!({"Tags": self.tags(owner, &arn.join("/"), |_| ())?})),
             ("POST", [_, "tags", arn @ ..]) => {
-                let given: TagsInput = read(body)?;
+                let given: TagsInput = parsed(body)?;
                 if given.tags.is_empty() {
                     return Err(invalid("An error occurred and the request cannot be processed."));
                 }
@@ -119,9 +119,8 @@ impl Functions {
             }
             ("POST", [_, "functions"]) => Ok(Reply::json(
                 201,
-                &self.create(owner, read(body)?, read(body)?, code()?)?,
+                &self.create(owner, parsed(body)?, parsed(body)?, code()?)?,
             )),
-            ("GET", [_, "event-source-mappings"]) => ok(json!({"EventSourceMappings": []})),
             (_, [_, "functions", _, rest @ ..]) => {
                 let (name, qualifier) = addressed(owner, path, query)?;
                 let reply = self.call_function(owner, method, &name, qualifier.as_deref(), rest, query, body, code)?;
@@ -147,22 +146,25 @@ impl Functions {
             ("GET", []) => Ok(Some(Reply::json(200, &self.get(owner, name, qualifier)?))),
             ("DELETE", []) => done(self.delete(owner, name, qualifier)),
             ("GET", ["configuration"]) => some(self.get_configuration(owner, name, qualifier)?),
-            ("PUT", ["configuration"]) => some(self.update_configuration(owner, name, read(body)?)?),
-            ("PUT", ["code"]) => some(self.update_code(owner, name, read(body)?, code()?)?),
-            ("POST", ["versions"]) => Ok(Some(Reply::json(201, &self.publish_version(owner, name, read(body)?)?))),
+            ("PUT", ["configuration"]) => some(self.update_configuration(owner, name, parsed(body)?)?),
+            ("PUT", ["code"]) => some(self.update_code(owner, name, parsed(body)?, code()?)?),
+            ("POST", ["versions"]) => Ok(Some(Reply::json(
+                201,
+                &self.publish_version(owner, name, parsed(body)?)?,
+            ))),
             ("GET", ["versions"]) => list(query, "Versions", self.list_versions(owner, name)?).map(Some),
-            ("POST", ["aliases"]) => Ok(Some(Reply::json(201, &self.create_alias(owner, name, read(body)?)?))),
+            ("POST", ["aliases"]) => Ok(Some(Reply::json(201, &self.create_alias(owner, name, parsed(body)?)?))),
             ("GET", ["aliases"]) => {
                 let version = query_parameter(query, "FunctionVersion");
                 list(query, "Aliases", self.list_aliases(owner, name, version.as_deref())?).map(Some)
             }
             ("GET", ["aliases", alias]) => some(self.get_alias(owner, name, alias)?),
-            ("PUT", ["aliases", alias]) => some(self.update_alias(owner, name, alias, read(body)?)?),
+            ("PUT", ["aliases", alias]) => some(self.update_alias(owner, name, alias, parsed(body)?)?),
             ("DELETE", ["aliases", alias]) => done(self.delete_alias(owner, name, alias)),
             ("GET", ["policy"]) => some(self.get_policy(owner, name, qualifier)?),
             ("POST", ["policy"]) => Ok(Some(Reply::json(
                 201,
-                &self.add_permission(owner, name, qualifier, read(body)?)?,
+                &self.add_permission(owner, name, qualifier, parsed(body)?)?,
             ))),
             ("DELETE", ["policy", statement]) => {
                 let revision = query_parameter(query, "RevisionId");
@@ -172,16 +174,16 @@ impl Functions {
                 "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please \
                  specify either a function name or an unqualified function ARN.",
             )),
-            ("PUT", ["concurrency"]) => some(self.put_concurrency(owner, name, read(body)?)?),
+            ("PUT", ["concurrency"]) => some(self.put_concurrency(owner, name, parsed(body)?)?),
             ("GET", ["concurrency"]) => some(self.get_concurrency(owner, name)?),
             ("DELETE", ["concurrency"]) => done(self.delete_concurrency(owner, name)),
             ("GET", ["urls"]) => list(query, "FunctionUrlConfigs", self.list_urls(owner, name)?).map(Some),
             ("GET", ["url"]) => some(self.get_url(owner, name, qualifier)?),
             ("POST", ["url"]) => Ok(Some(Reply::json(
                 201,
-                &self.create_url(owner, name, qualifier, read(body)?)?,
+                &self.create_url(owner, name, qualifier, parsed(body)?)?,
             ))),
-            ("PUT", ["url"]) => some(self.update_url(owner, name, qualifier, read(body)?)?),
+            ("PUT", ["url"]) => some(self.update_url(owner, name, qualifier, parsed(body)?)?),
             ("DELETE", ["url"]) => done(self.delete_url(owner, name, qualifier)),
             _ => self.call_unused(owner, method, name, qualifier, rest, query),
         }
@@ -227,12 +229,13 @@ impl Functions {
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct TagsInput {
+pub(super) struct TagsInput {
     #[serde(default)]
-    tags: std::collections::BTreeMap<String, String>,
+    pub tags: std::collections::BTreeMap<String, String>,
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+/// The members of a body.
+pub(super) fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| {
         Fault::new(

@@ -23,7 +23,8 @@ const PAGE: u64 = 50;
 const LARGEST_PAGE: u64 = 100;
 const TARGET: &str = "ResourceGroupsTaggingAPI_20170126";
 /// Services whose resources are found here and not by the emulator.
-const FOUND_HERE: [&str; 6] = [
+const FOUND_HERE: [&str; 7] = [
+    ":scheduler:",
     ":lambda:",
     ":apigateway:",
     ":cloudwatch:",
@@ -98,7 +99,13 @@ impl Services {
             tags.retain(|key, _| !removed.contains(key));
         };
         let Caller { account, region } = caller;
-        if arn.contains(":lambda:") {
+        if arn.contains(":scheduler:") {
+            self.schedules.tags(arn, change).map(drop)
+        } else if arn.contains(":event-source-mapping:") {
+            self.mappings
+                .tags(lambda::Owner { account, region }, arn, change)
+                .map(drop)
+        } else if arn.contains(":lambda:") {
             self.functions
                 .tags(lambda::Owner { account, region }, arn, change)
                 .map(drop)
@@ -122,7 +129,9 @@ impl Services {
         all.extend(rules?);
         all.extend(roles?);
         all.extend(self.functions.tagged(&caller.account, &caller.region));
+        all.extend(self.mappings.tagged(&caller.account, &caller.region));
         all.extend(self.alarms.tagged(caller));
+        all.extend(self.schedules.tagged(caller));
         for api in self.apis.summaries() {
             if api.account != caller.account || api.region != caller.region {
                 continue;
@@ -246,7 +255,7 @@ impl Services {
 }
 
 fn is_kept_here(arn: &str) -> bool {
-    [":lambda:", ":apigateway:", ":cloudwatch:"]
+    [":lambda:", ":apigateway:", ":cloudwatch:", ":scheduler:"]
         .iter()
         .any(|service| arn.contains(service))
 }
