@@ -25,10 +25,10 @@ use sha2::Digest as _;
 use taskctl_local::deps::Deps;
 use taskctl_local::gateway::{Gateway, GatewayPorts};
 use taskctl_local::ports::{
-    ApiSnapshot, ApiSource, Architecture, Completed, DeploymentSnapshot, ExecuteApiEndpoint, FunctionAddress,
-    FunctionCode, FunctionNotFound, FunctionSource, FunctionVersion, IntegrationSnapshot, InvokeKind, InvokeOutcome,
-    InvokeRequest, Invoker, LogEvent, LogFormat, LogSink, LogTail, MetricDatum, MetricSink, MissingGroup, Resolved,
-    RouteSettings, RouteSnapshot, StageSnapshot, TracingMode, WeightedVersion,
+    ApiSnapshot, ApiSource, Architecture, Completed, DeploymentSnapshot, Destinations, ExecuteApiEndpoint,
+    FunctionAddress, FunctionCode, FunctionNotFound, FunctionSource, FunctionVersion, IntegrationSnapshot, InvokeKind,
+    InvokeOutcome, InvokeRequest, Invoker, LogEvent, LogFormat, LogSink, LogTail, MetricDatum, MetricSink,
+    MissingGroup, Outgoing, Resolved, RouteSettings, RouteSnapshot, Sent, StageSnapshot, TracingMode, WeightedVersion,
 };
 use taskctl_local::runtime::{RuntimeConfig, RuntimeHost, RuntimePorts};
 use taskctl_local::{Keys, LocalOptions};
@@ -126,6 +126,13 @@ impl LogSink for Fixed {
     fn put(&self, _region: &str, _group: &str, _stream: &str, _events: Vec<LogEvent>, _missing: MissingGroup) {}
 }
 
+#[async_trait::async_trait]
+impl Destinations for Fixed {
+    async fn send(&self, _outgoing: Outgoing) -> Result<Sent, String> {
+        Ok(Sent::Delivered)
+    }
+}
+
 impl MetricSink for Fixed {
     fn put(&self, _region: &str, _namespace: &str, _data: Vec<MetricDatum>) {}
 }
@@ -171,6 +178,7 @@ async fn main() -> Result<(), Fault> {
         functions: Arc::clone(&fixed) as _,
         logs: Arc::clone(&fixed) as _,
         metrics: Arc::clone(&fixed) as _,
+        destinations: Arc::clone(&fixed) as _,
     };
     let host = Arc::new(RuntimeHost::start(config, ports, Deps::system())?);
     let event = match &arguments.event_file {

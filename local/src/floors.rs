@@ -38,8 +38,16 @@ const FLOORS: [(&str, &[&str]); 18] = [
 ];
 
 /// Shared by the services; beyond it only `tagging` imports others, whose tags it lists.
-const SHARED: [&str; 8] = [
-    "compat", "fault", "iam", "pattern", "queues", "reply", "required", "rhythm",
+const SHARED: [&str; 9] = [
+    "compat",
+    "destinations",
+    "fault",
+    "iam",
+    "pattern",
+    "queues",
+    "reply",
+    "required",
+    "rhythm",
 ];
 
 #[test]

@@ -199,11 +199,94 @@ pub trait FunctionSource: Send + Sync {
     /// `apigateway.amazonaws.com`) invoke it on behalf of `source_arn`.
     fn may_invoke(&self, address: &FunctionAddress, principal: &str, source_arn: &str) -> bool;
 
+    /// What becomes of events of exactly this address.
+    fn asynchronous(&self, address: &FunctionAddress) -> Asynchronous {
+        let _ = address;
+        Asynchronous::default()
+    }
+
     /// Every version that exists now (`$LATEST` included); execution environments of any other revision may be ended.
     fn versions(&self) -> Vec<Arc<FunctionVersion>>;
 
     /// Counts up whenever a function, version, alias or concurrency setting changes.
     fn changes(&self) -> watch::Receiver<u64>;
+}
+
+/// What becomes of events that are taken for the background.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asynchronous {
+    /// How often a failed run is tried again.
+    pub retries: usize,
+    /// How old an event may be when it is tried again.
+    pub maximum_age: Duration,
+    /// ARN of where results of success go.
+    pub on_success: Option<String>,
+    /// ARN of where results of failure go.
+    pub on_failure: Option<String>,
+    /// ARN of the queue or topic where events go that failed.
+    pub dead_letters: Option<String>,
+}
+
+impl Default for Asynchronous {
+    /// What functions have that are not configured otherwise.
+    fn default() -> Self {
+        Self {
+            retries: 2,
+            maximum_age: Duration::from_secs(6 * 60 * 60),
+            on_success: None,
+            on_failure: None,
+            dead_letters: None,
+        }
+    }
+}
+
+/// A result, or an event that failed, on its way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// ARN of the role that sends it: the function's.
+    pub role: String,
+    /// ARN of where it goes.
+    pub destination: String,
+    /// What is sent, JSON.
+    pub body: String,
+    /// What it is.
+    pub kind: OutgoingKind,
+}
+
+/// What is on its way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutgoingKind {
+    /// The record of an invocation that succeeded.
+    Success {
+        /// ARN of the function, with its qualifier.
+        function_arn: String,
+    },
+    /// The record of one that failed for good.
+    Failure {
+        /// ARN of the function, with its qualifier.
+        function_arn: String,
+    },
+    /// An event that failed, as it was.
+    DeadLetter {
+        /// Attributes of the message.
+        attributes: Vec<(&'static str, String)>,
+    },
+}
+
+/// What became of something on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It has arrived.
+    Delivered,
+    /// It may go to the function that is its destination, which is for who runs functions to do.
+    ToInvoke,
+}
+
+/// Sends results of asynchronous invocations.
+#[async_trait]
+pub trait Destinations: Send + Sync {
+    /// Sends one, if its role may.
+    async fn send(&self, outgoing: Outgoing) -> Result<Sent, String>;
 }
 
 // ---- invocations ---------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ use crate::services::apigateway::{ApiEvent, ApiSummary, Apis};
 use crate::services::cloudwatch::metric_sink::MetricDelivery;
 use crate::services::cloudwatch::{self, Alarms};
 use crate::services::compat::{MEMORY_FILE, Memory};
+use crate::services::destinations::ResultDestinations;
 use crate::services::events::schedule::Rules;
 use crate::services::lambda::mappings::Mappings;
 use crate::services::lambda::mappings::poller::Pollers;
@@ -219,7 +220,11 @@ impl Running {
         let ports = claim.ports;
         let (stores, api_events) = Stores::open(options, &ports, &keys)?;
         let sinks = Sinks::default();
-        let runtime = Arc::new(start_runtime(options, &ports, &keys, &stores.functions, &sinks)?);
+        let destinations = ResultDestinations {
+            emulator: client.clone(),
+        };
+        let runtime = start_runtime(options, &ports, &keys, &stores.functions, &sinks, destinations)?;
+        let runtime = Arc::new(runtime);
         board.set(part("functions", None));
 
         let (stop_delivery, stopped) = watch::channel(false);
@@ -353,6 +358,7 @@ fn start_runtime(
     keys: &Keys,
     functions: &Arc<Functions>,
     sinks: &Sinks,
+    destinations: ResultDestinations,
 ) -> Result<RuntimeHost, LocalError> {
     let search_path = std::env::var_os("PATH").unwrap_or_default();
     let config = RuntimeConfig::new(options.path("runtime"), ports.endpoint_url(), search_path, keys.clone());
@@ -360,6 +366,7 @@ fn start_runtime(
         functions: Arc::clone(functions) as _,
         logs: Arc::clone(&sinks.logs) as _,
         metrics: Arc::clone(&sinks.metrics) as _,
+        destinations: Arc::new(destinations),
     };
     RuntimeHost::start(config, ports, Deps::system()).map_err(|source| {
         LocalError::io(

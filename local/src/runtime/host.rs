@@ -25,8 +25,8 @@ use super::weights;
 use crate::deps::Deps;
 use crate::keys::Keys;
 use crate::ports::{
-    Completed, FunctionError, FunctionNotFound, FunctionSource, FunctionVersion, InvokeKind, InvokeOutcome,
-    InvokeRequest, Invoker, LogSink, MetricSink,
+    Completed, Destinations, FunctionAddress, FunctionError, FunctionNotFound, FunctionSource, FunctionVersion,
+    InvokeKind, InvokeOutcome, InvokeRequest, Invoker, LogSink, LogTail, MetricSink,
 };
 
 /// Largest event of a synchronous invocation, bytes:
@@ -78,7 +78,8 @@ impl RuntimeConfig {
             init_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(5 * 60),
             settle_time: Duration::from_millis(20),
-            retry_delays: vec![Duration::from_secs(60), Duration::from_secs(120)],
+            // Sixty times sooner than Lambda.
+            retry_delays: vec![Duration::from_secs(1), Duration::from_secs(2)],
         }
     }
 }
@@ -92,6 +93,8 @@ pub struct RuntimePorts {
     pub logs: Arc<dyn LogSink>,
     /// Where metrics go.
     pub metrics: Arc<dyn MetricSink>,
+    /// Where results of asynchronous invocations go.
+    pub destinations: Arc<dyn Destinations>,
 }
 
 impl fmt::Debug for RuntimePorts {
@@ -131,6 +134,7 @@ pub(super) struct Host {
     pub(super) functions: Arc<dyn FunctionSource>,
     pub(super) logs: Arc<dyn LogSink>,
     pub(super) metrics: Arc<dyn MetricSink>,
+    pub(super) destinations: Arc<dyn Destinations>,
     pub(super) deps: Deps,
     pub(super) spawner: Spawner,
     pub(super) registry: Arc<ProcessRegistry>,
@@ -231,6 +235,7 @@ impl Host {
             functions,
             logs,
             metrics,
+            destinations,
         } = ports;
         Ok(Self {
             code: CodeStore::open(&config.root)?,
@@ -245,6 +250,7 @@ impl Host {
             functions,
             logs,
             metrics,
+            destinations,
             deps,
         })
     }
@@ -311,6 +317,32 @@ impl Host {
                 message: "the runtime host is shutting down".to_owned(),
             },
         }
+    }
+
+    /// Notes that something happened to an event.
+    pub(super) fn count(&self, request: &InvokeRequest, metric: &'static str) {
+        self.measure.event(&request.address, metric, self.deps.now_ms());
+    }
+
+    pub(super) fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::from_millisecond(self.deps.now_ms()).unwrap_or_default()
+    }
+
+    /// Invokes another function with a result.
+    pub(super) fn pass_on(self: &Arc<Self>, destination: &str, payload: Bytes) -> Result<(), String> {
+        let address = FunctionAddress::parse(destination).ok_or_else(|| format!("{destination} is no function"))?;
+        self.functions.resolve(&address).map_err(|error| error.to_string())?;
+        let request = InvokeRequest {
+            address,
+            payload,
+            kind: InvokeKind::Event,
+            log_tail: LogTail::Omit,
+            client_context: None,
+            trace_id: None,
+        };
+        let request_id = self.deps.id().to_string();
+        tokio::spawn(background::run(Arc::clone(self), request_id, request));
+        Ok(())
     }
 
     fn trace_id(&self, now_ms: i64) -> String {

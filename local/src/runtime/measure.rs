@@ -49,6 +49,14 @@ impl Measure {
         );
     }
 
+    /// Something happened to an event that was taken for the background.
+    pub(super) fn event(&self, address: &FunctionAddress, name: &'static str, now_ms: i64) {
+        let mut sets = dimension_sets(address, "");
+        // No version ran it for this.
+        sets.truncate(2);
+        self.put(address, sets, now_ms, &[(name, 1.0, "Count")]);
+    }
+
     /// So many invocations of a function run at once.
     pub(super) fn concurrency(&self, address: &FunctionAddress, now_ms: i64, concurrent: u32) {
         let function = vec![("FunctionName".to_owned(), address.function_name().to_owned())];

@@ -7,6 +7,7 @@
 pub(crate) mod apigateway;
 pub(crate) mod cloudwatch;
 pub(crate) mod compat;
+pub(crate) mod destinations;
 mod dynamodb;
 pub(crate) mod events;
 pub(crate) mod iam;

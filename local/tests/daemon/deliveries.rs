@@ -69,6 +69,40 @@ impl World {
         assert_eq!(self.lines(text).await, times, "{text}");
     }
 
+    /// What fails in the background ends where its function is configured to send it.
+    async fn results(&self) {
+        self.sqs("CreateQueue", json!({"QueueName": "failed"})).await;
+        let config = json!({
+            "MaximumRetryAttempts": 0, "DestinationConfig": {"OnFailure": {"Destination": arn("failed")}},
+        });
+        let path = "/2019-09-25/functions/worker/event-invoke-config?Qualifier=live";
+        let refused = self.rest("lambda", "PUT", path, config.clone()).await;
+        assert!(
+            refused
+                .text()
+                .contains("does not have permissions to call SendMessage on"),
+            "{}",
+            refused.text()
+        );
+        self.allow("worker-role", "sqs:SendMessage", &arn("failed")).await;
+        self.rest("lambda", "PUT", path, config).await.ok();
+        let invoke = format!("{FUNCTION}/invocations?Qualifier=live");
+        let background = [("x-amz-invocation-type", "Event")];
+        let taken = self
+            .call("lambda", Method::POST, &invoke, &background, r#"{"no": "records"}"#)
+            .await;
+        assert_eq!(taken.status, 202);
+        until("its result", || async {
+            (self.messages("failed").await == 1).then_some(())
+        })
+        .await;
+        let found = self.sqs("ReceiveMessage", json!({"QueueUrl": "failed"})).await;
+        let record: Value = serde_json::from_str(found["Messages"][0]["Body"].as_str().unwrap()).unwrap();
+        assert_eq!(record["requestContext"]["condition"], "RetriesExhausted");
+        assert_eq!(record["requestPayload"], json!({"no": "records"}));
+        assert_eq!(record["responseContext"]["executedVersion"], "2");
+    }
+
     /// A schedule is fired when it is due and when it is asked for; what its target does not take is a dead letter.
     async fn schedules(&self) {
         let make = |path: &'static str, input: Value| self.rest("scheduler", "POST", path, input);
@@ -188,7 +222,7 @@ async fn mapped(world: &World) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_and_schedules_reach_functions_or_end_as_dead_letters() {
+async fn messages_schedules_and_events_reach_functions_or_end_as_dead_letters() {
     let world = world().await;
     let mapping = mapped(&world).await;
     world.settled(&mapping, "Enabled").await;
@@ -261,6 +295,7 @@ async fn messages_and_schedules_reach_functions_or_end_as_dead_letters() {
     assert_eq!(moved["Results"][0]["ApproximateNumberOfMessagesMoved"], 1);
 
     world.schedules().await;
+    world.results().await;
 
     // Switched off it leaves messages alone, over a restart, too; switched on it brings them.
     let switch = |enabled: bool| world.rest("lambda", "PUT", &mapping, json!({"Enabled": enabled}));

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use taskctl_local::deps::Deps;
-use taskctl_local::ports::{InvokeKind, InvokeOutcome, InvokeRequest, Invoker as _, LogFormat};
+use taskctl_local::ports::{
+    Asynchronous, InvokeKind, InvokeOutcome, InvokeRequest, Invoker as _, LogFormat, OutgoingKind,
+};
 use taskctl_local::runtime::Launcher;
 
 use crate::world::{World, address, host, is_running, package, request, until};
@@ -257,6 +259,13 @@ async fn an_event_is_taken_at_once_and_tried_again() {
     let retry = Duration::from_millis(10);
     let world = World::with(|config| config.retry_delays = vec![retry, retry], Deps::system());
     let (address, _) = world.function("echo", |_| {});
+    let queue = |name: &str| Some(format!("arn:aws:sqs:eu-central-1:000000000000:{name}"));
+    *world.memory.asynchronous.lock().unwrap() = Asynchronous {
+        on_success: queue("well"),
+        on_failure: queue("badly"),
+        dead_letters: queue("dead"),
+        ..Asynchronous::default()
+    };
     let event = |order: Value| InvokeRequest {
         kind: InvokeKind::Event,
         ..request(&address, order)
@@ -290,6 +299,38 @@ async fn an_event_is_taken_at_once_and_tried_again() {
     })
     .await;
     assert_eq!(reports(), 3);
+
+    // Results and dead letters go where they should.
+    let sent = until("the results", || {
+        let sent = world.memory.sent.lock().unwrap().clone();
+        (sent.len() == 3).then_some(sent)
+    })
+    .await;
+    let to = |name: &str| {
+        sent.iter()
+            .find(|one| Some(&one.destination) == queue(name).as_ref())
+            .unwrap()
+    };
+    let record: Value = serde_json::from_str(&to("badly").body).unwrap();
+    let expected = json!({
+        "requestId": request_id, "functionArn": address.qualified_arn(), "condition": "RetriesExhausted", "approximateInvokeCount": 3,
+    });
+    assert_eq!(record["requestContext"], expected);
+    assert_eq!(record["requestPayload"], json!({"print": "running", "do": "fail"}));
+    assert_eq!(record["responsePayload"]["errorMessage"], "as told");
+    let dead = to("dead");
+    assert_eq!(dead.body, json!({"print": "running", "do": "fail"}).to_string());
+    let OutgoingKind::DeadLetter { attributes } = &dead.kind else {
+        panic!("{dead:?}")
+    };
+    assert_eq!(attributes[0], ("RequestID", request_id));
+    let record: Value = serde_json::from_str(&to("well").body).unwrap();
+    assert_eq!(record["requestContext"]["condition"], "Success");
+    let counted = |name: &str| world.memory.sum("AWS/Lambda", name, &["echo"]);
+    assert_eq!(
+        (counted("AsyncEventsReceived"), counted("AsyncEventsDropped")),
+        (Some(2.0), Some(1.0))
+    );
     let missing = InvokeRequest {
         kind: InvokeKind::Event,
         ..request(&crate::world::address("none", None), json!({}))

@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use taskctl_local::Keys;
 use taskctl_local::deps::Deps;
 use taskctl_local::ports::{
-    ApiSnapshot, ApiSource, Architecture, Completed, FunctionAddress, FunctionCode, FunctionNotFound, FunctionSource,
-    FunctionVersion, InvokeKind, InvokeOutcome, InvokeRequest, Invoker as _, LogEvent, LogFormat, LogSink, LogTail,
-    MetricDatum, MetricSink, MissingGroup, Resolved, TracingMode, WeightedVersion,
+    ApiSnapshot, ApiSource, Architecture, Asynchronous, Completed, Destinations, FunctionAddress, FunctionCode,
+    FunctionNotFound, FunctionSource, FunctionVersion, InvokeKind, InvokeOutcome, InvokeRequest, Invoker as _,
+    LogEvent, LogFormat, LogSink, LogTail, MetricDatum, MetricSink, MissingGroup, Outgoing, Resolved, Sent,
+    TracingMode, WeightedVersion,
 };
 use taskctl_local::runtime::{RuntimeConfig, RuntimeHost, RuntimePorts};
 use tempfile::TempDir;
@@ -36,6 +37,9 @@ pub struct Memory {
     apis: Mutex<BTreeMap<String, Arc<ApiSnapshot>>>,
     pub lines: Mutex<Vec<(String, String, LogEvent)>>,
     pub data: Mutex<Vec<(String, MetricDatum)>>,
+    /// What becomes of events of all functions.
+    pub asynchronous: Mutex<Asynchronous>,
+    pub sent: Mutex<Vec<Outgoing>>,
     changes: watch::Sender<u64>,
 }
 
@@ -57,6 +61,10 @@ impl FunctionSource for Memory {
             .unwrap()
             .iter()
             .any(|(own, who, prefix)| *own == address && who == principal && source_arn.starts_with(prefix.as_str()))
+    }
+
+    fn asynchronous(&self, _address: &FunctionAddress) -> Asynchronous {
+        self.asynchronous.lock().unwrap().clone()
     }
 
     fn versions(&self) -> Vec<Arc<FunctionVersion>> {
@@ -96,6 +104,14 @@ impl MetricSink for Memory {
             .lock()
             .unwrap()
             .extend(data.into_iter().map(|datum| (namespace.to_owned(), datum)));
+    }
+}
+
+#[async_trait::async_trait]
+impl Destinations for Memory {
+    async fn send(&self, outgoing: Outgoing) -> Result<Sent, String> {
+        self.sent.lock().unwrap().push(outgoing);
+        Ok(Sent::Delivered)
     }
 }
 
@@ -279,6 +295,7 @@ pub fn host(root: &Path, memory: &Arc<Memory>, adjust: impl FnOnce(&mut RuntimeC
         functions: Arc::clone(memory) as Arc<dyn FunctionSource>,
         logs: Arc::clone(memory) as Arc<dyn LogSink>,
         metrics: Arc::clone(memory) as Arc<dyn MetricSink>,
+        destinations: Arc::clone(memory) as Arc<dyn Destinations>,
     };
     RuntimeHost::start(config, ports, deps).unwrap()
 }

@@ -79,6 +79,10 @@ impl Actions<'_> {
             (&Method::GET, ["functions", name, "urls"]) => one("ListFunctionUrlConfigs", arn(name)),
             (method, ["functions", name, "url"]) => one(url_action(method), qualified(name)),
             (method, ["event-source-mappings", rest @ ..]) => self.mapping(method, rest, input),
+            (&Method::GET, ["functions", name, "event-invoke-config", "list"]) => {
+                one("ListFunctionEventInvokeConfigs", arn(name))
+            }
+            (method, ["functions", name, "event-invoke-config"]) => one(invoke_config_action(method), qualified(name)),
             (&Method::PUT, ["functions", name, "concurrency"]) => one("PutFunctionConcurrency", arn(name)),
             (&Method::DELETE, ["functions", name, "concurrency"]) => one("DeleteFunctionConcurrency", arn(name)),
             (method, ["tags", arn @ ..]) => one(tag_action(method), arn.join("/")),
@@ -132,6 +136,15 @@ fn url_action(method: &Method) -> &'static str {
         Method::POST => "CreateFunctionUrlConfig",
         Method::PUT => "UpdateFunctionUrlConfig",
         _ => "DeleteFunctionUrlConfig",
+    }
+}
+
+fn invoke_config_action(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GetFunctionEventInvokeConfig",
+        Method::POST => "UpdateFunctionEventInvokeConfig",
+        Method::PUT => "PutFunctionEventInvokeConfig",
+        _ => "DeleteFunctionEventInvokeConfig",
     }
 }
 

@@ -9,13 +9,18 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
+use super::event_invoke::InvokeConfigInput;
 use super::mappings::is_of_mappings;
+use super::rest::parsed;
 use super::{CodeInput, Needs, Owner, StoredCode, addressed, check_shape, needs};
-use crate::ports::{Completed, FunctionError, InvokeKind, InvokeOutcome, InvokeRequest, LogTail, ThrottleReason};
+use crate::ports::{
+    Completed, FunctionError, FunctionSource as _, InvokeKind, InvokeOutcome, InvokeRequest, LogTail, ThrottleReason,
+};
 use crate::protocol::classify::{Call, header_text};
 use crate::protocol::emulator_client::Caller;
 use crate::protocol::http::{Body, answer, full};
 use crate::protocol::xml::Element;
+use crate::services::destinations::{action, may_send};
 use crate::services::reply::{Style, read, respond};
 use crate::services::{Fault, Reply, Services};
 
@@ -62,6 +67,7 @@ impl Services {
         };
         let query = parts.uri.query().unwrap_or_default();
         check_shape(owner, needs, parts.uri.path(), query, body)?;
+        self.check_destinations(owner, parts, body).await?;
         let input = || serde_json::from_slice::<Value>(body).unwrap_or_default();
         let code = match needs {
             Needs::CodeAndRole => {
@@ -78,6 +84,33 @@ impl Services {
         };
         self.functions
             .call(owner, &parts.method, parts.uri.path(), query, body, code)
+    }
+
+    /// The role of a function must be allowed to send results where they shall go.
+    async fn check_destinations(&self, owner: Owner<'_>, parts: &Parts, body: &[u8]) -> Result<(), Fault> {
+        let writes = matches!(parts.method, Method::PUT | Method::POST);
+        if !writes || !parts.uri.path().ends_with("/event-invoke-config") {
+            return Ok(());
+        }
+        let (name, qualifier) = addressed(owner, parts.uri.path(), parts.uri.query().unwrap_or_default())?;
+        let Ok(address) = self.functions.address(owner, &name, qualifier.as_deref()) else {
+            return Ok(());
+        };
+        let resolved = self.functions.resolve(&address).ok();
+        let role = resolved.and_then(|resolved| Some(resolved.targets.first()?.version.role.clone()));
+        let given: InvokeConfigInput = parsed(body)?;
+        for arn in given.destinations() {
+            let role = role.as_deref().unwrap_or_default();
+            if let Some(action) = action(&arn)
+                && !may_send(&self.emulator, role, &arn).await
+            {
+                let action = action.split(':').next_back().unwrap_or_default();
+                return Err(invalid(format!(
+                    "The function's execution role does not have permissions to call {action} on {arn}"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// A role that does not exist cannot be assumed.

@@ -67,6 +67,7 @@ impl Functions {
             policies: BTreeMap::new(),
             reserved_concurrency: None,
             urls: BTreeMap::new(),
+            invoke_configs: BTreeMap::new(),
             tags,
         };
         // The answer names the function itself, even when it is that of the version which was published with it.

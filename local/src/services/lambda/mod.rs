@@ -7,6 +7,7 @@ mod actions;
 mod address;
 mod call;
 mod constraints;
+mod event_invoke;
 mod functions;
 pub(crate) mod mappings;
 mod model;
@@ -39,7 +40,8 @@ use crate::error::LocalError;
 use crate::files;
 use crate::keys::Keys;
 use crate::ports::{
-    FunctionAddress, FunctionCode, FunctionNotFound, FunctionSource, FunctionVersion, Resolved, WeightedVersion,
+    Asynchronous, FunctionAddress, FunctionCode, FunctionNotFound, FunctionSource, FunctionVersion, Resolved,
+    WeightedVersion,
 };
 use crate::protocol::OWN_PATHS;
 
@@ -384,6 +386,38 @@ impl FunctionSource for Functions {
                     .map(|found| policy::allows(found, principal, source_arn))
             })
             .unwrap_or(false)
+    }
+
+    fn asynchronous(&self, address: &FunctionAddress) -> Asynchronous {
+        let Some(served) = self.served.read().get(&address.function_arn).cloned() else {
+            return Asynchronous::default();
+        };
+        let record = &served.record;
+        let slot = address.qualifier.as_deref().unwrap_or(event_invoke::LATEST);
+        let version = record
+            .aliases
+            .get(slot)
+            .map_or(slot, |alias| alias.function_version.as_str());
+        let dead_letter = record
+            .version(version)
+            .and_then(|version| version.configuration.dead_letter.as_ref());
+        let dead_letters = dead_letter
+            .and_then(|config| config["TargetArn"].as_str())
+            .map(str::to_owned);
+        let config = record.invoke_configs.get(slot).cloned().unwrap_or_default();
+        let default = Asynchronous::default();
+        Asynchronous {
+            retries: config
+                .retries
+                .and_then(|retries| retries.try_into().ok())
+                .unwrap_or(default.retries),
+            maximum_age: config
+                .maximum_age_seconds
+                .map_or(default.maximum_age, Duration::from_secs),
+            on_success: config.on_success,
+            on_failure: config.on_failure,
+            dead_letters,
+        }
     }
 
     fn versions(&self) -> Vec<Arc<FunctionVersion>> {

@@ -26,7 +26,21 @@ pub(crate) struct FunctionRecord {
     /// Function URLs by alias; that of the unqualified function under `""`.
     #[serde(default)]
     pub urls: BTreeMap<String, FunctionUrl>,
+    /// How events are invoked, by qualifier.
+    #[serde(default)]
+    pub invoke_configs: BTreeMap<String, InvokeConfig>,
     pub tags: BTreeMap<String, String>,
+}
+
+/// How events are invoked asynchronously; what is not set is the service's default.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct InvokeConfig {
+    pub retries: Option<u64>,
+    pub maximum_age_seconds: Option<u64>,
+    pub on_success: Option<String>,
+    pub on_failure: Option<String>,
+    /// Seconds since the epoch.
+    pub modified: f64,
 }
 
 /// A function URL as it is kept. Nothing answers under it here.

@@ -200,6 +200,7 @@ impl Functions {
             record.aliases.remove(alias_name);
             record.policies.remove(alias_name);
             record.urls.remove(alias_name);
+            record.invoke_configs.remove(alias_name);
             Ok(())
         })
     }

@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use super::address::{one_qualifier, parse_name};
 use super::constraints::check_function;
-use super::model::function_arn;
-use super::rules::{absent, constraint, invalid, missing};
+use super::rules::{absent, constraint, invalid};
 use super::{Functions, Owner, StoredCode};
 use crate::protocol::classify::{query_parameter, query_parameters};
 use crate::services::{Fault, Reply, page};
@@ -184,6 +183,16 @@ impl Functions {
                 &self.create_url(owner, name, qualifier, parsed(body)?)?,
             ))),
             ("PUT", ["url"]) => some(self.update_url(owner, name, qualifier, parsed(body)?)?),
+            ("GET", ["event-invoke-config"]) => some(self.get_invoke_config(owner, name, qualifier)?),
+            ("PUT" | "POST", ["event-invoke-config"]) => {
+                let keeps = *method == Method::POST;
+                some(self.put_invoke_config(owner, name, qualifier, parsed(body)?, keeps)?)
+            }
+            ("DELETE", ["event-invoke-config"]) => done(self.delete_invoke_config(owner, name, qualifier)),
+            ("GET", ["event-invoke-config", "list"]) => {
+                let all = self.list_invoke_configs(owner, name)?;
+                list(query, "FunctionEventInvokeConfigs", all).map(Some)
+            }
             ("DELETE", ["url"]) => done(self.delete_url(owner, name, qualifier)),
             _ => self.call_unused(owner, method, name, qualifier, rest, query),
         }
@@ -209,19 +218,6 @@ impl Functions {
                 some(json!({"UpdateRuntimeOn": "Auto", "FunctionArn": record.arn()}))
             }),
             ("GET", ["recursion-config"]) => self.read(owner, name, |_| some(json!({"RecursiveLoop": "Terminate"}))),
-            ("GET" | "DELETE", ["event-invoke-config"]) => {
-                let arn = function_arn(owner.account, owner.region, name);
-                let qualifier = qualifier.unwrap_or("$LATEST");
-                Err(missing(format!(
-                    "The function {arn}:{qualifier} doesn't have an EventInvokeConfig"
-                )))
-            }
-            ("GET", ["event-invoke-config", "list"]) => {
-                let unknown = || missing("The function doesn't exist.");
-                self.read_or(owner, name, unknown, |_| {
-                    some(json!({"FunctionEventInvokeConfigs": []}))
-                })
-            }
             _ => Ok(None),
         }
     }
