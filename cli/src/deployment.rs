@@ -18,7 +18,7 @@ use crate::failure::{Failure, Message};
 use crate::http_probe::HttpProbe;
 use crate::lease;
 use crate::prepare::{Prepared, prepare_locked};
-use crate::promotion_gate::PromotionGate;
+use crate::promotion_gate::{PromotionGate, check_events};
 use crate::session::Session;
 use crate::ui::confirm::{Confirmation, Expected, Unattended};
 use crate::ui::style::Style;
@@ -76,6 +76,7 @@ async fn apply(
     let outside = Outside {
         probe: Arc::clone(&probe) as Arc<dyn Probe>,
         settling: session.target.metering().settling,
+        check_events: check_events(&prepared.project.template.stack),
     };
     let Applied { execution, unconfirmed } = engine.apply(planned, lease, user, Some(outside)).await?;
     if let Some(why) = unconfirmed {

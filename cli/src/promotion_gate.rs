@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use taskctl_checks::{Options, Parts, Suite, Writes, read_folder, shipped};
 
+use taskctl_stack::aws::release::check_event::CheckEvents;
 use taskctl_stack::template::model::{Hooks, Stack};
 
 use crate::cli::CheckArgs;
@@ -21,6 +22,8 @@ pub struct PromotionGate {
     pub directory: PathBuf,
     /// Releases that are kept.
     pub keep: usize,
+    /// What functions are called with that no request reaches.
+    pub check_events: CheckEvents,
 }
 
 /// The functions and routes of a template. Without one they are unknown, and every suite applies.
@@ -45,6 +48,14 @@ pub const KEEP: usize = 10;
 /// Folder of a project's checks.
 pub const FOLDER: &str = "checks";
 
+/// What a template says that its functions are called with.
+pub fn check_events(stack: &Stack) -> CheckEvents {
+    let functions = stack.functions.iter();
+    functions
+        .filter_map(|(name, function)| Some((name.clone(), function.check_event.clone()?)))
+        .collect()
+}
+
 impl PromotionGate {
     /// Without checks.
     pub fn none() -> Self {
@@ -57,6 +68,7 @@ impl PromotionGate {
             hooks: Hooks::default(),
             directory: PathBuf::from("."),
             keep: KEEP,
+            check_events: CheckEvents::new(),
         }
     }
 
@@ -97,6 +109,7 @@ impl PromotionGate {
             hooks,
             directory,
             keep: stack.map_or(KEEP, |stack| usize::try_from(stack.keep_releases).unwrap_or(KEEP)),
+            check_events: stack.map(check_events).unwrap_or_default(),
         })
     }
 }

@@ -93,9 +93,10 @@ pub async fn run(
                 if matches!(wanted, Wanted::Rollback { .. }) {
                     note_restoration(session, &session.unless_stopped(engine.restoration(&proposal)).await??);
                 }
+                note_unchecked(session, &proposal.transition, &options);
                 consent(session, &engine, command, &stack_ref.app, &proposal.transition).await?;
             }
-            None if engine.late_pages().await?.is_empty() => return nothing(session, &engine, wanted).await,
+            None if engine.late().await?.is_empty() => return nothing(session, &engine, wanted).await,
             // A run was interrupted after the switch: what was confirmed then is finished now.
             None => {}
         }
@@ -189,11 +190,14 @@ impl Means<'_> {
         } = self;
         // Read again under the lease, which excludes every other change.
         let Some(proposal) = engine.settled_proposal(found, *wanted, expected).await? else {
-            engine.show_pages(&engine.late_pages().await?).await?;
+            engine.finish(&engine.late().await?).await?;
             return nothing(session, engine, *wanted).await;
         };
         if matches!(wanted, Wanted::Rollback { .. }) {
             give_back(session, engine, &proposal, options).await?;
+        }
+        if session.global.yes {
+            note_unchecked(session, &proposal.transition, options);
         }
         let endpoints = proposal.transition.endpoints();
         let moved = engine.run(proposal, hold, options, self.web, self.user).await?;
@@ -252,6 +256,22 @@ async fn give_back(
         session.unless_stopped(tokio::time::sleep(IAM_SETTLES)).await?;
     }
     Ok(())
+}
+
+/// Notes which functions go live without having been called.
+fn note_unchecked(session: &Session, transition: &Transition, options: &RolloutOptions) {
+    if !transition.is_promotion() {
+        return;
+    }
+    let unchecked: Vec<&str> = transition.unchecked(&options.check_events).collect();
+    if !unchecked.is_empty() {
+        session.reporter.emit(Event::Note {
+            message: format!(
+                "not called before the switch, since they have neither a route nor a `check_event`: {}",
+                unchecked.join(", ")
+            ),
+        });
+    }
 }
 
 /// Notes which grants are restored.

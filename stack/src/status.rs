@@ -11,8 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
-use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, set_variables, stage_of};
-use crate::aws::kinds::apigateway::state::ApiState;
 use crate::aws::kinds::kind::Discovered;
 use crate::aws::kinds::lambda;
 use crate::aws::read::metrics;
@@ -22,17 +20,17 @@ use crate::aws::registry;
 use crate::aws::release::by_hand::{self, ByHand};
 use crate::aws::release::control_bucket::ControlBucket;
 use crate::aws::release::drift;
-use crate::aws::release::gateway;
 use crate::aws::release::lease::{self, GRACE, LIFETIME, LeaseRecord, Progress};
 use crate::aws::release::ledger;
 use crate::aws::release::presence::is_in_region;
+use crate::aws::release::sight::Sight;
 use crate::aws::release::traffic_shift;
 use crate::event::Endpoints;
 use crate::plan::Counts;
 use crate::release::label::ReleaseLabel;
 use crate::release::record::{Cause, MoveRecord, ReleaseRecord, newer};
-use crate::release::slots::SlotVariables;
-use crate::release::transition::VersionAlias;
+use crate::release::slots::{ReleaseState, SlotState};
+use crate::release::transition::{self, VersionAlias};
 use crate::resource::ResourceId;
 
 /// One screen about a stage.
@@ -59,6 +57,9 @@ pub struct Status {
     /// What was deployed and does not exist any more: `taskctl plan` shows it, `taskctl deploy` recreates it.
     #[serde(default)]
     pub missing: BTreeSet<ResourceId>,
+    /// Functions whose alias `live` is not at the release that live serves: a move was interrupted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub late: BTreeSet<String>,
     /// Who holds the lock of the stage.
     pub lock: Option<LockStatus>,
     /// The newest release, as the ledger remembers it.
@@ -227,6 +228,11 @@ impl Status {
         if self.has_abandoned_canary() {
             complaints.push(ABANDONED.to_owned());
         }
+        for name in &self.late {
+            complaints.push(format!(
+                "alias live of function {name} is not at the release that live serves: `taskctl deploy` moves it"
+            ));
+        }
         for id in &self.missing {
             complaints.push(format!("{id} is gone"));
         }
@@ -354,28 +360,31 @@ async fn read_with(
             None => list(context, control, &reader).await.map(Some),
         }
     };
-    let (api, alarms, holder, (last_release, last_move), deployment, listed) = futures::try_join!(
-        reader.api(),
+    let (sight, alarms, holder, (last_release, last_move), deployment, listed) = futures::try_join!(
+        Sight::read_with(&reader),
         reader.alarms(),
         lease::holder(context, control),
         ledger::latest(context, control),
         deployment,
         listing
     )?;
-    let api = api.as_deref();
-    let unrecorded = api.and_then(|state| set_variables::<SlotVariables>(state.stage(stage_of(LIVE))?).unrecorded());
-    let last_move = newer(last_move, unrecorded);
-    let slot = |slot: &str| api.and_then(|state| slot_status(state, slot));
+    let facts = sight.as_ref().map(|sight| &sight.facts);
+    let last_move = newer(last_move, facts.and_then(ReleaseState::unrecorded));
+    let (in_live, in_preview) = (
+        facts.and_then(|facts| facts.live.as_ref()),
+        facts.and_then(|facts| facts.preview.as_ref()),
+    );
+    let label = |slot: Option<&SlotState>| sight.as_ref().and_then(|sight| sight.label(slot));
+    let slot = |slot: Option<&SlotState>| Some(slot_status(slot?, label(slot)));
     let since = |live: &SlotStatus| live_since(live.release?, last_move.as_ref(), last_release.as_ref());
-    let live_slot = slot(LIVE).map(|live| SlotStatus {
+    let live_slot = slot(in_live).map(|live| SlotStatus {
         since: since(&live),
         ..live
     });
-    let label = |slot: &str| api.and_then(|state| state.release_of(state.stage(stage_of(slot))?.deployment_id()?));
-    let (live, preview) = (label(LIVE), label(PREVIEW));
+    let (live, preview) = (label(in_live), label(in_preview));
     let deployed = last_release.as_ref().map(|release| release.at);
     let changes = Changes {
-        live: live.as_ref().map(|label| label.number),
+        live: live.map(|label| label.number),
         released: deployed,
         moved: last_move.as_ref().map(|moved| moved.at),
         deployed: deployment.and_then(|inventory| inventory.completed),
@@ -404,14 +413,21 @@ async fn read_with(
         website,
     } = listed.found.clone();
     let is_here = |arn: &String| is_in_region(arn, &context.identity().region);
-    if api.is_none() && functions.is_empty() && !reader.tagged().await?.keys().any(is_here) {
+    if sight.is_none() && functions.is_empty() && !reader.tagged().await?.keys().any(is_here) {
         return Ok(None);
     }
     if let Some(inventory) = inventory {
         inventory.0 = Some(listed);
     }
+    let on_live = sight
+        .as_ref()
+        .map(|sight| transition::live_aliases(&sight.gateway, &sight.facts))
+        .unwrap_or_default();
     let mut functions: Vec<FunctionStatus> = stream::iter(functions)
-        .map(|found| function_status(context, found, (live.as_ref(), preview.as_ref()), deployed))
+        .map(|found| {
+            let aliases = on_live.iter().filter(|alias| alias.name == found.id.name).cloned();
+            function_status(context, found.clone(), (live, preview), aliases.collect(), deployed)
+        })
         .buffered(32)
         .try_collect()
         .await?;
@@ -423,27 +439,24 @@ async fn read_with(
         stage: identity.stage.clone(),
         region: identity.region.clone(),
         account: identity.account.clone(),
-        endpoints: endpoints(api, site),
+        endpoints: Endpoints {
+            site,
+            ..sight
+                .as_ref()
+                .map(|sight| sight.gateway.endpoints.clone())
+                .unwrap_or_default()
+        },
         live: live_slot,
-        preview: slot(PREVIEW),
+        preview: slot(in_preview),
         functions,
         alarms: alarms.iter().map(alarm_status).collect(),
         missing,
         lock: holder.map(|(record, silent_seconds)| lock_status(record, silent_seconds)),
         last_release: last_release.map(LastRelease::from),
         last_move,
-        by_hand: api.and_then(|api| by_hand::of(context, api)),
+        late: facts.map(|facts| facts.late.clone()).unwrap_or_default(),
+        by_hand: sight.as_ref().and_then(|sight| by_hand::of(context, sight)),
     }))
-}
-
-fn endpoints(api: Option<&ApiState>, site: Option<String>) -> Endpoints {
-    match api {
-        Some(state) => gateway::endpoints(state, site),
-        None => Endpoints {
-            site,
-            ..Endpoints::default()
-        },
-    }
 }
 
 /// Reads a function. `slots` are the releases in live and preview, `deployed` is when the last deploy ended.
@@ -451,19 +464,12 @@ async fn function_status(
     context: &Context,
     found: Discovered,
     (live, preview): (Option<&ReleaseLabel>, Option<&ReleaseLabel>),
+    on_live: Vec<VersionAlias>,
     deployed: Option<Timestamp>,
 ) -> Result<FunctionStatus, AwsError> {
     let physical = found.outputs.get("name").cloned().unwrap_or_default();
     let version = |label: Option<&ReleaseLabel>| label.and_then(|label| label.versions.get(&found.id.name).cloned());
     let live_version = version(live);
-    let on_live = live_version
-        .as_deref()
-        .and_then(|version| version.parse().ok())
-        .map(|version| VersionAlias {
-            name: found.id.name.clone(),
-            function: physical.clone(),
-            version,
-        });
     let (newest, of_live, diverted) = futures::try_join!(
         lambda::function::state(context, &physical, None),
         async {
@@ -474,7 +480,7 @@ async fn function_status(
                 None => Ok(None),
             }
         },
-        traffic_shift::diverted(context, on_live.as_slice())
+        traffic_shift::diverted(context, &on_live)
     )?;
     // As 2026-01-30T10:15:00.000+0000.
     let modified = newest
@@ -579,17 +585,15 @@ fn live_since(release: u64, moved: Option<&MoveRecord>, deployed: Option<&Releas
     moved.or(deployed)
 }
 
-fn slot_status(state: &ApiState, slot: &str) -> Option<SlotStatus> {
-    let stage = state.stage(stage_of(slot))?;
-    let label = stage.deployment_id().and_then(|id| state.release_of(id));
-    let variables: SlotVariables = set_variables(stage);
-    Some(SlotStatus {
+fn slot_status(slot: &SlotState, label: Option<&ReleaseLabel>) -> SlotStatus {
+    let variables = &slot.variables;
+    SlotStatus {
         color: variables.color().map(|color| color.as_str().to_owned()),
-        release: label.as_ref().map(|label| label.number),
-        commit: label.and_then(|label| label.commit),
+        release: label.map(|label| label.number),
+        commit: label.and_then(|label| label.commit.clone()),
         previous_release: variables.previous_release(),
         since: None,
-    })
+    }
 }
 
 /// The bucket of ours that is a web site.

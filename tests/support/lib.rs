@@ -25,5 +25,5 @@ pub use local::{Local, Run, Running, artifacts, binary, cache, projects_target, 
 pub use log_fixture::{Entry, LogFixture};
 pub use newman::newman;
 pub use project::Project;
-pub use python_function::{foreign_packages, slow_packages};
+pub use python_function::{foreign_packages, python_function, slow_packages};
 pub use terminal::Terminal;

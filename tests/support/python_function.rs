@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -55,6 +56,20 @@ pub fn slow_packages(directory: &Path) {
 /// When they cannot be written.
 pub fn foreign_packages(directory: &Path) {
     packages(directory, "orders", FOREIGN);
+}
+
+/// Writes a program `bootstrap` that answers events so: code of a function that is not built.
+///
+/// # Panics
+/// When it cannot be written.
+pub fn python_function(directory: &Path, answer: &str) {
+    let path = directory.join("bootstrap");
+    let written = fs::create_dir_all(directory)
+        .and_then(|()| fs::write(&path, LOOP.replace("ANSWER", answer.trim())))
+        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)));
+    if let Err(error) = written {
+        panic!("{}: {error}", path.display());
+    }
 }
 
 fn packages(directory: &Path, function: &str, answer: &str) {

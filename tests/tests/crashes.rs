@@ -35,6 +35,14 @@ alarms:
   api-latency: false
 ";
 
+/// Functions alone: releases stand in their aliases.
+const WITHOUT_API: &str = "app: APP
+region: eu-central-1
+functions:
+  counter: {}
+  health: {}
+";
+
 /// Touches every kind that can change.
 const CHANGED: [(&str, &str); 8] = [
     (
@@ -68,15 +76,22 @@ struct Case {
 }
 
 impl Case {
-    fn new(app: &str, relay: &FaultProxy) -> Self {
+    fn new(app: &str, template: &str, relay: &FaultProxy) -> Self {
         let project = Project::platform(app);
-        project.write(&TEMPLATE.replace("APP", app));
+        project.write(&template.replace("APP", app));
         let endpoint = relay.endpoint.clone();
         Self { project, endpoint }
     }
 
     fn run(&self, arguments: &[&str]) -> Run {
         self.project.start_at(&self.endpoint, arguments).end()
+    }
+
+    /// Another release of functions alone.
+    fn change_function(&self) {
+        let text = self.project.template();
+        self.project
+            .write(&text.replace("counter: {}", "counter: {memory: 640}"));
     }
 
     fn change(&self) {
@@ -423,18 +438,21 @@ impl Inventory<'_> {
 /// What is interrupted, after what.
 struct Scenario {
     name: &'static str,
+    template: &'static str,
     prepare: fn(&Case),
     command: &'static [&'static str],
 }
 
-const SCENARIOS: [Scenario; 5] = [
+const SCENARIOS: [Scenario; 8] = [
     Scenario {
         name: "first",
+        template: TEMPLATE,
         prepare: |_| {},
         command: &["deploy", "--yes"],
     },
     Scenario {
         name: "change",
+        template: TEMPLATE,
         prepare: |case| {
             case.run(&["deploy", "--yes"]).expect(0);
             case.change();
@@ -443,6 +461,7 @@ const SCENARIOS: [Scenario; 5] = [
     },
     Scenario {
         name: "promote",
+        template: TEMPLATE,
         prepare: |case| {
             case.run(&["deploy", "--yes"]).expect(0);
             case.change();
@@ -452,6 +471,7 @@ const SCENARIOS: [Scenario; 5] = [
     },
     Scenario {
         name: "rollback",
+        template: TEMPLATE,
         prepare: |case| {
             case.run(&["deploy", "--yes"]).expect(0);
             case.change();
@@ -461,10 +481,40 @@ const SCENARIOS: [Scenario; 5] = [
     },
     Scenario {
         name: "destroy",
+        template: TEMPLATE,
         prepare: |case| {
             case.run(&["deploy", "--yes"]).expect(0);
         },
         command: &["destroy", "--yes", "--delete-data", "all"],
+    },
+    Scenario {
+        name: "aliases",
+        template: WITHOUT_API,
+        prepare: |case| {
+            case.run(&["deploy", "--yes"]).expect(0);
+            case.change_function();
+        },
+        command: &["deploy", "--yes"],
+    },
+    Scenario {
+        name: "ahead",
+        template: WITHOUT_API,
+        prepare: |case| {
+            case.run(&["deploy", "--yes"]).expect(0);
+            case.change_function();
+            case.run(&["deploy", "--yes", "--no-promote"]).expect(0);
+        },
+        command: &["promote", "--yes"],
+    },
+    Scenario {
+        name: "back",
+        template: WITHOUT_API,
+        prepare: |case| {
+            case.run(&["deploy", "--yes"]).expect(0);
+            case.change_function();
+            case.run(&["deploy", "--yes"]).expect(0);
+        },
+        command: &["rollback", "--yes", "--to", "1"],
     },
 ];
 
@@ -472,6 +522,7 @@ const SCENARIOS: [Scenario; 5] = [
 fn stride(scenario: &Scenario) -> usize {
     match (std::env::var_os("TASKCTL_TEST_ALL_POINTS"), scenario.name) {
         (Some(_), _) | (None, "promote" | "rollback") => 1,
+        (None, "aliases" | "ahead" | "back") => 4,
         (None, "first") => 4,
         (None, _) => 6,
     }
@@ -486,14 +537,14 @@ fn run_case(name: &str, at: At) {
     };
     let local = Project::platform("none").local;
     let relay = FaultProxy::before(&local.endpoint());
-    let whole = Case::new(&format!("{name}-{letter}"), &relay);
+    let whole = Case::new(&format!("{name}-{letter}"), scenario.template, &relay);
     (scenario.prepare)(&whole);
     whole.run(scenario.command).expect(0);
     let expected = whole.dump();
     whole.run(&["destroy", "--yes", "--delete-data", "all"]).expect(0);
     let mut tried = 0;
     for number in (1..).step_by(stride(scenario)) {
-        let case = Case::new(&format!("{name}-{letter}{number}"), &relay);
+        let case = Case::new(&format!("{name}-{letter}{number}"), scenario.template, &relay);
         (scenario.prepare)(&case);
         relay.arm(number, at);
         let running = case.project.start_at(&relay.endpoint, scenario.command);
@@ -581,4 +632,13 @@ crashes! {
     a_destroy_killed_before_each_call: "destroy", Before;
     a_destroy_killed_after_each_call: "destroy", After;
     a_destroy_that_misses_an_answer: "destroy", AnswerLost;
+    a_change_without_an_api_killed_before_each_call: "aliases", Before;
+    a_change_without_an_api_killed_after_each_call: "aliases", After;
+    a_change_without_an_api_that_misses_an_answer: "aliases", AnswerLost;
+    a_promotion_without_an_api_killed_before_each_call: "ahead", Before;
+    a_promotion_without_an_api_killed_after_each_call: "ahead", After;
+    a_promotion_without_an_api_that_misses_an_answer: "ahead", AnswerLost;
+    a_rollback_without_an_api_killed_before_each_call: "back", Before;
+    a_rollback_without_an_api_killed_after_each_call: "back", After;
+    a_rollback_without_an_api_that_misses_an_answer: "back", AnswerLost;
 }

@@ -38,6 +38,7 @@ mod site;
 mod stages;
 mod streams;
 mod terminal;
+mod unrouted;
 mod walk;
 mod workflows;
 mod zero_loss;

@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use taskctl_local::gateway::SampleEvent;
 use taskctl_stack::aws::client::context::Context;
 use taskctl_stack::aws::kinds::apigateway::state::ApiState;
-use taskctl_stack::aws::release::gateway;
-use taskctl_stack::aws::release::sight::look;
+use taskctl_stack::aws::release::sight::Sight;
 use taskctl_stack::engine::EngineError;
 use taskctl_stack::observe::invoke::{self as observe, Invoked};
 use taskctl_stack::observe::logs::LogEvent;
@@ -62,8 +61,8 @@ async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let stack_ref = session.stack_ref()?;
     let engine = session.connect_quietly(&stack_ref).await?;
     let context = engine.context();
-    let (state, facts) = session
-        .unless_stopped(look(context))
+    let Sight { gateway, facts } = session
+        .unless_stopped(Sight::read(context))
         .await?
         .map_err(EngineError::from)?;
     let slot = if args.preview { &facts.preview } else { &facts.live };
@@ -85,7 +84,7 @@ async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
                 },
             )
         })?;
-    let function = gateway::of(context.identity(), &state).physical_name(&args.function);
+    let function = gateway.physical_name(&args.function);
     let payload = match line {
         Some(line) => {
             let mut variables = slot
@@ -93,6 +92,10 @@ async fn invoke(session: &Session, args: &Args) -> Result<Exit, Failure> {
                 .map(|slot| slot.variables.as_map().clone())
                 .unwrap_or_default();
             variables.extend(release.map(|release| ("release".to_owned(), release.to_string())));
+            let state = ApiState::read(context).await.map_err(EngineError::from)?;
+            let state = state.ok_or_else(|| {
+                Failure::usage("the stack has no API, and so no routes", "give the event: --event FILE")
+            })?;
             request(context, &state, variables, line, args.body.as_deref())?
         }
         None => event,

@@ -9,7 +9,7 @@ use clap_complete::ArgValueCandidates;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use regex_lite::Regex;
-use taskctl_stack::aws::release::sight::look;
+use taskctl_stack::aws::release::sight::Sight;
 use taskctl_stack::engine::{Engine, EngineError};
 use taskctl_stack::event::Event;
 use taskctl_stack::observe::logs::{CloudWatchLogs, Group, Window, stream};
@@ -210,8 +210,8 @@ async fn release(session: &Session, args: &Args, engine: &Engine) -> Result<Opti
     if args.release.is_none() && args.slot.is_none() {
         return Ok(None);
     }
-    let looking = look(engine.context());
-    let (_, facts) = session.unless_stopped(looking).await?.map_err(EngineError::from)?;
+    let looking = Sight::read(engine.context());
+    let Sight { facts, .. } = session.unless_stopped(looking).await?.map_err(EngineError::from)?;
     Ok(Some(match args.release {
         Some(release) => Chosen::release(&facts, release)?,
         None => Chosen::slot(&facts, args.slot.unwrap_or(Slot::Live))?,

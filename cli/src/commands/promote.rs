@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use taskctl_stack::aws::release::check_event::CheckEvents;
 use taskctl_stack::aws::release::driver::{LATE_SHARES, RolloutOptions};
 use taskctl_stack::engine::Wanted;
 use taskctl_stack::event::{Event, Outcome};
@@ -99,6 +100,7 @@ impl Args {
             metering,
             hooks: Hooks::default(),
             keep: KEEP,
+            check_events: CheckEvents::new(),
         })
     }
 }
@@ -115,6 +117,7 @@ pub fn run(invocation: &Invocation, args: Args) -> Exit {
         let options = RolloutOptions {
             hooks: gate.hooks.clone(),
             keep: gate.keep,
+            check_events: gate.check_events.clone(),
             ..args.options(&session)?
         };
         transition::run(&session, "promote", Wanted::Promotion, options, gate, Locking::Locked).await

@@ -1,6 +1,7 @@
 //! `taskctl rollback`: live goes back to the release before, or to a kept one, with one call.
 
 use clap_complete::ArgValueCandidates;
+use taskctl_stack::aws::release::check_event::CheckEvents;
 use taskctl_stack::aws::release::driver::RolloutOptions;
 use taskctl_stack::engine::Wanted;
 use taskctl_stack::release::canary::Rollout;
@@ -46,6 +47,7 @@ pub fn run(invocation: &Invocation, args: &Args) -> Exit {
             metering: session.target.metering(),
             hooks: Hooks::default(),
             keep: KEEP,
+            check_events: CheckEvents::new(),
         };
         if preempt {
             transition::preempt(&session).await?;

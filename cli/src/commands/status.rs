@@ -156,10 +156,13 @@ fn render(status: &Status, hint: &CommandHint, style: &Style, now: Timestamp) ->
         ("preview", preview, &endpoints.preview),
     ];
     for (name, slot, url) in slots {
-        let url = url
-            .as_deref()
-            .map_or("-".to_owned(), |url| style.paint(Tone::Copy, &plain(url)));
-        out.push_str(&format!("{name:<8} {url}\n{:9}{}\n", "", slot_text(slot.as_ref(), now)));
+        let text = slot_text(slot.as_ref(), now);
+        let url = url.as_deref().map(|url| style.paint(Tone::Copy, &plain(url)));
+        out.push_str(&match (url, slot) {
+            // Without an API a release has no URL.
+            (None, Some(_)) => format!("{name:<8} {text}\n"),
+            (url, _) => format!("{name:<8} {}\n{:9}{text}\n", url.unwrap_or_else(|| "-".to_owned()), ""),
+        });
     }
     if let Some(site) = &endpoints.site {
         out.push_str(&format!("{:<8} {}\n", "site", style.paint(Tone::Copy, &plain(site))));

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use taskctl_stack::aws::client::error::{AwsError, ErrorKind};
-use taskctl_stack::aws::release::sight::look;
+use taskctl_stack::aws::release::sight::Sight;
 use taskctl_stack::engine::{Engine, EngineError};
 use taskctl_stack::event::Event;
 use taskctl_stack::observe::live_tail::{LiveTail, Sent};
@@ -187,9 +187,9 @@ impl<'a> Following<'a> {
             return Ok(());
         }
         let read_at = (Instant::now(), now(self.source));
-        let looking = look(self.source.context());
+        let looking = Sight::read(self.source.context());
         // A failure is retried with the next poll.
-        let Ok((_, facts)) = self.session.unless_stopped(looking).await? else {
+        let Ok(Sight { facts, .. }) = self.session.unless_stopped(looking).await? else {
             return Ok(());
         };
         let chosen = Chosen::slot(&facts, slot).unwrap_or_default();

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Inputs, id, resource};
+use super::{Inputs, function, id, resource};
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::apigateway::api::CorsModel;
 use crate::aws::kinds::apigateway::stage::{AccessLog, LIVE, PREVIEW, Throttle, stage_of};
 use crate::aws::kinds::lambda;
 use crate::aws::kinds::logs;
 use crate::release::slots::Slots;
-use crate::resource::Resource;
+use crate::resource::{Resource, ResourceId};
 use crate::template::model::{Api, Cors};
 
 /// What preview may take, requests a second and burst: it shares live's data and is reachable by anyone.
@@ -77,13 +77,15 @@ fn cors_model(cors: &Cors, site: Option<String>) -> CorsModel {
     .normalised()
 }
 
-/// The slots: preview, then live.
-pub(super) fn slots(inputs: &Inputs<'_>, api: &Api, slots: &Slots) -> Vec<Resource> {
+/// The slots: preview, then live. Live moves after what is to be `before_live`.
+pub(super) fn slots(inputs: &Inputs<'_>, api: &Api, slots: &Slots, mut before_live: Vec<ResourceId>) -> Vec<Resource> {
     let mut needs = vec![apigateway::deployment::id()];
-    needs.extend(slots.versions.keys().map(|name| id(lambda::permission::KIND, name)));
+    let routed = slots.versions.keys().filter(|name| function::is_routed(inputs, name));
+    needs.extend(routed.map(|name| id(lambda::permission::KIND, name)));
     if api.access_log_retention_days.is_some() {
         needs.push(id(logs::group::KIND, ACCESS_LOG));
     }
+    before_live.push(apigateway::stage::id(PREVIEW));
     let live = live(inputs, api, slots);
     let preview = apigateway::stage::Model {
         stage: stage_of(PREVIEW).into(),
@@ -98,12 +100,7 @@ pub(super) fn slots(inputs: &Inputs<'_>, api: &Api, slots: &Slots) -> Vec<Resour
     };
     vec![
         resource(apigateway::stage::KIND, PREVIEW, &preview, needs),
-        resource(
-            apigateway::stage::KIND,
-            LIVE,
-            &live,
-            vec![apigateway::stage::id(PREVIEW)],
-        ),
+        resource(apigateway::stage::KIND, LIVE, &live, before_live),
     ]
 }
 

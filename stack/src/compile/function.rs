@@ -74,7 +74,8 @@ fn role(inputs: &Inputs<'_>, name: &str, function: &Function) -> iam::role::Mode
     }
 }
 
-fn is_routed(inputs: &Inputs<'_>, name: &str) -> bool {
+/// Whether routes of the API call a function.
+pub(super) fn is_routed(inputs: &Inputs<'_>, name: &str) -> bool {
     let api = inputs.stack.api.as_ref();
     api.is_some_and(|api| api.routes.iter().any(|route| route.function == name))
 }
@@ -158,7 +159,9 @@ pub(super) fn former_callers(
 ) -> Vec<Resource> {
     let reachable: BTreeSet<u64> = slots.reachable().into_iter().chain(facts.reachable()).collect();
     let labels = reachable.iter().filter_map(|release| facts.releases.get(release));
-    let versions: BTreeSet<(&String, &String)> = labels.flat_map(|label| &label.versions).collect();
+    let versions: BTreeSet<(&String, &String)> = labels
+        .flat_map(|label| label.versions.iter().filter(|(name, _)| label.is_routed(name)))
+        .collect();
     let mut resources = Vec::new();
     for (name, version) in versions {
         let known = facts.versions.get(name).into_iter().flatten();

@@ -2,6 +2,7 @@
 //! enforces. Pure: nothing is read here.
 
 mod alarm;
+mod alias;
 mod api;
 mod dashboard;
 pub mod former;

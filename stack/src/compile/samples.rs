@@ -32,9 +32,18 @@ pub(super) fn full_platform(identity: &Identity) -> Stack {
     loaded(identity, "\nwarmup: {every: 5m}\n")
 }
 
+/// A stack of functions alone.
+pub(super) fn without_api(identity: &Identity) -> Stack {
+    read(identity, "app: platform\nfunctions: {jobs: {}, mail: {}}\n".to_owned())
+}
+
 fn loaded(identity: &Identity, more: &str) -> Stack {
     let template = embedded("platform").expect("a shipped template");
-    let source = Source::new("platform", format!("{template}{more}"));
+    read(identity, format!("{template}{more}"))
+}
+
+fn read(identity: &Identity, text: String) -> Stack {
+    let source = Source::new("platform", text);
     let options = Options {
         region: Some(identity.region.clone()),
     };

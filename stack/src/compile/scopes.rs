@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::samples::{full_platform, identity, platform, resources};
+use super::samples::{full_platform, identity, platform, resources, without_api};
 use crate::aws::client::context::tests::context_over;
 use crate::aws::client::fake::{Answer, Call, cbor, clients};
 use crate::aws::client::identity::Identity;
@@ -32,7 +32,7 @@ enum Scope {
 use Scope::{Account, Global, Region, Within};
 
 /// The scope of every kind.
-static SCOPES: [(&str, Scope); 18] = [
+static SCOPES: [(&str, Scope); 20] = [
     (
         dynamodb::table::KIND,
         Region(|here, name| here.arn("dynamodb", &format!("table/{name}"))),
@@ -53,6 +53,8 @@ static SCOPES: [(&str, Scope); 18] = [
     ),
     (lambda::version::KIND, Within("function")),
     (lambda::permission::KIND, Within("function")),
+    (lambda::release::KIND, Within("function")),
+    (lambda::alias::KIND, Within("function")),
     (
         apigateway::api::KIND,
         Region(|here, _| format!("arn:aws:apigateway:{}::/apis/{}", here.region, api_id(&here.region))),
@@ -453,19 +455,19 @@ fn the_scope_of_every_kind_is_stated_and_kept_by_its_names() {
         }
     }
     let here = identity(FRANKFURT, OURS);
-    let full: BTreeMap<String, usize> =
-        resources(&full_platform(&here), &here)
-            .into_iter()
-            .fold(BTreeMap::new(), |mut counts, one| {
-                *counts.entry(one.id.kind).or_default() += 1;
-                counts
-            });
+    let full: BTreeMap<String, usize> = [full_platform(&here), without_api(&here)]
+        .iter()
+        .flat_map(|stack| resources(stack, &here))
+        .fold(BTreeMap::new(), |mut counts, one| {
+            *counts.entry(one.id.kind).or_default() += 1;
+            counts
+        });
     let unused: Vec<&str> = registry()
         .kinds()
         .map(|kind| kind.spec().name)
         .filter(|kind| !full.contains_key(*kind))
         .collect();
-    assert!(unused.is_empty(), "the full template has none of {unused:?}");
+    assert!(unused.is_empty(), "the full templates have none of {unused:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::plan::release_id;
 use super::{Engine, EngineError, Planned};
 use crate::aws::kinds::apigateway;
 use crate::aws::kinds::lambda;
@@ -13,8 +14,9 @@ use crate::aws::release::ledger::{self, Inventory};
 use crate::event::{Event, millis};
 use crate::execute::{Execution, execute};
 use crate::plan::{Action, Plan, Step};
+use crate::release::by_alias;
 use crate::release::record::{Cause, DONE, MoveRecord, ReleaseRecord};
-use crate::release::slots::Slot;
+use crate::release::slots::{Carrier, Slot};
 
 /// What came of a plan.
 #[derive(Debug)]
@@ -75,7 +77,7 @@ impl Engine {
         let release = planned
             .slots
             .as_ref()
-            .filter(|_| execution.done.contains(&apigateway::deployment::id()));
+            .filter(|slots| execution.done.contains(&release_id(slots.carrier)));
         let recording = async {
             let Some(slots) = release else { return Ok(()) };
             let made = ReleaseRecord {
@@ -166,16 +168,27 @@ impl Engine {
 
 /// Whether the plan begins the stage: no release stands, and whatever the ledger says is of one that was destroyed.
 fn is_first_release(planned: &Planned) -> bool {
-    let id = apigateway::deployment::id();
+    let Some(slots) = &planned.slots else { return false };
+    let id = release_id(slots.carrier);
     let begins = |step: &Step| step.id == id && matches!(step.action, Action::Create { .. });
-    planned.slots.as_ref().is_some_and(|slots| slots.release == 1) && planned.plan.steps.iter().any(begins)
+    slots.release == 1 && planned.plan.steps.iter().any(begins)
 }
 
 /// What live serves now and did not before, with the release that it served.
 fn moved<'a>(planned: &'a Planned, execution: &Execution) -> Option<(Option<u64>, &'a Slot)> {
-    let live = &planned.slots.as_ref()?.live;
+    let slots = planned.slots.as_ref()?;
+    let live = &slots.live;
     let before = planned.facts.live.as_ref().and_then(|live| live.release);
-    let has_moved = execution.done.contains(&apigateway::stage::id(apigateway::stage::LIVE));
+    let has_moved = match slots.carrier {
+        Carrier::Api => execution.done.contains(&apigateway::stage::id(apigateway::stage::LIVE)),
+        Carrier::Functions => {
+            let live_of = |name: &String| lambda::alias::id(name, by_alias::LIVE);
+            slots
+                .versions
+                .keys()
+                .all(|name| execution.done.contains(&live_of(name)))
+        }
+    };
     (has_moved && before != Some(live.release)).then_some((before, live))
 }
 

@@ -20,10 +20,11 @@ use crate::compile::{self, Inputs};
 use crate::event::{Event, millis};
 use crate::package::{Package, PackageError};
 use crate::plan::{FoundResource, LintError, Observations, Plan, Request, build, lint, orphans_of_deploy};
+use crate::release::by_alias::MAX_DESCRIPTION;
 use crate::release::grants::Grants;
 use crate::release::label::MAX_LENGTH;
 use crate::release::record::{Cause, MoveRecord, newer};
-use crate::release::slots::{GoLive, ReleaseState, Slots};
+use crate::release::slots::{Carrier, GoLive, ReleaseState, Slots};
 use crate::resource::{Observed, Resource, ResourceId};
 use crate::site::Site;
 use crate::template::model::{ReleasePolicy, Stack};
@@ -187,7 +188,7 @@ impl Engine {
         self.context.emit(Event::ReadStarted { resources: early.len() });
         let (observed, facts, found) = futures::try_join!(
             self.read(&reader, early),
-            async { Ok(release_state::read(&reader, &functions).await?) },
+            async { Ok(release_state::read(&reader, carrier_of(inputs.stack), &functions).await?) },
             self.enumerate(&reader)
         )?;
         Ok(Early {
@@ -261,6 +262,22 @@ impl Engine {
     }
 }
 
+/// Where a stack of this template keeps its releases.
+fn carrier_of(stack: &Stack) -> Carrier {
+    match stack.api {
+        Some(_) => Carrier::Api,
+        None => Carrier::Functions,
+    }
+}
+
+/// The resource that is the release.
+pub(super) fn release_id(carrier: Carrier) -> ResourceId {
+    match carrier {
+        Carrier::Api => apigateway::deployment::id(),
+        Carrier::Functions => lambda::release::id(),
+    }
+}
+
 /// How many more invocations at once are reserved for functions than now.
 fn newly_reserved(resources: &[Resource], observed: &Observations) -> i32 {
     let reserved = |model: &serde_json::Value| -> i64 { model["reserved_concurrency"].as_i64().unwrap_or(0) };
@@ -281,15 +298,19 @@ fn over_the_limit(more: i32, account: Concurrency) -> Option<LintError> {
     })
 }
 
-/// Refuses a release whose label API Gateway would not take, once everything that it names had been made.
+/// Refuses a release whose label AWS would not take, once everything that it names had been made.
 fn label_too_long(resources: &[Resource]) -> Option<LintError> {
-    let release = resources.iter().find(|one| one.id == apigateway::deployment::id())?;
-    let model: apigateway::deployment::Model = serde_json::from_value(release.desired.clone()).ok()?;
-    let length = model.label_length();
-    (length > MAX_LENGTH).then_some(LintError::LabelTooLong {
-        length,
-        most: MAX_LENGTH,
-    })
+    let desired = |id: ResourceId| resources.iter().find(|one| one.id == id).map(|one| one.desired.clone());
+    let in_api = || {
+        let model: apigateway::deployment::Model = serde_json::from_value(desired(release_id(Carrier::Api))?).ok()?;
+        Some((model.label_length(), MAX_LENGTH))
+    };
+    let in_functions = || {
+        let model: lambda::release::Model = serde_json::from_value(desired(release_id(Carrier::Functions))?).ok()?;
+        Some((model.description_length(), MAX_DESCRIPTION))
+    };
+    let (length, most) = in_api().or_else(in_functions)?;
+    (length > most).then_some(LintError::LabelTooLong { length, most })
 }
 
 /// The note on a release that exists, has the wanted content and is not live.
@@ -353,6 +374,7 @@ mod tests {
                 release: 42,
                 fingerprint: "0".repeat(16),
                 versions: versions.collect(),
+                callers: BTreeMap::new(),
                 commit: Some("1a2b3c4d".to_owned()),
                 sites: BTreeMap::new(),
                 grants: "0".repeat(64),

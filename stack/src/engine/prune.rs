@@ -7,8 +7,9 @@ use crate::aws::kinds::lambda;
 use crate::aws::kinds::lambda::version::VersionAlias;
 use crate::aws::kinds::{apigateway, iam, site};
 use crate::aws::read::reader::Reader;
-use crate::aws::release::sight::look;
+use crate::aws::release::sight::Sight;
 use crate::release::retention::Kept;
+use crate::release::slots::Carrier;
 use crate::resource::Outputs;
 
 /// What was pruned.
@@ -35,7 +36,7 @@ impl Engine {
     /// Takes away what no kept release needs: grants of former releases, function versions, deployments, web site content.
     pub async fn prune(&self, keep: usize) -> Result<Pruned, EngineError> {
         let context = &self.context;
-        let (_, facts) = look(context).await?;
+        let Sight { gateway, facts } = Sight::read(context).await?;
         let kept = Kept::of(&facts, keep);
         let mut pruned = Pruned::default();
         let reader = Reader::new(context.clone());
@@ -63,12 +64,21 @@ impl Engine {
             .iter()
             .filter(|(number, _)| !kept.releases.contains(number))
         {
-            let outputs = Outputs::from([
-                ("api_id".to_owned(), api.clone()),
-                ("deployment_id".to_owned(), deployment.clone()),
-            ]);
-            let kind = self.registry.kind(apigateway::deployment::KIND);
-            kind.delete(context, &apigateway::deployment::id(), &outputs).await?;
+            let (id, outputs) = match facts.carrier {
+                Carrier::Api => {
+                    let outputs = [("api_id", api.clone()), ("deployment_id", deployment.clone())];
+                    (apigateway::deployment::id(), outputs)
+                }
+                Carrier::Functions => {
+                    let label = facts.releases.get(number);
+                    let functions = label.into_iter().flat_map(|label| label.versions.keys());
+                    let functions: Vec<String> = functions.map(|name| gateway.physical_name(name)).collect();
+                    let outputs = [("release", number.to_string()), ("functions", functions.join(","))];
+                    (lambda::release::id(), outputs)
+                }
+            };
+            let outputs: Outputs = outputs.map(|(key, value)| (key.to_owned(), value)).into();
+            self.registry.kind(&id.kind).delete(context, &id, &outputs).await?;
             pruned.releases.insert(*number);
         }
         let versions = self.registry.kind(lambda::version::KIND);

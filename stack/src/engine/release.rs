@@ -7,17 +7,18 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::{Engine, EngineError, READS};
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::lifetime::Lifetime;
-use crate::aws::kinds::{apigateway, iam, site};
+use crate::aws::kinds::{iam, lambda, site};
 use crate::aws::read::reader::Reader;
 use crate::aws::release::driver::{self, Hold, Moved, Probe, Proposal, RolloutOptions};
 use crate::aws::release::error::MoveError;
 use crate::aws::release::lease::Lease;
-use crate::aws::release::sight::{Found, Sight, look};
-use crate::aws::release::{ledger, traffic_shift};
+use crate::aws::release::sight::{Found, Sight};
+use crate::aws::release::{followers, ledger, traffic_shift};
 use crate::release::canary::Rollout;
 use crate::release::grants::{self, InPlace, Restoration};
 use crate::release::history;
-use crate::release::transition::{self, Transition, TransitionError};
+use crate::release::slots::ReleaseState;
+use crate::release::transition::{self, Gateway, Transition, TransitionError};
 use crate::site::md5;
 
 /// Where live moves to.
@@ -32,13 +33,29 @@ pub enum Wanted {
     },
 }
 
+/// What has not followed live.
+#[derive(Debug, Default)]
+pub struct Late {
+    /// Web sites whose users do not see its pages: content by bucket.
+    pages: BTreeMap<String, String>,
+    /// Aliases of functions that are not at its versions: where they should be.
+    aliases: Vec<lambda::alias::Place>,
+}
+
+impl Late {
+    /// Whether everything has.
+    pub fn is_empty(&self) -> bool {
+        self.pages.is_empty() && self.aliases.is_empty()
+    }
+}
+
 impl Engine {
     /// The releases there are: what AWS keeps, with what the ledger remembers of it. Newest first.
     pub async fn releases(&self) -> Result<Vec<history::Release>, EngineError> {
-        let looking = async { Ok(look(&self.context).await?) };
+        let looking = async { Ok(Sight::read(&self.context).await?) };
         let records = async { Ok::<_, EngineError>(ledger::records(&self.context, &self.control).await?) };
         let moves = async { Ok::<_, EngineError>(ledger::moves(&self.context, &self.control).await?) };
-        let ((_, facts), records, mut moves) = futures::try_join!(looking, records, moves)?;
+        let (Sight { facts, .. }, records, mut moves) = futures::try_join!(looking, records, moves)?;
         if let Some(made) = facts
             .unrecorded()
             .filter(|made| moves.iter().all(|known| known.at != made.at))
@@ -127,13 +144,23 @@ impl Engine {
         Ok(driver::run(&self.context, &self.control, hold, proposal, options, outside, user).await?)
     }
 
-    /// Web sites whose users do not see the pages of the live release: a run ended between the switch and the
-    /// pages. Content by bucket.
-    pub async fn late_pages(&self) -> Result<BTreeMap<String, String>, EngineError> {
-        let (state, facts) = look(&self.context).await?;
+    /// What has not followed live: a run ended between the switch and this.
+    pub async fn late(&self) -> Result<Late, EngineError> {
+        let Sight { gateway, facts } = Sight::read(&self.context).await?;
+        let (pages, aliases) = futures::try_join!(self.late_pages(&gateway, &facts), async {
+            Ok(followers::late(&self.context, &gateway, &facts).await?)
+        })?;
+        Ok(Late { pages, aliases })
+    }
+
+    async fn late_pages(
+        &self,
+        gateway: &Gateway,
+        facts: &ReleaseState,
+    ) -> Result<BTreeMap<String, String>, EngineError> {
         let live = facts.live.as_ref().and_then(|live| live.release);
         let label = live.and_then(|live| facts.releases.get(&live));
-        let config = site::objects::config(&apigateway::api::endpoint(&state));
+        let config = site::objects::config(gateway.endpoints.live.as_deref().unwrap_or_default());
         let mut late = BTreeMap::new();
         for (bucket, content) in label.into_iter().flat_map(|label| &label.sites) {
             let objects = site::objects::list(&self.context, bucket).await?.unwrap_or_default();
@@ -144,9 +171,10 @@ impl Engine {
         Ok(late)
     }
 
-    /// Shows contents to the users of web sites, by bucket.
-    pub async fn show_pages(&self, contents: &BTreeMap<String, String>) -> Result<(), EngineError> {
-        Ok(driver::show_pages(&self.context, contents).await?)
+    /// Brings what is late where live is.
+    pub async fn finish(&self, late: &Late) -> Result<(), EngineError> {
+        followers::finish(&self.context, &late.aliases).await?;
+        Ok(driver::show_pages(&self.context, &late.pages).await?)
     }
 
     /// What the functions' roles get back before live goes to a kept release that is neither live, in preview nor the one

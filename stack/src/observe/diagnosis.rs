@@ -12,13 +12,13 @@ use super::logs::{CloudWatchLogs, Group, LogEvent, LogSource, Window, stream};
 use super::metrics::{self, FunctionMetrics, Measures, Series};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, found};
-use crate::aws::kinds::apigateway::stage::{LIVE, stage_of};
 use crate::aws::kinds::{iam, sns};
 use crate::aws::policy::document::Document;
 use crate::aws::policy::evaluation::{allowed_on, allows};
 use crate::aws::read::reader::Reader;
 use crate::aws::registry;
 use crate::aws::release::control_bucket::ControlBucket;
+use crate::aws::release::sight::Sight;
 use crate::aws::release::{drift, ledger};
 use crate::release::grants::{Grants, Proof, prove};
 use crate::resource::ResourceId;
@@ -176,10 +176,8 @@ impl Deployed {
     async fn read(context: &Context, control: &ControlBucket) -> Result<Self, AwsError> {
         let reader = Reader::new(context.clone());
         let live = async {
-            let live = reader.api().await?.and_then(|state| {
-                let deployment = state.stage(stage_of(LIVE))?.deployment_id()?;
-                state.release_of(deployment)
-            });
+            let sight = Sight::read_with(&reader).await?;
+            let live = sight.as_ref().and_then(|sight| sight.label(sight.facts.live.as_ref()));
             let Some(live) = live else {
                 return Ok((Grants::new(), Grants::new()));
             };
@@ -187,7 +185,7 @@ impl Deployed {
             // What a record says is believed only as far as the release's label on AWS proves it.
             let grants = record
                 .map(|record| record.grants)
-                .filter(|grants| prove(&live, grants) != Proof::Differs);
+                .filter(|grants| prove(live, grants) != Proof::Differs);
             let grants = grants.unwrap_or_default();
             let lacking = drift::lacking(context, &reader, live.number, &grants).await?;
             Ok::<_, AwsError>((grants, lacking))

@@ -15,15 +15,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
-use crate::aws::kinds::apigateway::stage::{LIVE, PREVIEW, stage_of};
-use crate::aws::kinds::apigateway::state::ApiState;
+use crate::aws::kinds::apigateway::stage::{LIVE, stage_of};
 use crate::aws::kinds::dynamodb;
 use crate::aws::kinds::kind::Discovered;
 use crate::aws::kinds::lambda;
 use crate::aws::read::metrics::{Query, fetch, mean};
 use crate::aws::read::reader::Reader;
 use crate::aws::registry;
-use crate::aws::release::release_state;
+use crate::aws::release::sight::Sight;
 use crate::release::label::ReleaseLabel;
 use crate::release::slots::ReleaseState;
 
@@ -372,13 +371,10 @@ fn add(mut whole: Measures, part: Measures) -> Measures {
 }
 
 /// The releases whose versions are told apart: live, in preview, and live before.
-fn shown_releases(api: &ApiState, facts: Option<&ReleaseState>) -> BTreeSet<u64> {
-    let slot = |slot: &str| {
-        api.release_of(api.stage(stage_of(slot))?.deployment_id()?)
-            .map(|label| label.number)
-    };
-    let previous = facts.and_then(|facts| facts.live.as_ref()?.variables.previous_release());
-    [slot(LIVE), slot(PREVIEW), previous].into_iter().flatten().collect()
+fn shown_releases(facts: &ReleaseState) -> BTreeSet<u64> {
+    let previous = facts.live.as_ref().and_then(|live| live.variables.previous_release());
+    let slots = [&facts.live, &facts.preview].into_iter().flatten();
+    slots.filter_map(|slot| slot.release).chain(previous).collect()
 }
 
 /// Which functions are asked for.
@@ -403,10 +399,8 @@ pub async fn read(context: &Context, window: &Window, only: Meant<'_>) -> Result
         let dimensions = [("ApiId", state.id()), ("Stage", stage_of(LIVE))];
         subjects.add(Subject::new("AWS/ApiGateway", &API, &dimensions))
     });
-    let facts = api.map(|state| release_state::of(state, BTreeMap::new()));
-    let shown = api
-        .map(|state| shown_releases(state, facts.as_ref()))
-        .unwrap_or_default();
+    let facts = Sight::read_with(&reader).await?.map(|sight| sight.facts);
+    let shown = facts.as_ref().map(shown_releases).unwrap_or_default();
     let labels: Vec<&ReleaseLabel> = facts
         .iter()
         .flat_map(|facts| facts.releases.values())

@@ -226,6 +226,7 @@ mod tests {
             number: 3,
             fingerprint: "0123456789abcdef".to_owned(),
             versions: BTreeMap::new(),
+            callers: BTreeMap::new(),
             commit: None,
             sites: BTreeMap::new(),
             format: 2,

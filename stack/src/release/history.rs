@@ -127,6 +127,7 @@ mod tests {
             number,
             fingerprint: "0".repeat(16),
             versions: BTreeMap::new(),
+            callers: BTreeMap::new(),
             commit: Some(format!("c{number}")),
             sites: BTreeMap::new(),
             format: 1,
@@ -139,12 +140,9 @@ mod tests {
         };
         let facts = ReleaseState {
             releases: (1..=4).map(|number| (number, label(number))).collect(),
-            deployments: BTreeMap::new(),
             live: Some(slot(3, "2")),
             preview: Some(slot(4, "")),
-            versions: BTreeMap::new(),
-            cut_off: BTreeMap::new(),
-            diverted: BTreeMap::new(),
+            ..ReleaseState::default()
         };
         let told: Vec<(u64, &str, Option<String>)> = releases(&facts, &[], &[])
             .into_iter()

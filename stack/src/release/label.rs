@@ -4,8 +4,9 @@
 //! `r42 3f9a1c2b4d5e6f70 format=2 grants=5f0c… counter=3,health=3,tasks=17 git=1a2b3c4d site=0123456789ab@shop-dev-site-…`
 //!
 //! Format 1 has neither `format` nor `grants`. Where the versions of many functions would not fit, format 3 has them compressed
-//! (`packed=`): names, then versions, deflated, in base64. A label of a format that is not known here says its number and fingerprint, no
-//! more; what would act on it asks [`too_new`] first.
+//! (`packed=`): names, then versions, deflated, in base64. Formats 4 and 5 are the same for a stack with functions that are called
+//! through their alias `live`: a mark after the version says so (`3*` through it alone, `3+` by routes as well). A label of a format that
+//! is not known here says its number and fingerprint, no more; what would act on it asks [`too_new`] first.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,9 +22,32 @@ use serde::{Deserialize, Serialize};
 pub const MAX_LENGTH: usize = 1_024;
 
 /// The newest format of labels that is read here: the one of labels that need it.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 5;
 /// The format of labels that fit as they are.
 pub const PLAIN: u32 = 2;
+/// The same with its versions compressed.
+const COMPRESSED: u32 = 3;
+/// With marks; the next one has its versions compressed, too.
+const MARKED: u32 = 4;
+
+/// What calls a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Callers {
+    /// Triggers, schedules, other services, people: through its alias `live` alone.
+    Live,
+    /// These, and routes of the API.
+    Both,
+}
+
+impl Callers {
+    fn mark(self) -> char {
+        match self {
+            Self::Live => '*',
+            Self::Both => '+',
+        }
+    }
+}
 
 /// What compressed versions may come to, bytes.
 const UNPACKED_LIMIT: usize = 1 << 16;
@@ -37,6 +61,9 @@ pub struct ReleaseLabel {
     pub fingerprint: String,
     /// Version by logical function name.
     pub versions: BTreeMap<String, String>,
+    /// Functions that are called through their alias `live`; routes alone call the others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub callers: BTreeMap<String, Callers>,
     /// Commit the code came from, with a trailing `+` when the work tree was not clean.
     pub commit: Option<String>,
     /// Content of each web site, by bucket.
@@ -56,12 +83,13 @@ impl ReleaseLabel {
     /// The same label in the plainest format in which it fits, or the shortest.
     #[must_use]
     pub fn fitting(self) -> Self {
-        let plain = Self { format: PLAIN, ..self };
+        let format = if self.callers.is_empty() { PLAIN } else { MARKED };
+        let plain = Self { format, ..self };
         if plain.length() <= MAX_LENGTH {
             return plain;
         }
         let packed = Self {
-            format: FORMAT,
+            format: format + 1,
             ..plain.clone()
         };
         if packed.length() < plain.length() {
@@ -69,6 +97,26 @@ impl ReleaseLabel {
         } else {
             plain
         }
+    }
+
+    /// Whether routes of the API call a function of it.
+    pub fn is_routed(&self, function: &str) -> bool {
+        self.callers.get(function) != Some(&Callers::Live)
+    }
+
+    fn is_packed(&self) -> bool {
+        matches!(self.format, COMPRESSED | FORMAT)
+    }
+
+    /// Versions with the marks of those that call their functions.
+    fn marked(&self) -> BTreeMap<&str, String> {
+        let versions = self.versions.iter();
+        versions
+            .map(|(name, version)| {
+                let mark = self.callers.get(name).map(|callers| callers.mark());
+                (name.as_str(), version.chars().chain(mark).collect())
+            })
+            .collect()
     }
 
     /// Characters that it takes.
@@ -111,10 +159,23 @@ impl ReleaseLabel {
                 }
             }
         }
+        let mut callers = BTreeMap::new();
+        if format >= MARKED {
+            for (name, version) in &mut versions {
+                let mark = [Callers::Live, Callers::Both]
+                    .into_iter()
+                    .find(|callers| version.ends_with(callers.mark()));
+                if let Some(mark) = mark {
+                    version.pop();
+                    callers.insert(name.clone(), mark);
+                }
+            }
+        }
         Some(Self {
             number,
             fingerprint: fingerprint.to_owned(),
             versions,
+            callers,
             commit,
             sites,
             format,
@@ -132,11 +193,11 @@ impl fmt::Display for ReleaseLabel {
         if let Some(grants) = &self.grants {
             write!(f, " grants={grants}")?;
         }
-        if self.format > PLAIN {
-            write!(f, " {PACKED}{}", pack(&self.versions))?;
+        if self.is_packed() {
+            write!(f, " {PACKED}{}", pack(&self.marked()))?;
         } else if !self.versions.is_empty() {
             let pairs: Vec<String> = self
-                .versions
+                .marked()
                 .iter()
                 .map(|(name, version)| format!("{name}={version}"))
                 .collect();
@@ -156,9 +217,9 @@ impl fmt::Display for ReleaseLabel {
 const PACKED: &str = "packed=";
 
 /// Versions by function, compressed.
-fn pack(versions: &BTreeMap<String, String>) -> String {
+fn pack(versions: &BTreeMap<&str, String>) -> String {
     let join = |texts: Vec<&str>| texts.join(",");
-    let names = join(versions.keys().map(String::as_str).collect());
+    let names = join(versions.keys().copied().collect());
     let numbers = join(versions.values().map(String::as_str).collect());
     URL_SAFE_NO_PAD.encode(compress_to_vec(format!("{names};{numbers}").as_bytes(), 10))
 }
@@ -190,6 +251,7 @@ mod tests {
                 .zip(1..)
                 .map(|(name, number)| (name, (number * 7 % 300).to_string()))
                 .collect(),
+            callers: BTreeMap::new(),
             commit: Some("0123abcd+".to_owned()),
             sites: BTreeMap::from([(
                 "shop-production-site-123456789012-eu-central-1".to_owned(),
@@ -203,8 +265,16 @@ mod tests {
     proptest! {
         /// However many functions there are: what fits stays as it was, what does not gets shorter, and all is read again.
         #[test]
-        fn a_label_takes_the_plainest_format_that_fits(names in prop::collection::btree_set("[a-z][a-z0-9-]{0,30}", 0..120)) {
-            let plain = of_many(names.into_iter());
+        fn a_label_takes_the_plainest_format_that_fits(
+            names in prop::collection::btree_set("[a-z][a-z0-9-]{0,30}", 0..120),
+            marks in prop::collection::vec(prop::option::of(any::<bool>()), 120),
+        ) {
+            let callers = names.iter().zip(marks).filter_map(|(name, mark)| {
+                Some((name.clone(), if mark? { Callers::Live } else { Callers::Both }))
+            });
+            let callers: BTreeMap<String, Callers> = callers.collect();
+            let format = if callers.is_empty() { PLAIN } else { MARKED };
+            let plain = ReleaseLabel { callers, format, ..of_many(names.into_iter()) };
             let label = plain.clone().fitting();
             match plain.length() <= MAX_LENGTH {
                 true => prop_assert_eq!(&label, &plain),
@@ -231,12 +301,7 @@ mod tests {
 
     #[test]
     fn what_is_not_packed_is_no_label() {
-        for packed in [
-            "",
-            "!",
-            "AAAA",
-            &pack(&BTreeMap::from([("a,b".to_owned(), "1".to_owned())])),
-        ] {
+        for packed in ["", "!", "AAAA", &pack(&BTreeMap::from([("a,b", "1".to_owned())]))] {
             let text = format!("r3 0123456789abcdef format=3 grants=aa {PACKED}{packed}");
             assert_eq!(ReleaseLabel::parse(&text), None, "{packed}");
         }
@@ -255,6 +320,7 @@ mod tests {
                 number,
                 fingerprint: "0123456789abcdef".to_owned(),
                 versions: versions.into_iter().map(|(name, version)| (name, version.to_string())).collect(),
+                callers: BTreeMap::new(),
                 commit,
                 sites,
                 format: if grants.is_some() { PLAIN } else { 1 },

@@ -1,6 +1,7 @@
 //! Releases: numbered, immutable, switched by one call. Pure: no async, no AWS; what is carried out is `aws::release`.
 
 pub mod answer;
+pub mod by_alias;
 pub mod canary;
 pub mod grants;
 pub mod history;

@@ -63,6 +63,7 @@ pub(crate) mod tests {
             number,
             fingerprint: "0".repeat(16),
             versions: BTreeMap::from([("tasks".to_owned(), version.to_string())]),
+            callers: BTreeMap::new(),
             commit: None,
             sites: BTreeMap::new(),
             format: 1,

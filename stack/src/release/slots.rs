@@ -6,12 +6,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::label::ReleaseLabel;
 use super::record::MoveRecord;
 
+/// Where AWS keeps the releases of a stack.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Carrier {
+    /// In the deployments and stages of its HTTP API.
+    #[default]
+    Api,
+    /// In the aliases of its functions: it has no API.
+    Functions,
+}
+
 /// What AWS has of releases.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReleaseState {
+    /// Where they are kept.
+    pub carrier: Carrier,
     /// Releases with a deployment, by number.
     pub releases: BTreeMap<u64, ReleaseLabel>,
-    /// Their deployment ids.
+    /// Their deployment ids, or their aliases.
     pub deployments: BTreeMap<u64, String>,
     /// The live slot.
     pub live: Option<SlotState>,
@@ -23,6 +35,12 @@ pub struct ReleaseState {
     pub cut_off: BTreeMap<String, BTreeSet<u64>>,
     /// Functions whose alias under live sends requests elsewhere, with the fingerprint of its version.
     pub diverted: BTreeMap<String, String>,
+    /// Functions of live's release whose alias `live` a move has not reached.
+    pub late: BTreeSet<String>,
+    /// Moves so far, as the aliases count them.
+    pub moves: u64,
+    /// The highest number of a release that was begun or stands elsewhere.
+    pub highest: u64,
 }
 
 /// What a slot serves.
@@ -93,6 +111,12 @@ impl SlotVariables {
 
     fn number(&self, name: &str) -> Option<u64> {
         self.0.get(name)?.parse().ok()
+    }
+
+    /// Those that say anything.
+    pub fn set(&self) -> impl Iterator<Item = (&str, &str)> {
+        let set = self.0.iter().filter(|(_, value)| is_set(value));
+        set.map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// As AWS has them.
@@ -174,6 +198,8 @@ pub struct Slot {
 /// Where releases are after a deploy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slots {
+    /// Where they are kept.
+    pub carrier: Carrier,
     /// The release with the wanted content.
     pub release: u64,
     /// Its colour.
@@ -308,6 +334,7 @@ pub fn slots(facts: &ReleaseState, fingerprint: &str, functions: &BTreeMap<Strin
         })
         .collect();
     Slots {
+        carrier: facts.carrier,
         release,
         color,
         is_new: !facts.releases.contains_key(&release),
@@ -334,7 +361,12 @@ fn next_number(facts: &ReleaseState) -> u64 {
             .into_iter()
             .flatten()
     });
-    named.chain(facts.releases.keys().copied()).max().unwrap_or(0) + 1
+    let known = named.chain(facts.releases.keys().copied()).max().unwrap_or(0);
+    // What was begun with this number and not ended is made anew.
+    match facts.carrier {
+        Carrier::Functions => known.max(facts.highest.saturating_sub(1)) + 1,
+        Carrier::Api => known.max(facts.highest) + 1,
+    }
 }
 
 /// The release before, as a slot's variables name it, while its deployment still exists.
@@ -357,6 +389,7 @@ mod tests {
             number,
             fingerprint: fingerprint.to_owned(),
             versions: BTreeMap::new(),
+            callers: BTreeMap::new(),
             commit: None,
             sites: BTreeMap::new(),
             format: 1,

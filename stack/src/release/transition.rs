@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::by_alias;
+use super::label::Callers;
 use super::machine::Aim;
-use super::slots::{Color, ReleaseState, SlotState, SlotVariables};
+use super::slots::{Carrier, Color, ReleaseState, SlotState, SlotVariables};
 use crate::event::Endpoints;
 
 /// Why there is nothing to move to.
@@ -74,9 +76,36 @@ pub struct Changed {
     pub old: u64,
     /// Version of the release; none where it is the same or the release lacks the function.
     pub new: Option<u64>,
+    /// What calls it beside routes.
+    pub callers: Option<Callers>,
 }
 
-/// The alias `v{version}` of a function: the one that a release's integrations name.
+impl Changed {
+    /// The aliases that live is called through, which weights divert.
+    pub fn live_aliases(&self) -> impl Iterator<Item = VersionAlias> {
+        called_through(&self.name, &self.function, self.old, self.callers)
+    }
+}
+
+/// The aliases that a function is called through at a version.
+fn called_through(
+    name: &str,
+    function: &str,
+    version: u64,
+    callers: Option<Callers>,
+) -> impl Iterator<Item = VersionAlias> + use<> {
+    let alias = VersionAlias {
+        name: name.to_owned(),
+        function: function.to_owned(),
+        version,
+        is_live: false,
+    };
+    let own = (callers != Some(Callers::Live)).then(|| alias.clone());
+    let live = callers.map(|_| VersionAlias { is_live: true, ..alias });
+    own.into_iter().chain(live)
+}
+
+/// An alias that a function is called through: `v{version}`, which a release's integrations name, or `live`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VersionAlias {
     /// Logical name of the function.
@@ -85,19 +114,41 @@ pub struct VersionAlias {
     pub function: String,
     /// Version.
     pub version: u64,
+    /// Whether it is the alias `live`, which names this version now.
+    pub is_live: bool,
 }
 
 impl VersionAlias {
     /// The alias's name.
     pub fn alias(&self) -> String {
-        format!("v{}", self.version)
+        match self.is_live {
+            true => by_alias::LIVE.to_owned(),
+            false => format!("v{}", self.version),
+        }
     }
+}
+
+/// A function whose alias `live` moves with the release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Follower {
+    /// Logical name.
+    pub name: String,
+    /// Physical name.
+    pub function: String,
+    /// Version of the target.
+    pub to: String,
+    /// Version that live serves now; none where it lacks the function.
+    pub from: Option<String>,
+    /// Whether routes of the API call it, too.
+    pub is_routed: bool,
 }
 
 /// A transition that is possible.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
     pub(crate) aim: Aim,
+    pub(crate) carrier: Carrier,
+    /// Empty without an API.
     pub(crate) api_id: String,
     /// Release that live serves now.
     pub from: Option<u64>,
@@ -114,6 +165,10 @@ pub struct Transition {
     pub(crate) sites: BTreeMap<String, String>,
     /// Functions of live, with the target's version where that is another.
     pub(crate) changed: Vec<Changed>,
+    /// Functions whose alias `live` moves along.
+    pub(crate) followers: Vec<Follower>,
+    /// Moves so far, as the aliases count them.
+    pub(crate) moves: u64,
     /// Aliases that must divert nothing once live is at the target.
     pub(crate) aliases: Vec<VersionAlias>,
     pub(crate) former_sites: BTreeMap<String, String>,
@@ -123,11 +178,16 @@ pub struct Transition {
 }
 
 impl Transition {
+    /// Whether it goes forward.
+    pub fn is_promotion(&self) -> bool {
+        self.aim == Aim::Promote
+    }
+
     /// Where the slots answer.
     pub fn endpoints(&self) -> Endpoints {
         Endpoints {
-            live: Some(self.live_url.clone()),
-            preview: Some(self.preview_url.clone()),
+            live: Some(self.live_url.clone()).filter(|url| !url.is_empty()),
+            preview: Some(self.preview_url.clone()).filter(|url| !url.is_empty()),
             site: None,
         }
     }
@@ -198,7 +258,11 @@ fn slots(facts: &ReleaseState) -> Result<(&SlotState, &SlotState), TransitionErr
     match (&facts.live, &facts.preview) {
         (Some(live), Some(preview)) => Ok((live, preview)),
         _ => Err(TransitionError::Nothing(
-            "the API has no live and preview yet".to_owned(),
+            match facts.carrier {
+                Carrier::Api => "the API has no live and preview yet",
+                Carrier::Functions => "the functions have no aliases live and preview yet",
+            }
+            .to_owned(),
         )),
     }
 }
@@ -221,6 +285,9 @@ fn transition(
     let color = live.variables.color().map_or(Color::Blue, Color::other);
     Ok(Transition {
         aim,
+        carrier: facts.carrier,
+        followers: followers(gateway, facts, live.release, to),
+        moves: facts.moves,
         api_id: gateway.api_id.clone(),
         from: live.release,
         to,
@@ -251,6 +318,7 @@ fn changed(gateway: &Gateway, facts: &ReleaseState, to: u64) -> Vec<Changed> {
             let new = target.get(&name).and_then(|version| version.parse().ok());
             Some(Changed {
                 function: gateway.physical_name(&name),
+                callers: callers(facts, live, &name),
                 name,
                 old,
                 new: new.filter(|new| *new != old),
@@ -259,15 +327,38 @@ fn changed(gateway: &Gateway, facts: &ReleaseState, to: u64) -> Vec<Changed> {
         .collect()
 }
 
+/// The functions of the target that are called through their alias `live`.
+fn followers(gateway: &Gateway, facts: &ReleaseState, live: Option<u64>, to: u64) -> Vec<Follower> {
+    let former = versions(facts, live);
+    let target = versions(facts, Some(to)).into_iter();
+    target
+        .filter_map(|(name, version)| {
+            Some(Follower {
+                is_routed: callers(facts, Some(to), &name)? == Callers::Both,
+                function: gateway.physical_name(&name),
+                from: former.get(&name).cloned(),
+                name,
+                to: version,
+            })
+        })
+        .collect()
+}
+
+fn callers(facts: &ReleaseState, release: Option<u64>, function: &str) -> Option<Callers> {
+    facts.releases.get(&release?)?.callers.get(function).copied()
+}
+
 /// The aliases that may divert: those that live serves, those of the release to go to, or else of the release before. A
 /// canary that died after the switch leaves its weights on the aliases of the release that was live before it, and a
 /// rollback must not land on them.
 pub(crate) fn aliases(gateway: &Gateway, facts: &ReleaseState, to: Option<u64>) -> Vec<VersionAlias> {
     let live = facts.live.as_ref();
     let to = to.or_else(|| live?.variables.previous_release());
-    let aliases = live_aliases(gateway, facts)
+    // There is one alias `live`, and where it is now is what counts.
+    let others = of_release(gateway, facts, to)
         .into_iter()
-        .chain(of_release(gateway, facts, to));
+        .filter(|alias| !alias.is_live);
+    let aliases = live_aliases(gateway, facts).into_iter().chain(others);
     aliases.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
@@ -280,12 +371,11 @@ fn of_release(gateway: &Gateway, facts: &ReleaseState, release: Option<u64>) -> 
     let versions = versions(facts, release).into_iter();
     versions
         .filter_map(|(name, version)| {
-            Some(VersionAlias {
-                function: gateway.physical_name(&name),
-                name,
-                version: version.parse().ok()?,
-            })
+            let callers = callers(facts, release, &name);
+            let version = version.parse().ok()?;
+            Some(called_through(&name, &gateway.physical_name(&name), version, callers))
         })
+        .flatten()
         .collect()
 }
 
@@ -335,6 +425,7 @@ pub(crate) mod tests {
             number,
             fingerprint: "0".repeat(16),
             versions: BTreeMap::new(),
+            callers: BTreeMap::new(),
             commit: None,
             sites: BTreeMap::new(),
             format: 1,
@@ -345,9 +436,7 @@ pub(crate) mod tests {
             deployments: (1..=3).map(|number| (number, format!("d{number}"))).collect(),
             live: Some(slot(live, &variables)),
             preview: Some(slot(preview, &[])),
-            versions: BTreeMap::new(),
-            cut_off: BTreeMap::new(),
-            diverted: BTreeMap::new(),
+            ..ReleaseState::default()
         }
     }
 
@@ -388,6 +477,31 @@ pub(crate) mod tests {
         assert_eq!(seen(back.aliases), ["a:v1", "a:v2", "b:v1"]);
         assert_eq!(seen(aliases(&gateway, &facts, None)), ["a:v1", "a:v2", "b:v1"]);
         assert_eq!(seen(live_aliases(&gateway, &facts)), ["a:v2", "b:v1"]);
+    }
+
+    /// A function that something else than routes calls has weights on `live`, and that alias moves along.
+    #[test]
+    fn what_other_things_call_follows_live() {
+        let mut facts = facts(2, 2, Some(1));
+        for (number, versions) in [(1, [("a", "1"), ("b", "1")]), (2, [("a", "2"), ("b", "2")])] {
+            let label = facts.releases.get_mut(&number).unwrap();
+            let versions = versions.map(|(name, version)| (name.to_owned(), version.to_owned()));
+            label.versions = BTreeMap::from(versions);
+            label.callers = BTreeMap::from([("a".to_owned(), Callers::Live), ("b".to_owned(), Callers::Both)]);
+        }
+        let back = rollback(&Gateway::default(), &facts, None).unwrap().unwrap();
+        let aliases: Vec<String> = back
+            .aliases
+            .iter()
+            .map(|one| format!("{}:{}", one.name, one.alias()))
+            .collect();
+        assert_eq!(aliases, ["a:live", "b:v1", "b:v2", "b:live"]);
+        let moved: Vec<(&str, &str, Option<&str>)> = back
+            .followers
+            .iter()
+            .map(|one| (one.name.as_str(), one.to.as_str(), one.from.as_deref()))
+            .collect();
+        assert_eq!(moved, [("a", "1", Some("2")), ("b", "1", Some("2"))]);
     }
 
     #[test]

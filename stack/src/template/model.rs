@@ -280,6 +280,9 @@ pub struct Function {
     pub reserved_concurrency: Option<u32>,
     /// Ephemeral storage, MiB, 512–10240.
     pub ephemeral_storage_mb: u32,
+    /// Event that it takes without changing anything, JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_event: Option<String>,
 }
 
 /// A statement of IAM that the template gives. `${account}` and `${partition}` in it are not known before AWS is called.

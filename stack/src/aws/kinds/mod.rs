@@ -1,6 +1,7 @@
 //! The resource kinds by AWS service. A kind is a folder or file here, and a line in [`registry`].
 
 pub mod apigateway;
+pub mod before_live;
 pub mod cloudwatch;
 pub mod dynamodb;
 pub mod events;

@@ -49,6 +49,8 @@ fn kinds() -> Registry {
     registry.add(crate::aws::kinds::lambda::function::LambdaFunction);
     registry.add(crate::aws::kinds::lambda::version::LambdaVersion);
     registry.add(crate::aws::kinds::lambda::permission::LambdaPermission);
+    registry.add(crate::aws::kinds::lambda::release::LambdaRelease);
+    registry.add(crate::aws::kinds::lambda::alias::LambdaAlias);
     registry.add(crate::aws::kinds::apigateway::api::HttpApi);
     registry.add(crate::aws::kinds::apigateway::integration::ApiIntegration);
     registry.add(crate::aws::kinds::apigateway::route::ApiRoute);

@@ -3,11 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::gateway;
-use super::release_state;
+use super::followers;
+use super::sight::Sight;
 use crate::aws::client::context::Context;
 use crate::aws::kinds::apigateway::stage::{LIVE, stage_of};
-use crate::aws::kinds::apigateway::state::ApiState;
+use crate::aws::kinds::lambda;
+use crate::release::by_alias;
+use crate::release::slots::Carrier;
 use crate::release::transition::{self, Transition, VersionAlias, forward};
 
 /// What can be done without taskctl.
@@ -24,16 +26,26 @@ pub struct ByHand {
 }
 
 /// What can be done by hand; none where there is no release to go back to.
-pub fn of(context: &Context, api: &ApiState) -> Option<ByHand> {
-    let facts = release_state::of(api, std::collections::BTreeMap::new());
-    let gateway = gateway::of(context.identity(), api);
-    let transition = transition::rollback(&gateway, &facts, None).ok().flatten()?;
+pub fn of(context: &Context, sight: &Sight) -> Option<ByHand> {
+    let transition = transition::rollback(&sight.gateway, &sight.facts, None)
+        .ok()
+        .flatten()?;
     let place = Place::of(context);
+    let text = followers::text(&transition, forward(&transition), 1);
+    let aliases = followers::at_target(&transition, &text);
+    let stage = (transition.carrier == Carrier::Api).then(|| place.switch(&transition));
+    let moves: Vec<String> = stage
+        .into_iter()
+        .chain(aliases.iter().map(|alias| place.point(alias)))
+        .collect();
     Some(ByHand {
         release: transition.to,
-        rollback: place.switch(&transition),
+        rollback: moves.join(" && "),
         end_canary: transition.aliases.iter().map(|alias| place.clear(alias)).collect(),
-        show: place.show(&transition.api_id),
+        show: match (transition.carrier, transition.followers.first()) {
+            (Carrier::Functions, Some(one)) => place.show_alias(&one.function),
+            _ => place.show(&transition.api_id),
+        },
     })
 }
 
@@ -66,6 +78,23 @@ impl Place {
             self.0,
             alias.function,
             alias.alias()
+        )
+    }
+
+    fn show_alias(&self, function: &str) -> String {
+        format!(
+            "aws lambda get-alias {} --function-name {function} --name {}",
+            self.0,
+            by_alias::LIVE
+        )
+    }
+
+    /// Moves an alias.
+    pub(super) fn point(&self, place: &lambda::alias::Place) -> String {
+        format!(
+            "aws lambda update-alias {} --function-name {} --name {} --function-version {} --description '{}' --routing-config \
+             AdditionalVersionWeights={{}}",
+            self.0, place.function, place.alias, place.version, place.description
         )
     }
 

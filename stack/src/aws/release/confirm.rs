@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::check_event::{self, CheckEvents};
 use super::driver::{Checked, Probe, is_at_target};
 use crate::aws::client::context::Context;
 use crate::aws::client::op::op;
 use crate::aws::kinds::apigateway::stage::PREVIEW;
 use crate::event::{Event, Evidence, millis};
 use crate::release::machine::Outcome;
+use crate::release::slots::Carrier;
 use crate::release::transition::Transition;
 
 /// Right answers in a row that confirm a switch.
@@ -47,7 +49,7 @@ impl Asker {
     }
 
     /// How long a function may fail in preview.
-    fn permitted_within(self) -> Duration {
+    pub(super) fn permitted_within(self) -> Duration {
         match self {
             Self::Move => PERMITTED_WITHIN,
             Self::Deploy(within) => within,
@@ -102,12 +104,25 @@ async fn ask(outside: &dyn Probe, url: &str, release: u64) -> Seen {
 }
 
 /// Asks preview: every function that can be reached without changing anything answers, and as this release.
-pub(super) async fn check(context: &Context, transition: &Transition, outside: &dyn Probe) -> Outcome {
-    let asked = match probe_preview(context, transition, outside, Asker::Move).await {
-        Ok(asked) => asked,
-        Err(outcome) => return outcome,
+pub(super) async fn check(
+    context: &Context,
+    transition: &Transition,
+    outside: &dyn Probe,
+    events: &CheckEvents,
+) -> Outcome {
+    let probed = probe_preview(context, transition, outside, Asker::Move).await;
+    let called = match probed {
+        Ok(_) => check_event::check(context, transition, events, PERMITTED_WITHIN).await,
+        Err(_) => Ok(0),
     };
-    let checked = run_checks(context, transition, outside).await;
+    let asked = match (probed, called) {
+        (Ok(asked), Ok(called)) => asked + called,
+        (Err(outcome), _) | (_, Err(outcome)) => return outcome,
+    };
+    let checked = match transition.carrier {
+        Carrier::Api => run_checks(context, transition, outside).await,
+        Carrier::Functions => Checked::default(),
+    };
     if context.cancel().is_cancelled() {
         return Outcome::Interrupted;
     }
@@ -403,6 +418,16 @@ async fn confirm_by_status(context: &Context, transition: &Transition, row: &Row
     if asker.is_deploy() {
         return Outcome::Good;
     }
+    if transition.carrier == Carrier::Functions {
+        let functions = transition.followers.len();
+        context.emit(Event::Note {
+            message: format!(
+                "confirmed by the alias live of {functions} {}",
+                if functions == 1 { "function" } else { "functions" }
+            ),
+        });
+        return Outcome::Good;
+    }
     if transition.probes.is_empty() {
         context.emit(Event::Note {
             message: "not confirmed from outside: the API has no route known to be read-only".to_owned(),
@@ -512,12 +537,18 @@ mod tests {
         let (context, recorder, transition) = stage("d2");
         let began = Instant::now();
         let foreign = outside(|_, _| Ok(answer(404, &[], r#"{"message":"no such order"}"#)));
-        assert_eq!(check(&context, &transition, &foreign).await, Outcome::Good);
+        assert_eq!(
+            check(&context, &transition, &foreign, &CheckEvents::new()).await,
+            Outcome::Good
+        );
         assert!(began.elapsed() < Duration::from_secs(1));
         assert_eq!(notes(&recorder), Vec::<String>::new());
         // What looks like the gateway's for ever is the function's: the route is there.
         let alike = outside(|_, _| Ok(answer(404, &[], NO_ROUTE)));
-        assert_eq!(check(&context, &transition, &alike).await, Outcome::Good);
+        assert_eq!(
+            check(&context, &transition, &alike, &CheckEvents::new()).await,
+            Outcome::Good
+        );
         assert_eq!(
             notes(&recorder)[0],
             "not counted: preview /orders/0 answered 404 as the gateway itself does, so the answer does not show whether a \
@@ -529,13 +560,13 @@ mod tests {
     async fn what_fails_in_preview_is_refused() {
         let (context, _, transition) = stage("d2");
         let throttled = outside(|_, _| Ok(answer(429, &[], r#"{"message":"Too Many Requests"}"#)));
-        let refused = check(&context, &transition, &throttled).await;
+        let refused = check(&context, &transition, &throttled, &CheckEvents::new()).await;
         assert_eq!(
             refused,
             Outcome::Bad("preview /orders/0: answered 429: the gateway throttles".to_owned())
         );
         let failing = outside(|_, _| Ok(answer(500, &[], r#"{"message":"Internal Server Error"}"#)));
-        let refused = check(&context, &transition, &failing).await;
+        let refused = check(&context, &transition, &failing, &CheckEvents::new()).await;
         assert_eq!(refused, Outcome::Bad("preview /orders/0: answered 500".to_owned()));
     }
 
@@ -690,7 +721,7 @@ mod tests {
         let transition = promotion(&gateway, &facts(1, 2, None)).unwrap().unwrap();
         let outside = Checks(std::sync::Mutex::new(runs.to_vec()));
         let began = Instant::now();
-        let outcome = check(&context, &transition, &outside).await;
+        let outcome = check(&context, &transition, &outside, &CheckEvents::new()).await;
         (outcome, began.elapsed().as_secs(), notes(&recorder).len())
     }
 

@@ -7,20 +7,20 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::bake::{Share, bake};
+use super::check_event::CheckEvents;
 use super::confirm::{self, Asker};
 use super::control_bucket::ControlBucket;
 use super::error::MoveError;
-use super::gateway;
+use super::followers;
 use super::hooks::run_hooks;
 use super::lease::{Lease, Progress};
 use super::ledger;
-use super::sight::{Sight, look};
+use super::sight::Sight;
 use super::traffic_shift::{self, Shares, StillSet};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::op::{Op, op};
 use crate::aws::kinds::apigateway::stage::{LIVE, drop_settings_of_gone_routes, names_gone_route, stage_of};
-use crate::aws::kinds::apigateway::state::ApiState;
 use crate::aws::kinds::events::warmup_rule;
 use crate::aws::kinds::site;
 use crate::event::{Event, millis};
@@ -28,7 +28,7 @@ use crate::release::answer::Answer;
 use crate::release::canary::{Metering, Rollout};
 use crate::release::machine::{Aim, Effect, End, Machine, Outcome, Weights};
 use crate::release::record::{Cause, DONE, MoveRecord};
-use crate::release::slots::{ReleaseState, SlotVariables};
+use crate::release::slots::{Carrier, SlotVariables};
 use crate::release::transition::{self, Transition, VersionAlias, back, forward};
 use crate::template::model::{Hook, Hooks};
 
@@ -80,16 +80,8 @@ pub struct RolloutOptions {
     pub hooks: Hooks,
     /// Releases that are kept afterwards.
     pub keep: usize,
-}
-
-/// Which functions of live send a share elsewhere, with the percentage.
-pub async fn diverted(
-    context: &Context,
-    state: &ApiState,
-    facts: &ReleaseState,
-) -> Result<BTreeMap<String, u8>, MoveError> {
-    let aliases = transition::live_aliases(&gateway::of(context.identity(), state), facts);
-    Ok(by_function(traffic_shift::diverted(context, &aliases).await?))
+    /// What functions are called with that no request reaches.
+    pub check_events: CheckEvents,
 }
 
 fn by_function(shares: BTreeMap<VersionAlias, u8>) -> BTreeMap<String, u8> {
@@ -99,8 +91,8 @@ fn by_function(shares: BTreeMap<VersionAlias, u8>) -> BTreeMap<String, u8> {
 
 /// Takes every share away that is diverted. Returns what was.
 pub async fn abort(context: &Context, lease: &Lease) -> Result<BTreeMap<String, u8>, MoveError> {
-    let (state, facts) = look(context).await?;
-    let aliases = transition::aliases(&gateway::of(context.identity(), &state), &facts, None);
+    let Sight { gateway, facts } = Sight::read(context).await?;
+    let aliases = transition::aliases(&gateway, &facts, None);
     let diverted = traffic_shift::diverted(context, &aliases).await?;
     let weighted = match lease.is_after_canary() {
         true => aliases.iter().cloned().collect(),
@@ -425,7 +417,8 @@ impl Run<'_> {
     }
 
     async fn check(&self) -> Outcome {
-        match confirm::check(self.context, self.transition, self.probe).await {
+        let events = &self.options.check_events;
+        match confirm::check(self.context, self.transition, self.probe, events).await {
             Outcome::Good => {
                 self.hooks(&self.options.hooks.before, &self.transition.preview_url)
                     .await
@@ -456,7 +449,7 @@ impl Run<'_> {
             context, transition, ..
         } = self;
         let taking = transition.changed.iter().filter(|one| one.new.is_some());
-        self.weighted.extend(taking.map(traffic_shift::live_alias));
+        self.weighted.extend(taking.flat_map(|one| one.live_aliases()));
         match traffic_shift::divert(context, &transition.changed, percent).await {
             Ok(()) => {}
             Err(error) if error.kind == ErrorKind::Interrupted => return Outcome::Interrupted,
@@ -484,12 +477,26 @@ impl Run<'_> {
 
     async fn switch(&mut self) -> Outcome {
         let (context, transition) = (self.context, self.transition);
-        let call = op("apigateway", "UpdateStage");
-        let moved = switch(context, call, transition, &transition.deployment, self.variables()).await;
-        if let Err(error) = moved
-            // A call whose answer was lost may have moved it.
-            && (error.kind != ErrorKind::Transient || !is_at_target(context, transition).await)
-        {
+        let moved = match (transition.carrier, transition.aim) {
+            (Carrier::Functions, _) => self.move_aliases().await,
+            // What live's functions hand to others is read by those of the same release.
+            (Carrier::Api, Aim::Promote) => match self.move_aliases().await {
+                Ok(()) => self.move_stage().await,
+                Err(error) => Err(error),
+            },
+            (Carrier::Api, Aim::Rollback) => match self.move_stage().await {
+                Ok(()) => {
+                    // Live has moved; what could not follow is said, and the next run brings it there.
+                    if let Err(error) = self.move_aliases().await {
+                        self.failure = Some(error);
+                    }
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
+        };
+        if let Err(error) = moved {
+            self.return_aliases().await;
             let why = format!("live was not moved: {error}");
             self.failure = Some(error);
             return Outcome::Bad(why);
@@ -505,15 +512,46 @@ impl Run<'_> {
         Outcome::Good
     }
 
-    async fn switch_back(&mut self) -> Outcome {
-        let Self {
-            context, transition, ..
-        } = self;
-        let call = op("apigateway", "UpdateStage").even_when_stopped();
-        let moved = switch(context, call, transition, &transition.live.deployment, back(transition)).await;
-        if let Err(error) = moved {
-            return Outcome::Bad(error.to_string());
+    /// The one call; a call whose answer was lost may have moved it.
+    async fn move_stage(&self) -> Result<(), AwsError> {
+        let (context, transition) = (self.context, self.transition);
+        let call = op("apigateway", "UpdateStage");
+        match switch(context, call, transition, &transition.deployment, self.variables()).await {
+            Err(error) if error.kind == ErrorKind::Transient && is_at_target(context, transition).await => Ok(()),
+            moved => moved,
         }
+    }
+
+    /// Moves the functions' aliases `live` to the target, all at once.
+    async fn move_aliases(&self) -> Result<(), AwsError> {
+        let text = followers::text(self.transition, self.variables(), 1);
+        let places = followers::at_target(self.transition, &text);
+        followers::put(self.context, &places, op("lambda", "UpdateAlias")).await
+    }
+
+    /// Moves them back where they were. What cannot is said with the command lines that do it.
+    async fn return_aliases(&self) {
+        let text = followers::text(self.transition, self.transition.live.variables.clone(), 2);
+        let places = followers::at_former(self.transition, &text);
+        let call = op("lambda", "UpdateAlias").even_when_stopped();
+        if let Err(error) = followers::put(self.context, &places, call).await {
+            let commands = followers::by_hand(self.context, &places).join("\n  ");
+            self.context.emit(Event::Warning {
+                message: format!("aliases of functions were not moved back: {error}; move them with\n  {commands}"),
+            });
+        }
+    }
+
+    async fn switch_back(&self) -> Outcome {
+        let (context, transition) = (self.context, self.transition);
+        if transition.carrier == Carrier::Api {
+            let call = op("apigateway", "UpdateStage").even_when_stopped();
+            let moved = switch(context, call, transition, &transition.live.deployment, back(transition)).await;
+            if let Err(error) = moved {
+                return Outcome::Bad(error.to_string());
+            }
+        }
+        self.return_aliases().await;
         if let Err(error) = show_pages(context, &transition.former_sites).await {
             context.emit(Event::Warning {
                 message: format!("pages of release {} are still shown: {error}", transition.to),
@@ -530,6 +568,9 @@ pub const LATE_SHARES: &str = "weights cleared; AWS may send a share to the othe
 
 /// Whether live serves the target, as AWS shows it.
 pub(super) async fn is_at_target(context: &Context, transition: &Transition) -> bool {
+    if transition.carrier == Carrier::Functions {
+        return followers::are_at_target(context, transition).await;
+    }
     let client = &context.clients().apigateway;
     let stage = context
         .call(op("apigateway", "GetStage").even_when_stopped(), || {

@@ -9,14 +9,14 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
+use super::check_event::{CheckEvents, check};
 use super::confirm::{Asker, PERMITTED_WITHIN, confirm, probe_preview};
 use super::driver::Probe;
 use super::error::MoveError;
-use super::gateway;
-use super::sight::look;
+use super::sight::Sight;
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
-use crate::aws::kinds::apigateway::stage::BeforeLive;
+use crate::aws::kinds::before_live::BeforeLive;
 use crate::event::Event;
 use crate::release::machine::Outcome;
 use crate::release::transition::{self, Transition};
@@ -28,6 +28,8 @@ pub struct Outside {
     pub probe: Arc<dyn Probe>,
     /// How long a change of a stage may take until it is served everywhere, usually; zero where it is at once.
     pub settling: Duration,
+    /// What functions are called with that no request reaches.
+    pub check_events: CheckEvents,
 }
 
 /// How long what a function was given a moment ago may take to be known everywhere. No request shows it of functions that no
@@ -59,11 +61,11 @@ impl GoingLive {
         let transition = match known {
             Some(transition) => transition,
             None => {
-                let (state, facts) = look(context).await?;
-                transition::arrived(&gateway::of(context.identity(), &state), &facts)?
+                let Sight { gateway, facts } = Sight::read(context).await?;
+                transition::arrived(&gateway, &facts)?
             }
         };
-        let Outside { probe, settling } = &self.outside;
+        let Outside { probe, settling, .. } = &self.outside;
         let outcome = confirm(context, &transition, &**probe, *settling, self.asker(context)).await;
         Ok(match outcome {
             Outcome::Good => None,
@@ -95,18 +97,32 @@ impl GoingLive {
 #[async_trait]
 impl BeforeLive for GoingLive {
     async fn ask(&self, context: &Context) -> Result<(), AwsError> {
-        let error = |kind, why: String| AwsError::own("apigateway", "UpdateStage", kind, why);
-        let (state, facts) = look(context).await.map_err(|failed| match failed {
+        let error = |kind, why: String| AwsError::own("taskctl", "release", kind, why);
+        let sight = Sight::read(context).await;
+        let Sight { gateway, facts } = sight.map_err(|failed| match failed {
             MoveError::Aws(failed) => failed,
             other => error(ErrorKind::Invalid, other.to_string()),
         })?;
-        let gateway = gateway::of(context.identity(), &state);
         // Live serves it already, or preview serves something of others: nothing to ask for.
         let Ok(Some(transition)) = transition::promotion(&gateway, &facts) else {
             return Ok(());
         };
         let release = transition.to;
-        match probe_preview(context, &transition, &*self.outside.probe, self.asker(context)).await {
+        let asker = self.asker(context);
+        let probed = probe_preview(context, &transition, &*self.outside.probe, asker).await;
+        let called = match probed {
+            Ok(_) => {
+                check(
+                    context,
+                    &transition,
+                    &self.outside.check_events,
+                    asker.permitted_within(),
+                )
+                .await
+            }
+            Err(outcome) => Err(outcome),
+        };
+        match called {
             Ok(_) => {}
             Err(Outcome::Interrupted) => {
                 return Err(error(ErrorKind::Interrupted, "stopped before live moved".to_owned()));

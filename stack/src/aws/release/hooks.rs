@@ -132,6 +132,7 @@ mod tests {
         let context = context_over(identity(), clients);
         let mut transition = promotion(&Gateway::default(), &facts(1, 2, None)).unwrap().unwrap();
         transition.changed = vec![Changed {
+            callers: None,
             name: "reindex".to_owned(),
             function: "shop-dev-reindex".to_owned(),
             old: 1,

@@ -2,11 +2,13 @@
 
 mod bake;
 pub mod by_hand;
+pub mod check_event;
 mod confirm;
 pub mod control_bucket;
 pub mod drift;
 pub mod driver;
 pub mod error;
+pub(crate) mod followers;
 pub mod gateway;
 pub mod going_live;
 mod hooks;

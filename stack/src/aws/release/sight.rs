@@ -10,7 +10,9 @@ use super::{gateway, release_state};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::kinds::apigateway::state::{self, ApiState};
-use crate::release::slots::ReleaseState;
+use crate::aws::read::reader::Reader;
+use crate::release::label::ReleaseLabel;
+use crate::release::slots::{ReleaseState, SlotState};
 use crate::release::transition::{Gateway, TransitionError};
 
 /// APIs with the stage's tags, looked for while AWS says who the caller is.
@@ -63,45 +65,56 @@ pub struct Sight {
 impl Sight {
     /// Reads it anew.
     pub async fn read(context: &Context) -> Result<Self, MoveError> {
-        let (state, facts) = look(context).await?;
-        Ok(Self {
-            gateway: gateway::of(context.identity(), &state),
-            facts,
-        })
+        match Self::read_with(&Reader::new(context.clone())).await? {
+            Some(sight) => sight.readable(),
+            None => Err(match is_deployed(context).await? {
+                true => TransitionError::Nothing("the stack has no functions, and so no releases".to_owned()).into(),
+                false => not_deployed(context).await.into(),
+            }),
+        }
+    }
+
+    /// What a reader sees, whoever wrote it; none where there is neither an API nor a function.
+    pub async fn read_with(reader: &Reader) -> Result<Option<Self>, AwsError> {
+        if let Some(state) = reader.api().await? {
+            return Ok(Some(Self::in_api(reader.context(), &state)));
+        }
+        let (facts, functions) = release_state::of_functions(reader).await?;
+        let gateway = Gateway {
+            functions,
+            prefix: reader.context().identity().prefix(),
+            ..Gateway::default()
+        };
+        Ok((!gateway.functions.is_empty()).then_some(Self { gateway, facts }))
+    }
+
+    fn in_api(context: &Context, state: &ApiState) -> Self {
+        Self {
+            facts: release_state::of(state, BTreeMap::new()),
+            gateway: gateway::of(context.identity(), state),
+        }
+    }
+
+    /// The label of the release in a slot.
+    pub fn label(&self, slot: Option<&SlotState>) -> Option<&ReleaseLabel> {
+        self.facts.releases.get(&slot?.release?)
+    }
+
+    fn readable(self) -> Result<Self, MoveError> {
+        release_state::readable(&self.facts)?;
+        Ok(self)
     }
 
     /// Reads it of the API that was found: one round trip.
     pub async fn of(context: &Context, found: &Found) -> Result<Self, MoveError> {
         match ApiState::read_found(context, found.0.clone()).await {
-            Ok(Some(state)) => Ok(Self {
-                facts: readable(&state)?,
-                gateway: gateway::of(context.identity(), &state),
-            }),
+            Ok(Some(state)) => Self::in_api(context, &state).readable(),
             Ok(None) => Self::read(context).await,
             // It was made anew meanwhile.
             Err(error) if error.kind == ErrorKind::NotFound => Self::read(context).await,
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// Reads where live is.
-pub async fn look(context: &Context) -> Result<(ApiState, ReleaseState), MoveError> {
-    let state = ApiState::read(context).await?;
-    let Some(state) = state else {
-        return Err(match is_deployed(context).await? {
-            true => TransitionError::Nothing("the stack has no API, and so no releases".to_owned()).into(),
-            false => not_deployed(context).await.into(),
-        });
-    };
-    let facts = readable(&state)?;
-    Ok((state, facts))
-}
-
-fn readable(state: &ApiState) -> Result<ReleaseState, MoveError> {
-    let facts = release_state::of(state, BTreeMap::new());
-    release_state::readable(&facts)?;
-    Ok(facts)
 }
 
 #[cfg(test)]

@@ -21,21 +21,15 @@ use crate::aws::read::reader::Reader;
 use crate::release::canary::{Compared, Counted, PERCENTILES, PERIOD, Sample};
 use crate::release::transition::{Changed, VersionAlias};
 
-/// The alias of live whose weights divert.
-pub(super) fn live_alias(one: &Changed) -> VersionAlias {
-    VersionAlias {
-        name: one.name.clone(),
-        function: one.function.clone(),
-        version: one.old,
-    }
-}
-
 /// Diverts a share of each function to its new version.
 pub async fn divert(context: &Context, functions: &[Changed], percent: u8) -> Result<(), AwsError> {
-    let weigh = functions.iter().filter_map(|one| {
+    let aliases = functions.iter().filter_map(|one| {
         let weights = HashMap::from([(one.new?.to_string(), f64::from(percent) / 100.0)]);
-        Some(async move { route(context, &live_alias(one), weights).await })
+        Some(one.live_aliases().map(move |alias| (alias, weights.clone())))
     });
+    let weigh = aliases
+        .flatten()
+        .map(|(alias, weights)| async move { route(context, &alias, weights).await });
     try_join_all(weigh).await.map(drop)
 }
 
@@ -198,7 +192,8 @@ async fn route(context: &Context, one: &VersionAlias, weights: HashMap<String, f
                 .update_alias()
                 .function_name(&one.function)
                 .name(one.alias())
-                .function_version(one.version.to_string())
+                // It may have moved meanwhile.
+                .set_function_version((!one.is_live).then(|| one.version.to_string()))
                 .routing_config(routing.clone())
                 .send()
         })
@@ -274,15 +269,19 @@ pub async fn compare(
     from: i64,
     to: i64,
 ) -> Result<Vec<Compared>, AwsError> {
-    let changed: Vec<(&Changed, u64)> = functions.iter().filter_map(|one| Some((one, one.new?))).collect();
+    let changed = functions.iter().filter_map(|one| {
+        let new = one.new?;
+        Some(one.live_aliases().map(move |alias| (one, alias, new)))
+    });
+    let changed: Vec<(&Changed, VersionAlias, u64)> = changed.flatten().collect();
     let mut queries = Vec::new();
-    for (place, (one, new)) in changed.iter().enumerate() {
+    for (place, (one, alias, new)) in changed.iter().enumerate() {
         for (side, version) in [("old", one.old), ("new", *new)] {
-            queries.extend(queries_of(one, side, version, place));
+            queries.extend(queries_of((one, alias), side, version, place));
         }
     }
     let values = metrics::fetch(context, &queries, from, to).await?;
-    let compared = changed.iter().enumerate().map(|(place, (one, _))| {
+    let compared = changed.iter().enumerate().map(|(place, (one, ..))| {
         let is_counting = counting.contains(&one.name);
         Compared {
             function: one.name.clone(),
@@ -294,13 +293,13 @@ pub async fn compare(
 }
 
 /// What is asked about one side of a function.
-fn queries_of(one: &Changed, side: &str, version: u64, place: usize) -> Vec<Query> {
+fn queries_of((one, alias): (&Changed, &VersionAlias), side: &str, version: u64, place: usize) -> Vec<Query> {
     let id = |what: &str| format!("{side}_{what}_{place}");
     let function = ("FunctionName", one.function.clone());
     let resource = |alias: String| ("Resource", format!("{}:{alias}", one.function));
     let of_share = [
         function.clone(),
-        resource(live_alias(one).alias()),
+        resource(alias.alias()),
         ("ExecutedVersion", version.to_string()),
     ];
     let own = of_version(one, version);
@@ -363,6 +362,7 @@ mod tests {
             name: name.to_owned(),
             function: format!("shop-dev-{name}"),
             version: 3,
+            is_live: false,
         }
     }
 

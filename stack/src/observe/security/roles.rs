@@ -15,7 +15,7 @@ use crate::aws::policy::grants::own_statements;
 use crate::aws::registry;
 use crate::aws::release::control_bucket::ControlBucket;
 use crate::aws::release::ledger;
-use crate::aws::release::release_state;
+use crate::aws::release::sight::Sight;
 use crate::release::grants::is_believed;
 use crate::release::grants::recorded;
 use crate::release::record::ReleaseRecord;
@@ -90,8 +90,9 @@ pub(super) async fn examine(stage: &Stage<'_>, control: &ControlBucket) -> Resul
     let records = match roles.iter().any(|(_, policies)| has_former(policies)) {
         true => {
             let records = ledger::records(stage.context, control).await?;
-            let facts = release_state::read(&stage.reader, &BTreeMap::new()).await?;
-            let believed = |record: &ReleaseRecord| is_believed(&facts.releases, record.release, &record.grants);
+            let sight = Sight::read_with(&stage.reader).await?;
+            let releases = sight.map(|sight| sight.facts.releases).unwrap_or_default();
+            let believed = |record: &ReleaseRecord| is_believed(&releases, record.release, &record.grants);
             records.into_iter().filter(believed).collect()
         }
         false => Vec::new(),

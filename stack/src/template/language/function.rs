@@ -1,8 +1,9 @@
 //! Functions and what they may do.
 
 use super::{
-    ActionName, BinaryName, CodePath, ConditionKey, ConditionOperator, ConditionValue, Description, HandlerName,
-    KeyPrefix, LogicalName, NameText, PolicyArn, Reason, ResourceArn, RuntimeName, VariableName, VariableValue,
+    ActionName, BinaryName, CodePath, ConditionKey, ConditionOperator, ConditionValue, Description, EventText,
+    HandlerName, KeyPrefix, LogicalName, NameText, PolicyArn, Reason, ResourceArn, RuntimeName, VariableName,
+    VariableValue,
 };
 use crate::template::grammar::{
     AnyScalar, Days, Duration, Integer, Named, OneOf, OneOrMore, Reserved, Seconds, Spanned, Text, Variant, record,
@@ -50,6 +51,9 @@ record! {
         reserved_concurrency: Option<Spanned<Integer<0, 100000>>>,
         /// Space in `/tmp`, MB.
         ephemeral_storage: Spanned<Integer<512, 10240>> = "512",
+        /// Event that the function takes without changing anything, as JSON. Promotions call it with that before live moves, when no
+        /// route reaches it.
+        check_event: Option<Spanned<Text<EventText>>>,
         /// Environments kept ready.
         provisioned_concurrency: Reserved,
     }

@@ -75,6 +75,11 @@ text_rule!(
     "at most 4096 characters"
 );
 text_rule!(
+    /// An event of a function.
+    EventText, "an event", None, 8192, BadValue,
+    "at most 8192 characters"
+);
+text_rule!(
     /// A Logs Insights query. <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_StartQuery.html>
     QueryText, "a Logs Insights query", None, 10000, BadValue,
     "at most 10000 characters"

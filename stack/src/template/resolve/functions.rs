@@ -115,7 +115,22 @@ impl Resolver<'_> {
             tracing: function.tracing.value,
             reserved_concurrency: function.reserved_concurrency.map(|reserved| reserved.value.u32()),
             ephemeral_storage_mb: function.ephemeral_storage.value.u32(),
+            check_event: self.check_event(function),
         }
+    }
+
+    /// The event that a function is checked with. A faulty one is none.
+    fn check_event(&mut self, function: &FunctionSource) -> Option<String> {
+        let event = function.check_event.as_ref()?;
+        let text = self.fill(&event.value.text, event.span);
+        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+            let fault = Fault::error(Code::BadValue, format!("`check_event` is not JSON: {error}"))
+                .at(event.span)
+                .help("quote it as a whole: check_event: '{\"Records\": []}'");
+            self.report(fault);
+            return None;
+        }
+        Some(text)
     }
 
     /// Code that is not built here. A faulty one is none.

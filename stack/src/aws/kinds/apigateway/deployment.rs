@@ -18,7 +18,7 @@ use crate::aws::kinds::lambda;
 use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback};
-use crate::release::label::{PLAIN, ReleaseLabel};
+use crate::release::label::{Callers, PLAIN, ReleaseLabel};
 use crate::resource::{Observed, Outputs, ResourceId, outputs};
 
 /// The kind.
@@ -33,6 +33,9 @@ pub struct Model {
     pub fingerprint: String,
     /// Functions in it, by logical name, with the version expected when it was planned.
     pub versions: BTreeMap<String, String>,
+    /// Those of them that something else than routes calls.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub callers: BTreeMap<String, Callers>,
     /// Commit of the code.
     pub commit: Option<String>,
     /// Content of each web site, by bucket.
@@ -48,6 +51,7 @@ impl Model {
             release,
             fingerprint,
             versions: _,
+            callers,
             commit,
             sites,
             grants,
@@ -56,6 +60,7 @@ impl Model {
             number: release,
             fingerprint,
             versions,
+            callers,
             commit,
             sites,
             format: PLAIN,
@@ -110,6 +115,7 @@ impl Kind for ApiDeployment {
             release: 1,
             fingerprint: "0123456789abcdef".into(),
             versions: BTreeMap::from([("tasks".to_owned(), "1".to_owned())]),
+            callers: BTreeMap::new(),
             commit: Some("1a2b3c4d".into()),
             sites: BTreeMap::new(),
             grants: "0123456789abcdef0123456789abcdef".into(),

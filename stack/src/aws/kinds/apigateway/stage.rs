@@ -2,12 +2,10 @@
 //! moves all routes and functions at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_apigatewayv2::types::{AccessLogSettings, RouteSettings, Stage};
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::client::context::Context;
@@ -291,32 +289,6 @@ impl Kind for ApiStage {
             })
             .await;
         gone(deleted.map(drop))
-    }
-}
-
-/// What is asked before live moves.
-#[async_trait]
-pub trait BeforeLive: Send + Sync {
-    /// Whether live may move. An error keeps it where it is.
-    async fn ask(&self, context: &Context) -> Result<(), AwsError>;
-}
-
-/// What this run asks before live moves.
-#[derive(Default)]
-struct Asked(Mutex<Option<Arc<dyn BeforeLive>>>);
-
-impl Context {
-    /// From now on this is asked before live moves to another release.
-    pub fn before_live(&self, asked: Arc<dyn BeforeLive>) {
-        *self.extension::<Asked>().0.lock() = Some(asked);
-    }
-
-    async fn ask_before_live(&self) -> Result<(), AwsError> {
-        let asked = self.extension::<Asked>().0.lock().clone();
-        match asked {
-            Some(asked) => asked.ask(self).await,
-            None => Ok(()),
-        }
     }
 }
 

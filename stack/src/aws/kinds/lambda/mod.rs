@@ -1,8 +1,10 @@
 //! Lambda.
 
 pub mod account;
+pub mod alias;
 pub mod function;
 pub mod permission;
+pub mod release;
 pub mod staging;
 pub mod version;
 
