@@ -570,10 +570,11 @@ pub struct LogEvent {
 }
 
 /// What becomes of lines whose log group is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MissingGroup {
-    /// The group is made, as Lambda does.
-    Made,
+    /// The group is made where the role with this ARN allows that: Lambda writes a function's log as its role
+    /// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html>).
+    MadeAs(String),
     /// The lines are lost: the resource policy of a delivery allows streams and events, never a group
     /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-vended-logs-permissions.html>).
     Lost,

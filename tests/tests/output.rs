@@ -172,7 +172,7 @@ fn log_lines_stay_text_in_every_form() {
         }
     }
 
-    // A group of access logs that was deleted is not made again by the requests that follow, unlike a function's.
+    // A group of access logs that was deleted is not made again by the requests that follow.
     runtime.block_on(async {
         let logs = project.clients().await.logs;
         let prefix = format!("/aws/vendedlogs/taskctl/{}/dev/", project.app);

@@ -138,7 +138,7 @@ impl EnvironmentLog {
                 &self.version.log_group,
                 &self.stream,
                 std::mem::take(&mut self.events),
-                MissingGroup::Made,
+                MissingGroup::MadeAs(self.version.role.clone()),
             );
         }
     }

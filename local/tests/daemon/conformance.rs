@@ -134,11 +134,13 @@ async fn functions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_of_functions_come_into_their_group() {
     let world = World::running().await;
+    world.function("quiet", "x").await;
     world.function("talker", "x").await;
-    world
-        .rest("lambda", "POST", "/2015-03-31/functions/talker/invocations", json!({}))
-        .await
-        .ok();
+    world.allow("talker-role", "logs:CreateLogGroup", "*").await;
+    for function in ["quiet", "talker"] {
+        let path = format!("/2015-03-31/functions/{function}/invocations");
+        world.rest("lambda", "POST", &path, json!({})).await.ok();
+    }
     let lines = until("the log", || async {
         let input = json!({"logGroupName": "/aws/lambda/talker", "filterPattern": "handled"});
         let answer = world.json("logs", "Logs_20140328.FilterLogEvents", input).await;
@@ -151,6 +153,18 @@ async fn logs_of_functions_come_into_their_group() {
     })
     .await;
     assert_eq!(lines.len(), 1);
+    // A role that may not make groups makes none: a function that was destroyed leaves no group behind.
+    let groups = world
+        .json("logs", "Logs_20140328.DescribeLogGroups", json!({}))
+        .await
+        .value();
+    let names: Vec<&str> = groups["logGroups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| group["logGroupName"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["/aws/lambda/talker"]);
     let invocations = until("the metric", || async {
         let now = jiff::Timestamp::now().as_second();
         let query = json!({

@@ -210,6 +210,7 @@ async fn mapped(world: &World) -> String {
     };
     refused("does not have permissions to call ReceiveMessage on SQS").await;
     world.allow("worker-role", "sqs:*", &arn("jobs")).await;
+    world.allow("worker-role", "logs:CreateLogGroup", "*").await;
     refused("Queue visibility timeout: 1 seconds is less than Function timeout: 2 seconds").await;
     let visible = json!({"QueueUrl": "jobs", "Attributes": {"VisibilityTimeout": "2"}});
     world.sqs("SetQueueAttributes", visible).await;

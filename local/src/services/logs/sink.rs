@@ -11,6 +11,9 @@ use tokio::sync::watch;
 use crate::keys::DEFAULT_ACCOUNT;
 use crate::ports::{LogEvent, LogSink, MissingGroup};
 use crate::protocol::emulator_client::{Caller, EmulatorClient, EmulatorError};
+use crate::services::iam::permissions::read;
+use crate::services::iam::policy::Verdict;
+use crate::services::iam::required::Required;
 use crate::services::rhythm::Rhythm;
 
 /// How often logs are brought over.
@@ -136,7 +139,7 @@ async fn put_events(
         let of_stream = json!({"logGroupName": group, "logStreamName": name});
         let mut made = call("CreateLogStream", of_stream.clone()).await;
         if made.as_ref().is_err_and(|error| error.is("ResourceNotFoundException")) {
-            if *missing == MissingGroup::Lost {
+            if !may_make_group(emulator, caller, group, missing).await {
                 return Ok(());
             }
             ignore_existing(call("CreateLogGroup", json!({"logGroupName": group})).await)?;
@@ -146,13 +149,25 @@ async fn put_events(
         known.insert(stream.clone());
     }
     match call("PutLogEvents", input.clone()).await {
-        // The group was deleted meanwhile: recreate it next time.
+        // The group was deleted meanwhile: the next lines find out whether there may be another.
         Err(error) => {
             known.remove(stream);
             Err(error)
         }
         Ok(_) => Ok(()),
     }
+}
+
+async fn may_make_group(emulator: &EmulatorClient, caller: &Caller, group: &str, missing: &MissingGroup) -> bool {
+    let MissingGroup::MadeAs(role) = missing else {
+        return false;
+    };
+    let wanted = Required {
+        action: "logs:CreateLogGroup".to_owned(),
+        resource: format!("arn:aws:logs:{}:{}:log-group:{group}", caller.region, caller.account),
+        context: BTreeMap::new(),
+    };
+    read(emulator, caller, role).await.judge(&wanted) == Verdict::Allowed
 }
 
 fn ignore_existing(result: Result<Value, EmulatorError>) -> Result<(), EmulatorError> {
