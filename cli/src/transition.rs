@@ -90,6 +90,9 @@ pub async fn run(
     if !session.global.yes {
         match session.unless_stopped(engine.proposal(&found, wanted)).await?? {
             Some(proposal) => {
+                session
+                    .unless_stopped(engine.require_runnable(&proposal, wanted))
+                    .await??;
                 if matches!(wanted, Wanted::Rollback { .. }) {
                     note_restoration(session, &session.unless_stopped(engine.restoration(&proposal)).await??);
                 }

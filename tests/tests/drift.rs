@@ -131,6 +131,19 @@ fn a_role_that_was_deleted(project: &Project) {
         after.out,
         after.err
     );
+    // Live does not go where it would fail.
+    let refused = project
+        .run(&["rollback", "--yes", "--to", &before.to_string()])
+        .expect(1);
+    let told = refused.err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        told.contains(&format!(
+            "release {before} does not go live: the role of tasks was deleted since"
+        )) && told.contains("make its content a new release"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(project.status("dev")["live"]["release"], before + 1);
 }
 
 async fn api_id(clients: &Clients, name: &str) -> String {

@@ -12,11 +12,13 @@ use crate::aws::read::reader::Reader;
 use crate::aws::release::driver::{self, Hold, Moved, Probe, Proposal, RolloutOptions};
 use crate::aws::release::error::MoveError;
 use crate::aws::release::lease::Lease;
+use crate::aws::release::runnable::Sighted;
 use crate::aws::release::sight::{Found, Sight};
-use crate::aws::release::{followers, ledger, traffic_shift};
+use crate::aws::release::{followers, ledger};
 use crate::release::canary::Rollout;
 use crate::release::grants::{self, InPlace, Restoration};
 use crate::release::history;
+use crate::release::machine::Aim;
 use crate::release::slots::ReleaseState;
 use crate::release::transition::{self, Gateway, Transition, TransitionError};
 use crate::site::md5;
@@ -46,6 +48,15 @@ impl Late {
     /// Whether everything has.
     pub fn is_empty(&self) -> bool {
         self.pages.is_empty() && self.aliases.is_empty()
+    }
+}
+
+impl Wanted {
+    fn aim(self) -> Aim {
+        match self {
+            Self::Promotion => Aim::Promote,
+            Self::Rollback { .. } => Aim::Rollback,
+        }
     }
 }
 
@@ -82,7 +93,8 @@ impl Engine {
         }))
     }
 
-    /// The same once nobody else may move live, with the weights of the aliases that `expected` names read meanwhile.
+    /// The same once nobody else may move live, with the aliases that `expected` names read meanwhile. A release that Lambda
+    /// refuses to run is refused.
     pub async fn settled_proposal(
         &self,
         found: &Found,
@@ -92,22 +104,23 @@ impl Engine {
         let aliases = expected
             .map(|expected| expected.transition.aliases.clone())
             .unwrap_or_default();
-        let context = &self.context;
-        let reading = async {
-            match wanted {
-                Wanted::Promotion => traffic_shift::diverted(context, &aliases).await,
-                Wanted::Rollback { .. } => traffic_shift::diverted_now(context, &aliases).await,
-            }
+        let reading = Sighted::read(&self.context, &aliases, wanted.aim());
+        let (proposal, mut sighted) = futures::join!(self.proposal(found, wanted), reading);
+        let Some(mut proposal) = proposal? else {
+            return Ok(None);
         };
-        let (proposal, shares) = futures::join!(self.proposal(found, wanted), reading);
-        let mut proposal = proposal?;
-        if let Some(proposal) = proposal
-            .as_mut()
-            .filter(|proposal| proposal.transition.aliases == aliases)
-        {
-            proposal.shares = Some(shares);
+        if proposal.transition.aliases != aliases {
+            sighted = Sighted::read(&self.context, &proposal.transition.aliases, wanted.aim()).await;
         }
-        Ok(proposal)
+        sighted.require_runnable(&proposal.transition, &proposal.sight.facts)?;
+        proposal.shares = Some(sighted.aliases.map(|seen| seen.shares));
+        Ok(Some(proposal))
+    }
+
+    /// Refuses a proposal to which live will not be moved: before somebody is asked about it.
+    pub async fn require_runnable(&self, proposal: &Proposal, wanted: Wanted) -> Result<(), EngineError> {
+        let sighted = Sighted::read(&self.context, &proposal.transition.aliases, wanted.aim()).await;
+        Ok(sighted.require_runnable(&proposal.transition, &proposal.sight.facts)?)
     }
 
     /// Ends a canary: no share of live's traffic goes elsewhere any more. Returns what did, in percent by function.

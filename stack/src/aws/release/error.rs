@@ -5,6 +5,7 @@ use super::traffic_shift::StillSet;
 use crate::aws::client::error::AwsError;
 use crate::release::grants::Refusal;
 use crate::release::label::ReleaseLabel;
+use crate::release::machine::Aim;
 use crate::release::transition::TransitionError;
 
 /// Why live did not move.
@@ -30,6 +31,14 @@ pub enum MoveError {
         /// What to do.
         hint: String,
     },
+    /// Lambda refuses to run the release.
+    #[error("{message}")]
+    CutOff {
+        /// Which functions, and why.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// The caller may not give back what the release was allowed.
     #[error(
         "release {release} needs grants that are not in place, and this caller may not write them; live was not moved"
@@ -47,6 +56,14 @@ pub fn clear_by_hand(commands: &[String]) -> String {
     format!(
         "run `taskctl promote --abort`, or without taskctl:\n  {}",
         commands.join("\n  ")
+    )
+}
+
+/// Where the code of a release is.
+fn code_of(release: u64, label: Option<&ReleaseLabel>) -> String {
+    label.and_then(|label| label.commit.as_ref()).map_or_else(
+        || format!("the code and template of release {release}"),
+        |commit| format!("`git checkout {}`", commit.trim_end_matches('+')),
     )
 }
 
@@ -71,10 +88,7 @@ impl MoveError {
             message.push_str("\n    ");
             message.push_str(line);
         }
-        let code = label.commit.as_ref().map_or_else(
-            || format!("the code and template of release {release}"),
-            |commit| format!("`git checkout {}`", commit.trim_end_matches('+')),
-        );
+        let code = code_of(release, Some(label));
         let look = match refusal.differs {
             true => format!(
                 "find out who wrote the record (`aws s3api head-object` shows when), then delete it with `aws s3 rm {record}`; "
@@ -90,11 +104,31 @@ impl MoveError {
         }
     }
 
+    /// A release has functions that Lambda refuses to run.
+    pub(super) fn cut_off(aim: Aim, release: u64, label: Option<&ReleaseLabel>, functions: &[String]) -> Self {
+        let names = functions.join(", ");
+        Self::CutOff {
+            message: format!(
+                "release {release} does not go live: the role of {names} was deleted since it was made, so Lambda refuses to run \
+                 the versions in it, and users would get errors"
+            ),
+            hint: match aim {
+                Aim::Promote => "`taskctl deploy` makes the release again".to_owned(),
+                Aim::Rollback => {
+                    let code = code_of(release, label);
+                    format!(
+                        "{code} and `taskctl deploy` make its content a new release; `taskctl releases` lists the others"
+                    )
+                }
+            },
+        }
+    }
+
     /// What to do.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Aws(error) => error.hint(),
-            Self::GrantsUnproven { hint, .. } => Some(hint.clone()),
+            Self::GrantsUnproven { hint, .. } | Self::CutOff { hint, .. } => Some(hint.clone()),
             Self::GrantsDenied { release, .. } => Some(format!(
                 "a rollback to a release that was live before the last one can need the policy of `taskctl export policy --for \
                  deploy`: run `taskctl rollback --to {release}` with such credentials"

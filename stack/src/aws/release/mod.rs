@@ -16,5 +16,6 @@ pub mod lease;
 pub mod ledger;
 pub mod presence;
 pub mod release_state;
+pub mod runnable;
 pub mod sight;
 pub mod traffic_shift;

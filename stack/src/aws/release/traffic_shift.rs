@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_cloudwatch::types::StateValue;
+use aws_sdk_lambda::operation::get_alias::GetAliasOutput;
 use aws_sdk_lambda::types::AliasRoutingConfiguration;
 use futures::future::{join_all, try_join_all};
 use tokio::time::Instant;
@@ -139,42 +140,74 @@ pub type Shares = BTreeMap<VersionAlias, u8>;
 
 /// The aliases that send a share elsewhere.
 pub async fn diverted(context: &Context, aliases: &[VersionAlias]) -> Result<Shares, AwsError> {
-    read_shares(context, aliases, GET_ALIAS).await
+    Ok(see(context, aliases).await?.shares)
 }
 
 /// The same for what must not wait: a Lambda that fails is an error soon.
 pub async fn diverted_now(context: &Context, aliases: &[VersionAlias]) -> Result<Shares, AwsError> {
-    read_shares(context, aliases, GET_ALIAS.dispensable()).await
+    Ok(see_now(context, aliases).await?.shares)
 }
 
-async fn read_shares(context: &Context, aliases: &[VersionAlias], call: Op) -> Result<Shares, AwsError> {
-    let read = aliases.iter().map(|one| async move {
-        let weights = weights_by(context, one, call).await?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 100")]
-        let percent = (weights.values().sum::<f64>() * 100.0).round() as u8;
-        Ok::<_, AwsError>((!weights.is_empty()).then(|| (one.clone(), percent)))
-    });
-    Ok(try_join_all(read).await?.into_iter().flatten().collect())
+/// Aliases as AWS shows them.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Those that send a share elsewhere.
+    pub shares: Shares,
+    /// Descriptions of those that are there.
+    pub descriptions: BTreeMap<VersionAlias, String>,
+}
+
+/// Reads aliases.
+pub async fn see(context: &Context, aliases: &[VersionAlias]) -> Result<Seen, AwsError> {
+    see_by(context, aliases, GET_ALIAS).await
+}
+
+/// The same for what must not wait: a Lambda that fails is an error soon.
+pub async fn see_now(context: &Context, aliases: &[VersionAlias]) -> Result<Seen, AwsError> {
+    see_by(context, aliases, GET_ALIAS.dispensable()).await
+}
+
+async fn see_by(context: &Context, aliases: &[VersionAlias], call: Op) -> Result<Seen, AwsError> {
+    let read = aliases.iter().map(|one| async move { get(context, one, call).await });
+    let mut seen = Seen::default();
+    for (one, alias) in aliases.iter().zip(try_join_all(read).await?) {
+        let Some(alias) = alias else { continue };
+        let description = alias.description.clone().unwrap_or_default();
+        seen.descriptions.insert(one.clone(), description);
+        let weights = weights_of(alias);
+        if !weights.is_empty() {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 100")]
+            let percent = (weights.values().sum::<f64>() * 100.0).round() as u8;
+            seen.shares.insert(one.clone(), percent);
+        }
+    }
+    Ok(seen)
 }
 
 const GET_ALIAS: Op = op("lambda", "GetAlias").even_when_stopped();
 
 async fn weights(context: &Context, one: &VersionAlias) -> Result<HashMap<String, f64>, AwsError> {
-    weights_by(context, one, GET_ALIAS).await
+    // An alias that is gone diverts nothing.
+    let alias = get(context, one, GET_ALIAS).await?;
+    Ok(alias.map(weights_of).unwrap_or_default())
 }
 
-async fn weights_by(context: &Context, one: &VersionAlias, call: Op) -> Result<HashMap<String, f64>, AwsError> {
+/// An alias; none where it is gone.
+async fn get(context: &Context, one: &VersionAlias, call: Op) -> Result<Option<GetAliasOutput>, AwsError> {
     let client = &context.clients().lambda;
     let answer = context
         .call(call, || {
             client.get_alias().function_name(&one.function).name(one.alias()).send()
         })
         .await;
-    // An alias that is gone diverts nothing.
-    let routing = found(answer)?.and_then(|alias| alias.routing_config);
-    Ok(routing
+    found(answer)
+}
+
+fn weights_of(alias: GetAliasOutput) -> HashMap<String, f64> {
+    let routing = alias.routing_config;
+    routing
         .and_then(|routing| routing.additional_version_weights)
-        .unwrap_or_default())
+        .unwrap_or_default()
 }
 
 async fn route(context: &Context, one: &VersionAlias, weights: HashMap<String, f64>) -> Result<(), AwsError> {

@@ -78,11 +78,8 @@ impl VersionAlias {
     /// Reads an alias; none when it is not one of ours.
     pub fn parse(alias: &AliasConfiguration) -> Option<Self> {
         let version: u64 = alias.name()?.strip_prefix('v')?.parse().ok()?;
-        let content = alias.description()?.strip_prefix(OURS)?;
-        let (fingerprint, role_id) = match content.split_once(ROLE) {
-            Some((fingerprint, role_id)) => (fingerprint, Some(role_id.to_owned())),
-            None => (content, None),
-        };
+        let (fingerprint, then) = content_of(alias.description()?)?;
+        let role_id = then.map(str::to_owned);
         let target = alias.function_version().unwrap_or_default();
         let mut weights: Vec<String> = alias
             .routing_config()
@@ -111,11 +108,7 @@ impl VersionAlias {
     /// Whether its role was deleted since it was published. `role_id` is the id of the role that has the name now.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html>
     pub fn is_cut_off(&self, role_id: Option<&str>) -> bool {
-        match (role_id, &self.role_id) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(now), Some(then)) => now != then,
-        }
+        differ(self.role_id.as_deref(), role_id)
     }
 
     /// `v{n}`.
@@ -128,6 +121,29 @@ impl VersionAlias {
 const OURS: &str = "taskctl ";
 /// What comes before the role's id in them.
 const ROLE: &str = " role=";
+
+/// Fingerprint and role id in an alias's description; none where it is not ours.
+fn content_of(description: &str) -> Option<(&str, Option<&str>)> {
+    let content = description.strip_prefix(OURS)?;
+    Some(match content.split_once(ROLE) {
+        Some((fingerprint, role_id)) => (fingerprint, Some(role_id)),
+        None => (content, None),
+    })
+}
+
+/// Whether the role of a version was deleted since the version was published, by the description of its alias.
+pub fn is_cut_off(description: &str, role_id: Option<&str>) -> bool {
+    content_of(description).is_some_and(|(_, then)| differ(then, role_id))
+}
+
+/// Whether a role is another one now, or gone. Versions of before their descriptions had ids know only of the latter.
+fn differ(then: Option<&str>, now: Option<&str>) -> bool {
+    match (then, now) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(then), Some(now)) => then != now,
+    }
+}
 
 /// An alias's description.
 fn description(fingerprint: &str, role_id: Option<&str>) -> String {
