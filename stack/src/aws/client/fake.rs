@@ -36,6 +36,9 @@ pub(crate) struct Call {
     pub body: Vec<u8>,
 }
 
+/// When everything in S3 was written.
+pub(crate) const LAST_MODIFIED: jiff::Timestamp = jiff::Timestamp::constant(1_769_768_100, 0);
+
 /// An answer: status and body.
 pub(crate) type Answer = (u16, Vec<u8>);
 
@@ -60,7 +63,7 @@ pub(crate) fn http_client(
     Fake(Arc::new(answer))
 }
 
-/// A value as CloudWatch's protocol writes it. <https://www.rfc-editor.org/rfc/rfc8949>
+/// A value as CloudWatch's protocol writes it; `{"$time": seconds}` is a time. <https://www.rfc-editor.org/rfc/rfc8949>
 pub(crate) fn cbor(value: &Value) -> Vec<u8> {
     let head = |major: u8, length: usize| {
         let length = u32::try_from(length).expect("it is short").to_be_bytes();
@@ -71,10 +74,16 @@ pub(crate) fn cbor(value: &Value) -> Vec<u8> {
         Value::Array(all) => all
             .iter()
             .fold(head(4, all.len()), |out, one| [out, cbor(one)].concat()),
+        Value::Object(all) if all.contains_key("$time") => [vec![0xc1], cbor(&all["$time"])].concat(),
         Value::Object(all) => all.iter().fold(head(5, all.len()), |out, (key, one)| {
             [out, cbor(&Value::from(key.as_str())), cbor(one)].concat()
         }),
-        Value::Null | Value::Bool(_) | Value::Number(_) => unreachable!("no answer has {value}"),
+        Value::Bool(is_so) => vec![0xf4 | u8::from(*is_so)],
+        Value::Number(number) => match (number.as_u64(), number.as_f64()) {
+            (Some(number), _) => [&[0x1b], &number.to_be_bytes()[..]].concat(),
+            (None, number) => [&[0xfb], &number.expect("it is a number").to_be_bytes()[..]].concat(),
+        },
+        Value::Null => unreachable!("no answer has {value}"),
     }
 }
 
@@ -98,6 +107,9 @@ impl HttpConnector for Fake {
         let (status, body) = (self.0)(read(&request));
         let status = StatusCode::try_from(status).expect("a status");
         let mut response = HttpResponse::new(status, SdkBody::from(body));
+        response
+            .headers_mut()
+            .insert("last-modified", "Fri, 30 Jan 2026 10:15:00 GMT");
         if request.headers().get("smithy-protocol").is_some() {
             response.headers_mut().insert("smithy-protocol", "rpc-v2-cbor");
         }

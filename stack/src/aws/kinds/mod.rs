@@ -11,6 +11,8 @@ pub mod kind;
 pub mod lambda;
 pub mod logs;
 pub mod placeholder;
+#[cfg(test)]
+mod recorded;
 pub mod registry;
 pub mod s3;
 pub mod site;
