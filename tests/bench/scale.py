@@ -37,7 +37,7 @@ def template(functions: int) -> str:
     lines += [f"  t{number:03}: {{partition_key: id}}" for number in range(tables)]
     lines += ["functions:"]
     for number in range(functions):
-        grant = f"grants: [{{table: t{number % tables:03}, access: read-write}}]"
+        grant = f"grants: [{{table: t{number % tables:03}, access: [read, write]}}]"
         lines += [f"  f{number:03}: {{code: code, runtime: provided.al2023, {grant}}}"]
     lines += ["api:", "  routes:"]
     for number in range(functions):
