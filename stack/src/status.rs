@@ -1,6 +1,6 @@
 //! What is deployed now, read from AWS alone: endpoints, releases in their slots, functions, alarms.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_cloudwatch::types::MetricAlarm;
@@ -282,10 +282,35 @@ pub async fn read_again(
     read_with(context, control, site, Some(inventory)).await
 }
 
-/// What listings found that take many calls and seldom find anything new. Whoever reads the status again and again keeps it: it
-/// is listed at most once a minute, and at once when another release is live or something was deployed.
+/// What takes many calls, or costs, and seldom has anything new. Whoever reads the status again and again keeps it: it
+/// is read at most once a minute, and at once when another release is live or something was deployed.
 #[derive(Debug, Default)]
-pub struct Inventory(Option<Listed>);
+pub struct Inventory {
+    listed: Option<Listed>,
+    counted: Option<Counted>,
+}
+
+/// What functions did lately, by the function and its versions in the slots. CloudWatch counts by the minute, and every metric
+/// that is asked for costs.
+#[derive(Debug)]
+struct Counted {
+    at: Duration,
+    recent: BTreeMap<CountedOf, Option<Recent>>,
+}
+
+type CountedOf = (String, Option<String>, Option<String>);
+
+impl Counted {
+    fn of(function: &FunctionStatus) -> CountedOf {
+        let FunctionStatus {
+            function,
+            live_version,
+            preview_version,
+            ..
+        } = function;
+        (function.clone(), live_version.clone(), preview_version.clone())
+    }
+}
 
 /// What was listed, and for which releases.
 #[derive(Debug, Clone)]
@@ -321,7 +346,27 @@ impl Inventory {
     /// What is good at this time, whatever is live.
     fn fresh(&self, now: Duration) -> Option<&Listed> {
         let is_fresh = |listed: &&Listed| now.saturating_sub(listed.at) < LISTED_FOR;
-        self.0.as_ref().filter(is_fresh)
+        self.listed.as_ref().filter(is_fresh)
+    }
+
+    /// What all of these functions did lately, where that is known of a moment ago.
+    fn recent(&self, now: Duration, functions: &[FunctionStatus]) -> Option<Vec<Option<Recent>>> {
+        let counted = self.counted.as_ref()?;
+        if now.saturating_sub(counted.at) >= LISTED_FOR {
+            return None;
+        }
+        let found = functions
+            .iter()
+            .map(|one| counted.recent.get(&Counted::of(one)).copied());
+        found.collect()
+    }
+
+    /// Keeps what functions did lately, unless it is of a moment ago.
+    fn keep(&mut self, now: Duration, functions: &[FunctionStatus]) {
+        if self.recent(now, functions).is_none() {
+            let recent = functions.iter().map(|one| (Counted::of(one), one.recent)).collect();
+            self.counted = Some(Counted { at: now, recent });
+        }
     }
 }
 
@@ -343,7 +388,7 @@ async fn read_with(
     context: &Context,
     control: &ControlBucket,
     site: impl Fn(&str) -> String + Sync,
-    inventory: Option<&mut Inventory>,
+    mut inventory: Option<&mut Inventory>,
 ) -> Result<Option<Status>, AwsError> {
     let reader = Reader::new(context.clone());
     let now = context.clock().since_boot();
@@ -360,7 +405,7 @@ async fn read_with(
             None => list(context, control, &reader).await.map(Some),
         }
     };
-    let (sight, alarms, holder, (last_release, last_move), deployment, listed) = futures::try_join!(
+    let (sight, alarms, holder, latest, deployment, listed) = futures::try_join!(
         Sight::read_with(&reader),
         reader.alarms(),
         lease::holder(context, control),
@@ -368,6 +413,12 @@ async fn read_with(
         deployment,
         listing
     )?;
+    let ledger::Latest {
+        release: last_release,
+        released: deployed,
+        moved: last_move,
+        moved_at: _,
+    } = latest;
     let facts = sight.as_ref().map(|sight| &sight.facts);
     let last_move = newer(last_move, facts.and_then(ReleaseState::unrecorded));
     let (in_live, in_preview) = (
@@ -382,7 +433,6 @@ async fn read_with(
         ..live
     });
     let (live, preview) = (label(in_live), label(in_preview));
-    let deployed = last_release.as_ref().map(|release| release.at);
     let changes = Changes {
         live: live.map(|label| label.number),
         released: deployed,
@@ -416,8 +466,8 @@ async fn read_with(
     if sight.is_none() && functions.is_empty() && !reader.tagged().await?.keys().any(is_here) {
         return Ok(None);
     }
-    if let Some(inventory) = inventory {
-        inventory.0 = Some(listed);
+    if let Some(inventory) = inventory.as_deref_mut() {
+        inventory.listed = Some(listed);
     }
     let on_live = sight
         .as_ref()
@@ -431,7 +481,19 @@ async fn read_with(
         .buffered(32)
         .try_collect()
         .await?;
-    count_recent(context, &mut functions).await?;
+    match inventory
+        .as_ref()
+        .and_then(|inventory| inventory.recent(now, &functions))
+    {
+        Some(recent) => functions
+            .iter_mut()
+            .zip(recent)
+            .for_each(|(one, recent)| one.recent = recent),
+        None => count_recent(context, &mut functions).await?,
+    }
+    if let Some(inventory) = inventory {
+        inventory.keep(now, &functions);
+    }
     let site = website.map(|bucket| site(&bucket));
     let identity = context.identity();
     Ok(Some(Status {
@@ -616,12 +678,21 @@ async fn website(context: &Context, reader: &Reader) -> Result<Option<String>, A
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use parking_lot::Mutex;
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::aws::client::context::Clock;
+    use crate::aws::client::context::tests::{identity, recorded_by};
+    use crate::aws::client::fake::{self, cbor};
 
     #[test]
     fn a_listing_is_good_for_a_minute() {
         let at = Duration::from_secs(1_000);
-        let inventory = Inventory(Some(Listed {
+        let listed = Listed {
             at,
             changes: Changes {
                 live: Some(1),
@@ -630,10 +701,94 @@ mod tests {
                 deployed: None,
             },
             found: Found::default(),
-        }));
+        };
+        let inventory = Inventory {
+            listed: Some(listed),
+            ..Inventory::default()
+        };
         let is_fresh = |seconds: u64| inventory.fresh(at + Duration::from_secs(seconds)).is_some();
         assert_eq!([0, 5, 59, 60, 300].map(is_fresh), [true, true, true, false, false]);
         assert!(Inventory::default().fresh(at).is_none());
+    }
+
+    /// A clock that is set.
+    #[derive(Default)]
+    struct Set(AtomicU64);
+
+    impl Clock for Set {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+
+        fn since_boot(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    /// `status --watch` looks every five seconds. Without an API releases are found in the functions, which each look lists.
+    #[tokio::test(start_paused = true)]
+    async fn functions_are_listed_and_counted_once_a_minute() {
+        let calls: Arc<Mutex<Vec<String>>> = Arc::default();
+        let made = Arc::clone(&calls);
+        let clients = fake::clients("eu-central-1", move |call| {
+            let arn = "arn:aws:lambda:eu-central-1:123456789012:function:shop-dev-tasks";
+            let tags = json!({"app": "shop", "stage": "dev", "managed-by": "taskctl"});
+            let listed: Vec<Value> = tags
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(key, value)| json!({"Key": key, "Value": value}))
+                .collect();
+            made.lock().push(call.operation.clone());
+            let body = match (call.service.as_str(), call.operation.as_str()) {
+                ("s3", _) if call.bucket.is_none() => {
+                    return (
+                        200,
+                        b"<ListAllMyBucketsResult><Buckets></Buckets></ListAllMyBucketsResult>".to_vec(),
+                    );
+                }
+                ("s3", _) => return (404, b"<Error><Code>NoSuchBucket</Code></Error>".to_vec()),
+                ("monitoring", _) => return (200, cbor(&json!({}))),
+                ("sns" | "iam", operation) => {
+                    let body =
+                        format!("<{operation}Response><{operation}Result></{operation}Result></{operation}Response>");
+                    return (200, body.into_bytes());
+                }
+                ("tagging", _) => json!({"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": listed}]}),
+                ("lambda", "GET /2015-03-31/functions" | "GET /2015-03-31/functions/") => {
+                    json!({"Functions": [{"FunctionName": "shop-dev-tasks"}]})
+                }
+                ("lambda", operation) if operation.contains("/tags/") => json!({"Tags": tags}),
+                ("lambda", _) => json!({"Configuration": {"State": "Active"}, "Tags": tags}),
+                ("apigateway", "GET /v2/apis") => {
+                    json!({"items": [{"apiId": "a1", "name": "shop-dev", "protocolType": "HTTP", "tags": tags}]})
+                }
+                _ => json!({"items": []}),
+            };
+            (200, body.to_string().into_bytes())
+        });
+        let clock = Arc::new(Set::default());
+        let (context, _) = recorded_by(identity(), clients, Arc::clone(&clock) as Arc<dyn Clock>);
+        let control = ControlBucket::new(&context, None);
+        let mut inventory = Inventory::default();
+        let mut counts = Vec::new();
+        for seconds in (0..=60).step_by(5) {
+            clock.0.store(seconds, Ordering::Relaxed);
+            let status = read_again(&context, &control, str::to_owned, &mut inventory)
+                .await
+                .unwrap();
+            assert_eq!(status.unwrap().functions.len(), 1);
+            let calls = calls.lock();
+            let of = |asked: &dyn Fn(&str) -> bool| calls.iter().filter(|call| asked(call)).count();
+            counts.push((
+                of(&|call| call == "GetMetricData"),
+                of(&|call| call.ends_with("/functions") || call.ends_with("/functions/")),
+            ));
+        }
+        let (counted, listed) = counts[0];
+        assert!(counted == 1 && listed > 0, "{counts:?}");
+        assert_eq!(counts[11], (counted, listed), "{counts:?}");
+        assert_eq!(counts[12], (2 * counted, 2 * listed), "{counts:?}");
     }
 
     #[test]

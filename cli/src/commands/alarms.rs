@@ -124,7 +124,9 @@ impl Background {
         let latest = async { Ok::<_, EngineError>(ledger::latest(engine.context(), engine.control()).await?) };
         // Without an API, or with one release alone, there is no way back.
         let back = async { Ok(engine.transition(Wanted::Rollback { to: None }).await.ok().flatten()) };
-        let (missing, (deployed, moved), back) = futures::try_join!(missing, latest, back)?;
+        let (missing, latest, back) = futures::try_join!(missing, latest, back)?;
+        // Since when an alarm fires is AWS's time.
+        let (deployed, moved) = latest.dated();
         let suspect = back.and_then(|back| suspect(back.from?, back.to, deployed.as_ref(), moved.as_ref()));
         Ok(Self { suspect, missing })
     }

@@ -38,8 +38,10 @@ pub struct Args {
     watch: bool,
 }
 
-/// Interval of refreshing.
+/// Interval of refreshing, where what is read costs nothing.
 const EVERY: Duration = Duration::from_secs(10);
+/// The same on AWS: CloudWatch counts by the minute, and every metric that is asked for costs.
+const EVERY_MINUTE: Duration = Duration::from_secs(60);
 
 pub fn run(invocation: &Invocation, args: Args) -> Exit {
     session::run(invocation, Purpose::Answer, Details::Changes, async |session| {
@@ -51,7 +53,12 @@ async fn show(session: &Session, args: &Args) -> Result<Exit, Failure> {
     let stack_ref = session.stack_ref()?;
     let engine = session.connect_quietly(&stack_ref).await?;
     if args.watch {
-        return refresh(session, EVERY, async || fetch(session, args, &engine).await).await;
+        let every = if session.target.metering().partial {
+            EVERY
+        } else {
+            EVERY_MINUTE
+        };
+        return refresh(session, every, async || fetch(session, args, &engine).await).await;
     }
     let text = session.unless_stopped(fetch(session, args, &engine)).await??;
     session.reporter.answer(text);

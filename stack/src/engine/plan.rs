@@ -150,8 +150,8 @@ impl Engine {
         if slots.is_new || live.is_none_or(|live| live == slots.release) {
             return Ok(None);
         }
-        let (_, moved) = ledger::latest(&self.context, &self.control).await?;
-        let moved = newer(moved, facts.unrecorded());
+        let latest = ledger::latest(&self.context, &self.control).await?;
+        let moved = newer(latest.moved, facts.unrecorded());
         Ok(note_of_standing(slots, moved.as_ref()))
     }
 

@@ -190,18 +190,14 @@ impl Deployed {
             let lacking = drift::lacking(context, &reader, live.number, &grants).await?;
             Ok::<_, AwsError>((grants, lacking))
         };
-        let (missing, (grants, lacking), inventory, (release, moved)) = futures::try_join!(
+        let (missing, (grants, lacking), inventory, latest) = futures::try_join!(
             drift::missing(context, control, &reader),
             live,
             ledger::inventory(context, control),
             ledger::latest(context, control)
         )?;
         let completed = inventory.and_then(|inventory| inventory.completed);
-        let changes = [
-            completed,
-            release.map(|release| release.at),
-            moved.map(|moved| moved.at),
-        ];
+        let changes = [completed, latest.released, latest.moved_at];
         Ok(Self {
             missing,
             lacking,

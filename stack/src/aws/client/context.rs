@@ -266,13 +266,18 @@ pub(crate) mod tests {
 
     /// With what keeps its events.
     pub(crate) fn recorded(identity: Identity, clients: Clients) -> (Context, Arc<Recorder>) {
+        recorded_by(identity, clients, Arc::new(Stopped))
+    }
+
+    /// With a clock, too.
+    pub(crate) fn recorded_by(identity: Identity, clients: Clients, clock: Arc<dyn Clock>) -> (Context, Arc<Recorder>) {
         let recorder = Arc::new(Recorder::default());
         let context = Context::new(
             identity,
             clients,
             crate::aws::kinds::registry::services(),
             Arc::clone(&recorder) as Events,
-            Arc::new(Stopped),
+            clock,
             Cancel::default(),
         );
         (context, recorder)

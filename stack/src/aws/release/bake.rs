@@ -39,6 +39,7 @@ pub(super) async fn bake(
         .max(Duration::from_secs(1));
     let mut until = options.rollout.bake;
     let mut seen = Vec::new();
+    let mut looked = None;
     loop {
         context.emit(baking(transition.to, share.percent, began.elapsed(), until, &seen));
         let left = until.saturating_sub(began.elapsed());
@@ -46,7 +47,12 @@ pub(super) async fn bake(
             () = context.cancel().cancelled() => return Outcome::Interrupted,
             () = tokio::time::sleep(left.min(every)) => {}
         }
-        let judgement = match look_at_share(context, &transition.changed, options.metering, share).await {
+        // What decides is read, whatever was read before.
+        if began.elapsed() >= options.rollout.bake {
+            looked = None;
+        }
+        let looking = look_at_share(context, &transition.changed, options.metering, share, &mut looked);
+        let judgement = match looking.await {
             Ok((judgement, samples)) => {
                 seen = samples;
                 judgement
@@ -129,17 +135,88 @@ fn counts<'a>(samples: impl Iterator<Item = &'a Sample>) -> (u64, u64) {
     (requests as u64, errors as u64)
 }
 
-/// What metrics and alarms say of a share now.
+/// What was in a window of metrics.
+type Looked = Option<((i64, i64), Vec<Compared>)>;
+
+/// What metrics and alarms say of a share now. Every metric that is asked for costs: those of a window of whole minutes that
+/// have passed are asked for once.
 async fn look_at_share(
     context: &Context,
     changed: &[Changed],
     metering: Metering,
     share: &Share<'_>,
+    looked: &mut Looked,
 ) -> Result<(Judgement, Vec<Compared>), AwsError> {
     let red_now = traffic_shift::red(context).await?;
-    let samples = match metering.window(share.since, context.aws_now().as_second()) {
-        Some((from, to)) => traffic_shift::compare(context, changed, share.counting, from, to).await?,
-        None => Vec::new(),
+    let window = metering.window(share.since, context.aws_now().as_second());
+    let samples = match (window, looked.as_ref()) {
+        (None, _) => Vec::new(),
+        (Some(window), Some((known, samples))) if *known == window && !metering.partial => samples.clone(),
+        (Some(window), _) => {
+            let samples = traffic_shift::compare(context, changed, share.counting, window.0, window.1).await?;
+            *looked = Some((window, samples.clone()));
+            samples
+        }
     };
     Ok((judge(&samples, share.red_before, &red_now), samples))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::aws::client::context::tests::{context_over, identity};
+    use crate::aws::client::fake::{self, cbor};
+    use crate::release::canary::Rollout;
+    use crate::release::transition::{self, Gateway, promotion};
+    use crate::template::model::Hooks;
+
+    /// A bake of five minutes looks twenty times. Here no minute passes by AWS's clock, so there is nothing new to see.
+    #[tokio::test(start_paused = true)]
+    async fn metrics_of_the_same_minutes_are_asked_for_once_and_at_the_end() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let clients = fake::clients("eu-central-1", move |call| {
+            let body = match call.operation.as_str() {
+                "GetResources" => return (200, br#"{"ResourceTagMappingList":[]}"#.to_vec()),
+                "GetMetricData" => {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    let result =
+                        |id: &str, value: f64| json!({"Id": id, "Timestamps": [{"$time": 0}], "Values": [value]});
+                    json!({"MetricDataResults": [result("old_requests_0", 900.5), result("new_requests_0", 100.5)]})
+                }
+                _ => json!({"MetricAlarms": []}),
+            };
+            (200, cbor(&body))
+        });
+        let mut facts = transition::tests::facts(1, 2, None);
+        for (number, version) in [(1, "1"), (2, "2")] {
+            let label = facts.releases.get_mut(&number).expect("it is kept");
+            label.versions = BTreeMap::from([("tasks".to_owned(), version.to_owned())]);
+        }
+        let transition = promotion(&Gateway::default(), &facts)
+            .expect("it is possible")
+            .expect("one waits");
+        let options = RolloutOptions {
+            rollout: Rollout::canary(10, Duration::from_secs(300)),
+            metering: Metering::AWS,
+            hooks: Hooks::default(),
+            keep: 10,
+            check_events: BTreeMap::new(),
+        };
+        let share = Share {
+            percent: 10,
+            since: -600,
+            red_before: &BTreeSet::new(),
+            counting: &BTreeSet::new(),
+        };
+        let outcome = bake(&context_over(identity(), clients), &transition, &options, &share).await;
+        assert_eq!(outcome, Outcome::Good);
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
 }

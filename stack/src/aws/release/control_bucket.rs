@@ -8,6 +8,7 @@ use std::sync::Arc;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, PublicAccessBlockConfiguration};
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use crate::aws::client::body;
@@ -34,6 +35,8 @@ pub struct Stored {
     pub etag: String,
     /// Seconds since it was written, by S3's own clock.
     pub age_seconds: i64,
+    /// When it was written, by S3's own clock.
+    pub written: Option<Timestamp>,
 }
 
 /// When a write may happen.
@@ -255,6 +258,9 @@ impl ControlBucket {
                 Ok(Stored {
                     etag: object.e_tag().unwrap_or_default().to_owned(),
                     age_seconds: now.map_or(0, |now| (now - written).max(0)),
+                    written: object
+                        .last_modified()
+                        .and_then(|date| Timestamp::from_second(date.secs()).ok()),
                     body: body::collect(object.body).await?,
                 })
             }

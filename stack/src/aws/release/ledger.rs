@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::control_bucket::{Condition, ControlBucket};
+use super::control_bucket::{Condition, ControlBucket, Stored};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::event::Event;
@@ -119,27 +120,64 @@ pub async fn moves(context: &Context, bucket: &ControlBucket) -> Result<Vec<Move
 }
 
 /// The newest release and the newest transition.
-pub async fn latest(
-    context: &Context,
-    bucket: &ControlBucket,
-) -> Result<(Option<ReleaseRecord>, Option<MoveRecord>), AwsError> {
-    futures::try_join!(
+#[derive(Debug, Clone, Default)]
+pub struct Latest {
+    /// The release.
+    pub release: Option<ReleaseRecord>,
+    /// When it was recorded, by S3's clock. What AWS says of when something changed is compared with this, and not with the
+    /// times in records, which are those of the machines that wrote them.
+    pub released: Option<Timestamp>,
+    /// The transition.
+    pub moved: Option<MoveRecord>,
+    /// When it was recorded, by S3's clock.
+    pub moved_at: Option<Timestamp>,
+}
+
+impl Latest {
+    /// Both, as S3 dates them.
+    pub fn dated(self) -> (Option<ReleaseRecord>, Option<MoveRecord>) {
+        let release = self.release.map(|record| ReleaseRecord {
+            at: self.released.unwrap_or(record.at),
+            ..record
+        });
+        let moved = self.moved.map(|record| MoveRecord {
+            at: self.moved_at.unwrap_or(record.at),
+            ..record
+        });
+        (release, moved)
+    }
+}
+
+/// Reads them.
+pub async fn latest(context: &Context, bucket: &ControlBucket) -> Result<Latest, AwsError> {
+    let (release, moved) = futures::try_join!(
         read_last(context, bucket, format!("{}releases/", prefix(context))),
         read_last(context, bucket, format!("{}moves/", prefix(context)))
-    )
+    )?;
+    let (release, released) = apart(release);
+    let (moved, moved_at) = apart(moved);
+    Ok(Latest {
+        release,
+        released,
+        moved,
+        moved_at,
+    })
+}
+
+/// A record, and when it was written; none of a record that cannot be read.
+fn apart<T: DeserializeOwned>(stored: Option<Stored>) -> (Option<T>, Option<Timestamp>) {
+    let Some(stored) = stored else { return (None, None) };
+    let record = decode(&stored.body);
+    let written = stored.written.filter(|_| record.is_some());
+    (record, written)
 }
 
 /// Keys are in the order of their numbers or times.
-async fn read_last<T: DeserializeOwned>(
-    context: &Context,
-    bucket: &ControlBucket,
-    prefix: String,
-) -> Result<Option<T>, AwsError> {
-    let Some(key) = bucket.list(context, &prefix).await?.pop() else {
-        return Ok(None);
-    };
-    let stored = bucket.get(context, &key).await?;
-    Ok(stored.and_then(|stored| decode(&stored.body)))
+async fn read_last(context: &Context, bucket: &ControlBucket, prefix: String) -> Result<Option<Stored>, AwsError> {
+    match bucket.list(context, &prefix).await?.pop() {
+        Some(key) => bucket.get(context, &key).await,
+        None => Ok(None),
+    }
 }
 
 /// What a deploy leaves behind when it is through.
@@ -147,9 +185,10 @@ async fn read_last<T: DeserializeOwned>(
 pub struct Inventory {
     /// Everything that exists then and has a name of its own, with that name.
     pub resources: BTreeMap<ResourceId, String>,
-    /// When the deploy was through; none while it runs, and of one that did not come to its end.
+    /// When the deploy was through, as S3 dates it once it is written; none while it runs, and of one that did not come to its
+    /// end.
     #[serde(serialize_with = "crate::time::serialize_known")]
-    pub completed: Option<jiff::Timestamp>,
+    pub completed: Option<Timestamp>,
 }
 
 fn inventory_key(context: &Context) -> String {
@@ -165,6 +204,32 @@ pub async fn announce(context: &Context, bucket: &ControlBucket, inventory: &Inv
 
 /// What the last deploy that changed something wrote down. None of a stage that only versions before this format deployed.
 pub async fn inventory(context: &Context, bucket: &ControlBucket) -> Result<Option<Inventory>, AwsError> {
-    let stored = bucket.get(context, &inventory_key(context)).await?;
-    Ok(stored.and_then(|stored| decode(&stored.body)))
+    let (inventory, written) = apart::<Inventory>(bucket.get(context, &inventory_key(context)).await?);
+    Ok(inventory.map(|inventory| Inventory {
+        completed: inventory.completed.map(|completed| written.unwrap_or(completed)),
+        ..inventory
+    }))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::aws::client::context::tests::{context_over, identity};
+    use crate::aws::client::fake;
+
+    /// The machine that deployed was seven hours ahead.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_compared_with_times_of_aws_is_dated_by_aws() {
+        let ahead: Timestamp = fake::LAST_MODIFIED + jiff::SignedDuration::from_hours(7);
+        let inventory = Inventory {
+            resources: BTreeMap::new(),
+            completed: Some(ahead),
+        };
+        let clients = fake::clients("eu-central-1", move |_| (200, encode(&inventory)));
+        let context = context_over(identity(), clients);
+        let control = ControlBucket::new(&context, None);
+        let read = super::inventory(&context, &control).await.unwrap().unwrap();
+        assert_eq!(read.completed, Some(fake::LAST_MODIFIED));
+    }
 }
