@@ -8,6 +8,7 @@ Beside what the emulator does by itself:
 """
 
 import asyncio
+import copy
 import fcntl
 import json
 import os
@@ -144,6 +145,7 @@ async def serve(parent):
     parse_once(dynamodb)
     simulate_with_paths(iam_evaluator)
     saver = Saver(emulator, persistence)
+    keep_streams(dynamodb)
     figures = QueueFigures(sqs, saver)
 
     async def application(scope, receive, send):
@@ -318,6 +320,22 @@ def look_up_metrics(cloudwatch):
 
     cloudwatch._evict_old_metrics = evict_sometimes
     cloudwatch._get_metric_data = get_named
+
+
+def keep_streams(dynamodb):
+    """Records of streams are kept over a restart as their tables are: functions may not have seen them yet."""
+    get_state, load = dynamodb.get_state, dynamodb.load_persisted_state
+
+    def with_records():
+        records = {"stream_records": dynamodb._stream_records, "stream_trimmed": dynamodb._stream_trimmed}
+        return {**get_state(), **copy.deepcopy(records)}
+
+    def loaded(data):
+        load(data)
+        dynamodb._stream_records.update(data.get("stream_records", {}))
+        dynamodb._stream_trimmed.update(data.get("stream_trimmed", {}))
+
+    dynamodb.get_state, dynamodb.load_persisted_state = with_records, loaded
 
 
 def simulate_with_paths(iam_evaluator):

@@ -269,6 +269,7 @@ impl Running {
             emulator: client.clone(),
             functions: Arc::clone(&stores.functions) as _,
             invoker: Arc::clone(&runtime) as _,
+            metrics: Arc::clone(&queue_metrics_sink),
         };
         requests.spawn(pollers.run(stopped.clone()));
         requests.spawn(queue_metrics::run(client.clone(), queue_metrics_sink, stopped.clone()));

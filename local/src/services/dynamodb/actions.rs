@@ -1,8 +1,17 @@
 //! The actions that calls of DynamoDB take.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use serde_json::Value;
 
 use crate::services::iam::required::{Actions, Required};
+
+/// The stream that an iterator of the emulator is of.
+fn stream_of(iterator: &str) -> Option<String> {
+    let json = URL_SAFE.decode(iterator).ok()?;
+    let iterator: Value = serde_json::from_slice(&json).ok()?;
+    iterator["arn"].as_str().map(str::to_owned)
+}
 
 impl Actions<'_> {
     pub(in crate::services) fn dynamodb(&self, input: &Value) -> Vec<Required> {
@@ -35,7 +44,17 @@ impl Actions<'_> {
                     .map(|(named, _)| self.on(self.named("dynamodb"), table(named)))
                     .collect()
             }
-            "ListTables" | "DescribeLimits" | "DescribeEndpoints" => vec![self.on(self.named("dynamodb"), "*")],
+            "DescribeStream" | "GetShardIterator" => {
+                let stream = input["StreamArn"].as_str().unwrap_or("*");
+                vec![self.on(self.named("dynamodb"), stream)]
+            }
+            "GetRecords" => {
+                let stream = input["ShardIterator"].as_str().and_then(stream_of);
+                vec![self.on(self.named("dynamodb"), stream.unwrap_or_else(|| "*".to_owned()))]
+            }
+            "ListStreams" | "ListTables" | "DescribeLimits" | "DescribeEndpoints" => {
+                vec![self.on(self.named("dynamodb"), "*")]
+            }
             _ => {
                 let arn = match input["ResourceArn"].as_str() {
                     Some(arn) => arn.to_owned(),

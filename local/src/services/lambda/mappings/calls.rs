@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 
 use super::model::{Change, Input, Mapping, Settings};
 use super::rules::{check_members, settings};
+use super::stream::{SHARD, sequence};
+use super::streams::{self, is_stream, may_read};
 use super::{Mappings, arn, check_tags, is_of};
-use crate::ports::{FunctionAddress, FunctionSource as _};
+use crate::ports::{FunctionAddress, FunctionSource as _, Resolved};
 use crate::protocol::classify::{Call, query_parameter, query_parameters};
 use crate::protocol::emulator_client::{Caller, EmulatorClient, EmulatorError};
 use crate::services::iam::permissions;
@@ -25,6 +27,8 @@ use crate::services::{Fault, Reply, Services, page};
 
 /// Largest page of a list. <https://docs.aws.amazon.com/lambda/latest/api/API_ListEventSourceMappings.html>
 const PAGE: usize = 100;
+/// Calls of streams of tables.
+const STREAMS: &str = "DynamoDBStreams_20120810";
 /// What the role of a function needs. <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
 const QUEUE_ACTIONS: [&str; 3] = ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"];
 
@@ -77,23 +81,33 @@ impl Services {
 
     async fn create_mapping(&self, call: &Call, owner: Owner<'_>, input: &Input) -> Result<Value, Fault> {
         let name = input.function_name.as_deref().ok_or_else(|| absent("functionName"))?;
-        let source = input.event_source_arn.as_deref().and_then(Queue::parse);
-        let source = source.ok_or_else(|| invalid("Unrecognized event source."))?;
+        let source = input.event_source_arn.as_deref().unwrap_or_default();
         let address = self.mapped_function(owner, name)?;
-        check_members(input)?;
         check_tags(&input.tags)?;
-        let settings = settings(input, source.is_fifo(), None)?;
-        self.check_source(&source, &address).await?;
+        let mut settings = checked_settings(input, source, None)?;
+        self.check_source(owner, source, &address).await?;
+        if let Some(stream) = settings
+            .stream
+            .as_mut()
+            .filter(|stream| stream.starting_position == "LATEST")
+        {
+            // What is written from now on is brought, also before the first look.
+            stream.after = self.newest_record(&caller_of(owner), source).await;
+            if stream.after.is_none() {
+                stream.reads_all = true;
+            }
+        }
         let mapping = Mapping {
             uuid: uuid::Uuid::new_v4().to_string(),
             account: call.account.clone(),
             region: call.region.clone(),
             function_arn: address.qualified_arn(),
-            source_arn: source.arn,
+            source_arn: source.to_owned(),
             enabled: input.enabled.unwrap_or(true),
             settings,
             tags: input.tags.clone(),
             modified: now(),
+            last_result: None,
             transition: self.mappings.begin_change(Change::Creating),
         };
         self.mappings.check_unique(owner, &mapping)?;
@@ -105,16 +119,14 @@ impl Services {
     async fn update_mapping(&self, owner: Owner<'_>, uuid: &str, input: &Input) -> Result<Value, Fault> {
         let before = self.mappings.read(owner, uuid, Clone::clone).ok_or_else(unknown)?;
         self.mappings.check_settled(&before, "update")?;
-        check_members(input)?;
-        let source = Queue::parse(&before.source_arn).ok_or_else(unknown)?;
-        let changed = settings(input, source.is_fifo(), Some(&before.settings))?;
+        let changed = checked_settings(input, &before.source_arn, Some(&before.settings))?;
         let address = match input.function_name.as_deref() {
             Some(name) => self.mapped_function(owner, name)?,
             None => FunctionAddress::parse(&before.function_arn).ok_or_else(unknown)?,
         };
         // One that is switched off is, whatever has become of its function.
         if input.enabled != Some(false) {
-            self.check_source(&source, &address).await?;
+            self.check_source(owner, &before.source_arn, &address).await?;
         }
         let kind = match input.enabled {
             Some(true) if !before.enabled => Change::Enabling,
@@ -133,7 +145,11 @@ impl Services {
             self.mappings.check_unique(owner, &after)?;
         }
         self.mappings.change(owner, uuid, unknown, |mapping| {
+            let read = mapping.settings.stream.take().and_then(|stream| stream.after);
             *mapping = after;
+            if let Some(stream) = &mut mapping.settings.stream {
+                stream.after = read;
+            }
             Ok(view(mapping, kind.name()))
         })
     }
@@ -149,10 +165,64 @@ impl Services {
             })
     }
 
-    /// Whether the function may have the queue, and can be done before a message is visible again.
-    async fn check_source(&self, source: &Queue, address: &FunctionAddress) -> Result<(), Fault> {
+    /// Whether the function may have the source.
+    async fn check_source(&self, owner: Owner<'_>, arn: &str, address: &FunctionAddress) -> Result<(), Fault> {
         let resolved = self.functions.resolve(address);
         let resolved = resolved.map_err(|_| invalid("Function does not exist"))?;
+        match Queue::parse(arn) {
+            Some(queue) => self.check_queue(&queue, &resolved).await,
+            None => {
+                let role = resolved.targets.first().map(|target| target.version.role.clone());
+                self.check_stream(&caller_of(owner), arn, &role.unwrap_or_default())
+                    .await
+            }
+        }
+    }
+
+    async fn check_stream(&self, caller: &Caller, arn: &str, role: &str) -> Result<(), Fault> {
+        if !may_read(&self.emulator, caller, arn, role).await {
+            return Err(invalid(format!(
+                "Cannot access stream {arn}. Please ensure the role can perform the GetRecords, GetShardIterator, DescribeStream, and \
+                 ListStreams Actions on your stream in IAM."
+            )));
+        }
+        let input = json!({"StreamArn": arn});
+        let described = self
+            .emulator
+            .json(caller, "dynamodb", &format!("{STREAMS}.DescribeStream"), &input)
+            .await;
+        match described {
+            Ok(_) => Ok(()),
+            Err(EmulatorError::Refused { .. }) => Err(invalid(format!("Stream not found: {arn}"))),
+            Err(EmulatorError::NoAnswer(error)) => Err(Fault::new(503, "ServiceException", error.to_string())),
+        }
+    }
+
+    /// The newest record of a stream.
+    async fn newest_record(&self, caller: &Caller, arn: &str) -> Option<String> {
+        let ask = async |operation: &str, input: Value| {
+            self.emulator
+                .json(caller, "dynamodb", &format!("{STREAMS}.{operation}"), &input)
+                .await
+                .ok()
+        };
+        let input = json!({"StreamArn": arn, "ShardId": SHARD, "ShardIteratorType": "TRIM_HORIZON"});
+        let mut iterator = ask("GetShardIterator", input).await?["ShardIterator"]
+            .as_str()?
+            .to_owned();
+        let mut newest = None;
+        loop {
+            let page = ask("GetRecords", json!({"ShardIterator": iterator})).await?;
+            let Some(last) = page["Records"].as_array().and_then(|records| records.last()) else {
+                return newest;
+            };
+            newest = Some(sequence(last).to_owned());
+            iterator = page["NextShardIterator"].as_str()?.to_owned();
+        }
+    }
+
+    /// Whether the function may have the queue, and can be done before a message is visible again.
+    async fn check_queue(&self, source: &Queue, resolved: &Resolved) -> Result<(), Fault> {
         let attributes = source.attributes(&self.emulator).await.map_err(|error| match error {
             EmulatorError::Refused { .. } => invalid(
                 "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. SQS Error Message: \
@@ -180,6 +250,23 @@ impl Services {
             ))),
             false => Ok(()),
         }
+    }
+}
+
+/// The settings of a mapping of a source that is known.
+fn checked_settings(input: &Input, source_arn: &str, before: Option<&Settings>) -> Result<Settings, Fault> {
+    if is_stream(source_arn) {
+        return streams::settings(input, source_arn, before);
+    }
+    let queue = Queue::parse(source_arn).ok_or_else(|| invalid("Unrecognized event source."))?;
+    check_members(input)?;
+    settings(input, queue.is_fifo(), before)
+}
+
+fn caller_of(owner: Owner<'_>) -> Caller {
+    Caller {
+        account: owner.account.to_owned(),
+        region: owner.region.to_owned(),
     }
 }
 
@@ -299,6 +386,13 @@ impl Mappings {
         };
         let name = FunctionAddress::parse(&new.function_arn);
         let name = name.as_ref().map(FunctionAddress::function_name).unwrap_or_default();
+        if is_stream(&new.source_arn) {
+            return Err(conflict(format!(
+                "The event source arn (\" {} \") and function (\" {name} \") provided mapping already exists. Please update or delete the \
+                 existing mapping with UUID {}",
+                new.source_arn, found.uuid
+            )));
+        }
         Err(conflict(format!(
             "An event source mapping with SQS arn (\" {} \") and function (\" {name} \") already exists. Please update or delete the \
              existing mapping with UUID {}",
@@ -324,7 +418,7 @@ impl Mappings {
     }
 }
 
-/// `EventSourceMappingConfiguration` of a queue.
+/// `EventSourceMappingConfiguration`, whose members are those of its kind of source.
 fn view(mapping: &Mapping, state: &str) -> Value {
     let Settings {
         batch_size,
@@ -332,6 +426,7 @@ fn view(mapping: &Mapping, state: &str) -> Value {
         filters,
         response_types,
         maximum_concurrency,
+        stream,
     } = &mapping.settings;
     let mut shown = json!({
         "UUID": mapping.uuid,
@@ -351,6 +446,29 @@ fn view(mapping: &Mapping, state: &str) -> Value {
     }
     if let Some(most) = maximum_concurrency {
         shown["ScalingConfig"] = json!({"MaximumConcurrency": most});
+    }
+    if let Some(stream) = stream {
+        let forever = |given: Option<u64>| given.map_or_else(|| json!(-1), |given| json!(given));
+        let on_failure = match &stream.on_failure {
+            Some(arn) => json!({"Destination": arn}),
+            None => json!({}),
+        };
+        for (member, value) in [
+            ("StartingPosition", json!(stream.starting_position)),
+            ("BisectBatchOnFunctionError", json!(stream.bisect)),
+            ("MaximumRetryAttempts", forever(stream.maximum_retries)),
+            ("MaximumRecordAgeInSeconds", forever(stream.maximum_age)),
+            ("ParallelizationFactor", json!(stream.lanes)),
+            ("TumblingWindowInSeconds", json!(0)),
+            ("DestinationConfig", json!({"OnFailure": on_failure})),
+            (
+                "LastProcessingResult",
+                json!(mapping.last_result.as_deref().unwrap_or("No records processed")),
+            ),
+            ("StateTransitionReason", json!("User action")),
+        ] {
+            shown[member] = value;
+        }
     }
     shown
 }

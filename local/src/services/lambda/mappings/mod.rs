@@ -1,4 +1,4 @@
-//! Event source mappings of queues: kept here, polled by [`poller`] for as long as they are there.
+//! Event source mappings of queues and streams: kept here, polled by [`poller`] for as long as they are there.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
 
 mod batch;
@@ -6,6 +6,9 @@ mod calls;
 mod model;
 pub(crate) mod poller;
 mod rules;
+mod stream;
+mod stream_poller;
+mod streams;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -156,6 +159,28 @@ impl Mappings {
         self.kept.lock().get(uuid).is_some_and(|mapping| mapping.enabled)
     }
 
+    fn is_of_stream(&self, uuid: &str) -> bool {
+        let kept = self.kept.lock();
+        kept.get(uuid).is_some_and(|mapping| mapping.settings.stream.is_some())
+    }
+
+    /// Records of a stream are dealt with up to this one.
+    fn note_position(&self, uuid: &str, last: String) {
+        let mut kept = self.kept.lock();
+        if let Some(stream) = kept.get_mut(uuid).and_then(|mapping| mapping.settings.stream.as_mut()) {
+            stream.after = Some(last);
+        }
+        if let Err(error) = files::write_json(&self.file, &kept.values().collect::<Vec<_>>()) {
+            tracing::warn!(%error, uuid, "how far a stream was read could not be saved");
+        }
+    }
+
+    fn note_result(&self, uuid: &str, result: &str) {
+        if let Some(mapping) = self.kept.lock().get_mut(uuid) {
+            mapping.last_result = Some(result.to_owned());
+        }
+    }
+
     fn ids(&self) -> Vec<String> {
         self.kept.lock().keys().cloned().collect()
     }
@@ -235,7 +260,7 @@ mod tests {
 
     use std::path::Path;
 
-    use super::model::Settings;
+    use super::model::{Settings, StreamSettings};
     use super::*;
     use crate::services::lambda::TEST_OWNER as OWNER;
 
@@ -250,6 +275,7 @@ mod tests {
             filters: Vec::new(),
             response_types: Vec::new(),
             maximum_concurrency: None,
+            stream: None,
         };
         let mapping = Mapping {
             uuid: "u".to_owned(),
@@ -261,6 +287,7 @@ mod tests {
             settings,
             tags: BTreeMap::new(),
             modified: 0.0,
+            last_result: None,
             transition: mappings.begin_change(Change::Creating),
         };
         mappings.insert(mapping).unwrap();
@@ -309,6 +336,35 @@ mod tests {
         switch(&quick, false, Change::Deleting);
         assert_eq!(state(&quick), None);
         assert!(matches!(quick.begin("u"), Begin::Gone));
+    }
+
+    #[test]
+    fn a_stream_is_read_on_where_it_was_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let mappings = opened(directory.path(), 0);
+        made(&mappings);
+        assert!(!mappings.is_of_stream("u"));
+        let stream = StreamSettings {
+            starting_position: "LATEST".to_owned(),
+            bisect: false,
+            maximum_retries: None,
+            maximum_age: None,
+            lanes: 1,
+            on_failure: None,
+            reads_all: false,
+            after: None,
+        };
+        let change = |mapping: &mut Mapping| {
+            mapping.settings.stream = Some(stream);
+            Ok(())
+        };
+        mappings.change(OWNER, "u", || missing("u"), change).unwrap();
+        mappings.note_position("u", "7".to_owned());
+        let after = |mapping: &Mapping| mapping.settings.stream.as_ref().and_then(|stream| stream.after.clone());
+        assert_eq!(
+            opened(directory.path(), 0).read(OWNER, "u", after).flatten().as_deref(),
+            Some("7")
+        );
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub(super) struct Mapping {
     pub tags: BTreeMap<String, String>,
     /// Seconds since the epoch.
     pub modified: f64,
+    /// How the last batch of a stream ended.
+    #[serde(default)]
+    pub last_result: Option<String>,
     /// The last change, which takes effect later than it was answered.
     pub transition: Option<Transition>,
 }
@@ -32,6 +35,29 @@ pub(super) struct Settings {
     pub filters: Vec<String>,
     pub response_types: Vec<String>,
     pub maximum_concurrency: Option<usize>,
+    /// Of mappings of streams.
+    #[serde(default)]
+    pub stream: Option<StreamSettings>,
+}
+
+/// How the records of a stream are brought.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct StreamSettings {
+    pub starting_position: String,
+    /// Halves are tried apart after a failure.
+    pub bisect: bool,
+    /// None is for ever.
+    pub maximum_retries: Option<u64>,
+    /// Seconds; none is for ever.
+    pub maximum_age: Option<u64>,
+    /// Batches that are in the function at once.
+    pub lanes: usize,
+    /// ARN of where records that were given up are told of.
+    pub on_failure: Option<String>,
+    /// The stream was empty when the mapping was made: all of it is newer.
+    pub reads_all: bool,
+    /// The record before the next one; none is what the starting position says.
+    pub after: Option<String>,
 }
 
 impl Settings {
@@ -74,8 +100,7 @@ impl Change {
     }
 }
 
-/// The members of `CreateEventSourceMapping` and `UpdateEventSourceMapping`. Of other sources than queues they are known to
-/// be refused.
+/// The members of `CreateEventSourceMapping` and `UpdateEventSourceMapping`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Input {
@@ -89,6 +114,10 @@ pub(super) struct Input {
     pub scaling_config: Option<ScalingConfig>,
     pub destination_config: Option<Value>,
     pub starting_position: Option<String>,
+    pub bisect_batch_on_function_error: Option<bool>,
+    pub maximum_retry_attempts: Option<i64>,
+    pub maximum_record_age_in_seconds: Option<i64>,
+    pub parallelization_factor: Option<i64>,
     pub tags: BTreeMap<String, String>,
 }
 

@@ -17,7 +17,9 @@ use tokio::time::{Instant, sleep};
 use super::batch::{Failed, Item, failed, is_taken, parts};
 use super::calls::may_poll;
 use super::{Begin, Mappings, Turn};
-use crate::ports::{FunctionAddress, FunctionSource, InvokeKind, InvokeOutcome, InvokeRequest, Invoker, LogTail};
+use crate::ports::{
+    FunctionAddress, FunctionSource, InvokeKind, InvokeOutcome, InvokeRequest, Invoker, LogTail, MetricSink,
+};
 use crate::protocol::emulator_client::{EmulatorClient, EmulatorError};
 use crate::services::pattern::Pattern;
 use crate::services::queues::Queue;
@@ -42,6 +44,7 @@ pub(crate) struct Pollers {
     pub emulator: EmulatorClient,
     pub functions: Arc<dyn FunctionSource>,
     pub invoker: Arc<dyn Invoker>,
+    pub metrics: Arc<dyn MetricSink>,
 }
 
 /// How a batch ended.
@@ -77,6 +80,10 @@ impl Pollers {
 
     /// Polls for a mapping until it is gone, and returns its id.
     async fn poll(self: Arc<Self>, uuid: String, mut stop: watch::Receiver<bool>) -> String {
+        if self.mappings.is_of_stream(&uuid) {
+            self.poll_stream(&uuid, stop).await;
+            return uuid;
+        }
         let mut changes = self.mappings.changes.subscribe();
         let mut running: JoinSet<Ended> = JoinSet::new();
         let mut pauses = Pauses::default();
@@ -138,7 +145,9 @@ impl Pollers {
         let queue = Queue::parse(&mapping.source_arn).ok_or(NoBatch::NoFunction)?;
         let resolved = self.functions.resolve(&address).map_err(|_| NoBatch::NoFunction)?;
         let role = resolved.targets.first().map(|target| target.version.role.clone());
-        if !permission.holds(&self.emulator, &queue, role.unwrap_or_default()).await {
+        let role = role.unwrap_or_default();
+        let ask = async { may_poll(&self.emulator, &queue, &role).await.is_ok() };
+        if !permission.holds(&role, &queue.arn, ask).await {
             return Err(NoBatch::NotAllowed);
         }
         let messages = self.collect(turn, &queue, stop).await?;
@@ -283,23 +292,23 @@ async fn out_of_time(mut stop: watch::Receiver<bool>) {
 
 /// Whether the role of the function may poll, as it was a moment ago.
 #[derive(Default)]
-struct Permission {
+pub(super) struct Permission {
     known: Option<(String, Instant, bool)>,
 }
 
 impl Permission {
-    async fn holds(&mut self, emulator: &EmulatorClient, queue: &Queue, role: String) -> bool {
+    pub(super) async fn holds(&mut self, role: &str, source: &str, ask: impl Future<Output = bool>) -> bool {
         if let Some((known, at, holds)) = &self.known
-            && *known == role
+            && known == role
             && at.elapsed() < PERMISSIONS_KNOWN
         {
             return *holds;
         }
-        let holds = may_poll(emulator, queue, &role).await.is_ok();
+        let holds = ask.await;
         if !holds {
-            tracing::warn!(role, queue = queue.arn, "not allowed to receive messages");
+            tracing::warn!(role, source, "not allowed to receive events");
         }
-        self.known = Some((role, Instant::now(), holds));
+        self.known = Some((role.to_owned(), Instant::now(), holds));
         holds
     }
 }

@@ -19,25 +19,9 @@ pub(super) fn settings(input: &Input, is_fifo: bool, before: Option<&Settings>) 
         filters: Vec::new(),
         response_types: Vec::new(),
         maximum_concurrency: None,
+        stream: None,
     });
-    if let Some(size) = input.batch_size {
-        settings.batch_size = in_range(size, 1, 10_000, "batchSize")?;
-    }
-    if let Some(seconds) = input.maximum_batching_window_in_seconds {
-        let seconds = in_range(seconds, 0, 300, "maximumBatchingWindowInSeconds")?;
-        settings.window_seconds = seconds.try_into().unwrap_or_default();
-    }
-    if let Some(criteria) = &input.filter_criteria {
-        let filters = criteria.filters.iter().map(|filter| filter.pattern.clone());
-        settings.filters = checked_filters(filters.collect())?;
-    }
-    if let Some(types) = &input.function_response_types {
-        if let Some(other) = types.iter().find(|one| *one != REPORT_ITEMS) {
-            let rule = format!("Member must satisfy enum value set: [{REPORT_ITEMS}]");
-            return Err(constraint(&format!("[{other}]"), "functionResponseTypes", &rule));
-        }
-        settings.response_types = types.clone();
-    }
+    set_common(&mut settings, input)?;
     if let Some(scaling) = &input.scaling_config {
         let most = scaling.maximum_concurrency;
         let most = most.map(|most| in_range(most, 2, 1_000, "scalingConfig.maximumConcurrency"));
@@ -57,6 +41,29 @@ pub(super) fn settings(input: &Input, is_fifo: bool, before: Option<&Settings>) 
         ));
     }
     Ok(settings)
+}
+
+/// Sets what mappings of all sources have.
+pub(super) fn set_common(settings: &mut Settings, input: &Input) -> Result<(), Fault> {
+    if let Some(size) = input.batch_size {
+        settings.batch_size = in_range(size, 1, 10_000, "batchSize")?;
+    }
+    if let Some(seconds) = input.maximum_batching_window_in_seconds {
+        let seconds = in_range(seconds, 0, 300, "maximumBatchingWindowInSeconds")?;
+        settings.window_seconds = seconds.try_into().unwrap_or_default();
+    }
+    if let Some(criteria) = &input.filter_criteria {
+        let filters = criteria.filters.iter().map(|filter| filter.pattern.clone());
+        settings.filters = checked_filters(filters.collect())?;
+    }
+    if let Some(types) = &input.function_response_types {
+        if let Some(other) = types.iter().find(|one| *one != REPORT_ITEMS) {
+            let rule = format!("Member must satisfy enum value set: [{REPORT_ITEMS}]");
+            return Err(constraint(&format!("[{other}]"), "functionResponseTypes", &rule));
+        }
+        settings.response_types = types.clone();
+    }
+    Ok(())
 }
 
 /// Members that mappings of queues do not have.
@@ -84,7 +91,7 @@ fn checked_filters(filters: Vec<String>) -> Result<Vec<String>, Fault> {
     }
 }
 
-fn in_range(value: i64, lowest: i64, highest: i64, member: &str) -> Result<usize, Fault> {
+pub(super) fn in_range(value: i64, lowest: i64, highest: i64, member: &str) -> Result<usize, Fault> {
     let rule = if value < lowest {
         format!("Member must have value greater than or equal to {lowest}")
     } else if value > highest {
