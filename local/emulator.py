@@ -3,17 +3,22 @@
 Beside what the emulator does by itself:
 - its state is written to disk soon after a change, not only at the end, so that a crash loses seconds at most;
 - it ends (and saves) when the process that started it is gone;
-- it says how its queues are, for CloudWatch;
+- it says how its queues are, for CloudWatch, and what it has for functions;
 - it waits for a predecessor that is still saving the same state.
 """
 
 import asyncio
+import base64
+import collections
+import contextvars
 import copy
 import fcntl
+import hashlib
 import json
 import os
 import re
 import signal
+import threading
 import time
 
 QUIET = re.compile(r"^(Describe|Get|List|Head|Query|Scan|BatchGet|Filter|Lookup|Search|Test|StartQuery|StopQuery|Receive)")
@@ -139,19 +144,26 @@ async def serve(parent):
     from hypercorn.config import Config
     from ministack import app as emulator
     from ministack.core import iam_evaluator, persistence
-    from ministack.services import cloudwatch, dynamodb, sqs
+    from ministack.services import cloudwatch, dynamodb, eventbridge, s3, sns, sqs, ssm
 
     look_up_metrics(cloudwatch)
     parse_once(dynamodb)
     simulate_with_paths(iam_evaluator)
     saver = Saver(emulator, persistence)
     keep_streams(dynamodb)
+    keep_to_policies(sqs, sns, iam_evaluator)
+    keep_parameters(ssm)
+    outbox = Outbox(sns, s3, eventbridge)
     figures = QueueFigures(sqs, saver)
 
     async def application(scope, receive, send):
         if scope["type"] == "http":
             if scope["path"] == FIGURES:
                 await answer(send, figures.take())
+                return
+            if scope["path"] == INVOCATIONS:
+                after = scope["query_string"].rpartition(b"=")[2]
+                await answer(send, await outbox.take(int(after or 0)))
                 return
             saver.note(scope)
         await emulator.app(scope, receive, send)
@@ -183,8 +195,12 @@ async def serve(parent):
         saving.cancel()
 
 
-# Where the local target asks for the figures of queues. The endpoint lets nobody else come here.
+# Where the local target asks for the figures of queues, and for what there is for functions. The endpoint lets nobody else come
+# here.
 FIGURES = "/_taskctl/queues"
+INVOCATIONS = "/_taskctl/invocations"
+# How long a request for invocations waits for one. Seconds.
+WAIT = 1
 
 
 async def answer(send, value):
@@ -322,6 +338,184 @@ def look_up_metrics(cloudwatch):
     cloudwatch._get_metric_data = get_named
 
 
+class Outbox:
+    """Events that topics, buckets and rules have for functions, which the local target runs."""
+
+    def __init__(self, sns, s3, eventbridge):
+        self.pending = collections.deque()
+        self.number = 0
+        self.lock = threading.Lock()
+        rule_arn = contextvars.ContextVar("rule_arn", default=None)
+        invoke_target = eventbridge._invoke_target
+
+        def of_topic(endpoint, envelope, topic_arn, sub_arn, *_):
+            # https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
+            given = {"Subject": None, "MessageAttributes": {}, **json.loads(envelope)}
+            names = {"SigningCertURL": "SigningCertUrl", "UnsubscribeURL": "UnsubscribeUrl"}
+            record = {
+                "EventSource": "aws:sns",
+                "EventVersion": "1.0",
+                "EventSubscriptionArn": sub_arn,
+                "Sns": {names.get(name, name): value for name, value in given.items()},
+            }
+            self.put(endpoint, "sns.amazonaws.com", topic_arn, {"Records": [record]})
+
+        def of_bucket(arn, payload, _):
+            self.put(arn, "s3.amazonaws.com", payload["Records"][0]["s3"]["bucket"]["arn"], payload)
+
+        def of_rule(target, event, rule, view=None):
+            # The local target fires what is on a schedule.
+            on_schedule = event.get("DetailType") == "Scheduled Event"
+            token = rule_arn.set(None if on_schedule else rule.get("Arn"))
+            try:
+                invoke_target(target, event, rule, view)
+            finally:
+                rule_arn.reset(token)
+
+        def to_function(arn, payload):
+            if rule_arn.get():
+                self.put(arn, "events.amazonaws.com", rule_arn.get(), json.loads(payload))
+
+        sns._deliver_to_lambda = of_topic
+        s3._deliver_event_to_lambda = of_bucket
+        eventbridge._invoke_target = of_rule
+        eventbridge._dispatch_to_lambda = to_function
+
+    def put(self, function, principal, source, event):
+        """Keeps an event until it was asked for what comes after it."""
+        with self.lock:
+            self.number += 1
+            one = {"number": self.number, "function": function, "principal": principal, "source": source, "event": event}
+            self.pending.append(one)
+
+    async def take(self, after):
+        """What there is after a number, or nothing after a while."""
+        until = time.monotonic() + WAIT
+        while True:
+            with self.lock:
+                while self.pending and self.pending[0]["number"] <= after:
+                    self.pending.popleft()
+                if self.pending or time.monotonic() > until:
+                    return list(self.pending)
+            await asyncio.sleep(0.02)
+
+
+def keep_to_policies(sqs, sns, iam_evaluator):
+    """A queue takes from services what its policy lets them send, and a topic does: as on AWS, and whoever is authenticated
+    elsewhere."""
+
+    def allows(action, arn, policy, service, source_arn, source_account):
+        context = iam_evaluator.EvalContext(
+            principal_arn="*",
+            principal_type="Service",
+            principal_account="",
+            action=action,
+            resource_arn=arn,
+            region=arn.split(":")[3],
+            service_context={
+                "aws:sourcearn": source_arn,
+                "aws:sourceaccount": source_account,
+                "aws:sourceowner": source_account,
+            },
+        )
+        return iam_evaluator.evaluate_resource_policy(policy, context, service=service).decision == "Allow"
+
+    def queue_allows(arn, service, source_arn, source_account):
+        queue = sqs._queue_by_arn(arn)
+        policy = queue and queue["attributes"].get("Policy")
+        return bool(policy) and allows("sqs:SendMessage", arn, policy, service, source_arn, source_account)
+
+    def topic_allows(arn, service, source_arn, source_account):
+        topic = sns._topic_by_arn_any_scope(arn)
+        policy = topic and topic.get("attributes", {}).get("Policy")
+        return bool(policy) and allows("sns:Publish", arn, policy, service, source_arn, source_account)
+
+    sqs.queue_policy_allows, sns.topic_policy_allows = queue_allows, topic_allows
+
+
+# Versions that a parameter keeps, and the longest value of a standard one.
+# https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-versions.html
+MOST_VERSIONS = 100
+LONGEST_VALUE = 4096
+# Labels of a version: https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-labels.html
+MOST_LABELS = 10
+
+
+def keep_parameters(ssm):
+    """Parameters keep a hundred versions, of which the oldest goes unless it has a label; labels can be taken off; tags are
+    looked for; what is encrypted cannot be read from what is shown."""
+    put, label, handle, has = ssm._put_parameter, ssm._label_parameter_version, ssm.handle_request, ssm._apply_filter
+    refuse, answered = ssm.error_response_json, ssm.json_response
+
+    def put_bounded(data):
+        name, value = data.get("Name"), data.get("Value", "")
+        versions = ssm._parameter_history.get(name) or []
+        if len(value.encode()) > LONGEST_VALUE and data.get("Tier", "Standard") == "Standard":
+            message = (
+                f"Standard tier parameters support a maximum parameter value of {LONGEST_VALUE} characters. To create a larger "
+                "parameter value, upgrade the parameter to use the advanced-parameter tier. For more information, see "
+                "https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html"
+            )
+            return refuse("ValidationException", message, 400)
+        is_full = len(versions) >= MOST_VERSIONS and data.get("Overwrite")
+        if is_full and versions[0].get("Labels"):
+            message = (
+                f"You attempted to create a new version of {name} by calling the PutParameter API with the overwrite flag. Version "
+                f"{versions[0]['Version']}, the oldest version, can't be deleted because it has a label associated with it. Move the "
+                "label to another version of the parameter, and try again."
+            )
+            return refuse("ParameterMaxVersionLimitExceeded", message, 400)
+        result = put(data)
+        if result[0] == 200:
+            versions = ssm._parameter_history[name]
+            del versions[:-MOST_VERSIONS]
+            if versions[-1]["Type"] == "SecureString":
+                hidden = base64.b64encode(hashlib.sha256(os.urandom(32)).digest()).decode()
+                versions[-1]["Value"] = ssm._parameters[name]["Value"] = hidden
+        return result
+
+    def label_bounded(data):
+        versions = ssm._parameter_history.get(data.get("Name")) or []
+        wanted = data.get("ParameterVersion") or (versions[-1]["Version"] if versions else None)
+        known = next((one.get("Labels", []) for one in versions if one["Version"] == wanted), [])
+        if len({*known, *data.get("Labels", [])}) > MOST_LABELS:
+            message = f"A parameter version can have a maximum of {MOST_LABELS} labels."
+            return refuse("ParameterVersionLabelLimitExceeded", message, 400)
+        return label(data)
+
+    def unlabel(data):
+        name, number, labels = data.get("Name"), data.get("ParameterVersion"), data.get("Labels", [])
+        versions = ssm._parameter_history.get(name)
+        if not versions:
+            return refuse("ParameterNotFound", "", 400)
+        version = next((one for one in versions if one["Version"] == number), None)
+        if version is None:
+            return refuse("ParameterVersionNotFound", f"Systems Manager could not find version {number} of {name}.", 400)
+        known = version.get("Labels", [])
+        version["Labels"] = [one for one in known if one not in labels]
+        if ssm._parameters[name]["Version"] == number:
+            ssm._parameters[name]["Labels"] = version["Labels"]
+        removed = [one for one in labels if one in known]
+        return answered({"RemovedLabels": removed, "InvalidLabels": [one for one in labels if one not in known]})
+
+    def has_tag(parameter, key, option, values):
+        if key.startswith("tag:"):
+            value = ssm._tags.get(parameter["ARN"], {}).get(key[len("tag:"):])
+            return value is not None and (not values or value in values)
+        if key == "Path" and option != "Recursive":
+            parents = [one.rstrip("/") for one in values]
+            return parameter["Name"].rpartition("/")[0] in parents
+        return has(parameter, key, option, values)
+
+    async def handled(method, path, headers, body, query_params):
+        if headers.get("x-amz-target", "").endswith(".UnlabelParameterVersion"):
+            return unlabel(json.loads(body or b"{}"))
+        return await handle(method, path, headers, body, query_params)
+
+    ssm._put_parameter, ssm._label_parameter_version, ssm._apply_filter = put_bounded, label_bounded, has_tag
+    ssm.handle_request = handled
+
+
 def keep_streams(dynamodb):
     """Records of streams are kept over a restart as their tables are: functions may not have seen them yet."""
     get_state, load = dynamodb.get_state, dynamodb.load_persisted_state
@@ -346,6 +540,8 @@ def simulate_with_paths(iam_evaluator):
 
 def main():
     parent = os.getppid()
+    # Values of parameters are among what is kept.
+    os.umask(0o077)
     os.makedirs(os.environ["STATE_DIR"], exist_ok=True)
     with open(os.path.join(os.environ["STATE_DIR"], "lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

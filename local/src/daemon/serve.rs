@@ -40,6 +40,7 @@ use crate::services::cloudwatch::{self, Alarms};
 use crate::services::compat::{MEMORY_FILE, Memory};
 use crate::services::destinations::ResultDestinations;
 use crate::services::events::schedule::Rules;
+use crate::services::fan_out::FanOut;
 use crate::services::lambda::mappings::Mappings;
 use crate::services::lambda::mappings::poller::Pollers;
 use crate::services::lambda::{Downloads, Functions};
@@ -272,6 +273,12 @@ impl Running {
             metrics: Arc::clone(&queue_metrics_sink),
         };
         requests.spawn(pollers.run(stopped.clone()));
+        let fan_out = FanOut {
+            emulator: client.clone(),
+            functions: Arc::clone(&stores.functions) as _,
+            invoker: Arc::clone(&runtime) as _,
+        };
+        requests.spawn(fan_out.run(stopped.clone()));
         requests.spawn(queue_metrics::run(client.clone(), queue_metrics_sink, stopped.clone()));
         let move_tasks = Arc::clone(&stores.move_tasks);
         let (of_tasks, stop_tasks) = (client.clone(), stopped.clone());

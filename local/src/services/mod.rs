@@ -10,6 +10,7 @@ pub(crate) mod compat;
 pub(crate) mod destinations;
 mod dynamodb;
 pub(crate) mod events;
+pub(crate) mod fan_out;
 pub(crate) mod iam;
 pub(crate) mod lambda;
 pub(crate) mod logs;

@@ -122,17 +122,24 @@ impl Actions<'_> {
             .chain(one)
             .map(|name| self.on(action.clone(), self.parameter(name)))
             .collect();
-        match all.is_empty() {
-            true => vec![self.on(action, "*")],
-            false => all,
+        match one.filter(|_| operation == "PutParameter" && input["Tags"].is_array()) {
+            // Tags take a permission of their own.
+            Some(name) => {
+                let tags = self.on("ssm:AddTagsToResource", self.parameter(name));
+                all.into_iter().chain([tags]).collect()
+            }
+            None if all.is_empty() => vec![self.on(action, "*")],
+            None => all,
         }
     }
 
     fn parameter(&self, name: &str) -> String {
-        match name.starts_with("arn:") {
-            true => name.to_owned(),
-            false => self.arn("ssm", &format!("parameter/{}", name.trim_start_matches('/'))),
+        if name.starts_with("arn:") {
+            return name.to_owned();
         }
+        // A version or label that is asked for is no part of the name.
+        let name = name.split(':').next().unwrap_or_default();
+        self.arn("ssm", &format!("parameter/{}", name.trim_start_matches('/')))
     }
 
     /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html>
@@ -249,7 +256,7 @@ mod tests {
         check(
             "ssm",
             "GetParameters",
-            r#"{"Names": ["/app/a", "b"]}"#,
+            r#"{"Names": ["/app/a:live", "b:3"]}"#,
             &[("ssm:GetParameters", &a), ("ssm:GetParameters", &b)],
         );
         check(
@@ -257,6 +264,13 @@ mod tests {
             "GetParametersByPath",
             r#"{"Path": "/app/a"}"#,
             &[("ssm:GetParametersByPath", &a)],
+        );
+        let put = r#"{"Name": "/app/a", "Tags": []}"#;
+        check(
+            "ssm",
+            "PutParameter",
+            put,
+            &[("ssm:PutParameter", &a), ("ssm:AddTagsToResource", &a)],
         );
         check("ssm", "DescribeParameters", "{}", &[("ssm:DescribeParameters", "*")]);
         let secret = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:s-AbCdEf";

@@ -1,5 +1,7 @@
 //! What is written by an AWS call reads back as AWS would give it.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -636,4 +638,71 @@ async fn alarms_follow_their_metric() {
         (state(0).as_deref() == Some("ALARM") && state(1).as_deref() == Some("OK")).then_some(())
     })
     .await;
+}
+
+/// Parameters keep a hundred versions and what is labelled; what is encrypted is not shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters() {
+    let world = World::running().await;
+    let ssm = |operation: &str, input: Value| {
+        let (world, target) = (&world, format!("AmazonSSM.{operation}"));
+        async move { world.json("ssm", &target, input).await }
+    };
+    let name = "/app/dev/KEY";
+    let put = |value: String, overwrite: bool| {
+        let input = json!({"Name": name, "Value": value, "Type": "SecureString", "Overwrite": overwrite});
+        ssm("PutParameter", input)
+    };
+    assert_eq!(put("canary-1".to_owned(), false).await.value()["Version"], 1);
+    put("canary-2".to_owned(), false)
+        .await
+        .refused(400, "ParameterAlreadyExists");
+    let label = json!({"Name": name, "ParameterVersion": 1, "Labels": ["kept"]});
+    ssm("LabelParameterVersion", label.clone()).await.ok();
+    for version in 2..=100 {
+        put(format!("canary-{version}"), true).await.ok();
+    }
+    put("canary-101".to_owned(), true)
+        .await
+        .refused(400, "ParameterMaxVersionLimitExceeded");
+    let read = |selector: &str, decrypts: bool| {
+        ssm(
+            "GetParameters",
+            json!({"Names": [format!("{name}{selector}")], "WithDecryption": decrypts}),
+        )
+    };
+    let value = |answer: Value| answer["Parameters"][0]["Value"].as_str().map(str::to_owned);
+    assert_eq!(value(read(":kept", true).await.value()).as_deref(), Some("canary-1"));
+    let hidden = value(read(":1", false).await.value()).unwrap();
+    assert!(
+        !hidden.contains("canary") && !hidden.contains(&base64(b"canary-1")),
+        "{hidden}"
+    );
+    let removed = ssm("UnlabelParameterVersion", label).await.value();
+    assert_eq!(removed["RemovedLabels"], json!(["kept"]));
+    assert_eq!(put("canary-101".to_owned(), true).await.value()["Version"], 101);
+    assert_eq!(
+        read(":1", true).await.value()["InvalidParameters"],
+        json!([format!("{name}:1")])
+    );
+    let tags = json!({"ResourceType": "Parameter", "ResourceId": name, "Tags": [{"Key": "app", "Value": "x"}]});
+    ssm("AddTagsToResource", tags).await.ok();
+    let found = |tag: &str| {
+        let filters =
+            json!([{"Key": "tag:app", "Values": [tag]}, {"Key": "Path", "Option": "Recursive", "Values": ["/app"]}]);
+        ssm("DescribeParameters", json!({"ParameterFilters": filters}))
+    };
+    assert_eq!(found("x").await.value()["Parameters"].as_array().map(Vec::len), Some(1));
+    assert_eq!(found("y").await.value()["Parameters"].as_array().map(Vec::len), Some(0));
+    let large = json!({"Name": "/app/dev/LARGE", "Value": "x".repeat(4097), "Type": "String"});
+    ssm("PutParameter", large).await.refused(400, "ValidationException");
+    // Nobody else reads what is kept, and no log has it.
+    world.down().await;
+    for log in ["daemon.log", "emulator.log"] {
+        let text = std::fs::read_to_string(world.options.root.join(log)).unwrap();
+        assert!(!text.contains("canary"), "{log}");
+    }
+    let kept = world.options.root.join("state/services/ssm.json");
+    let mode = std::fs::metadata(&kept).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }

@@ -15,11 +15,16 @@ version = os.environ["AWS_LAMBDA_FUNCTION_VERSION"]
 while True:
     with urllib.request.urlopen(base + "next") as event:
         request = event.headers["Lambda-Runtime-Aws-Request-Id"]
-        records = json.load(event)["Records"]
+        given = json.load(event)
+    records = [{"body": given["detail"]["order"]}] if "detail" in given else given["Records"]
     failures = []
     for record in records:
         change = record.get("dynamodb", {})
-        text, item = record.get("body"), record.get("messageId") or change["SequenceNumber"]
+        if "Sns" in record:
+            record = {"body": record["Sns"]["Message"]}
+        if "s3" in record:
+            record = {"body": record["eventName"] + " " + record["s3"]["object"]["key"]}
+        text, item = record.get("body"), record.get("messageId") or change.get("SequenceNumber")
         if change:
             values = [change.get(image, {}).get("v", {}).get("N", "none") for image in ("OldImage", "NewImage")]
             text = " ".join([record["eventName"], change["Keys"]["id"]["S"], *values])
@@ -179,6 +184,114 @@ impl World {
         })
         .await;
         format!("{MAPPINGS}/{}", made["UUID"].as_str().unwrap())
+    }
+
+    /// Topics, buckets and buses reach functions that let them, and queues whose policies do.
+    async fn fan_out(&self) {
+        let worker = "arn:aws:lambda:eu-central-1:000000000000:function:worker:live";
+        let topic = "arn:aws:sns:eu-central-1:000000000000:news";
+        let sns = |parameters: Vec<(&'static str, &'static str)>| async move {
+            let version = [("Version", "2010-03-31")];
+            self.query("sns", &[&parameters[..], &version].concat()).await.ok()
+        };
+        sns(vec![("Action", "CreateTopic"), ("Name", "news")]).await;
+        self.sqs("CreateQueue", json!({"QueueName": "copies"})).await;
+        let subscribe = |protocol, endpoint| {
+            vec![
+                ("Action", "Subscribe"),
+                ("TopicArn", topic),
+                ("Protocol", protocol),
+                ("Endpoint", endpoint),
+            ]
+        };
+        let only = [
+            ("Attributes.entry.1.key", "FilterPolicy"),
+            ("Attributes.entry.1.value", r#"{"kind": ["wanted"]}"#),
+            ("Attributes.entry.2.key", "FilterPolicyScope"),
+            ("Attributes.entry.2.value", "MessageBody"),
+        ];
+        sns([subscribe("lambda", worker), only.to_vec()].concat()).await;
+        sns(subscribe("sqs", "arn:aws:sqs:eu-central-1:000000000000:copies")).await;
+        let publish = |message| sns(vec![("Action", "Publish"), ("TopicArn", topic), ("Message", message)]);
+        // Neither function nor queue lets it.
+        publish(r#"{"kind": "wanted", "n": "first"}"#).await;
+
+        let bucket = self.call("s3", Method::PUT, "/uploads", &[], r#"<CreateBucketConfiguration><LocationConstraint>eu-central-1</LocationConstraint></CreateBucketConfiguration>"#).await;
+        bucket.ok();
+        let configuration = format!(
+            "<NotificationConfiguration><CloudFunctionConfiguration><CloudFunction>{worker}</CloudFunction>\
+             <Event>s3:ObjectCreated:*</Event><Filter><S3Key><FilterRule><Name>prefix</Name><Value>in/</Value></FilterRule></S3Key></Filter>\
+             </CloudFunctionConfiguration></NotificationConfiguration>"
+        );
+        let notify = || self.call("s3", Method::PUT, "/uploads?notification", &[], configuration.clone());
+        notify().await.refused(400, "InvalidArgument");
+        for (id, principal, source) in [
+            ("topic", "sns.amazonaws.com", topic),
+            ("bucket", "s3.amazonaws.com", "arn:aws:s3:::uploads"),
+            (
+                "rule",
+                "events.amazonaws.com",
+                "arn:aws:events:eu-central-1:000000000000:rule/orders",
+            ),
+        ] {
+            let permission = json!({"StatementId": id, "Action": "lambda:InvokeFunction", "Principal": principal, "SourceArn": source});
+            self.rest(
+                "lambda",
+                "POST",
+                &format!("{FUNCTION}/policy?Qualifier=live"),
+                permission,
+            )
+            .await
+            .ok();
+        }
+        let statement = json!({
+            "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn("copies"),
+            "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+        });
+        let policy = json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
+        self.sqs(
+            "SetQueueAttributes",
+            json!({"QueueUrl": "copies", "Attributes": {"Policy": policy}}),
+        )
+        .await;
+        notify().await.ok();
+        let event = |name: &str, input: Value| {
+            let target = format!("AWSEvents.{name}");
+            async move { self.json("events", &target, input).await }
+        };
+        event(
+            "PutRule",
+            json!({"Name": "orders", "EventPattern": r#"{"source": ["shop"]}"#}),
+        )
+        .await
+        .ok();
+        event(
+            "PutTargets",
+            json!({"Rule": "orders", "Targets": [{"Id": "1", "Arn": worker}]}),
+        )
+        .await
+        .ok();
+
+        publish(r#"{"kind": "wanted", "n": "second"}"#).await;
+        publish(r#"{"kind": "other", "n": "third"}"#).await;
+        self.call("s3", Method::PUT, "/uploads/in/one.txt", &[], "x").await.ok();
+        self.call("s3", Method::PUT, "/uploads/out/two.txt", &[], "x")
+            .await
+            .ok();
+        let entry = |source: &str, order: &str| json!({"Source": source, "DetailType": "order", "Detail": json!({"order": order}).to_string()});
+        event(
+            "PutEvents",
+            json!({"Entries": [entry("shop", "sold"), entry("other", "lost")]}),
+        )
+        .await
+        .ok();
+        self.wrote("second", 1).await;
+        self.wrote("handled ObjectCreated:Put in/one.txt in 2", 1).await;
+        self.wrote("handled sold in 2", 1).await;
+        for lost in ["first", "third", "two.txt", "handled lost"] {
+            assert_eq!(self.lines(lost).await, 0, "{lost}");
+        }
+        assert_eq!(self.messages("copies").await, 2);
     }
 
     /// A schedule is fired when it is due and when it is asked for; what its target does not take is a dead letter.
@@ -376,6 +489,7 @@ async fn messages_records_schedules_and_events_reach_functions_or_end_as_dead_le
     world.schedules().await;
     world.results().await;
     let stream = world.stream().await;
+    world.fan_out().await;
 
     // Switched off it leaves messages alone, over a restart, too; switched on it brings them.
     let switch = |enabled: bool| world.rest("lambda", "PUT", &mapping, json!({"Enabled": enabled}));

@@ -3,6 +3,7 @@
 
 mod actions;
 pub(crate) mod cors;
+mod notifications;
 pub(crate) mod websites;
 
 use ::http::request::Parts;
@@ -76,6 +77,7 @@ impl Services {
         let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
         let caller = Caller::of(call);
         match parts.method {
+            Method::PUT if has("notification") => self.put_notifications(&target.bucket, parts, body).await,
             Method::PUT if has("policy") => self.put_policy(&caller, &target.bucket, parts, body).await,
             Method::PUT if has("website") => {
                 let response = self.pass(Request::from_parts(parts, body)).await;
