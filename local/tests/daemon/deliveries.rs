@@ -215,6 +215,11 @@ impl World {
         let publish = |message| sns(vec![("Action", "Publish"), ("TopicArn", topic), ("Message", message)]);
         // Neither function nor queue lets it.
         publish(r#"{"kind": "wanted", "n": "first"}"#).await;
+        until("its refusal", || async {
+            let log = std::fs::read_to_string(self.options.root.join("daemon.log")).unwrap();
+            log.contains("does not allow it to be invoked for this").then_some(())
+        })
+        .await;
 
         let bucket = self.call("s3", Method::PUT, "/uploads", &[], r#"<CreateBucketConfiguration><LocationConstraint>eu-central-1</LocationConstraint></CreateBucketConfiguration>"#).await;
         bucket.ok();

@@ -100,6 +100,7 @@ impl Services {
         let role = resolved.and_then(|resolved| Some(resolved.targets.first()?.version.role.clone()));
         let given: InvokeConfigInput = parsed(body)?;
         for arn in given.destinations() {
+            self.functions.check_destination(owner, &name, &arn)?;
             let role = role.as_deref().unwrap_or_default();
             if let Some(action) = action(&arn)
                 && !may_send(&self.emulator, role, &arn).await

@@ -156,7 +156,7 @@ impl Functions {
     }
 
     /// A queue, topic, bus or other function.
-    fn check_destination(&self, owner: Owner<'_>, name: &str, arn: &str) -> Result<(), Fault> {
+    pub(super) fn check_destination(&self, owner: Owner<'_>, name: &str, arn: &str) -> Result<(), Fault> {
         let service = arn.split(':').nth(2).unwrap_or_default();
         let is_known = arn.starts_with("arn:") && matches!(service, "sqs" | "sns" | "lambda" | "events");
         if !is_known {

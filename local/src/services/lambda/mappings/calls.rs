@@ -38,7 +38,11 @@ pub(in crate::services::lambda) fn is_of_mappings(path: &str) -> bool {
     let mut segments = path.split('/').skip(2);
     match segments.next() {
         Some("event-source-mappings") => true,
-        Some("tags") => path.contains(":event-source-mapping:"),
+        // Other ARNs are refused where those of functions are.
+        Some("tags") => match path.split(':').collect::<Vec<_>>().as_slice() {
+            [_, _, "lambda", _, _, "event-source-mapping", id] => uuid::Uuid::try_parse(id).is_ok(),
+            _ => false,
+        },
         _ => false,
     }
 }
