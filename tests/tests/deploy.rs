@@ -171,6 +171,22 @@ fn code_that_is_not_built_here_is_deployed_and_changed() {
         run(&["plan"]).expect(0);
     }
 
+    // What surrounds the code is part of a release, and goes as it came.
+    let around = ", layers: ['arn:aws:lambda:eu-central-1:123456789012:layer:tools:3'], vpc: {subnets: [subnet-0a], security_groups: [sg-0a]}}";
+    for text in [
+        template.replace("al2023}", &format!("al2023{around}")),
+        template.to_owned(),
+    ] {
+        project.write(&text);
+        let deployed = run(&["deploy", "--promote"]).expect(0);
+        assert!(
+            deployed.err.contains("changed  lambda_function.hello"),
+            "{}",
+            deployed.err
+        );
+        run(&["plan"]).expect(0);
+    }
+
     // A runtime that only Lambda has, before anything is changed.
     project.write(&template.replace("provided.al2023", "python3.13, handler: app.handler"));
     let refused = run(&["deploy"]).expect(1);

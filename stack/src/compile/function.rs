@@ -105,6 +105,11 @@ pub(super) fn model(inputs: &Inputs<'_>, name: &str, function: &Function) -> lam
         reserved_concurrency: function
             .reserved_concurrency
             .and_then(|reserved| i32::try_from(reserved).ok()),
+        layers: function.layers.clone(),
+        vpc: function.vpc.as_ref().map(|vpc| lambda::function::Vpc {
+            subnets: vpc.subnets.clone(),
+            security_groups: vpc.security_groups.clone(),
+        }),
         other_callers: BTreeMap::new(),
         urls: BTreeMap::new(),
         tags: inputs.tags(),

@@ -268,6 +268,12 @@ pub struct Function {
     /// What it may do beside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<OwnStatement>,
+    /// ARNs of layer versions, in the order in which they are unpacked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<String>,
+    /// The network that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<Vpc>,
     /// Managed policy that caps the role.
     pub permissions_boundary: Option<String>,
     /// Days to keep the log group.
@@ -295,6 +301,15 @@ pub struct OwnStatement {
     /// Values by operator and key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub conditions: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
+}
+
+/// Where in a network a function is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vpc {
+    /// Ids of subnets.
+    pub subnets: BTreeSet<String>,
+    /// Ids of security groups.
+    pub security_groups: BTreeSet<String>,
 }
 
 /// Code that was made elsewhere, and how Lambda runs it.

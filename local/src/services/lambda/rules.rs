@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Owner;
 use super::constraints::{check_layers, check_runtime};
@@ -226,22 +226,33 @@ pub(super) fn update_configuration(
         kept.tracing = tracing.mode;
     }
     if let Some(vpc) = vpc_config {
-        check_vpc(&vpc)?;
-        kept.vpc = None;
+        kept.vpc = network(&vpc)?;
     }
     Ok(())
 }
 
-/// A configuration without subnets and security groups takes the function out of its VPC.
-fn check_vpc(vpc: &Value) -> Result<(), Fault> {
-    let attached = |member: &str| {
+/// A network as it is shown; without subnets and security groups the function leaves it. What runs here is in this machine's network
+/// all the same. There are no subnets to look up, so each is in a VPC of the same name.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_VpcConfig.html>
+fn network(vpc: &Value) -> Result<Option<Value>, Fault> {
+    let ids = |member: &str| {
         let ids = vpc.get(member).and_then(|ids| ids.as_array());
-        ids.is_some_and(|ids| !ids.is_empty())
+        ids.cloned().unwrap_or_default()
     };
-    if attached("SubnetIds") || attached("SecurityGroupIds") {
-        return Err(invalid("The local target does not run functions in a VPC"));
+    let (subnets, groups) = (ids("SubnetIds"), ids("SecurityGroupIds"));
+    match (subnets.first(), groups.is_empty()) {
+        (None, true) => Ok(None),
+        (Some(subnet), false) => {
+            let place = subnet.as_str().unwrap_or_default().trim_start_matches("subnet-");
+            Ok(Some(json!({
+                "SubnetIds": subnets,
+                "SecurityGroupIds": groups,
+                "VpcId": format!("vpc-{place}"),
+                "Ipv6AllowedForDualStack": vpc["Ipv6AllowedForDualStack"].as_bool().unwrap_or(false),
+            })))
+        }
+        _ => Err(invalid("SubnetIds and SecurityIds must coexist or be both empty list.")),
     }
-    Ok(())
 }
 
 fn checked_description(text: String) -> Result<String, Fault> {
@@ -420,6 +431,18 @@ pub(super) fn check_alias_name(name: &str) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_is_kept_and_left() {
+        let kept = network(&json!({"SubnetIds": ["subnet-0a", "subnet-0b"], "SecurityGroupIds": ["sg-1"]}));
+        let kept = kept.expect("it is whole").expect("it is one");
+        assert_eq!(
+            (&kept["VpcId"], &kept["SubnetIds"][1]),
+            (&json!("vpc-0a"), &json!("subnet-0b"))
+        );
+        assert_eq!(network(&json!({"SubnetIds": [], "SecurityGroupIds": []})), Ok(None));
+        assert!(network(&json!({"SubnetIds": ["subnet-0a"]})).is_err());
+    }
 
     #[test]
     fn alias_names() {

@@ -81,6 +81,8 @@ impl Arns<'_> {
             | Reach::ControlObjects
             | Reach::Dashboards
             | Reach::Keys
+            | Reach::Layers
+            | Reach::Networks
             | Reach::Objects
             | Reach::Read
             | Reach::Roles
@@ -354,6 +356,16 @@ impl Arns<'_> {
                     .collect()
             }
             Reach::Keys => Vec::new(),
+            Reach::Layers => {
+                let layers = stack.functions.values().flat_map(|function| &function.layers);
+                layers.cloned().collect::<BTreeSet<_>>().into_iter().collect()
+            }
+            // EC2 knows no resource for these.
+            // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+            Reach::Networks => match stack.functions.values().any(|function| function.vpc.is_some()) {
+                true => vec!["*".to_owned()],
+                false => Vec::new(),
+            },
             Reach::LogGroups => self.log_groups(),
             Reach::Objects => {
                 let names = self.buckets(false).into_iter();

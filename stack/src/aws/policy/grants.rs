@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aws::client::identity::Identity;
-use crate::aws::policy::document::{Document, Statement};
+use crate::aws::policy::document::{Document, Effect, Statement};
 use crate::digest::short_sha256;
 use crate::template::model::{Access, Function, GrantTarget, OwnStatement, Stack};
 
@@ -30,6 +30,9 @@ pub fn statements(
         let actions = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"];
         statements.push(("Tracing".to_owned(), Statement::allow(&actions, ["*".to_owned()])));
     }
+    if function.vpc.is_some() {
+        statements.extend(in_network(identity, name));
+    }
     for ((target, prefix), access) in merged(function) {
         let name = resolve(target);
         match target {
@@ -43,6 +46,28 @@ pub fn statements(
     }
     statements.extend(own_statements(identity, function));
     Document::new(statements)
+}
+
+/// What Lambda does in the function's name to put it into a network, and the function itself must not do.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions>
+fn in_network(identity: &Identity, name: &str) -> [(String, Statement); 2] {
+    let actions = [
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:CreateNetworkInterface",
+        "ec2:DeleteNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:UnassignPrivateIpAddresses",
+    ];
+    let allowed = Statement::allow(&actions, ["*".to_owned()]);
+    let own = BTreeSet::from([identity.arn("lambda", &format!("function:{name}"))]);
+    let source = BTreeMap::from([("lambda:SourceFunctionArn".to_owned(), own)]);
+    let denied = Statement {
+        effect: Effect::Deny,
+        conditions: BTreeMap::from([("ArnEquals".to_owned(), source)]),
+        ..allowed.clone()
+    };
+    [("Network".to_owned(), allowed), ("NetworkByItself".to_owned(), denied)]
 }
 
 /// What the template itself says that the role allows, by a Sid that is made of its content: moving a statement changes nothing.

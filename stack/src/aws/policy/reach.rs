@@ -25,8 +25,12 @@ pub enum Reach {
     Invokers,
     /// Keys of its tables.
     Keys,
+    /// Versions of layers that functions have.
+    Layers,
     /// The stack's log groups.
     LogGroups,
+    /// Networks that functions are in: EC2 describes them to whoever puts a function there.
+    Networks,
     /// The making of the API.
     NewApi,
     /// Objects of every bucket; for `destroy` alone.

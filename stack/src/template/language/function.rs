@@ -2,8 +2,8 @@
 
 use super::{
     ActionName, BinaryName, CodePath, ConditionKey, ConditionOperator, ConditionValue, Description, EventText,
-    HandlerName, KeyPrefix, LogicalName, NameText, PolicyArn, Reason, ResourceArn, RuntimeName, VariableName,
-    VariableValue,
+    HandlerName, KeyPrefix, LayerArn, LogicalName, NameText, PolicyArn, Reason, ResourceArn, RuntimeName,
+    SecurityGroupId, SubnetId, VariableName, VariableValue,
 };
 use crate::template::grammar::{
     AnyScalar, Days, Duration, Integer, Named, OneOf, OneOrMore, Reserved, Seconds, Spanned, Text, Variant, record,
@@ -38,6 +38,10 @@ record! {
         grants: Spanned<Vec<GrantSource>> = "[]",
         /// Raw IAM: what no grant expresses, such as sending mail.
         statements: Spanned<Vec<StatementSource>> = "[]",
+        /// Layers: ARNs of versions in the function's region, at most 5. The local target does not run them.
+        layers: Spanned<Vec<Spanned<Text<LayerArn>>>> = "[]",
+        /// An existing network that the function is in.
+        vpc: Option<Spanned<VpcSource>>,
         /// Managed policy that caps the function's role.
         permissions_boundary: Option<Spanned<Text<PolicyArn>>>,
         /// How long logs are kept: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192,
@@ -70,6 +74,17 @@ record! {
         conditions: Spanned<Named<ConditionOperator, Spanned<Named<ConditionKey, Spanned<OneOrMore<Spanned<AnyScalar<ConditionValue>>>>>>>> = "{}",
         /// Why actions with `*` are allowed on `*`: without a reason they are refused.
         allow_wildcard: Option<Spanned<Text<Reason>>>,
+    }
+}
+
+record! {
+    /// The network of a function. The local target notes it and runs the function on this machine's. AWS needs a minute or more
+    /// for the first function in a pair of subnets and security groups.
+    pub(crate) struct VpcSource as "vpc" {
+        /// Subnets, at most 16.
+        subnets: Spanned<Vec<Spanned<Text<SubnetId>>>>,
+        /// Security groups, at most 5.
+        security_groups: Spanned<Vec<Spanned<Text<SecurityGroupId>>>>,
     }
 }
 

@@ -9,7 +9,7 @@ mod text;
 
 pub(crate) use alarm::{AlarmSource, ApiSlot, Dimensions, TopicSource};
 pub(crate) use api::{ApiSource, CorsSource, RouteSource};
-pub(crate) use function::{FunctionSource, GrantSource, StatementSource};
+pub(crate) use function::{FunctionSource, GrantSource, StatementSource, VpcSource};
 pub(crate) use storage::{BucketCorsSource, BucketSource, IndexSource, KeySource, ProjectionType, TableSource};
 pub(crate) use text::*;
 

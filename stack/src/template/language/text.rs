@@ -130,6 +130,21 @@ text_rule!(
     "an ARN such as arn:${partition}:ses:${region}:${account}:identity/example.org, or `*`"
 );
 text_rule!(
+    /// A version of a layer. <https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html>
+    LayerArn, "a layer", Some("^arn:[a-z0-9-]+:lambda:[a-z0-9-]+:[0-9]{12}:layer:[a-zA-Z0-9_-]+:[0-9]+$"), 140, BadValue,
+    "the ARN of a version, such as arn:aws:lambda:eu-central-1:123456789012:layer:tools:3"
+);
+text_rule!(
+    /// A subnet. <https://docs.aws.amazon.com/vpc/latest/userguide/configure-subnets.html>
+    SubnetId, "a subnet", Some("^subnet-[0-9a-z]+$"), 1024, BadValue,
+    "an id such as subnet-0a1b2c3d4e5f60718"
+);
+text_rule!(
+    /// A security group. <https://docs.aws.amazon.com/vpc/latest/userguide/vpc-security-groups.html>
+    SecurityGroupId, "a security group", Some("^sg-[0-9a-zA-Z]+$"), 1024, BadValue,
+    "an id such as sg-0a1b2c3d4e5f60718"
+);
+text_rule!(
     /// An operator of a condition. <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>
     ConditionOperator, "an operator of a condition", Some("^((ForAllValues|ForAnyValue):)?[A-Z][A-Za-z]+$"), 64, BadName,
     "an operator of IAM, such as StringEquals or ForAnyValue:StringLike"

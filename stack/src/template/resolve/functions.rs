@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Resolver, rules};
 use crate::template::fault::{Code, Fault, Span};
-use crate::template::grammar::{NamedValue, TextRule};
-use crate::template::language::{FunctionSource, GrantSource, LogicalName, StatementSource};
-use crate::template::model::{Access, Function, FunctionCode, Grant, GrantTarget, OwnStatement, is_custom};
+use crate::template::grammar::{NamedValue, Spanned, TextRule};
+use crate::template::language::{FunctionSource, GrantSource, LogicalName, StatementSource, VpcSource};
+use crate::template::model::{Access, Function, FunctionCode, Grant, GrantTarget, OwnStatement, Vpc, is_custom};
 
 /// Environment of a function, keys and values as JSON.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
@@ -106,6 +106,8 @@ impl Resolver<'_> {
             environment,
             grants,
             statements,
+            layers: self.layers(function),
+            vpc: function.vpc.as_ref().and_then(|vpc| self.vpc(vpc)),
             permissions_boundary: function
                 .permissions_boundary
                 .as_ref()
@@ -117,6 +119,60 @@ impl Resolver<'_> {
             ephemeral_storage_mb: function.ephemeral_storage.value.u32(),
             check_event: self.check_event(function),
         }
+    }
+
+    /// Layers, at most as many as Lambda takes.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+    fn layers(&mut self, function: &FunctionSource) -> Vec<String> {
+        const MOST: usize = 5;
+        let layers = &function.layers;
+        if layers.value.len() > MOST {
+            let message = format!("{} layers: a function has at most {MOST}", layers.value.len());
+            self.report(Fault::error(Code::BadValue, message).at(layers.span));
+        }
+        let region = self.region.clone();
+        for layer in &layers.value {
+            let of = layer.value.text.split(':').nth(3).unwrap_or_default();
+            if of != region {
+                let fault = Fault::error(
+                    Code::BadValue,
+                    format!("the layer is in {of}, and the function in {region}"),
+                );
+                self.report(
+                    fault
+                        .at(layer.span)
+                        .help("Lambda takes layers of the function's own region"),
+                );
+            }
+        }
+        layers.value.iter().map(|layer| layer.value.text.clone()).collect()
+    }
+
+    /// A network. One without a subnet or a security group is none.
+    /// <https://docs.aws.amazon.com/lambda/latest/api/API_VpcConfig.html>
+    fn vpc(&mut self, vpc: &Spanned<VpcSource>) -> Option<Vpc> {
+        let VpcSource {
+            subnets,
+            security_groups,
+            span: _,
+        } = &vpc.value;
+        let mut fault = |what: &str, count: usize, most: usize, span: Span| {
+            let message = match count {
+                0 => format!("`vpc` needs at least one of `{what}`"),
+                count if count > most => format!("{count} {what}: a function has at most {most}"),
+                _ => return true,
+            };
+            self.report(Fault::error(Code::BadValue, message).at(span));
+            false
+        };
+        let fits = [
+            fault("subnets", subnets.value.len(), 16, subnets.span),
+            fault("security_groups", security_groups.value.len(), 5, security_groups.span),
+        ];
+        fits.iter().all(|fits| *fits).then(|| Vpc {
+            subnets: subnets.value.iter().map(|one| one.value.text.clone()).collect(),
+            security_groups: security_groups.value.iter().map(|one| one.value.text.clone()).collect(),
+        })
     }
 
     /// The event that a function is checked with. A faulty one is none.

@@ -284,6 +284,31 @@ fn code_that_is_not_built_here_says_how_it_is_run() {
     };
     check("code: api.zip, runtime: python3.13, handler: app.handler", &[]);
     check("code: api, runtime: provided.al2023", &[]);
+    check(
+        "layers: ['arn:aws:lambda:eu-central-1:123456789012:layer:tools:3']",
+        &[],
+    );
+    check(
+        "layers: ['arn:aws:lambda:eu-west-1:123456789012:layer:tools:3']",
+        &[Code::BadValue],
+    );
+    check(
+        "layers: ['arn:aws:lambda:eu-central-1:123456789012:layer:tools']",
+        &[Code::BadValue],
+    );
+    let six = "'arn:aws:lambda:eu-central-1:123456789012:layer:tools:3', ".repeat(6);
+    check(&format!("layers: [{six}]"), &[Code::BadValue]);
+    check("vpc: {subnets: [subnet-1], security_groups: [sg-1]}", &[]);
+    check(
+        "vpc: {subnets: [], security_groups: []}",
+        &[Code::BadValue, Code::BadValue],
+    );
+    check(
+        "vpc: {subnets: [eu-central-1a], security_groups: [sg-1]}",
+        &[Code::BadValue],
+    );
+    check("check_event: '{\"Records\": []}'", &[]);
+    check("check_event: '{Records: []'", &[Code::BadValue]);
     check("code: api", &[Code::MissingKey]);
     check("code: api, runtime: python3.13", &[Code::MissingKey]);
     check("runtime: python3.13", &[Code::MissingKey]);

@@ -27,7 +27,7 @@ fn unknown_and_duplicate_keys() {
     7 |     timeout: 5s
       |
       = help: did you mean `memory`?
-      = help: keys of `function`: name, binary, code, runtime, handler, description, architecture, memory, timeout, environment, grants, statements, permissions_boundary, log_retention, log_level, tracing, reserved_concurrency, ephemeral_storage, check_event
+      = help: keys of `function`: name, binary, code, runtime, handler, description, architecture, memory, timeout, environment, grants, statements, layers, vpc, permissions_boundary, log_retention, log_level, tracing, reserved_concurrency, ephemeral_storage, check_event
 
     error[duplicate-key]: the key `timeout` is here twice
      --> taskctl.yaml:8:5

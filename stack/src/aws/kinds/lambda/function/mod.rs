@@ -3,7 +3,7 @@
 
 mod observe;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -72,6 +72,12 @@ pub struct Model {
     pub system_log_level: String,
     /// Reserved concurrency; 0 switches the function off.
     pub reserved_concurrency: Option<i32>,
+    /// ARNs of layer versions, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<String>,
+    /// The network that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<Vpc>,
     /// Statements of policies on the function itself ([`ITSELF`]) and on aliases that taskctl did not make; never desired. Nothing
     /// of this stack calls those.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -86,6 +92,15 @@ pub struct Model {
     /// Settings that taskctl did not write, in words: code and data that would come in beside the package. Never desired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<String>,
+}
+
+/// Where in a network a function is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vpc {
+    /// Ids of subnets.
+    pub subnets: BTreeSet<String>,
+    /// Ids of security groups.
+    pub security_groups: BTreeSet<String>,
 }
 
 /// Status of a function whose last change went through.
@@ -123,6 +138,8 @@ const CONFIGURATION: &[&str] = &[
     "log_group",
     "log_level",
     "system_log_level",
+    "layers",
+    "vpc",
     "status",
     "others",
 ];
@@ -154,6 +171,10 @@ static SPEC: Spec = Spec {
         "lambda:TagResource",
         "lambda:UntagResource",
         "iam:PassRole",
+        "lambda:GetLayerVersion",
+        "ec2:DescribeSecurityGroups",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeVpcs",
         "s3:PutObject",
         "s3:GetObject",
         "s3:DeleteObject",
@@ -176,6 +197,8 @@ static SPEC: Spec = Spec {
         ("lambda:GetAccountSettings", Reach::Account),
         ("lambda:ListFunctions", Reach::Account),
         ("iam:PassRole", Reach::PassRoles),
+        ("lambda:GetLayerVersion", Reach::Layers),
+        ("ec2:*", Reach::Networks),
         ("s3:*", Reach::ControlObjects),
     ],
     ..Spec::of(&lambda::SERVICE)
@@ -212,6 +235,8 @@ impl Kind for LambdaFunction {
             log_level: "INFO".into(),
             system_log_level: "INFO".into(),
             reserved_concurrency: None,
+            layers: Vec::new(),
+            vpc: None,
             other_callers: BTreeMap::new(),
             urls: BTreeMap::new(),
             tags: BTreeMap::from([("app".to_owned(), "shop".to_owned())]),
@@ -228,6 +253,11 @@ impl Kind for LambdaFunction {
             log_level: "DEBUG".into(),
             system_log_level: "WARN".into(),
             reserved_concurrency: Some(5),
+            layers: vec!["arn:aws:lambda:eu-central-1:123456789012:layer:tools:3".into()],
+            vpc: Some(Vpc {
+                subnets: BTreeSet::from(["subnet-0a1b2c3d".to_owned(), "subnet-4e5f6071".to_owned()]),
+                security_groups: BTreeSet::from(["sg-0a1b2c3d".to_owned()]),
+            }),
             tags: BTreeMap::from([
                 ("app".to_owned(), "shop".to_owned()),
                 ("team".to_owned(), "web".to_owned()),
@@ -295,6 +325,8 @@ impl Kind for LambdaFunction {
             log_level: _,
             system_log_level: _,
             reserved_concurrency,
+            layers,
+            vpc,
             other_callers: _,
             urls: _,
             tags,
@@ -319,6 +351,8 @@ impl Kind for LambdaFunction {
                     .environment(variables(environment))
                     .tracing_config(tracing_config(desired))
                     .logging_config(logging_config(desired))
+                    .set_layers((!layers.is_empty()).then(|| layers.clone()))
+                    .set_vpc_config(vpc.as_ref().map(network))
                     .architectures(Architecture::from(architecture.as_str()))
                     .set_tags(Some(tags.clone().into_iter().collect()))
                     .code(
@@ -353,7 +387,12 @@ impl Kind for LambdaFunction {
         let mut outputs = identity_outputs(context, name);
         revoke_others(context, name, &observed.model).await?;
         if changes.touch_any(CONFIGURATION) {
-            configure(context, desired, changes.touch("others")).await?;
+            let reset = Reset {
+                others: changes.touch("others"),
+                layers: changes.touch("layers"),
+                vpc: changes.touch("vpc"),
+            };
+            configure(context, desired, reset).await?;
             settle(context, name, "configuration to take effect").await?;
         }
         if changes.touch_any(&["code_sha256", "architecture", "status"]) {
@@ -394,14 +433,8 @@ fn identity_outputs(context: &Context, name: &str) -> Outputs {
 /// A request that takes all that away.
 /// <https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionConfiguration.html>
 fn plain(request: UpdateFunctionConfigurationFluentBuilder) -> UpdateFunctionConfigurationFluentBuilder {
-    let none = || Some(Vec::new());
-    let network = VpcConfig::builder()
-        .set_subnet_ids(none())
-        .set_security_group_ids(none());
     request
-        .set_layers(none())
         .dead_letter_config(DeadLetterConfig::builder().target_arn("").build())
-        .vpc_config(network.build())
         .set_file_system_configs(Some(Vec::new()))
 }
 
@@ -447,7 +480,7 @@ async fn publish_again(context: &Context, desired: &Model) -> Result<String, Aws
         ..desired.clone()
     };
     let publish = async |model: &Model| {
-        configure(context, model, false).await?;
+        configure(context, model, Reset::default()).await?;
         settle(context, name, "configuration to take effect").await?;
         lambda::version::publish(context, name, &desired.fingerprint()).await
     };
@@ -551,13 +584,36 @@ async fn revoke_others(context: &Context, name: &str, observed: &Model) -> Resul
     Ok(())
 }
 
-/// Writes the configuration; with `reset_others` also what taskctl never sets, at its default.
-async fn configure(context: &Context, desired: &Model, reset_others: bool) -> Result<(), AwsError> {
+/// What is written although it is at its default: a call that does not name it leaves it as it is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reset {
+    /// What taskctl never sets.
+    others: bool,
+    layers: bool,
+    vpc: bool,
+}
+
+/// A network; none takes a function out of it.
+fn network(vpc: &Vpc) -> VpcConfig {
+    VpcConfig::builder()
+        .set_subnet_ids(Some(vpc.subnets.iter().cloned().collect()))
+        .set_security_group_ids(Some(vpc.security_groups.iter().cloned().collect()))
+        .build()
+}
+
+/// Writes the configuration.
+async fn configure(context: &Context, desired: &Model, reset: Reset) -> Result<(), AwsError> {
+    let nowhere = Vpc {
+        subnets: BTreeSet::new(),
+        security_groups: BTreeSet::new(),
+    };
+    let vpc = desired.vpc.as_ref().or_else(|| reset.vpc.then_some(&nowhere));
+    let has_layers = reset.layers || !desired.layers.is_empty();
     let client = &context.clients().lambda;
     context
         .call(op("lambda", "UpdateFunctionConfiguration"), || {
             let request = client.update_function_configuration();
-            let request = match reset_others {
+            let request = match reset.others {
                 true => plain(request),
                 false => request,
             };
@@ -573,6 +629,8 @@ async fn configure(context: &Context, desired: &Model, reset_others: bool) -> Re
                 .environment(variables(&desired.environment))
                 .tracing_config(tracing_config(desired))
                 .logging_config(logging_config(desired))
+                .set_layers(has_layers.then(|| desired.layers.clone()))
+                .set_vpc_config(vpc.map(network))
                 .send()
         })
         .await

@@ -6,10 +6,10 @@ use std::time::Duration;
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::types::{
     ApplicationLogLevel, Architecture, DeadLetterConfig, EphemeralStorage, FunctionConfiguration, LastUpdateStatus,
-    Layer, LogFormat, LoggingConfig, Runtime, State, SystemLogLevel, TracingMode, VpcConfigResponse,
+    LogFormat, LoggingConfig, Runtime, State, SystemLogLevel, TracingMode, VpcConfigResponse,
 };
 
-use super::{ITSELF, Model, READY, identity_outputs};
+use super::{ITSELF, Model, READY, Vpc, identity_outputs};
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, found};
 use crate::aws::client::op::op;
@@ -18,6 +18,7 @@ use crate::aws::kinds::lambda;
 use crate::aws::kinds::lambda::permission::Statements;
 use crate::aws::kinds::lambda::version::VersionAlias;
 use crate::aws::read::reader::{Reader, ownership};
+use crate::release::by_alias::label_of;
 use crate::resource::{Observed, ResourceId};
 
 pub(super) async fn get(context: &Context, name: &str) -> Result<Option<GetFunctionOutput>, AwsError> {
@@ -135,6 +136,12 @@ pub(super) fn observed(context: &Context, desired: &Model, answer: &GetFunctionO
         reserved_concurrency: answer
             .concurrency()
             .and_then(|concurrency| concurrency.reserved_concurrent_executions()),
+        layers: config
+            .layers()
+            .iter()
+            .filter_map(|layer| layer.arn().map(str::to_owned))
+            .collect(),
+        vpc: config.vpc_config().and_then(network),
         other_callers: BTreeMap::new(),
         urls: BTreeMap::new(),
         tags,
@@ -159,22 +166,24 @@ pub(super) fn failure(config: &FunctionConfiguration) -> Option<&str> {
 
 /// What a configuration has that taskctl does not write, in words.
 fn others(config: &FunctionConfiguration) -> Vec<String> {
-    let layers = config
-        .layers()
-        .iter()
-        .filter_map(Layer::arn)
-        .map(|arn| format!("layer {arn}"));
     let queue = config.dead_letter_config().and_then(DeadLetterConfig::target_arn);
     let queue = queue
         .filter(|arn| !arn.is_empty())
         .map(|arn| format!("dead letters to {arn}"));
-    let network = config.vpc_config().and_then(VpcConfigResponse::vpc_id);
-    let network = network.filter(|id| !id.is_empty()).map(|id| format!("network {id}"));
     let files = config
         .file_system_configs()
         .iter()
         .map(|files| format!("file system {}", files.arn()));
-    layers.chain(queue).chain(network).chain(files).collect()
+    queue.into_iter().chain(files).collect()
+}
+
+/// The network of a function; one without subnets is none.
+fn network(response: &VpcConfigResponse) -> Option<Vpc> {
+    let vpc = Vpc {
+        subnets: response.subnet_ids().iter().cloned().collect(),
+        security_groups: response.security_group_ids().iter().cloned().collect(),
+    };
+    (!vpc.subnets.is_empty()).then_some(vpc)
 }
 
 /// Who may call what no release calls: the function itself, and aliases that taskctl did not make. The policies of the aliases
@@ -185,7 +194,10 @@ pub(super) async fn other_callers(reader: &Reader, name: &str) -> Result<BTreeMa
         let aliases = reader.aliases(name).await?;
         let others: Vec<String> = aliases
             .iter()
-            .filter(|alias| VersionAlias::parse(alias).is_none())
+            // One policy each and plan would be read of as many as releases are kept; nothing calls those either.
+            .filter(|alias| {
+                VersionAlias::parse(alias).is_none() && label_of(alias.description().unwrap_or_default()).is_none()
+            })
             .filter_map(|alias| alias.name().map(str::to_owned))
             .collect();
         let policies = others.into_iter().map(|alias| async move {
@@ -258,28 +270,39 @@ pub(super) async fn read_tags(context: &Context, arn: &str) -> Result<Tags, AwsE
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_lambda::types::FileSystemConfig;
+
     use super::*;
 
     #[test]
     fn what_comes_in_beside_the_package_is_seen() {
-        let layer = "arn:aws:lambda:eu-central-1:111122223333:layer:extra:1";
+        let files = "arn:aws:elasticfilesystem:eu-central-1:111122223333:access-point/fsap-1";
+        let mounted = FileSystemConfig::builder().arn(files).local_mount_path("/mnt/x");
         let config = FunctionConfiguration::builder()
-            .layers(Layer::builder().arn(layer).build())
             .dead_letter_config(
                 DeadLetterConfig::builder()
                     .target_arn("arn:aws:sqs:eu-central-1:1:q")
                     .build(),
             )
-            .vpc_config(VpcConfigResponse::builder().vpc_id("vpc-1").build())
+            .file_system_configs(mounted.build().expect("it is whole"))
             .build();
         let expected = [
-            format!("layer {layer}"),
             "dead letters to arn:aws:sqs:eu-central-1:1:q".to_owned(),
-            "network vpc-1".to_owned(),
+            format!("file system {files}"),
         ];
         assert_eq!(others(&config), expected);
-        let empty = VpcConfigResponse::builder().vpc_id("").build();
-        let config = FunctionConfiguration::builder().vpc_config(empty).build();
-        assert_eq!(others(&config), Vec::<String>::new());
+        assert_eq!(others(&FunctionConfiguration::builder().build()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_network_is_its_subnets_and_groups() {
+        let response = VpcConfigResponse::builder().vpc_id("vpc-1").subnet_ids("subnet-1");
+        let seen = network(&response.security_group_ids("sg-1").build());
+        let expected = Vpc {
+            subnets: BTreeSet::from(["subnet-1".to_owned()]),
+            security_groups: BTreeSet::from(["sg-1".to_owned()]),
+        };
+        assert_eq!(seen, Some(expected));
+        assert_eq!(network(&VpcConfigResponse::builder().vpc_id("").build()), None);
     }
 }
