@@ -296,7 +296,7 @@ impl Kind for LambdaFunction {
         let naming = Naming::regional(context.identity().arn("lambda", "function:"));
         let listed = match settled(reader, &naming).await? {
             Some(names) => names,
-            None => names(context).await?,
+            None => names(reader).await?,
         };
         let own_tags = |name: String| async move { read_tags(context, &arn(context, &name)).await };
         let names = ours(reader, &naming, listed, own_tags).await?;

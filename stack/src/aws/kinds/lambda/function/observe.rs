@@ -17,7 +17,7 @@ use crate::aws::client::tags::{Tags, managed};
 use crate::aws::kinds::lambda;
 use crate::aws::kinds::lambda::permission::Statements;
 use crate::aws::kinds::lambda::version::VersionAlias;
-use crate::aws::read::reader::{Reader, ownership};
+use crate::aws::read::reader::{Cells, Reader, ownership};
 use crate::release::by_alias::label_of;
 use crate::resource::{Observed, ResourceId};
 
@@ -245,8 +245,17 @@ pub async fn urls(context: &Context, name: &str) -> Result<BTreeMap<String, Stri
     Ok(found(urls.await)?.unwrap_or_default().into_iter().collect())
 }
 
+/// The functions of the account and region, listed once: an account can have thousands.
+#[derive(Default)]
+struct Listed(Cells<(), BTreeSet<String>>);
+
 /// Names of all functions of the account and region.
-pub(super) async fn names(context: &Context) -> Result<BTreeSet<String>, AwsError> {
+pub(super) async fn names(reader: &Reader) -> Result<BTreeSet<String>, AwsError> {
+    let listed = reader.extension::<Listed>();
+    listed.0.get((), list(reader.context())).await
+}
+
+async fn list(context: &Context) -> Result<BTreeSet<String>, AwsError> {
     let client = &context.clients().lambda;
     let functions = context.pages(|marker| async move {
         let page = context
