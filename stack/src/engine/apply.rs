@@ -62,7 +62,14 @@ impl Engine {
                 false => Ok(()),
             }
         };
-        let (execution, forgotten) = futures::join!(execute(&self.context, self.registry, &planned.plan), forgetting);
+        // Packages are on their way while roles and tables are made. One that cannot be sent now is sent again when it is needed; an
+        // error is reported then.
+        let sending = new_code(&planned.plan).map(|code_sha256| self.context.stage(code_sha256));
+        let (execution, forgotten, _) = futures::join!(
+            execute(&self.context, self.registry, &planned.plan),
+            forgetting,
+            futures::future::join_all(sending)
+        );
         if let Err(error) = forgotten {
             self.context.emit(Event::Warning {
                 message: format!("records of the stage's former releases could not be deleted: {error}"),
@@ -142,27 +149,19 @@ impl Engine {
         Ok(execution)
     }
 
-    /// Writes down what is about to be made, and sends the packages that new code needs.
+    /// Writes down what is about to be made.
     async fn announce(&self, planned: &Planned, inventory: &Inventory) -> Result<(), EngineError> {
         for package in &planned.packages {
             self.context
                 .add_package(self.control.name(), &package.code_sha256, &package.zip_path);
         }
-        let announcing = async {
-            let counts = planned.plan.counts();
-            match counts.create + counts.replace + counts.delete {
-                0 => Ok(()),
-                _ => futures::try_join!(
-                    ledger::announce(&self.context, &self.control, inventory),
-                    self.control.keep_policy(&self.context)
-                )
-                .map(drop),
-            }
-        };
-        // A package that cannot be sent now is sent again when it is needed; an error is reported then.
-        let sending = new_code(&planned.plan).map(|code_sha256| self.context.stage(code_sha256));
-        let (announced, _) = futures::join!(announcing, futures::future::join_all(sending));
-        Ok(announced?)
+        let counts = planned.plan.counts();
+        if counts.create + counts.replace + counts.delete == 0 {
+            return Ok(());
+        }
+        let announcing = ledger::announce(&self.context, &self.control, inventory);
+        futures::try_join!(announcing, self.control.keep_policy(&self.context))?;
+        Ok(())
     }
 }
 

@@ -317,6 +317,13 @@ impl<'a> Resolver<'a> {
             return None;
         };
         self.mark("warmup".to_owned(), warmup.span);
+        if self.source.api.is_none() {
+            let fault = Fault::error(
+                Code::Conflict,
+                "`warmup` calls functions as the API does, and the stack has no API",
+            );
+            self.report(fault.at(warmup.span).help("leave `warmup` out"));
+        }
         let functions = match &warmup.functions {
             Some(functions) => {
                 for function in &functions.value {

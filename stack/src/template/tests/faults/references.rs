@@ -277,6 +277,16 @@ fn a_role_that_will_not_fit() {
 }
 
 #[test]
+fn a_warm_up_needs_an_api() {
+    let functions = "functions: {jobs: {}}\nwarmup: true\n";
+    assert_eq!(codes(with(functions)), [Code::Conflict]);
+    assert_eq!(
+        codes(with(&format!("{functions}api: {{routes: {{GET /jobs: jobs}}}}"))),
+        []
+    );
+}
+
+#[test]
 fn code_that_is_not_built_here_says_how_it_is_run() {
     let check = |keys: &str, expected: &[Code]| {
         let text = with(&format!("functions: {{api: {{{keys}}}}}"));
