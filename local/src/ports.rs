@@ -308,6 +308,20 @@ pub struct InvokeRequest {
     pub trace_id: Option<String>,
 }
 
+impl InvokeRequest {
+    /// An event that nobody waits for.
+    pub fn event(address: FunctionAddress, payload: Bytes) -> Self {
+        Self {
+            address,
+            payload,
+            kind: InvokeKind::Event,
+            log_tail: LogTail::Omit,
+            client_context: None,
+            trace_id: None,
+        }
+    }
+}
+
 /// Whether the caller waits for the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvokeKind {

@@ -26,7 +26,7 @@ use crate::deps::Deps;
 use crate::keys::Keys;
 use crate::ports::{
     Completed, Destinations, FunctionAddress, FunctionError, FunctionNotFound, FunctionSource, FunctionVersion,
-    InvokeKind, InvokeOutcome, InvokeRequest, Invoker, LogSink, LogTail, MetricSink,
+    InvokeKind, InvokeOutcome, InvokeRequest, Invoker, LogSink, MetricSink,
 };
 
 /// Largest event of a synchronous invocation, bytes:
@@ -332,14 +332,7 @@ impl Host {
     pub(super) fn pass_on(self: &Arc<Self>, destination: &str, payload: Bytes) -> Result<(), String> {
         let address = FunctionAddress::parse(destination).ok_or_else(|| format!("{destination} is no function"))?;
         self.functions.resolve(&address).map_err(|error| error.to_string())?;
-        let request = InvokeRequest {
-            address,
-            payload,
-            kind: InvokeKind::Event,
-            log_tail: LogTail::Omit,
-            client_context: None,
-            trace_id: None,
-        };
+        let request = InvokeRequest::event(address, payload);
         let request_id = self.deps.id().to_string();
         tokio::spawn(background::run(Arc::clone(self), request_id, request));
         Ok(())

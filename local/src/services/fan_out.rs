@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::ports::{FunctionAddress, FunctionSource, InvokeKind, InvokeOutcome, InvokeRequest, Invoker, LogTail};
+use crate::ports::{FunctionAddress, FunctionSource, InvokeOutcome, InvokeRequest, Invoker};
 use crate::protocol::emulator_client::EmulatorClient;
 use crate::protocol::http::full;
 
@@ -86,14 +86,7 @@ impl FanOut {
             tracing::warn!(source, %address, "the function's policy does not allow it to be invoked for this");
             return;
         }
-        let request = InvokeRequest {
-            address,
-            payload: Bytes::from(event.to_string()),
-            kind: InvokeKind::Event,
-            log_tail: LogTail::Omit,
-            client_context: None,
-            trace_id: None,
-        };
+        let request = InvokeRequest::event(address, Bytes::from(event.to_string()));
         match self.invoker.invoke(request).await {
             InvokeOutcome::Accepted { .. } | InvokeOutcome::Completed(_) => {}
             outcome => tracing::warn!(source, function, ?outcome, "an event was lost"),

@@ -44,6 +44,25 @@ impl Fault {
         Self::new(409, "ConflictException", message)
     }
 
+    /// `ValidationException` of a member whose value its model does not allow.
+    pub(crate) fn constraint(value: &str, member: &str, rule: &str) -> Self {
+        let message =
+            format!("1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: {rule}");
+        Self::new(400, "ValidationException", message)
+    }
+
+    /// Whether a number lies within the bounds of its model.
+    pub(crate) fn in_range(value: i64, lowest: i64, highest: i64, member: &str) -> Result<(), Self> {
+        let rule = if value < lowest {
+            format!("Member must have value greater than or equal to {lowest}")
+        } else if value > highest {
+            format!("Member must have value less than or equal to {highest}")
+        } else {
+            return Ok(());
+        };
+        Err(Self::constraint(&value.to_string(), member, &rule))
+    }
+
     /// `NotFoundException`
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::new(404, "NotFoundException", message)

@@ -41,7 +41,7 @@ pub(crate) use self::fault::Fault;
 use self::lambda::Functions;
 use self::lambda::mappings::Mappings;
 use self::logs::insights::Queries;
-pub(crate) use self::reply::{Reply, new_id, now, page};
+pub(crate) use self::reply::{Reply, new_id, now, now_ms, now_seconds, page};
 use self::s3::websites::Websites;
 use self::scheduler::Schedules;
 use self::sqs::move_tasks::MoveTasks;

@@ -67,6 +67,16 @@ pub(crate) fn now() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// The time now, milliseconds since the epoch.
+pub(crate) fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// The time now, seconds since the epoch.
+pub(crate) fn now_seconds() -> f64 {
+    now_ms() as f64 / 1000.0
+}
+
 /// One page of a list, and where the next one begins.
 pub(crate) fn page<T>(items: Vec<T>, size: usize, token: Option<&str>) -> Result<(Vec<T>, Option<String>), ()> {
     let start: usize = token.map_or(Ok(0), str::parse).map_err(drop)?;

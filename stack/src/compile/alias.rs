@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use super::release::callers;
 use super::{Inputs, id, resource};
 use crate::aws::kinds::lambda;
-use crate::release::by_alias::{LIVE, PREVIEW};
 use crate::release::label::Callers;
-use crate::release::slots::{ReleaseState, Slot, Slots};
+use crate::release::slots::{LIVE, PREVIEW, ReleaseState, Slot, Slots};
 use crate::resource::{Resource, ResourceId};
 
 /// The aliases `live` beside an API: those of the functions that something else than its routes calls in live's release.
@@ -99,5 +98,6 @@ fn alias(
         true => id(lambda::version::KIND, function),
         false => id(lambda::function::KIND, function),
     });
-    resource(lambda::alias::KIND, &format!("{function}.{name}"), &model, needs)
+    let id = lambda::alias::id(function, name);
+    resource(&id.kind, &id.name, &model, needs)
 }

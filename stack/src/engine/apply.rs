@@ -14,9 +14,8 @@ use crate::aws::release::ledger::{self, Inventory};
 use crate::event::{Event, millis};
 use crate::execute::{Execution, execute};
 use crate::plan::{Action, Plan, Step};
-use crate::release::by_alias;
 use crate::release::record::{Cause, DONE, MoveRecord, ReleaseRecord};
-use crate::release::slots::{Carrier, Slot};
+use crate::release::slots::{Carrier, LIVE, Slot};
 
 /// What came of a plan.
 #[derive(Debug)]
@@ -179,9 +178,9 @@ fn moved<'a>(planned: &'a Planned, execution: &Execution) -> Option<(Option<u64>
     let live = &slots.live;
     let before = planned.facts.live.as_ref().and_then(|live| live.release);
     let has_moved = match slots.carrier {
-        Carrier::Api => execution.done.contains(&apigateway::stage::id(apigateway::stage::LIVE)),
+        Carrier::Api => execution.done.contains(&apigateway::stage::id(LIVE)),
         Carrier::Functions => {
-            let live_of = |name: &String| lambda::alias::id(name, by_alias::LIVE);
+            let live_of = |name: &String| lambda::alias::id(name, LIVE);
             slots
                 .versions
                 .keys()

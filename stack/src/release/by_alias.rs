@@ -8,12 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::label::{Callers, ReleaseLabel};
-use super::slots::{Carrier, ReleaseState, SlotState, SlotVariables};
-
-/// Alias that live is called through.
-pub const LIVE: &str = "live";
-/// Alias of what waits.
-pub const PREVIEW: &str = "preview";
+use super::slots::{Carrier, LIVE, PREVIEW, ReleaseState, SlotState, SlotVariables};
 
 /// Lambda keeps at most 256 characters of an alias's description.
 /// <https://docs.aws.amazon.com/lambda/latest/api/API_CreateAlias.html>

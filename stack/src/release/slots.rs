@@ -6,6 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::label::ReleaseLabel;
 use super::record::MoveRecord;
 
+/// The slot that users reach.
+pub const LIVE: &str = "live";
+/// The slot where the next release waits.
+pub const PREVIEW: &str = "preview";
+
 /// Where AWS keeps the releases of a stack.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Carrier {

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::by_alias;
 use super::label::Callers;
 use super::machine::Aim;
-use super::slots::{Carrier, Color, ReleaseState, SlotState, SlotVariables};
+use super::slots::{Carrier, Color, LIVE, ReleaseState, SlotState, SlotVariables};
 use crate::event::Endpoints;
 
 /// Why there is nothing to move to.
@@ -122,7 +121,7 @@ impl VersionAlias {
     /// The alias's name.
     pub fn alias(&self) -> String {
         match self.is_live {
-            true => by_alias::LIVE.to_owned(),
+            true => LIVE.to_owned(),
             false => format!("v{}", self.version),
         }
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Alarm, AlarmState, Alarms, Metric, is_of, now, statistic};
+use super::{Alarm, AlarmState, Alarms, Metric, is_of, statistic};
 use crate::protocol::emulator_client::Caller;
-use crate::services::{Fault, page};
+use crate::services::{Fault, now_seconds, page};
 
 /// Members of `PutMetricAlarm` that are kept and read back as they are.
 const KEPT: [&str; 21] = [
@@ -107,7 +107,7 @@ impl Alarms {
                 // State and tags stay: tags of an existing alarm are changed by TagResource only.
                 Some(alarm) => {
                     alarm.configuration = configuration;
-                    alarm.configured_at = now();
+                    alarm.configured_at = now_seconds();
                     alarm.remember(
                         "ConfigurationUpdate",
                         format!("Alarm \"{name}\" updated"),
@@ -120,12 +120,12 @@ impl Alarms {
                         region: caller.region.clone(),
                         name: name.clone(),
                         configuration,
-                        configured_at: now(),
+                        configured_at: now_seconds(),
                         state: AlarmState::InsufficientData,
                         reason: "Unchecked: Initial alarm creation".to_owned(),
                         reason_data: None,
-                        state_updated_at: now(),
-                        transitioned_at: now(),
+                        state_updated_at: now_seconds(),
+                        transitioned_at: now_seconds(),
                         tags: tags_of(&input["Tags"]),
                         history: Vec::new(),
                     };

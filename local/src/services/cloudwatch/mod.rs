@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 pub(crate) use self::alarms::tags_of;
 use self::evaluate::Question;
 pub(crate) use self::evaluate::run as evaluate_for_ever;
-use super::Fault;
+use super::{Fault, now_seconds};
 use crate::error::LocalError;
 use crate::files;
 use crate::protocol::emulator_client::Caller;
@@ -182,7 +182,7 @@ impl Alarm {
             self.history.remove(0);
         }
         self.history.push(HistoryItem {
-            at: now(),
+            at: now_seconds(),
             kind: kind.to_owned(),
             summary,
             data: data.to_string(),
@@ -214,12 +214,12 @@ impl Alarm {
                 "newState": described(state, &reason, reason_data.as_ref()),
             });
             self.remember("StateUpdate", summary, data);
-            self.transitioned_at = now();
+            self.transitioned_at = now_seconds();
         }
         self.state = state;
         self.reason = reason;
         self.reason_data = reason_data;
-        self.state_updated_at = now();
+        self.state_updated_at = now_seconds();
         changes.then_some(before)
     }
 }
@@ -356,10 +356,4 @@ impl Alarms {
 
 fn is_of(alarm: &Alarm, caller: &Caller) -> bool {
     alarm.account == caller.account && alarm.region == caller.region
-}
-
-/// Seconds since the epoch.
-fn now() -> f64 {
-    let milliseconds = jiff::Timestamp::now().as_millisecond();
-    milliseconds as f64 / 1000.0
 }

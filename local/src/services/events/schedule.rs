@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::ports::{FunctionAddress, FunctionSource, InvokeKind, InvokeRequest, Invoker, LogTail};
+use crate::ports::{FunctionAddress, FunctionSource, InvokeRequest, Invoker};
 use crate::protocol::emulator_client::Caller;
 use crate::protocol::emulator_client::EmulatorClient;
 use crate::services::compat::Memory;
@@ -80,14 +80,7 @@ impl Rules {
             let payload = target["Input"]
                 .as_str()
                 .map_or_else(|| event(caller, arn).to_string(), str::to_owned);
-            let request = InvokeRequest {
-                address,
-                payload: Bytes::from(payload),
-                kind: InvokeKind::Event,
-                log_tail: LogTail::Omit,
-                client_context: None,
-                trace_id: None,
-            };
+            let request = InvokeRequest::event(address, Bytes::from(payload));
             self.invoker.invoke(request).await;
         }
     }

@@ -8,7 +8,7 @@ use super::model::{FunctionRecord, InvokeConfig, function_arn};
 use super::rules::{constraint, invalid, missing};
 use super::{Functions, Owner};
 use crate::ports::FunctionAddress;
-use crate::services::Fault;
+use crate::services::{Fault, now_seconds};
 
 /// The members of `PutFunctionEventInvokeConfig` and `UpdateFunctionEventInvokeConfig`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -113,7 +113,7 @@ impl Functions {
             if keeps && before.is_none() {
                 return Err(none(owner, name, slot));
             }
-            let config = input.over(before.filter(|_| keeps), now());
+            let config = input.over(before.filter(|_| keeps), now_seconds());
             let shown = view(record, slot, &config);
             record.invoke_configs.insert(slot.to_owned(), config);
             Ok(shown)
@@ -208,10 +208,6 @@ fn view(record: &FunctionRecord, slot: &str, config: &InvokeConfig) -> Value {
 fn none(owner: Owner<'_>, name: &str, slot: &str) -> Fault {
     let arn = function_arn(owner.account, owner.region, name);
     missing(format!("The function {arn}:{slot} doesn't have an EventInvokeConfig"))
-}
-
-fn now() -> f64 {
-    jiff::Timestamp::now().as_millisecond() as f64 / 1000.0
 }
 
 #[cfg(test)]

@@ -40,11 +40,7 @@ pub(super) fn invalid(message: impl Into<String>) -> Fault {
 
 /// `ValidationException`, in the words of the service's own front.
 pub(super) fn constraint(value: &str, member: &str, rule: &str) -> Fault {
-    Fault::new(
-        400,
-        "ValidationException",
-        format!("1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: {rule}"),
-    )
+    Fault::constraint(value, member, rule)
 }
 
 /// `ValidationException` of a member that is missing.
@@ -185,7 +181,7 @@ pub(super) fn update_configuration(
         kept.environment = Some(checked_variables(environment.variables)?);
     }
     if let Some(storage) = ephemeral_storage {
-        check_range(storage.size, 512, 10_240, "ephemeralStorage.size")?;
+        Fault::in_range(i64::from(storage.size), 512, 10_240, "ephemeralStorage.size")?;
         kept.ephemeral_storage_mb = storage.size;
     }
     if let Some(configs) = file_system_configs {
@@ -205,7 +201,7 @@ pub(super) fn update_configuration(
         update_logging(kept, logging)?;
     }
     if let Some(memory) = memory_size {
-        check_range(memory, 128, 10_240, "memorySize")?;
+        Fault::in_range(i64::from(memory), 128, 10_240, "memorySize")?;
         kept.memory_mb = memory;
     }
     if let Some(role) = role {
@@ -219,7 +215,7 @@ pub(super) fn update_configuration(
         kept.snap_start = snap_start.apply_on;
     }
     if let Some(timeout) = timeout {
-        check_range(timeout, 1, 900, "timeout")?;
+        Fault::in_range(i64::from(timeout), 1, 900, "timeout")?;
         kept.timeout_seconds = timeout;
     }
     if let Some(tracing) = tracing_config {
@@ -318,17 +314,6 @@ fn update_logging(kept: &mut Configuration, logging: super::model::LoggingInput)
         kept.log_group = group;
     }
     Ok(())
-}
-
-fn check_range(value: u32, lowest: u32, highest: u32, member: &str) -> Result<(), Fault> {
-    let rule = if value < lowest {
-        format!("Member must have value greater than or equal to {lowest}")
-    } else if value > highest {
-        format!("Member must have value less than or equal to {highest}")
-    } else {
-        return Ok(());
-    };
-    Err(constraint(&value.to_string(), member, &rule))
 }
 
 /// Weights of an alias as their shape bounds them.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::functions::new_revision;
 use super::model::Version;
 use super::rules::conflict;
-use crate::services::Fault;
+use crate::services::{Fault, now_ms};
 
 /// A change that takes effect later than it is answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ impl Version {
     pub(super) fn begin(&mut self, kind: Change, milliseconds: u64) {
         self.settling = Some(Settling {
             kind,
-            until: now().saturating_add_unsigned(milliseconds),
+            until: now_ms().saturating_add_unsigned(milliseconds),
             revision_id: new_revision(),
         });
     }
@@ -38,7 +38,7 @@ impl Version {
     /// The change that is not over.
     pub(super) fn change(&self) -> Option<Change> {
         let settling = self.settling.as_ref()?;
-        (now() < settling.until).then_some(settling.kind)
+        (now_ms() < settling.until).then_some(settling.kind)
     }
 
     /// The revision as it is now.
@@ -74,10 +74,6 @@ pub(super) fn pending() -> Fault {
     conflict(
         "The operation cannot be performed at this time. The function is currently in the following state: Pending",
     )
-}
-
-fn now() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
 }
 
 #[cfg(test)]

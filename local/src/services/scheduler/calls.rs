@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 
 use super::delivery::assumes;
 use super::expression::Expression;
-use super::{DEFAULT_GROUP, Group, Schedule, Schedules, State, group_arn, invalid, missing, now, now_ms};
+use super::{DEFAULT_GROUP, Group, Schedule, Schedules, State, group_arn, invalid, missing};
 use crate::protocol::classify::{Call, query_parameter, query_parameters};
 use crate::protocol::emulator_client::Caller;
 use crate::protocol::http::Body;
 use crate::services::reply::{Style, read, respond};
-use crate::services::{Fault, Reply, Services, page};
+use crate::services::{Fault, Reply, Services, now_ms, now_seconds, page};
 
 /// Largest page of a list.
 const PAGE: usize = 100;
@@ -107,7 +107,7 @@ impl Schedules {
         check_name(name)?;
         let group = input["GroupName"].as_str().unwrap_or(DEFAULT_GROUP);
         let token = input["ClientToken"].as_str();
-        let now = now();
+        let now = now_seconds();
         let schedule = Schedule {
             account: caller.account.clone(),
             region: caller.region.clone(),
@@ -145,11 +145,11 @@ impl Schedules {
             let begins = found.text("State") == "DISABLED" && settings["State"] == "ENABLED";
             let times = ["ScheduleExpression", "ScheduleExpressionTimezone", "StartDate"];
             if begins || times.into_iter().any(differs) {
-                found.since = now();
+                found.since = now_seconds();
                 found.fired = None;
             }
             found.settings = settings;
-            found.modified = now();
+            found.modified = now_seconds();
             Ok(found.arn())
         })?;
         Ok(Reply::json(200, &json!({"ScheduleArn": arn})))
@@ -194,7 +194,7 @@ impl Schedules {
     fn create_group(&self, caller: &Caller, name: &str, input: &Value) -> Result<Reply, Fault> {
         check_name(name)?;
         let token = input["ClientToken"].as_str().map(str::to_owned);
-        let now = now();
+        let now = now_seconds();
         let group = Group {
             account: caller.account.clone(),
             region: caller.region.clone(),
@@ -305,7 +305,7 @@ fn settings(input: &Value) -> Result<Map<String, Value>, Fault> {
     match (mode, minutes) {
         ("OFF", None) => {}
         ("FLEXIBLE", Some(minutes)) => {
-            in_range(minutes, 1, 1_440, "flexibleTimeWindow.maximumWindowInMinutes")?;
+            Fault::in_range(minutes, 1, 1_440, "flexibleTimeWindow.maximumWindowInMinutes")?;
         }
         ("OFF", _) => return Err(invalid("MaximumWindowInMinutes must be empty if Mode is OFF.")),
         _ => return Err(invalid("MaximumWindowInMinutes is required if Mode is FLEXIBLE.")),
@@ -341,7 +341,7 @@ fn check_target(target: &mut Value) -> Result<(), Fault> {
         ("MaximumRetryAttempts", 0, 185, 185),
     ] {
         let given = target["RetryPolicy"][member].as_i64().unwrap_or(default);
-        in_range(given, lowest, highest, &format!("target.retryPolicy.{member}"))?;
+        Fault::in_range(given, lowest, highest, &format!("target.retryPolicy.{member}"))?;
         target["RetryPolicy"][member] = given.into();
     }
     Ok(())
@@ -384,7 +384,7 @@ fn listed(member: &str, all: Vec<Value>, query: &str) -> Result<Reply, Fault> {
         Some(text) => match text.parse() {
             Ok(size @ 1..=PAGE) => size,
             _ => {
-                return Err(constraint(
+                return Err(Fault::constraint(
                     &text,
                     "maxResults",
                     "Member must have value less than or equal to 100",
@@ -413,7 +413,7 @@ fn check_name(name: &str) -> Result<(), Fault> {
         true => Ok(()),
         false => {
             let rule = "Member must satisfy regular expression pattern: [0-9a-zA-Z-_.]+";
-            Err(constraint(name, "name", rule))
+            Err(Fault::constraint(name, "name", rule))
         }
     }
 }
@@ -423,26 +423,9 @@ fn one_of(value: &str, member: &str, known: &[&str]) -> Result<(), Fault> {
         true => Ok(()),
         false => {
             let rule = format!("Member must satisfy enum value set: [{}]", known.join(", "));
-            Err(constraint(value, member, &rule))
+            Err(Fault::constraint(value, member, &rule))
         }
     }
-}
-
-fn in_range(value: i64, lowest: i64, highest: i64, member: &str) -> Result<(), Fault> {
-    let rule = if value < lowest {
-        format!("Member must have value greater than or equal to {lowest}")
-    } else if value > highest {
-        format!("Member must have value less than or equal to {highest}")
-    } else {
-        return Ok(());
-    };
-    Err(constraint(&value.to_string(), member, &rule))
-}
-
-fn constraint(value: &str, member: &str, rule: &str) -> Fault {
-    invalid(format!(
-        "1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: {rule}"
-    ))
 }
 
 fn absent(member: &str) -> Fault {

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Schedule, Schedules, State, now_ms};
+use super::{Schedule, Schedules, State};
 use crate::ports::{Invoker, MetricSink};
 use crate::protocol::emulator_client::EmulatorClient;
+use crate::services::now_ms;
 
 /// How long it waits at most: the clock of the machine may be set.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -151,7 +152,7 @@ mod tests {
     fn each_time_is_fired_once() {
         let directory = tempfile::tempdir().unwrap();
         let schedules = Schedules::open(directory.path().join("schedules.json"), 0).unwrap();
-        let now = now_ms() as f64 / 1000.0;
+        let now = crate::services::now_seconds();
         put(&schedules, "rate", "rate(1 hour)", "ENABLED", now);
         put(&schedules, "off", "rate(1 hour)", "DISABLED", now);
         put(&schedules, "once", "at(2026-01-01T00:00:00)", "ENABLED", 0.0);

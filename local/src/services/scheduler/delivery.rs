@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::clock::Clock;
 use super::{Schedule, group_arn};
-use crate::ports::{FunctionAddress, InvokeKind, InvokeOutcome, InvokeRequest, LogTail, MetricDatum};
+use crate::ports::{FunctionAddress, InvokeOutcome, InvokeRequest, MetricDatum};
 use crate::protocol::classify::Call;
 use crate::protocol::emulator_client::{Caller, EmulatorClient};
 use crate::protocol::xml::Element;
@@ -109,14 +109,7 @@ impl Clock {
         let unknown = || Refused::new("ValidationException", format!("the local target does not invoke {arn}"));
         let address = FunctionAddress::parse(arn).ok_or_else(unknown)?;
         self.check(schedule, "lambda:InvokeFunction", arn).await?;
-        let request = InvokeRequest {
-            address,
-            payload: Bytes::from(input.to_owned()),
-            kind: InvokeKind::Event,
-            log_tail: LogTail::Omit,
-            client_context: None,
-            trace_id: None,
-        };
+        let request = InvokeRequest::event(address, Bytes::from(input.to_owned()));
         match self.invoker.invoke(request).await {
             InvokeOutcome::Completed(_) | InvokeOutcome::Accepted { .. } => Ok(()),
             InvokeOutcome::NotFound(error) => Err(Refused::new("ResourceNotFoundException", error.to_string())),
@@ -180,7 +173,7 @@ impl Clock {
         let datum = MetricDatum {
             name: metric.to_owned(),
             dimensions: vec![("ScheduleGroup".to_owned(), schedule.group.clone())],
-            timestamp_ms: super::now_ms(),
+            timestamp_ms: crate::services::now_ms(),
             value: 1.0,
             unit: "Count".to_owned(),
         };

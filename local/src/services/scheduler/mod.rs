@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use self::expression::Expression;
-use super::Fault;
+use super::{Fault, now_ms};
 use crate::error::LocalError;
 use crate::files;
 use crate::protocol::emulator_client::Caller;
@@ -223,14 +223,6 @@ impl Schedules {
 
 fn group_arn(account: &str, region: &str, name: &str) -> String {
     format!("arn:aws:scheduler:{region}:{account}:schedule-group/{name}")
-}
-
-fn now_ms() -> i64 {
-    Timestamp::now().as_millisecond()
-}
-
-fn now() -> f64 {
-    now_ms() as f64 / 1000.0
 }
 
 fn invalid(message: impl Into<String>) -> Fault {

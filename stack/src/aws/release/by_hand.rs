@@ -8,7 +8,6 @@ use super::sight::Sight;
 use crate::aws::client::context::Context;
 use crate::aws::kinds::apigateway::stage::{LIVE, stage_of};
 use crate::aws::kinds::lambda;
-use crate::release::by_alias;
 use crate::release::slots::Carrier;
 use crate::release::transition::{self, Transition, VersionAlias, forward};
 
@@ -84,8 +83,7 @@ impl Place {
     fn show_alias(&self, function: &str) -> String {
         format!(
             "aws lambda get-alias {} --function-name {function} --name {}",
-            self.0,
-            by_alias::LIVE
+            self.0, LIVE
         )
     }
 

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::aws::client::context::Context;
 use crate::aws::client::error::AwsError;
 use crate::aws::client::op::op;
+use crate::aws::kinds::lambda::version::{Invoked, invoke};
 use crate::release::machine::Outcome;
 use crate::release::transition::{Follower, Transition};
 
@@ -64,20 +65,7 @@ pub(super) async fn check(
 
 /// Calls a function; what it failed with.
 async fn call(context: &Context, one: &Follower, event: &str) -> Result<Option<String>, AwsError> {
-    let client = &context.clients().lambda;
-    let answer = context
-        .call(op("lambda", "Invoke").once().upload(), || {
-            client
-                .invoke()
-                .function_name(&one.function)
-                .qualifier(format!("v{}", one.to))
-                .payload(event.as_bytes().to_vec().into())
-                .send()
-        })
-        .await?;
-    let payload = answer
-        .payload()
-        .map(|payload| String::from_utf8_lossy(payload.as_ref()));
-    let payload = payload.unwrap_or_default();
-    Ok(answer.function_error().map(|kind| format!("{kind} {payload}")))
+    let called = op("lambda", "Invoke").once().upload();
+    let Invoked { payload, error, .. } = invoke(context, called, (&one.function, &one.to), event, None).await?;
+    Ok(error.map(|kind| format!("{kind} {payload}")))
 }

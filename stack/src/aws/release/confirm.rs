@@ -49,7 +49,7 @@ impl Asker {
     }
 
     /// How long a function may fail in preview.
-    pub(super) fn permitted_within(self) -> Duration {
+    fn permitted_within(self) -> Duration {
         match self {
             Self::Move => PERMITTED_WITHIN,
             Self::Deploy(within) => within,
@@ -110,14 +110,9 @@ pub(super) async fn check(
     outside: &dyn Probe,
     events: &CheckEvents,
 ) -> Outcome {
-    let probed = probe_preview(context, transition, outside, Asker::Move).await;
-    let called = match probed {
-        Ok(_) => check_event::check(context, transition, events, PERMITTED_WITHIN).await,
-        Err(_) => Ok(0),
-    };
-    let asked = match (probed, called) {
-        (Ok(asked), Ok(called)) => asked + called,
-        (Err(outcome), _) | (_, Err(outcome)) => return outcome,
+    let asked = match ask_preview(context, transition, outside, events, Asker::Move).await {
+        Ok(asked) => asked,
+        Err(outcome) => return outcome,
     };
     let checked = match transition.carrier {
         Carrier::Api => run_checks(context, transition, outside).await,
@@ -186,8 +181,21 @@ async fn young_for(context: &Context, transition: &Transition) -> Duration {
     age.map_or(Duration::ZERO, |age| PERMITTED_WITHIN.saturating_sub(age))
 }
 
+/// Asks preview, and calls the functions that no request reaches. Returns how many requests and calls were right.
+pub(super) async fn ask_preview(
+    context: &Context,
+    transition: &Transition,
+    outside: &dyn Probe,
+    events: &CheckEvents,
+    asker: Asker,
+) -> Result<usize, Outcome> {
+    let asked = probe_preview(context, transition, outside, asker).await?;
+    let called = check_event::check(context, transition, events, asker.permitted_within()).await?;
+    Ok(asked + called)
+}
+
 /// Asks each path in preview until it is answered as it should be, a few times in a row. Returns how many were.
-pub(super) async fn probe_preview(
+async fn probe_preview(
     context: &Context,
     transition: &Transition,
     outside: &dyn Probe,

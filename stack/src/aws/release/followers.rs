@@ -5,11 +5,11 @@ use futures::future::{join_all, try_join_all};
 
 use super::by_hand::Place as Region;
 use crate::aws::client::context::Context;
-use crate::aws::client::error::{AwsError, found};
+use crate::aws::client::error::AwsError;
 use crate::aws::client::op::{Op, op};
-use crate::aws::kinds::lambda::alias::Place;
-use crate::release::by_alias::{LIVE, SlotText};
-use crate::release::slots::{Carrier, ReleaseState, SlotVariables};
+use crate::aws::kinds::lambda::alias::{self, Place};
+use crate::release::by_alias::SlotText;
+use crate::release::slots::{Carrier, LIVE, ReleaseState, SlotVariables};
 use crate::release::transition::{Follower, Gateway, Transition};
 
 /// What the aliases say once they are there: `ahead` is which of the moves of this run it is.
@@ -76,13 +76,8 @@ pub(super) async fn are_at_target(context: &Context, transition: &Transition) ->
 
 /// The version that a function's alias `live` names, and the release that it says.
 async fn show(context: &Context, function: &str) -> Result<Option<(String, Option<u64>)>, AwsError> {
-    let client = &context.clients().lambda;
-    let answer = context
-        .call(op("lambda", "GetAlias").even_when_stopped(), || {
-            client.get_alias().function_name(function).name(LIVE).send()
-        })
-        .await;
-    Ok(found(answer)?.map(|alias| {
+    let alias = alias::get(context, op("lambda", "GetAlias").even_when_stopped(), function, LIVE).await?;
+    Ok(alias.map(|alias| {
         let text = SlotText::parse(alias.description().unwrap_or_default()).unwrap_or_default();
         (alias.function_version.unwrap_or_default(), text.variables.release())
     }))

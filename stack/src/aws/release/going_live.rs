@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-use super::check_event::{CheckEvents, check};
-use super::confirm::{Asker, PERMITTED_WITHIN, confirm, probe_preview};
+use super::check_event::CheckEvents;
+use super::confirm::{Asker, PERMITTED_WITHIN, ask_preview, confirm};
 use super::driver::Probe;
 use super::error::MoveError;
 use super::sight::Sight;
@@ -108,21 +108,10 @@ impl BeforeLive for GoingLive {
             return Ok(());
         };
         let release = transition.to;
-        let asker = self.asker(context);
-        let probed = probe_preview(context, &transition, &*self.outside.probe, asker).await;
-        let called = match probed {
-            Ok(_) => {
-                check(
-                    context,
-                    &transition,
-                    &self.outside.check_events,
-                    asker.permitted_within(),
-                )
-                .await
-            }
-            Err(outcome) => Err(outcome),
-        };
-        match called {
+        let Outside {
+            probe, check_events, ..
+        } = &self.outside;
+        match ask_preview(context, &transition, &**probe, check_events, self.asker(context)).await {
             Ok(_) => {}
             Err(Outcome::Interrupted) => {
                 return Err(error(ErrorKind::Interrupted, "stopped before live moved".to_owned()));

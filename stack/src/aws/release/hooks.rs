@@ -70,36 +70,22 @@ async fn call_function(context: &Context, transition: &Transition, name: &str, u
     };
     let version = one.new.unwrap_or(one.old);
     let payload = serde_json::json!({"taskctl": "hook", "release": transition.to, "url": url}).to_string();
-    let client = &context.clients().lambda;
-    let state = lambda::function::state(context, &one.function, Some(&version.to_string())).await;
+    let version = version.to_string();
+    let state = lambda::function::state(context, &one.function, Some(&version)).await;
     let state = state.map_err(|error| format!("hook function {name} cannot be called: {error}"))?;
     let limit = state.timeout.unwrap_or(LONGEST);
     // Once: a hook that ran and whose answer was lost would run again.
-    let calling = context.call(op("lambda", "Invoke").once().answering_within(limit + START), || {
-        client
-            .invoke()
-            .function_name(&one.function)
-            .qualifier(format!("v{version}"))
-            .payload(payload.clone().into_bytes().into())
-            .send()
-    });
+    let call = op("lambda", "Invoke").once().answering_within(limit + START);
+    let calling = lambda::version::invoke(context, call, (&one.function, &version), &payload, None);
     let answer = tokio::select! {
         answer = calling => answer.map_err(|error| format!("hook function {name} cannot be called: {error}"))?,
         () = context.cancel().cancelled() => {
             return Err(format!("hook function {name} was not waited for; it runs to its end"));
         }
     };
-    match answer.function_error() {
+    match answer.error {
         None => Ok(()),
-        Some(kind) => {
-            let payload = answer
-                .payload()
-                .map(|payload| String::from_utf8_lossy(payload.as_ref()).into_owned());
-            Err(format!(
-                "hook function {name} failed ({kind}): {}",
-                payload.unwrap_or_default()
-            ))
-        }
+        Some(kind) => Err(format!("hook function {name} failed ({kind}): {}", answer.payload)),
     }
 }
 

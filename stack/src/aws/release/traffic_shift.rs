@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use aws_sdk_cloudwatch::types::StateValue;
 use aws_sdk_lambda::operation::get_alias::GetAliasOutput;
-use aws_sdk_lambda::types::AliasRoutingConfiguration;
 use futures::future::{join_all, try_join_all};
 use tokio::time::Instant;
 
@@ -16,6 +15,7 @@ use super::by_hand::Place;
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind, found};
 use crate::aws::client::op::{Op, op};
+use crate::aws::kinds::lambda::alias;
 use crate::aws::read::metrics;
 use crate::aws::read::metrics::{Query, mean};
 use crate::aws::read::reader::Reader;
@@ -194,13 +194,7 @@ async fn weights(context: &Context, one: &VersionAlias) -> Result<HashMap<String
 
 /// An alias; none where it is gone.
 async fn get(context: &Context, one: &VersionAlias, call: Op) -> Result<Option<GetAliasOutput>, AwsError> {
-    let client = &context.clients().lambda;
-    let answer = context
-        .call(call, || {
-            client.get_alias().function_name(&one.function).name(one.alias()).send()
-        })
-        .await;
-    found(answer)
+    alias::get(context, call, &one.function, &one.alias()).await
 }
 
 fn weights_of(alias: GetAliasOutput) -> HashMap<String, f64> {
@@ -211,27 +205,21 @@ fn weights_of(alias: GetAliasOutput) -> HashMap<String, f64> {
 }
 
 async fn route(context: &Context, one: &VersionAlias, weights: HashMap<String, f64>) -> Result<(), AwsError> {
-    let client = &context.clients().lambda;
     let call = match weights.is_empty() {
         true => op("lambda", "UpdateAlias").even_when_stopped(),
         false => op("lambda", "UpdateAlias"),
     };
     let _turn = context.serial(format!("lambda/{}", one.function)).await;
-    let routing = AliasRoutingConfiguration::builder().set_additional_version_weights(Some(weights));
-    let routing = routing.build();
-    context
-        .call(call, || {
-            client
-                .update_alias()
-                .function_name(&one.function)
-                .name(one.alias())
-                // It may have moved meanwhile.
-                .set_function_version((!one.is_live).then(|| one.version.to_string()))
-                .routing_config(routing.clone())
-                .send()
-        })
-        .await
-        .map(drop)
+    let version = one.version.to_string();
+    let change = alias::Change {
+        function: &one.function,
+        alias: &one.alias(),
+        // It may have moved meanwhile.
+        version: (!one.is_live).then_some(version.as_str()),
+        description: None,
+        shares: weights,
+    };
+    change.send(context, call).await
 }
 
 /// The stack's alarms that are red.

@@ -23,7 +23,7 @@ use crate::services::lambda::model::function_arn;
 use crate::services::lambda::rest::{TagsInput, parsed};
 use crate::services::lambda::rules::{absent, conflict, constraint, invalid, missing};
 use crate::services::queues::Queue;
-use crate::services::{Fault, Reply, Services, page};
+use crate::services::{Fault, Reply, Services, now_seconds, page};
 
 /// Largest page of a list. <https://docs.aws.amazon.com/lambda/latest/api/API_ListEventSourceMappings.html>
 const PAGE: usize = 100;
@@ -110,7 +110,7 @@ impl Services {
             enabled: input.enabled.unwrap_or(true),
             settings,
             tags: input.tags.clone(),
-            modified: now(),
+            modified: now_seconds(),
             last_result: None,
             transition: self.mappings.begin_change(Change::Creating),
         };
@@ -141,7 +141,7 @@ impl Services {
             function_arn: address.qualified_arn(),
             enabled: input.enabled.unwrap_or(before.enabled),
             settings: changed,
-            modified: now(),
+            modified: now_seconds(),
             transition: self.mappings.begin_change(kind),
             ..before
         };
@@ -479,8 +479,4 @@ fn view(mapping: &Mapping, state: &str) -> Value {
 
 fn unknown() -> Fault {
     missing("The resource you requested does not exist.")
-}
-
-fn now() -> f64 {
-    super::now_ms() as f64 / 1000.0
 }

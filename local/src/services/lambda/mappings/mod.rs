@@ -23,7 +23,7 @@ use super::Owner;
 use super::rules::{invalid, missing};
 use crate::error::LocalError;
 use crate::files;
-use crate::services::Fault;
+use crate::services::{Fault, now_ms};
 
 /// Most tags of a mapping.
 const MOST_TAGS: usize = 50;
@@ -248,10 +248,6 @@ fn arn(mapping: &Mapping) -> String {
         uuid, account, region, ..
     } = mapping;
     format!("arn:aws:lambda:{region}:{account}:event-source-mapping:{uuid}")
-}
-
-fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
 }
 
 #[cfg(test)]

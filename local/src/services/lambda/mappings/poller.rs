@@ -96,11 +96,7 @@ impl Pollers {
             let turn = match self.mappings.begin(&uuid) {
                 Begin::Gone => break,
                 Begin::Later => {
-                    tokio::select! {
-                        _ = changes.changed() => {}
-                        () = sleep(FIRST_PAUSE) => {}
-                        _ = stop.wait_for(|stop| *stop) => {}
-                    }
+                    changed_or_later(&mut changes, &mut stop).await;
                     continue;
                 }
                 Begin::Turn(turn) => turn,
@@ -281,6 +277,15 @@ fn judged<'part>(outcome: &InvokeOutcome, part: &'part [Item], reports_items: bo
             let done = part.iter().filter(|item| !ids.contains(item.id()));
             (Ended::Failed, done.map(|item| &item.message).collect())
         }
+    }
+}
+
+/// Waits until a mapping has changed, for a moment at most, or until the stop.
+pub(super) async fn changed_or_later(changes: &mut watch::Receiver<u64>, stop: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        _ = changes.changed() => {}
+        () = sleep(FIRST_PAUSE) => {}
+        _ = stop.wait_for(|stop| *stop) => {}
     }
 }
 

@@ -92,14 +92,8 @@ fn checked_filters(filters: Vec<String>) -> Result<Vec<String>, Fault> {
 }
 
 pub(super) fn in_range(value: i64, lowest: i64, highest: i64, member: &str) -> Result<usize, Fault> {
-    let rule = if value < lowest {
-        format!("Member must have value greater than or equal to {lowest}")
-    } else if value > highest {
-        format!("Member must have value less than or equal to {highest}")
-    } else {
-        return Ok(value.try_into().unwrap_or_default());
-    };
-    Err(constraint(&value.to_string(), member, &rule))
+    Fault::in_range(value, lowest, highest, member)?;
+    Ok(value.try_into().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::model::{Mapping, StreamSettings};
-use super::poller::{Permission, Pollers};
+use super::poller::{Permission, Pollers, changed_or_later};
 use super::stream::{Lot, Next, SHARD, given_up, lanes, next, record_of_failure, seen, sequence, written};
 use super::streams::{is_taken, may_read};
-use super::{Begin, Turn, now_ms};
+use super::{Begin, Turn};
 use crate::ports::{
     Destinations as _, FunctionAddress, InvokeKind, InvokeOutcome, InvokeRequest, LogTail, MetricDatum, Outgoing,
     OutgoingKind, Sent,
@@ -22,6 +22,7 @@ use crate::ports::{
 use crate::protocol::emulator_client::{Caller, EmulatorError};
 use crate::services::destinations::ResultDestinations;
 use crate::services::pattern::Pattern;
+use crate::services::{now_ms, now_seconds};
 
 const TARGET: &str = "DynamoDBStreams_20120810";
 /// How often a stream is read: <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>.
@@ -47,11 +48,7 @@ impl Pollers {
                 Begin::Gone => return,
                 Begin::Turn(turn) => turn,
                 Begin::Later => {
-                    tokio::select! {
-                        _ = changes.changed() => {}
-                        () = sleep(FIRST_PAUSE) => {}
-                        _ = stop.wait_for(|stop| *stop) => {}
-                    }
+                    changed_or_later(&mut changes, &mut stop).await;
                     continue;
                 }
             };
@@ -176,7 +173,7 @@ impl Pollers {
         let mut pause = FIRST_PAUSE;
         let mut last = None;
         loop {
-            while let Some((lot, condition)) = given_up(&mut lots, settings, now_ms() as f64 / 1000.0) {
+            while let Some((lot, condition)) = given_up(&mut lots, settings, now_seconds()) {
                 self.tell_failure(mapping, settings, &address, &lot, condition, last.as_ref())
                     .await;
             }

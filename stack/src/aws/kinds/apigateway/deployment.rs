@@ -153,11 +153,11 @@ impl Kind for ApiDeployment {
         let Model { release, versions, .. } = desired;
         let api_id = context.output(&crate::aws::kinds::apigateway::api::id(), "api_id")?;
         let _turn = context.serial(format!("api/{api_id}")).await;
-        let mut actual = BTreeMap::new();
-        for (function, expected) in versions {
-            let outputs = context.outputs(&ResourceId::new(lambda::version::KIND, function.clone()));
-            actual.insert(function.clone(), outputs.get("version").unwrap_or(expected).clone());
-        }
+        let published = |(function, expected): (&String, &String)| {
+            let version = lambda::version::published_here(context, function, expected);
+            (function.clone(), version)
+        };
+        let actual: BTreeMap<String, String> = versions.iter().map(published).collect();
         if actual != *versions {
             point_integrations(context, &api_id).await?;
         }

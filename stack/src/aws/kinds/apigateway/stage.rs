@@ -117,10 +117,7 @@ static SPEC: Spec = Spec {
     ..Spec::of(&apigateway::SERVICE)
 };
 
-/// The slot that users reach.
-pub const LIVE: &str = "live";
-/// The slot where the next release waits.
-pub const PREVIEW: &str = "preview";
+pub use crate::release::slots::{LIVE, PREVIEW};
 
 /// Identity of a slot.
 pub fn id(slot: &str) -> ResourceId {

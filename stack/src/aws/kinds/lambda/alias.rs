@@ -1,23 +1,24 @@
 //! The aliases `live` and `preview` of a function: what calls it by another way than the API's routes names `live`, which moves
 //! with the release. In a stack without an API their descriptions say which release that is (`release::by_alias`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_lambda::operation::get_alias::GetAliasOutput;
 use aws_sdk_lambda::types::{AliasConfiguration, AliasRoutingConfiguration};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::client::context::Context;
-use crate::aws::client::error::{AwsError, ErrorKind, gone};
+use crate::aws::client::error::{AwsError, ErrorKind, found, gone};
 use crate::aws::client::op::{Op, op};
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::lambda;
 use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback};
-use crate::release::by_alias::{Alias, LIVE, SlotText};
-use crate::release::slots::SlotVariables;
+use crate::release::by_alias::{Alias, SlotText};
+use crate::release::slots::{LIVE, SlotVariables};
 use crate::resource::{Observed, Outputs, Ownership, ResourceId, outputs};
 
 /// The kind.
@@ -203,12 +204,6 @@ pub async fn delete(context: &Context, function: &str, alias: &str) -> Result<()
     gone(deleted.map(drop))
 }
 
-/// The version that a resource of this run has published, or else the one that was expected.
-pub(super) fn published(context: &Context, function: &str, expected: &str) -> String {
-    let outputs = context.outputs(&ResourceId::new(lambda::version::KIND, function));
-    outputs.get("version").map_or(expected, String::as_str).to_owned()
-}
-
 fn place(context: &Context, id: &ResourceId, desired: &Model) -> Place {
     let text = SlotText {
         variables: SlotVariables::from_iter(desired.variables.clone()),
@@ -218,7 +213,7 @@ fn place(context: &Context, id: &ResourceId, desired: &Model) -> Place {
         function: desired.function.clone(),
         alias: desired.alias.clone(),
         version: match desired.is_wanted {
-            true => published(context, function_of(id), &desired.version),
+            true => lambda::version::published_here(context, function_of(id), &desired.version),
             false => desired.version.clone(),
         },
         description: text.describe(),
@@ -241,47 +236,28 @@ pub struct Place {
 impl Place {
     /// Makes the alias; one that is there already is moved.
     pub async fn create(&self, context: &Context, call: Op) -> Result<(), AwsError> {
-        let client = &context.clients().lambda;
         let turn = context.serial(format!("lambda/{}", self.function)).await;
-        let made = context
-            .call(call, || {
-                client
-                    .create_alias()
-                    .function_name(&self.function)
-                    .name(&self.alias)
-                    .function_version(&self.version)
-                    .description(&self.description)
-                    .send()
-            })
-            .await;
+        let made = create(context, call, self).await;
         drop(turn);
         match made {
             Err(error) if error.kind == ErrorKind::AlreadyExists => {
                 self.update(context, op("lambda", "UpdateAlias")).await
             }
-            other => other.map(drop),
+            other => other,
         }
     }
 
     /// Moves the alias, and takes shares of other versions away.
     pub async fn update(&self, context: &Context, call: Op) -> Result<(), AwsError> {
-        let client = &context.clients().lambda;
         let _turn = context.serial(format!("lambda/{}", self.function)).await;
-        let none = AliasRoutingConfiguration::builder().set_additional_version_weights(Some(Default::default()));
-        let none = none.build();
-        context
-            .call(call, || {
-                client
-                    .update_alias()
-                    .function_name(&self.function)
-                    .name(&self.alias)
-                    .function_version(&self.version)
-                    .description(&self.description)
-                    .routing_config(none.clone())
-                    .send()
-            })
-            .await
-            .map(drop)
+        let change = Change {
+            function: &self.function,
+            alias: &self.alias,
+            version: Some(&self.version),
+            description: Some(&self.description),
+            shares: HashMap::new(),
+        };
+        change.send(context, call).await
     }
 
     /// Moves the alias, or makes it where the function has none yet.
@@ -291,6 +267,70 @@ impl Place {
             other => other,
         }
     }
+}
+
+/// Makes an alias, in the turn of whoever asks.
+pub(super) async fn create(context: &Context, call: Op, place: &Place) -> Result<(), AwsError> {
+    let client = &context.clients().lambda;
+    let made = context
+        .call(call, || {
+            client
+                .create_alias()
+                .function_name(&place.function)
+                .name(&place.alias)
+                .function_version(&place.version)
+                .description(&place.description)
+                .send()
+        })
+        .await;
+    made.map(drop)
+}
+
+/// What changes of an alias; what is none stays.
+pub struct Change<'a> {
+    /// Name of the function.
+    pub function: &'a str,
+    /// Name of the alias.
+    pub alias: &'a str,
+    /// The version that it names.
+    pub version: Option<&'a str>,
+    /// Its description.
+    pub description: Option<&'a str>,
+    /// Shares of other versions: these and no more.
+    pub shares: HashMap<String, f64>,
+}
+
+impl Change<'_> {
+    /// Makes it, in the turn of whoever asks.
+    pub async fn send(&self, context: &Context, call: Op) -> Result<(), AwsError> {
+        let client = &context.clients().lambda;
+        let routing = AliasRoutingConfiguration::builder();
+        let routing = routing
+            .set_additional_version_weights(Some(self.shares.clone()))
+            .build();
+        let changed = context
+            .call(call, || {
+                client
+                    .update_alias()
+                    .function_name(self.function)
+                    .name(self.alias)
+                    .set_function_version(self.version.map(str::to_owned))
+                    .set_description(self.description.map(str::to_owned))
+                    .routing_config(routing.clone())
+                    .send()
+            })
+            .await;
+        changed.map(drop)
+    }
+}
+
+/// An alias of a function; none where it is gone.
+pub async fn get(context: &Context, call: Op, function: &str, alias: &str) -> Result<Option<GetAliasOutput>, AwsError> {
+    let client = &context.clients().lambda;
+    let answer = context
+        .call(call, || client.get_alias().function_name(function).name(alias).send())
+        .await;
+    found(answer)
 }
 
 fn shares(alias: &AliasConfiguration) -> BTreeMap<String, String> {

@@ -13,7 +13,8 @@ use crate::aws::client::error::AwsError;
 use crate::aws::client::op::op;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::lambda;
-use crate::aws::kinds::lambda::alias::{Place, published};
+use crate::aws::kinds::lambda::alias::Place;
+use crate::aws::kinds::lambda::version::published_here;
 use crate::aws::policy::reach::Reach;
 use crate::aws::read::reader::Reader;
 use crate::plan::{Replacement, Rollback};
@@ -149,7 +150,7 @@ impl Kind for LambdaRelease {
             let place = Place {
                 function: function.clone(),
                 alias: alias_of(desired.release),
-                version: published(context, logical, expected),
+                version: published_here(context, logical, expected),
                 description: describe(&label, logical),
             };
             async move { place.create(context, op("lambda", "CreateAlias").just_made()).await }
@@ -174,7 +175,8 @@ impl Kind for LambdaRelease {
         let (Some(release), Some(functions)) = (outputs.get("release"), outputs.get("functions")) else {
             return Ok(());
         };
-        let alias = format!("r{release}");
+        let Ok(release) = release.parse() else { return Ok(()) };
+        let alias = alias_of(release);
         let deleting = functions.split(',').filter(|function| !function.is_empty());
         let deleting = deleting.map(|function| lambda::alias::delete(context, function, &alias));
         try_join_all(deleting).await.map(drop)

@@ -4,16 +4,17 @@
 //! the id of the role that the version was published under: once that role is deleted Lambda cannot decrypt the version's
 //! variables any more, whatever role has the name now.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_lambda::types::{AliasConfiguration, AliasRoutingConfiguration};
+use aws_sdk_lambda::types::{AliasConfiguration, LogType};
 use serde::{Deserialize, Serialize};
 
 use crate::aws::client::context::Context;
 use crate::aws::client::error::{AwsError, ErrorKind};
 use crate::aws::client::error::{found, gone};
-use crate::aws::client::op::op;
+use crate::aws::client::op::{Op, op};
 use crate::aws::kinds::iam;
 use crate::aws::kinds::kind::{Discovered, Fields, Kind, Spec};
 use crate::aws::kinds::lambda;
@@ -351,20 +352,13 @@ pub(super) fn has_content(versions: &[VersionAlias], fingerprint: &str, role_id:
 }
 
 async fn create_alias(context: &Context, function: &str, version: &str, content: &str) -> Result<(), AwsError> {
-    let client = &context.clients().lambda;
-    let alias = format!("v{version}");
-    context
-        .call(op("lambda", "CreateAlias").just_made(), || {
-            client
-                .create_alias()
-                .function_name(function)
-                .name(&alias)
-                .function_version(version)
-                .description(content)
-                .send()
-        })
-        .await
-        .map(drop)
+    let place = lambda::alias::Place {
+        function: function.to_owned(),
+        alias: format!("v{version}"),
+        version: version.to_owned(),
+        description: content.to_owned(),
+    };
+    lambda::alias::create(context, op("lambda", "CreateAlias").just_made(), &place).await
 }
 
 /// Gives a version its alias while its function still changes; none when that does not work yet.
@@ -381,25 +375,61 @@ pub(super) async fn name_early(
 
 /// Points an alias at its own version and clears its weights; without a description it keeps its own.
 async fn point(context: &Context, function: &str, version: u64, description: Option<&str>) -> Result<(), AwsError> {
+    let change = lambda::alias::Change {
+        function,
+        alias: &format!("v{version}"),
+        version: Some(&version.to_string()),
+        description,
+        shares: HashMap::new(),
+    };
+    change.send(context, op("lambda", "UpdateAlias")).await
+}
+
+/// The version of a function's content that this run has published, or else the one that was expected.
+pub fn published_here(context: &Context, function: &str, expected: &str) -> String {
+    let outputs = context.outputs(&ResourceId::new(KIND, function));
+    outputs.get("version").map_or(expected, String::as_str).to_owned()
+}
+
+/// Calls a version through its alias.
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
+pub async fn invoke(
+    context: &Context,
+    call: Op,
+    (function, version): (&str, &str),
+    payload: &str,
+    log: Option<LogType>,
+) -> Result<Invoked, AwsError> {
     let client = &context.clients().lambda;
-    let alias = format!("v{version}");
-    context
-        .call(op("lambda", "UpdateAlias"), || {
+    let answer = context
+        .call(call, || {
             client
-                .update_alias()
+                .invoke()
                 .function_name(function)
-                .name(&alias)
-                .function_version(version.to_string())
-                .set_description(description.map(str::to_owned))
-                .routing_config(
-                    AliasRoutingConfiguration::builder()
-                        .set_additional_version_weights(Some(Default::default()))
-                        .build(),
-                )
+                .qualifier(format!("v{version}"))
+                .set_log_type(log.clone())
+                .payload(payload.as_bytes().to_vec().into())
                 .send()
         })
-        .await
-        .map(drop)
+        .await?;
+    let payload = answer
+        .payload()
+        .map(|payload| String::from_utf8_lossy(payload.as_ref()));
+    Ok(Invoked {
+        payload: payload.map(|text| text.into_owned()).unwrap_or_default(),
+        error: answer.function_error().map(str::to_owned),
+        log: answer.log_result().map(str::to_owned),
+    })
+}
+
+/// What a call gave.
+pub struct Invoked {
+    /// The answer.
+    pub payload: String,
+    /// `Unhandled` when the function failed.
+    pub error: Option<String>,
+    /// The last 4 KB that it logged, base64, where they were asked for.
+    pub log: Option<String>,
 }
 
 fn version_outputs(context: &Context, function: &str, version: u64) -> Outputs {
