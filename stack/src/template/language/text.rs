@@ -76,7 +76,7 @@ text_rule!(
 );
 text_rule!(
     /// An event of a function.
-    EventText, "an event", None, 8192, BadValue,
+    EventText, "JSON in quotes", None, 8192, BadValue,
     "at most 8192 characters"
 );
 text_rule!(
